@@ -1,0 +1,52 @@
+"""From a trained CNN (ONNX) to verified hardware and a performance report.
+
+Names are imported when they are first used, so that ``import hwsim`` and ``hwsim --help`` take no time.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .network import Network, NetworkError, load, quantize
+    from .reports import report
+    from .rtl import Streaming, build
+    from .sim import simulate
+    from .models.dataflow import estimate
+
+__all__ = [
+    "Network",
+    "NetworkError",
+    "Streaming",
+    "__version__",
+    "build",
+    "estimate",
+    "load",
+    "quantize",
+    "report",
+    "simulate",
+]
+
+_HOMES = {
+    "Network": "hwsim.network",
+    "NetworkError": "hwsim.network",
+    "Streaming": "hwsim.rtl",
+    "build": "hwsim.rtl",
+    "estimate": "hwsim.models.dataflow",
+    "load": "hwsim.network",
+    "quantize": "hwsim.network",
+    "report": "hwsim.reports",
+    "simulate": "hwsim.sim",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hwsim' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

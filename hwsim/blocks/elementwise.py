@@ -1,0 +1,1 @@
+"""Units that work on each code on its own: table, add, multiply."""

@@ -1,0 +1,157 @@
+"""Images from files: ``.npz``, ``.npy`` or a folder of pictures."""
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Images", "load_images"]
+
+_PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images, and their classes where these are known.
+
+    images: (N, ...), the shape and dtype that was asked for; usually float32 (N, C, H, W).
+    labels: int64 (N,) or None.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, part: slice) -> "Images":
+        return Images(self.images[part], None if self.labels is None else self.labels[part])
+
+
+def load_images(
+    path: str | Path, shape: Sequence[int], dtype: Any = np.float32, *, key: str = "images"
+) -> Images:
+    """Read images for a model's input.
+
+    Parameters
+    ----------
+    path : path
+        An ``.npz`` with ``images`` and, optionally, integer ``labels`` of shape (N,); an ``.npy``; or a folder of
+        pictures, taken in the order of their names (needs Pillow).
+    shape : sequence of int
+        What one image must have, normally (C, H, W).
+    dtype : dtype
+        What the model takes. For a floating-point model uint8 images become ``pixel / 255`` and floating-point ones
+        are converted; for an integer model the file must hold exactly this dtype.
+    key : str
+        Another array of the ``.npz`` to read where it exists: ``"calibration"`` comes without labels.
+
+    Returns
+    -------
+    Images
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        One sentence that says what was found and what is accepted.
+    """
+    path = Path(path)
+    shape = tuple(int(size) for size in shape)
+    if path.is_dir():
+        images, labels = _read_pictures(path, shape), None
+    elif not path.exists():
+        raise FileNotFoundError(f"no such file or folder: {path}")
+    elif path.suffix == ".npz":
+        images, labels = _read_npz(path, key)
+    elif path.suffix == ".npy":
+        images, labels = _read_array(path), None
+    else:
+        raise ValueError(f"images come from an .npz, an .npy or a folder of pictures, not from {path}")
+    if images.ndim != len(shape) + 1 or images.shape[1:] != shape:
+        wanted = ", ".join(["N", *map(str, shape)])
+        raise ValueError(f"images in {path} must have the shape ({wanted}), not {images.shape}")
+    if not len(images):
+        raise ValueError(f"there are no images in {path}")
+    images = _convert(images, np.dtype(dtype), path)
+    if labels is not None:
+        if labels.ndim != 1 or len(labels) != len(images) or labels.dtype.kind not in "iu":
+            raise ValueError(
+                f"labels in {path} must be integers of the shape ({len(images)},), "
+                f"not {labels.dtype} of the shape {labels.shape}"
+            )
+        labels = labels.astype(np.int64)
+    return Images(images, labels)
+
+
+def _convert(images: np.ndarray, dtype: np.dtype, path: Path) -> np.ndarray:
+    if dtype.kind != "f":
+        if images.dtype != dtype:
+            raise ValueError(f"images in {path} must be {dtype}, as the model's input is, not {images.dtype}")
+        return images
+    if images.dtype == np.uint8:
+        return images.astype(dtype) / dtype.type(255)
+    if images.dtype.kind != "f":
+        raise ValueError(f"images in {path} must be uint8 (0 to 255) or floating-point, not {images.dtype}")
+    if not np.isfinite(images).all():
+        raise ValueError(f"images in {path} must be finite, and some values are not")
+    return images.astype(dtype)
+
+
+def _read_npz(path: Path, key: str) -> tuple[np.ndarray, np.ndarray | None]:
+    try:
+        if not zipfile.is_zipfile(path):
+            raise zipfile.BadZipFile("it is not a ZIP archive")
+        with np.load(path, allow_pickle=False) as archive:
+            names = archive.files
+            if key != "images" and key in names:
+                return archive[key], None
+            images = archive["images"] if "images" in names else None
+            labels = archive["labels"] if "labels" in names else None
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+        raise ValueError(f"{path} is not an .npz file that can be read: {error}") from error
+    if images is None:
+        found = ", ".join(names) or "nothing"
+        raise ValueError(f"{path} must hold an array 'images', and holds {found}")
+    return images, labels
+
+
+def _read_array(path: Path) -> np.ndarray:
+    try:
+        # Opened here, so that whatever np.load finds wrong is the content's fault.
+        with path.open("rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except (EOFError, ValueError) as error:
+        raise ValueError(f"{path} is not an .npy file that can be read: {error}") from error
+
+
+def _read_pictures(folder: Path, shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError:
+        raise ValueError(
+            f"to read the pictures in {folder}, install Pillow: pip install 'hwsim[pictures]'"
+        ) from None
+    modes = {1: "L", 3: "RGB", 4: "RGBA"}
+    if len(shape) != 3 or shape[0] not in modes:
+        raise ValueError(f"pictures have 1, 3 or 4 channels, and the model takes images of the shape {shape}")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _PICTURES)
+    if not paths:
+        raise ValueError(f"there are no pictures in {folder} ({', '.join(_PICTURES)})")
+    channels, height, width = shape
+    images = np.empty((len(paths), height, width, channels), np.uint8)
+    for index, path in enumerate(paths):
+        try:
+            with Image.open(path) as picture:
+                if picture.size != (width, height):
+                    raise ValueError(
+                        f"{path} is {picture.height} x {picture.width} pixels, "
+                        f"and the model takes {height} x {width}"
+                    )
+                images[index] = np.asarray(picture.convert(modes[channels])).reshape(images.shape[1:])
+        except (UnidentifiedImageError, OSError) as error:
+            raise ValueError(f"{path} is not a picture that can be read: {error}") from error
+    return images.transpose(0, 3, 1, 2)

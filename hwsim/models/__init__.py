@@ -1,0 +1,1 @@
+"""Models of networks and devices: the NumPy reference, the dataflow model, the device catalog."""

@@ -1,0 +1,248 @@
+"""The network as hardware runs it: fused integer layers with every constant folded.
+
+`hwsim.network.lower` makes an `IntegerNetwork` from a quantized `Network`; `hwsim.models.reference.integer` runs it in
+NumPy, `hwsim.blocks` plans hardware for it and `hwsim.rtl` builds that. Shapes here have no batch axis: ``(C, H, W)``;
+a vector is ``(C, 1, 1)``. Flatten, Reshape, Identity and Dropout have vanished; ReLU and Clip are bounds of the layer
+before them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .fixed_point import Requantize
+from .network import Layer
+
+__all__ = ["Add", "Concat", "Conv", "Dense", "IntegerLayer", "IntegerNetwork", "IntegerTensor", "Mul", "Pad", "Pool", "Table"]
+
+
+@dataclass(frozen=True)
+class IntegerTensor:
+    """A quantized feature map: ``real = scale * (code - zero_point)``, codes of ``bits`` bits."""
+
+    name: str
+    shape: tuple[int, int, int]
+    scale: float
+    zero_point: int
+    bits: int = 8
+    signed: bool = True
+
+    @property
+    def minimum(self):
+        """Smallest code."""
+        return -(1 << (self.bits - 1)) if self.signed else 0
+
+    @property
+    def maximum(self):
+        """Largest code."""
+        return (1 << (self.bits - 1)) - 1 if self.signed else (1 << self.bits) - 1
+
+    @property
+    def dtype(self):
+        """NumPy dtype that stores the codes: the smallest that holds ``bits`` bits."""
+        width = next(width for width in (8, 16, 32) if self.bits <= width)
+        return np.dtype(f"{'int' if self.signed else 'uint'}{width}")
+
+    def quantize(self, real):
+        """Codes of real values of any shape, by the rule of ONNX QuantizeLinear.
+
+        The quotient is float32, rounded to nearest with ties to even, then the zero point is added and the sum saturates.
+
+        Raises
+        ------
+        ValueError
+            If a value is not a number.
+        """
+        with np.errstate(over="ignore"):
+            quotient = np.asarray(real, np.float32) / np.float32(self.scale)
+        if np.isnan(quotient).any():
+            raise ValueError(f"real values of {self.name} must be numbers, not NaN")
+        # Saturating first is the same and keeps infinities out of the conversion to integers.
+        steps = np.rint(np.clip(quotient, self.minimum - self.zero_point, self.maximum - self.zero_point))
+        return (steps.astype(np.int64) + self.zero_point).astype(self.dtype)
+
+    def dequantize(self, codes):
+        """Real values (float32) of codes of any shape, by the rule of ONNX DequantizeLinear."""
+        steps = np.asarray(codes).astype(np.int64) - self.zero_point
+        return steps.astype(np.float32) * np.float32(self.scale)
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerLayer:
+    """What all layers share: a unique name, the names of the input tensors, the name of the output tensor."""
+
+    name: str
+    inputs: tuple[str, ...]
+    output: str
+
+
+def _weighted_sum_bounds(weights, bias, tensor):
+    """(minimum, maximum) of ``bias + sum(weights * codes)`` and of all its partial sums, in any order."""
+    weights = np.asarray(weights, np.int64).reshape(len(weights), -1)
+    products = np.sort(np.stack([weights * tensor.minimum, weights * tensor.maximum]), axis=0)
+    low = np.minimum(products[0], 0).sum(axis=1) + np.minimum(bias, 0)
+    high = np.maximum(products[1], 0).sum(axis=1) + np.maximum(bias, 0)
+    return int(low.min()), int(high.max())
+
+
+def _offset_bounds(tensor, factor):
+    """(minimum, maximum) of ``(code - zero point) * factor``, zero included."""
+    ends = [(code - tensor.zero_point) * factor for code in (tensor.minimum, tensor.maximum)]
+    return min(0, *ends), max(0, *ends)
+
+
+@dataclass(frozen=True, eq=False)
+class Conv(IntegerLayer):
+    """2-D convolution (cross-correlation, as in ONNX) of codes: ``requantize(bias + sum(weights * codes))``.
+
+    Outside the map a tap reads the input's zero point; ``bias`` holds the zero-point correction.
+
+    weights: int, (out channels, in channels / groups, kernel height, kernel width). bias: int64, (out channels,).
+    pads: (top, left, bottom, right).
+    """
+
+    weights: np.ndarray
+    bias: np.ndarray
+    strides: tuple[int, int]
+    dilations: tuple[int, int]
+    pads: tuple[int, int, int, int]
+    groups: int
+    requantize: Requantize
+    weight_bits: int = 8
+
+    def accumulator_bounds(self, tensor):
+        """(minimum, maximum) of the accumulator, whatever the codes of the input ``tensor``, over all output channels.
+
+        They hold for bias and products summed in any order, for every partial sum, and contain zero.
+        """
+        return _weighted_sum_bounds(self.weights, self.bias, tensor)
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(IntegerLayer):
+    """Matrix-vector product over the flattened input. weights: int, (out, C * H * W), columns in C, H, W order."""
+
+    weights: np.ndarray
+    bias: np.ndarray
+    requantize: Requantize
+    weight_bits: int = 8
+
+    def accumulator_bounds(self, tensor):
+        """(minimum, maximum) of the accumulator, whatever the codes of the input ``tensor``, over all output channels.
+
+        They hold for bias and products summed in any order, for every partial sum, and contain zero.
+        """
+        return _weighted_sum_bounds(self.weights, self.bias, tensor)
+
+
+@dataclass(frozen=True, eq=False)
+class Pool(IntegerLayer):
+    """Pooling. ``kind``: "max", "average" or "sum". Global pooling has the kernel (H, W).
+
+    pads: (top, left, bottom, right), as in the model. ceil_mode: as in ONNX; taps beyond the padded map are ignored.
+    Max: a tap outside the map is ignored; ``requantize`` is None: input and output share scale and zero point.
+    Average: ``requantize(sum(codes - zero_point of the input))`` with one multiplier per number of taps counted:
+    ``requantize.multiplier[counts.index(n)]``; with count_include_pad taps in the padding count (not those beyond it).
+    Sum: the same with the single count ``(1,)``, i.e. without division.
+    """
+
+    kind: str
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    dilations: tuple[int, int]
+    pads: tuple[int, int, int, int]
+    ceil_mode: bool = False
+    count_include_pad: bool = False
+    counts: tuple[int, ...] = ()
+    requantize: Requantize | None = None
+
+    def accumulator_bounds(self, tensor):
+        """(minimum, maximum) of any partial sum of an average or sum pool; of the codes themselves for a max pool."""
+        if self.kind == "max":
+            return tensor.minimum, tensor.maximum
+        return _offset_bounds(tensor, self.kernel[0] * self.kernel[1])
+
+    def window_counts(self, tensor, size):
+        """Number of taps that an average pool counts in each window.
+
+        tensor: the input. size: (height, width) of the output. Returns an ndarray of int, (height, width).
+        """
+        counts = []
+        for axis in (0, 1):
+            length, begin, end = tensor.shape[1 + axis], self.pads[axis], self.pads[2 + axis]
+            low, high = (0, length + begin + end) if self.count_include_pad else (begin, begin + length)
+            starts = np.arange(size[axis]) * self.strides[axis]
+            positions = starts[:, None] + np.arange(self.kernel[axis]) * self.dilations[axis]
+            counts.append(((positions >= low) & (positions < high)).sum(axis=1))
+        return counts[0][:, None] * counts[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Add(IntegerLayer):
+    """``requantize((a - zero_a) * multipliers[0] + (b - zero_b) * multipliers[1])``, shapes equal.
+
+    ``requantize`` has multiplier 1: the two integer ``multipliers`` carry the scales under its shift.
+    """
+
+    multipliers: tuple[int, int]
+    requantize: Requantize
+
+    def accumulator_bounds(self, first, second):
+        """(minimum, maximum) of the sum and of each of its two terms, whatever the codes of the two input tensors."""
+        terms = [_offset_bounds(t, m) for t, m in zip((first, second), self.multipliers, strict=True)]
+        return sum(low for low, _ in terms), sum(high for _, high in terms)
+
+
+@dataclass(frozen=True, eq=False)
+class Mul(IntegerLayer):
+    """``requantize((a - zero_a) * (b - zero_b))``; the second shape is equal, or (C, 1, 1)."""
+
+    requantize: Requantize
+
+    def accumulator_bounds(self, first, second):
+        """(minimum, maximum) of the product, whatever the codes of the two input tensors, zero included."""
+        ends = [
+            bound
+            for code in (first.minimum, first.maximum)
+            for bound in _offset_bounds(second, code - first.zero_point)
+        ]
+        return min(ends), max(ends)
+
+
+@dataclass(frozen=True, eq=False)
+class Concat(IntegerLayer):
+    """Channels of the inputs one after another; all share scale and zero point (a `Table` before it sees to that)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Table(IntegerLayer):
+    """``table[code - minimum code]``: any function of one code (sigmoid, tanh, ReLU alone, a change of scale)."""
+
+    table: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Pad(IntegerLayer):
+    """Padding on its own. pads: (top, left, bottom, right). mode: "constant" or "edge"; value: a code."""
+
+    pads: tuple[int, int, int, int]
+    mode: str = "constant"
+    value: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerNetwork:
+    """Integer layers in topological order with one input and one or more outputs.
+
+    ``tail`` names float layers after the last integer one (DequantizeLinear, Softmax) that stay with the host.
+    ``output_shapes`` maps the names of outputs to the shapes that the model gives them, batch axis included.
+    """
+
+    name: str
+    input: IntegerTensor
+    outputs: tuple[IntegerTensor, ...]
+    layers: tuple[IntegerLayer, ...]
+    tensors: dict[str, IntegerTensor]
+    tail: tuple[Layer, ...] = ()
+    output_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

@@ -1,0 +1,30 @@
+"""Arithmetic of sliding windows as ONNX defines it: output sizes, automatic padding, ceil mode. One axis at a time."""
+
+__all__ = ["output_size", "same_pads", "span"]
+
+
+def span(kernel, dilation):
+    """Positions from the first to the last tap of a window."""
+    return (kernel - 1) * dilation + 1
+
+
+def output_size(size, kernel, stride, dilation, begin, end, ceil_mode=False):
+    """Number of windows along an axis of ``size`` positions padded by ``begin`` and ``end``; 0 where none fits.
+
+    In ceil mode a last window may reach beyond the padding, but one that would start in the padding at the end is ignored
+    (ONNX, MaxPool and AveragePool).
+    """
+    room = size + begin + end - span(kernel, dilation)
+    if room < 0:
+        return 0
+    if not ceil_mode:
+        return room // stride + 1
+    count = -(-room // stride) + 1
+    return count - 1 if (count - 1) * stride >= size + begin else count
+
+
+def same_pads(size, kernel, stride, dilation, upper):
+    """(begin, end) with which ``ceil(size / stride)`` windows fit; an odd position goes to the end if ``upper``."""
+    total = max((-(-size // stride) - 1) * stride + span(kernel, dilation) - size, 0)
+    half = total // 2
+    return (half, total - half) if upper else (total - half, half)

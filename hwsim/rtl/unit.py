@@ -1,0 +1,84 @@
+"""What all streaming units share: ports made from the configuration, and the registers of a free-running pipeline."""
+
+from amaranth.hdl import Mux, Shape, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["Unit", "advance", "beat_layout", "delay", "reduce_tree"]
+
+
+def beat_layout(frame):
+    """Payload of a stream that carries ``frame``: an array of ``lanes`` codes, the lowest channel first."""
+    return data.ArrayLayout(Shape(frame.bits, frame.signed), frame.lanes)
+
+
+class Unit(wiring.Component):
+    """Base of the streaming units.
+
+    Parameters
+    ----------
+    config : UnitConfig
+    queue : QueueConfig, optional
+        Of the output queue; ``config.queue`` unless given.
+
+    Members
+    -------
+    i, or i0, i1, ... : stream
+        The ports that ``config.inputs`` names.
+    o : stream
+    """
+
+    def __init__(self, config, queue=None):
+        self._config = config
+        self._queue = queue or config.queue
+        ports = {name: In(stream.Signature(beat_layout(frame))) for name, frame in config.inputs.items()}
+        super().__init__(ports | self._outputs())
+
+    def _outputs(self):
+        return {"o": Out(stream.Signature(beat_layout(self.config.output)))}
+
+    @property
+    def config(self):
+        return self._config
+
+    @property
+    def queue(self):
+        return self._queue
+
+
+def advance(m, counter, length):
+    """Step ``counter`` through ``0 ... length - 1`` and round again; for use under ``m.If``."""
+    m.d.sync += counter.eq(Mux(counter == length - 1, 0, counter + 1))
+
+
+def delay(m, value, cycles, name):
+    """``value`` (a signal or a view) ``cycles`` cycles later."""
+    for k in range(1, cycles + 1):
+        later = Signal.like(value, name=f"{name}_{k}")
+        m.d.sync += later.eq(value)
+        value = later
+    return value
+
+
+def reduce_tree(m, terms, combine, name, levels):
+    """Combine ``terms`` in pairs, balanced, with a register after each ``levels`` levels and after the last.
+
+    ``combine(left, right)`` returns a value of any width, with ``left`` of the lower indices. The result comes
+    `hwsim.blocks.unit.tree_latency` cycles after the terms.
+    """
+    terms = list(terms)
+    level = 0
+    while len(terms) > 1:
+        pairs = [combine(*terms[k : k + 2]) for k in range(0, len(terms) - 1, 2)]
+        terms = pairs + terms[2 * len(pairs) :]
+        level += 1
+        if level % levels == 0 or len(terms) == 1:
+            terms = [register(m, term, f"{name}_{level}_{k}") for k, term in enumerate(terms)]
+    return terms[0]
+
+
+def register(m, value, name):
+    """``value`` one cycle later."""
+    later = Signal(value.shape(), name=name)
+    m.d.sync += later.eq(value)
+    return later
