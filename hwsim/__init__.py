@@ -1,6 +1,7 @@
 """From a trained CNN (ONNX) to verified hardware and a performance report.
 
-Names are imported when they are first used, so that ``import hwsim`` and ``hwsim --help`` take no time.
+Names are imported when they are first used, so that ``import hwsim`` and ``hwsim --help`` take
+no time.
 """
 
 from importlib import import_module
@@ -9,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
+    from .models.dataflow import estimate
     from .network import Network, NetworkError, load, quantize
     from .reports import report
     from .rtl import Streaming, build
     from .sim import simulate
-    from .models.dataflow import estimate
 
 __all__ = [
     "Network",

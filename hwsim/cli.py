@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
+from .terminal import Terminal, clean
+
 __all__ = ["app", "main"]
 
 # Exit status: done; the result is negative (a mismatch); bad input.
@@ -57,30 +59,36 @@ ShapeOption = Annotated[
         "--input-shape",
         metavar="NAME=N,C,H,W",
         help="Shape of an input that the model leaves open. May be repeated.",
-    ),
-]
-ImagesOption = Annotated[
-    str,
-    typer.Option(
-        "--images",
-        metavar="IMAGES",
-        help="An .npz with 'images' of shape (N, C, H, W) and, optionally, 'labels'; an .npy; a folder of pictures; "
-        "or the name of a bundled network. For a float input, uint8 images are divided by 255.",
         show_default=False,
     ),
 ]
+StrictOption = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="Refuse layers whose stride leaves rows or columns of the input out."
+    ),
+]
+_IMAGES_HELP = (
+    "An .npz with 'images' of shape (N, C, H, W) and, optionally, 'labels'; an .npy; a folder of "
+    "pictures; or the name of a bundled network. For a float input, uint8 images are divided by "
+    "255."
+)
+ImagesOption = Annotated[
+    str, typer.Option("--images", metavar="IMAGES", help=_IMAGES_HELP, show_default=False)
+]
+_CALIBRATION_HELP = (
+    "Images that show the range of every tensor of a float model, as for --images; of an .npz, "
+    "'calibration' is taken if it is there."
+)
 CalibrationOption = Annotated[
     str | None,
-    typer.Option(
-        "--calibration",
-        metavar="IMAGES",
-        help="Images to quantize a float model with, read as --images are; of an .npz, 'calibration' if it is there.",
-        show_default=False,
-    ),
+    typer.Option("--calibration", metavar="IMAGES", help=_CALIBRATION_HELP, show_default=False),
 ]
 CountOption = Annotated[
     int | None,
-    typer.Option("--count", min=1, metavar="N", help="Take the first N images only.", show_default=False),
+    typer.Option(
+        "--count", min=1, metavar="N", help="Take the first N images only.", show_default=False
+    ),
 ]
 ArchOption = Annotated[Arch, typer.Option("--arch", help="Accelerator to build.")]
 CyclesOption = Annotated[
@@ -89,7 +97,7 @@ CyclesOption = Annotated[
         "--cycles-per-image",
         min=1,
         metavar="N",
-        help="Choose the folding of every layer so that an image takes at most N cycles.",
+        help="Fold the layers so that an image takes at most N cycles, on few multipliers.",
         show_default=False,
     ),
 ]
@@ -99,41 +107,64 @@ MultipliersOption = Annotated[
         "--multipliers",
         min=1,
         metavar="N",
-        help="Choose the folding so that at most N multipliers are spent.",
+        help="Fold the layers so that an image takes few cycles, on at most N multipliers.",
         show_default=False,
     ),
 ]
 JsonOption = Annotated[
     bool,
-    typer.Option("--json", help="Print one JSON object on standard output, and all else on standard error."),
+    typer.Option(
+        "--json", help="Print one JSON object on standard output, all else on standard error."
+    ),
 ]
 
 
-@app.callback(invoke_without_command=True, epilog="Exit status: 0 done, 1 negative result, 2 bad input.")
+@app.callback(
+    invoke_without_command=True, epilog="Exit status: 0 done, 1 negative result, 2 bad input."
+)
 def hwsim_command(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """From a trained CNN (ONNX) to verified hardware and a performance report.
 
-    A model goes in. Out come synthesizable Verilog, a cycle-accurate simulation of it that is compared bit by bit
-    with an integer reference, and an estimate of the same network on CPUs, GPUs, TPUs and FPGAs.
-
-    [bold]Start here[/bold]
-
-      hwsim demo                                       everything below, on a bundled network
-      hwsim info model.onnx                            layers, parameters, multiply-accumulates
-      hwsim quantize model.onnx --calibration c.npz -o int8.onnx
-      hwsim verilog int8.onnx -o rtl/
-      hwsim simulate int8.onnx --images test.npz --count 4
-      hwsim estimate model.onnx --device tpu-v1 --device gtx-1080-ti --batch 16
+    A model goes in. Out come synthesizable Verilog, a cycle-accurate simulation of it, compared bit
+    by bit with an integer reference, and an estimate of the same network on CPUs, GPUs, TPUs and
+    FPGAs. Start with [bold]hwsim demo[/bold], or with the layers of a bundled network:
+    [bold]hwsim info lenet5[/bold].
     """
     if version:
-        from hwsim.version import __version__
+        from .version import __version__
 
         print(f"hwsim {__version__}")
     elif context.invoked_subcommand is None:
         print(context.get_help())
+
+
+@app.command()
+def demo(
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="DIR", help="Folder for everything that is written."
+        ),
+    ] = Path("hwsim-demo"),
+    count: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Images to simulate cycle by cycle.")
+    ] = 4,
+    as_json: JsonOption = False,
+) -> int:
+    """Run the whole flow on a bundled network and real images.
+
+    Import, quantization, Verilog, cycle-accurate simulation against two references, estimates for a
+    CPU, a GPU, a TPU and an FPGA, and a report.
+    """
+    from .demo import run
+
+    terminal = Terminal(as_json=as_json)
+    result = run(terminal, output, count=count)
+    terminal.finish(result)
+    return NEGATIVE if result["mismatches"] else DONE
 
 
 @app.command()
@@ -143,7 +174,9 @@ def info(
     strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Print the layers of a network: output shape, parameters, multiply-accumulates (MACs) per run."""
+    """Print the layers of a network: output shape, parameters, multiply-accumulates (MACs)."""
+    from .tables import show_layers
+
     terminal = Terminal(as_json=as_json)
     terminal.finish(show_layers(terminal, _load(model, input_shape, strict)))
     return DONE
@@ -152,25 +185,270 @@ def info(
 @app.command()
 def quantize(
     model: ModelArgument,
-    calibration: Annotated[str, typer.Option("--calibration", metavar="IMAGES", help=CALIBRATION)],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The ONNX file to write.")],
-    method: Annotated[Method, typer.Option(help="How calibration finds the range of a tensor.")] = Method.min_max,
+    calibration: Annotated[
+        str,
+        typer.Option("--calibration", metavar="IMAGES", help=_CALIBRATION_HELP, show_default=False),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="ONNX file to write.", show_default=False
+        ),
+    ],
+    method: Annotated[
+        Method, typer.Option(help="How the range of a tensor is found.")
+    ] = Method.min_max,
     percentile: Annotated[
-        float, typer.Option(min=50, max=100, help="Share of values inside the range, for --method percentile.")
+        float,
+        typer.Option(
+            min=50, max=100, help="Share of the values within the range, for --method percentile."
+        ),
     ] = 99.99,
     per_tensor: Annotated[
-        bool, typer.Option("--per-tensor", help="One scale for all weights of a layer, not one per channel.")
+        bool,
+        typer.Option("--per-tensor", help="One scale for a layer's weights, not one per channel."),
     ] = False,
-    images: ImagesOption = None,
     input_shape: ShapeOption = None,
-    strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Quantize a float network to int8 and write it as an ONNX file with QDQ nodes.
+    """Quantize a float network to int8, and write it as an ONNX file that ONNX Runtime runs too."""
+    import hwsim
 
-    With --images that have labels, the accuracy before and after is printed.
+    terminal = Terminal(as_json=as_json)
+    network = _load(model, input_shape)
+    images = _images(network, calibration, key="calibration")
+    with terminal.progress("quantizing"):
+        quantized = hwsim.quantize(
+            network,
+            calibration=images.images,
+            method=method.value,
+            percentile=percentile,
+            per_channel=not per_tensor,
+        )
+    quantized.save(output)
+    terminal.say(f"{output}: {len(quantized.layers)} layers, calibrated with {len(images)} images")
+    terminal.finish(
+        {"output": output, "layers": len(quantized.layers), "calibration_images": len(images)}
+    )
+    return DONE
+
+
+@app.command()
+def verilog(
+    model: ModelArgument,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="DIR", help="Folder for the Verilog.", show_default=False
+        ),
+    ],
+    arch: ArchOption = Arch.streaming,
+    cycles_per_image: CyclesOption = None,
+    multipliers: MultipliersOption = None,
+    calibration: CalibrationOption = None,
+    input_shape: ShapeOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Write the Verilog of an accelerator for a network, with AXI4-Stream in and out."""
+    terminal = Terminal(as_json=as_json)
+    network = _quantized(terminal, _load(model, input_shape), model, calibration)
+    design = _build(network, cycles_per_image, multipliers)
+    with terminal.progress("writing Verilog"):
+        written = design.write_verilog(output)
+    terminal.say(f"{output / written.top}.v: {written.lines:,} lines")
+    terminal.finish({"top": written.top, "files": sorted(written.files), "lines": written.lines})
+    return DONE
+
+
+@app.command()
+def simulate(
+    model: ModelArgument,
+    images: ImagesOption,
+    count: CountOption = None,
+    arch: ArchOption = Arch.streaming,
+    cycles_per_image: CyclesOption = None,
+    multipliers: MultipliersOption = None,
+    engine: Annotated[Engine, typer.Option(help="Simulator.")] = Engine.amaranth,
+    wave: Annotated[
+        Path | None,
+        typer.Option(
+            "--wave", metavar="FILE", help="Write the waveforms as VCD.", show_default=False
+        ),
+    ] = None,
+    stalls: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=0.99,
+            metavar="P",
+            help="Probability, per cycle and stream, that the outside stalls.",
+        ),
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the stalls.")] = 0,
+    calibration: CalibrationOption = None,
+    input_shape: ShapeOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Simulate an accelerator cycle by cycle, and compare every output with the integer reference.
+
+    A float model is quantized first, with the images of --calibration or else of --images. The exit
+    status is 1 if any value differs.
     """
     import hwsim
 
     terminal = Terminal(as_json=as_json)
-    network = _load(model, input_shape, strict)
+    network = _load(model, input_shape)
+    given = _images(network, images)[:count]
+    design = _build(
+        _quantized(terminal, network, model, calibration or images), cycles_per_image, multipliers
+    )
+    start = time.perf_counter()
+    with terminal.progress("simulating"):
+        result = hwsim.simulate(
+            design, given.images, engine=engine.value, stalls=stalls, seed=seed, wave=wave
+        )
+    seconds = time.perf_counter() - start
+    accuracy = None
+    if given.labels is not None:
+        classes = result.outputs.reshape(len(given), -1).argmax(axis=1)
+        accuracy = float((classes == given.labels).mean())
+    summary = {
+        "images": len(given),
+        "cycles": result.cycles,
+        "cycles_per_image": result.cycles_per_image,
+        "mismatches": result.mismatches,
+        "accuracy": accuracy,
+        "seconds": seconds,
+        "lane_cycles_per_second": result.cycles / seconds,
+    }
+    terminal.table(["", ""], [[key.replace("_", " "), value] for key, value in summary.items()])
+    terminal.finish(summary)
+    return NEGATIVE if result.mismatches else DONE
+
+
+@app.command()
+def estimate(
+    model: ModelArgument,
+    device: Annotated[
+        list[str],
+        typer.Option(
+            "--device", metavar="NAME", help="A device of 'hwsim devices'. May be repeated."
+        ),
+    ],
+    batch: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Images that are processed together.")
+    ] = 1,
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            "--explain",
+            metavar="LAYER",
+            help="Show where the time of one layer goes.",
+            show_default=False,
+        ),
+    ] = None,
+    input_shape: ShapeOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Estimate latency and throughput of a network on one or more devices."""
+    import hwsim
+
+    terminal = Terminal(as_json=as_json)
+    network = _load(model, input_shape)
+    with terminal.progress("estimating"):
+        table = hwsim.estimate(network, devices=device, batch=batch)
+    terminal.finish(show_estimate(terminal, table, explain))
+    return DONE
+
+
+@app.command()
+def devices(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="Show all numbers of one device, each with its source."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """List the devices that can be estimated."""
+    terminal = Terminal(as_json=as_json)
+    terminal.finish(show_devices(terminal, name))
+    return DONE
+
+
+def _load(model: str, input_shapes: Sequence[str] | None, strict: bool = False) -> Any:
+    """Load the network in a file, or a bundled one."""
+    import hwsim
+
+    from .data import bundled, bundled_networks
+
+    path = Path(model)
+    if not path.exists() and model in bundled_networks():
+        path = bundled(f"{model}/{model}.onnx")
+    shapes = dict(map(_shape, input_shapes or ()))
+    return hwsim.load(path, shapes or None, strict=strict)
+
+
+def _shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """Parse ``NAME=N,C,H,W``."""
+    name, equals, sizes = text.rpartition("=")
+    parts = sizes.split(",")
+    if not equals or not name or not all(part.strip().isdecimal() and int(part) for part in parts):
+        raise ValueError(f"--input-shape must look like image=1,3,32,32, not {text!r}")
+    return name, tuple(int(part) for part in parts)
+
+
+def _images(network: Any, source: str, *, key: str = "images") -> Any:
+    """Load images for a network's input, from a file or of a bundled network."""
+    from .data import bundled, bundled_networks
+    from .images import load_images
+
+    path = Path(source)
+    if not path.exists() and source in bundled_networks():
+        path = bundled(f"{source}/images.npz")
+    (tensor,) = network.inputs
+    return load_images(path, tensor.shape[1:], tensor.dtype, key=key)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit. ``arguments`` are those of the process unless given."""
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        return app(args=arguments, prog_name="hwsim", standalone_mode=False) or DONE
+    except TyperException as error:
+        problem = error.format_message()
+    except OSError as error:
+        if error.filename is None:
+            if not _is_raised_by_us(error):
+                raise
+            problem = str(error)
+        else:
+            problem = f"{error.filename}: {error.strerror}"
+    except (TypeError, ValueError) as error:
+        if not _is_raised_by_us(error):
+            raise
+        problem = str(error)
+    print("hwsim: error:", clean(" ".join(problem.split())), file=sys.stderr)
+    return BAD_INPUT
+
+
+def _is_raised_by_us(error: BaseException) -> bool:
+    """Whether a ``raise`` statement of this package raised the error.
+
+    Such an error is a sentence about what was given. One that comes out of NumPy or out of an
+    expression is a mistake in this package, and needs its traceback.
+    """
+    trace = error.__traceback__
+    assert trace is not None
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    frame = trace.tb_frame
+    instruction = frame.f_code.co_code[trace.tb_lasti]
+    return (
+        frame.f_globals.get("__name__", "").partition(".")[0] == __package__
+        and dis.opname[instruction] == "RAISE_VARARGS"
+    )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 __all__ = ["bundled", "bundled_networks"]
 
-# A checkout keeps them in models/ beside the package; the wheel carries them inside (see pyproject.toml).
+# The wheel carries them inside the package (see pyproject.toml); a checkout has them beside it.
 _PACKAGE = Path(__file__).resolve().parent
 _FOLDERS = (_PACKAGE / "bundled", _PACKAGE.parent / "models")
 

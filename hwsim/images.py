@@ -40,15 +40,15 @@ def load_images(
     Parameters
     ----------
     path : path
-        An ``.npz`` with ``images`` and, optionally, integer ``labels`` of shape (N,); an ``.npy``; or a folder of
-        pictures, taken in the order of their names (needs Pillow).
+        An ``.npz`` with ``images`` and, optionally, integer ``labels`` of shape (N,); an ``.npy``;
+        or a folder of pictures, taken in the order of their names (needs Pillow).
     shape : sequence of int
         What one image must have, normally (C, H, W).
     dtype : dtype
-        What the model takes. For a floating-point model uint8 images become ``pixel / 255`` and floating-point ones
-        are converted; for an integer model the file must hold exactly this dtype.
+        What the model takes. For a floating-point model uint8 images become ``pixel / 255`` and
+        floating-point ones are converted; for an integer model the file must hold this dtype.
     key : str
-        Another array of the ``.npz`` to read where it exists: ``"calibration"`` comes without labels.
+        Another array of the ``.npz`` to read, if it is there. It comes without labels.
 
     Returns
     -------
@@ -70,7 +70,9 @@ def load_images(
     elif path.suffix == ".npy":
         images, labels = _read_array(path), None
     else:
-        raise ValueError(f"images come from an .npz, an .npy or a folder of pictures, not from {path}")
+        raise ValueError(
+            f"images come from an .npz, an .npy or a folder of pictures, not from {path}"
+        )
     if images.ndim != len(shape) + 1 or images.shape[1:] != shape:
         wanted = ", ".join(["N", *map(str, shape)])
         raise ValueError(f"images in {path} must have the shape ({wanted}), not {images.shape}")
@@ -90,12 +92,16 @@ def load_images(
 def _convert(images: np.ndarray, dtype: np.dtype, path: Path) -> np.ndarray:
     if dtype.kind != "f":
         if images.dtype != dtype:
-            raise ValueError(f"images in {path} must be {dtype}, as the model's input is, not {images.dtype}")
+            raise ValueError(
+                f"images in {path} must be {dtype}, as the model's input is, not {images.dtype}"
+            )
         return images
     if images.dtype == np.uint8:
         return images.astype(dtype) / dtype.type(255)
     if images.dtype.kind != "f":
-        raise ValueError(f"images in {path} must be uint8 (0 to 255) or floating-point, not {images.dtype}")
+        raise ValueError(
+            f"images in {path} must be uint8 (0 to 255) or floating-point, not {images.dtype}"
+        )
     if not np.isfinite(images).all():
         raise ValueError(f"images in {path} must be finite, and some values are not")
     return images.astype(dtype)
@@ -137,7 +143,9 @@ def _read_pictures(folder: Path, shape: tuple[int, ...]) -> np.ndarray:
         ) from None
     modes = {1: "L", 3: "RGB", 4: "RGBA"}
     if len(shape) != 3 or shape[0] not in modes:
-        raise ValueError(f"pictures have 1, 3 or 4 channels, and the model takes images of the shape {shape}")
+        raise ValueError(
+            f"pictures have 1, 3 or 4 channels, and the model takes images of the shape {shape}"
+        )
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _PICTURES)
     if not paths:
         raise ValueError(f"there are no pictures in {folder} ({', '.join(_PICTURES)})")
@@ -151,7 +159,9 @@ def _read_pictures(folder: Path, shape: tuple[int, ...]) -> np.ndarray:
                         f"{path} is {picture.height} x {picture.width} pixels, "
                         f"and the model takes {height} x {width}"
                     )
-                images[index] = np.asarray(picture.convert(modes[channels])).reshape(images.shape[1:])
+                images[index] = np.asarray(picture.convert(modes[channels])).reshape(
+                    images.shape[1:]
+                )
         except (UnidentifiedImageError, OSError) as error:
             raise ValueError(f"{path} is not a picture that can be read: {error}") from error
     return images.transpose(0, 3, 1, 2)

@@ -121,8 +121,22 @@ def main():
     """Generate, simulate, report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("output", help="an existing folder for nngen.v and the simulation's files")
-    parser.add_argument("--conv", type=int, nargs=2, default=(1, 4), metavar=("IN", "OUT"), help="channels in parallel")
-    parser.add_argument("--dense", type=int, nargs=2, default=(1, 4), metavar=("IN", "OUT"), help="channels in parallel")
+    parser.add_argument(
+        "--conv",
+        type=int,
+        nargs=2,
+        default=(2, 2),
+        metavar=("IN", "OUT"),
+        help="channels in parallel",
+    )
+    parser.add_argument(
+        "--dense",
+        type=int,
+        nargs=2,
+        default=(2, 2),
+        metavar=("IN", "OUT"),
+        help="channels in parallel",
+    )
     arguments = parser.parse_args()
     generator = np.random.default_rng(SEED)
     start = time.perf_counter()
@@ -130,18 +144,25 @@ def main():
     pixels = generator.integers(-127, 128, image.shape).astype(np.int64)
     with contextlib.redirect_stdout(io.StringIO()):
         expected = nngen.eval([scores], image=pixels)[0].reshape(-1)
-        core = nngen.to_veriloggen([scores], "nngen_network", silent=True, config={"maxi_datawidth": AXI_BITS})
+        core = nngen.to_veriloggen(
+            [scores], "nngen_network", silent=True, config={"maxi_datawidth": AXI_BITS}
+        )
         verilog = core.to_verilog()
     with open(os.path.join(arguments.output, "nngen.v"), "w") as file:
         file.write(verilog)
     generated = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
         top = bench(core, image, scores, pixels, expected, arguments.output)
-        text = simulation.Simulator(top, sim="iverilog").run(outputfile=os.path.join(arguments.output, "bench.out"))
+        text = simulation.Simulator(top, sim="iverilog").run(
+            outputfile=os.path.join(arguments.output, "bench.out")
+        )
     cycles = re.search(r"^cycles\s+(\d+)", text, re.MULTILINE)
     if not cycles:
         sys.exit(f"the simulation did not finish: {text[-500:]}")
-    found = [(int(value) + 128) % 256 - 128 for value in re.findall(r"^score\s+(-?\d+)", text, re.MULTILINE)]
+    found = [
+        (int(value) + 128) % 256 - 128
+        for value in re.findall(r"^score\s+(-?\d+)", text, re.MULTILINE)
+    ]
     print(
         json.dumps(
             {

@@ -57,12 +57,22 @@ class Frame:
         """(channels, height, width)."""
         return (self.channels, self.height, self.width)
 
+    @property
+    def minimum(self):
+        """Smallest code."""
+        return -(1 << (self.bits - 1)) if self.signed else 0
+
+    @property
+    def maximum(self):
+        """Largest code."""
+        return (1 << (self.bits - 1)) - 1 if self.signed else (1 << self.bits) - 1
+
     def to_beats(self, maps):
         """(N, C, H, W) codes to (N * beats, lanes) codes in stream order; refuses codes out of range."""
         maps = np.asarray(maps)
         if maps.ndim != 4 or maps.shape[1:] != self.shape:
             raise ValueError(f"feature maps must have the shape (N, {self.channels}, {self.height}, {self.width}), not {maps.shape}")
-        low, high = (-(1 << self.bits - 1), (1 << self.bits - 1) - 1) if self.signed else (0, (1 << self.bits) - 1)
+        low, high = self.minimum, self.maximum
         if maps.size and (maps.min() < low or maps.max() > high):
             raise ValueError(f"codes must lie in [{low}, {high}], not [{maps.min()}, {maps.max()}]")
         return np.ascontiguousarray(maps.transpose(0, 2, 3, 1)).reshape(-1, self.lanes)

@@ -94,11 +94,15 @@ class Requantize:
                 f"multiplier and shift must have the same shape, not {self.multiplier.shape} and {self.shift.shape}"
             )
         if self.multiplier.min() < 0 or self.multiplier.max() >= 1 << MULTIPLIER_BITS:
-            raise ValueError(f"multiplier must lie in [0, 2**{MULTIPLIER_BITS}), not {self.multiplier.tolist()}")
+            raise ValueError(
+                f"multiplier must lie in [0, 2**{MULTIPLIER_BITS}), not {self.multiplier.tolist()}"
+            )
         if self.shift.min() < 0 or self.shift.max() > MAXIMUM_SHIFT:
             raise ValueError(f"shift must lie in [0, {MAXIMUM_SHIFT}], not {self.shift.tolist()}")
         if self.minimum > self.maximum:
-            raise ValueError(f"minimum must not exceed maximum, not {self.minimum} > {self.maximum}")
+            raise ValueError(
+                f"minimum must not exceed maximum, not {self.minimum} > {self.maximum}"
+            )
 
     @classmethod
     def from_scales(cls, scales, *, zero_point, minimum, maximum):

@@ -12,9 +12,21 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .fixed_point import Requantize
-from .network import Layer
+from .network import Network
 
-__all__ = ["Add", "Concat", "Conv", "Dense", "IntegerLayer", "IntegerNetwork", "IntegerTensor", "Mul", "Pad", "Pool", "Table"]
+__all__ = [
+    "Add",
+    "Concat",
+    "Conv",
+    "Dense",
+    "IntegerLayer",
+    "IntegerNetwork",
+    "IntegerTensor",
+    "Mul",
+    "Pad",
+    "Pool",
+    "Table",
+]
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,9 @@ class IntegerTensor:
         if np.isnan(quotient).any():
             raise ValueError(f"real values of {self.name} must be numbers, not NaN")
         # Saturating first is the same and keeps infinities out of the conversion to integers.
-        steps = np.rint(np.clip(quotient, self.minimum - self.zero_point, self.maximum - self.zero_point))
+        steps = np.rint(
+            np.clip(quotient, self.minimum - self.zero_point, self.maximum - self.zero_point)
+        )
         return (steps.astype(np.int64) + self.zero_point).astype(self.dtype)
 
     def dequantize(self, codes):
@@ -171,7 +185,9 @@ class Pool(IntegerLayer):
         counts = []
         for axis in (0, 1):
             length, begin, end = tensor.shape[1 + axis], self.pads[axis], self.pads[2 + axis]
-            low, high = (0, length + begin + end) if self.count_include_pad else (begin, begin + length)
+            low, high = (
+                (0, length + begin + end) if self.count_include_pad else (begin, begin + length)
+            )
             starts = np.arange(size[axis]) * self.strides[axis]
             positions = starts[:, None] + np.arange(self.kernel[axis]) * self.dilations[axis]
             counts.append(((positions >= low) & (positions < high)).sum(axis=1))
@@ -190,7 +206,9 @@ class Add(IntegerLayer):
 
     def accumulator_bounds(self, first, second):
         """(minimum, maximum) of the sum and of each of its two terms, whatever the codes of the two input tensors."""
-        terms = [_offset_bounds(t, m) for t, m in zip((first, second), self.multipliers, strict=True)]
+        terms = [
+            _offset_bounds(t, m) for t, m in zip((first, second), self.multipliers, strict=True)
+        ]
         return sum(low for low, _ in terms), sum(high for _, high in terms)
 
 
@@ -235,7 +253,8 @@ class Pad(IntegerLayer):
 class IntegerNetwork:
     """Integer layers in topological order with one input and one or more outputs.
 
-    ``tail`` names float layers after the last integer one (DequantizeLinear, Softmax) that stay with the host.
+    ``host`` is the network of the float layers after the last integer one (DequantizeLinear, Softmax), which stay with the
+    host; None where there are none. Its inputs carry the names of ``outputs``; ``tail`` lists its layers.
     ``output_shapes`` maps the names of outputs to the shapes that the model gives them, batch axis included.
     """
 
@@ -244,5 +263,10 @@ class IntegerNetwork:
     outputs: tuple[IntegerTensor, ...]
     layers: tuple[IntegerLayer, ...]
     tensors: dict[str, IntegerTensor]
-    tail: tuple[Layer, ...] = ()
+    host: Network | None = None
     output_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def tail(self):
+        """Float layers that stay with the host, a tuple of Layer."""
+        return self.host.layers if self.host else ()

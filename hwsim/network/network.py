@@ -87,3 +87,29 @@ class Network:
     def shape(self, name):
         """Static shape of a tensor or constant."""
         return self.constants[name].shape if name in self.constants else self.tensors[name].shape
+
+    def table(self):
+        """Layers as a DataFrame with the columns name, op, output_shape, params, macs: see `hwsim.network.counts`."""
+        from .counts import table
+
+        return table(self)
+
+    @property
+    def params(self):
+        """Trained parameters: weights, biases, and scale and bias of batch normalizations; shared ones count once."""
+        from .counts import counts
+
+        return sum(params for params, _ in counts(self))
+
+    @property
+    def macs(self):
+        """Multiply-accumulates of all convolutions and dense layers, for the batch that the shapes show."""
+        from .counts import counts
+
+        return sum(macs for _, macs in counts(self))
+
+    def save(self, path):
+        """Write an ONNX file: see `hwsim.network.save.save`."""
+        from .save import save
+
+        save(self, path)

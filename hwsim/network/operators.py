@@ -23,8 +23,8 @@ Squeeze, Unsqueeze             ``axes`` (not negative, ascending; of the longer 
 Transpose                      ``perm``
 Pad                            ``mode``, ``pads`` (begins of all axes, then ends; negative crops), ``value``; one input
 Dropout                        none; one input
-QuantizeLinear,                ``axis`` (None: one scale for the tensor), ``block_size`` (0: one scale per index on the axis)
-DequantizeLinear
+QuantizeLinear,                ``axis`` (None: one scale for the tensor), ``block_size`` (0: one scale per index on the axis),
+DequantizeLinear               ``dtype`` of the output
 all others                     none
 =============================  ======================================================================================
 """
@@ -651,14 +651,14 @@ def _quantize(node):
     node.attribute("saturate")
     if dtype not in CODES:
         node.refuse(f"an output of dtype {dtype}", ", ".join(map(str, CODES)))
-    return Result(_granularity(node), (node.shape(0),), dtype)
+    return Result({**_granularity(node), "dtype": dtype}, (node.shape(0),), dtype)
 
 
 def _dequantize(node):
     node.only_dtypes(0, (*CODES, np.dtype(np.int32)))
     given = node.attribute("output_dtype", 0)
     dtype = dtype_of(given, f"{node.op} '{node.name}': output_dtype") if given else node.dtype(1)
-    return Result(_granularity(node), (node.shape(0),), dtype)
+    return Result({**_granularity(node), "dtype": dtype}, (node.shape(0),), dtype)
 
 
 def _granularity(node):

@@ -1,11 +1,11 @@
 """Units that move beats about and leave their codes alone: fork, concat, resize."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import Out
 
 from .queue import Queue
-from .unit import Unit, advance, beat_layout
+from .unit import Unit, advance, beat_layout, choose
 
 __all__ = ["Concat", "Fork", "Resize"]
 
@@ -69,25 +69,21 @@ class Concat(Unit):
         m = Module()
         m.submodules.queue = queue = Queue(beat_layout(self.config.output), self.queue)
         wiring.connect(m, wiring.flipped(self.o), queue.o)
-        frames = self.config.inputs
-        port = Signal(range(len(frames)))
-        group = Signal(range(max(frame.groups for frame in frames.values())))
-        with m.Switch(port):
-            for k, (name, frame) in enumerate(frames.items()):
-                i = getattr(self, name)
-                # The last port is the default, so that every value of the counter has a meaning.
-                with m.Case(k) if k < len(frames) - 1 else m.Default():
-                    m.d.comb += [
-                        queue.i.payload.eq(i.payload),
-                        queue.i.valid.eq(i.valid),
-                        i.ready.eq(queue.i.ready),
-                    ]
-                    with m.If(i.valid & queue.i.ready):
-                        with m.If(group == frame.groups - 1):
-                            m.d.sync += group.eq(0)
-                            advance(m, port, len(frames))
-                        with m.Else():
-                            m.d.sync += group.eq(group + 1)
+        ports = [getattr(self, name) for name in self.config.inputs]
+        groups = [frame.groups for frame in self.config.inputs.values()]
+        port = Signal(range(len(ports)))
+        group = Signal(range(max(groups)))
+        m.d.comb += [
+            queue.i.valid.eq(choose(port, [i.valid for i in ports])),
+            Value.cast(queue.i.payload).eq(choose(port, [Value.cast(i.payload) for i in ports])),
+        ]
+        for k, i in enumerate(ports):
+            m.d.comb += i.ready.eq((port == k) & queue.i.ready)
+        with m.If(queue.i.valid & queue.i.ready):
+            m.d.sync += group.eq(group + 1)
+            with m.If(choose(port, [group == count - 1 for count in groups])):
+                m.d.sync += group.eq(0)
+                advance(m, port, len(ports))
         return m
 
 
@@ -110,30 +106,30 @@ class Resize(Unit):
         config = self.config
         m.submodules.queue = queue = Queue(beat_layout(config.output), self.queue)
         wiring.connect(m, wiring.flipped(self.o), queue.o)
-        narrow = min(config.frame.lanes, config.lanes)
+        i_payload, o_payload = Value.cast(self.i.payload), Value.cast(queue.i.payload)
+        width = min(config.frame.lanes, config.lanes) * config.frame.bits
         part = Signal(range(config.factor))
         last = Signal()
         m.d.comb += last.eq(part == config.factor - 1)
         if config.widens:
             # Narrow beats move down a shift register; the last one goes straight to the queue.
-            kept = Signal(narrow * config.frame.bits * (config.factor - 1))
-            whole = Cat(kept, self.i.payload)
+            kept = Signal(width * (config.factor - 1))
+            whole = Signal(width * config.factor)
             m.d.comb += [
+                whole.eq(Cat(kept, i_payload)),
                 self.i.ready.eq(~last | queue.i.ready),
                 queue.i.valid.eq(last & self.i.valid),
-                queue.i.payload.eq(whole),
+                o_payload.eq(whole),
             ]
             with m.If(self.i.valid & self.i.ready):
                 advance(m, part, config.factor)
-                m.d.sync += kept.eq(whole[narrow * config.frame.bits :])
+                m.d.sync += kept.eq(whole[width:])
         else:
             m.d.comb += [
                 self.i.ready.eq(last & queue.i.ready),
                 queue.i.valid.eq(self.i.valid),
+                o_payload.eq(choose(part, [i_payload.word_select(k, width) for k in range(config.factor)])),
             ]
-            width = narrow * config.frame.bits
-            parts = Value.cast(self.i.payload)
-            m.d.comb += queue.i.payload.eq(parts.word_select(part, width))
             with m.If(queue.i.valid & queue.i.ready):
                 advance(m, part, config.factor)
         return m

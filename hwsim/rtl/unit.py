@@ -4,7 +4,7 @@ from amaranth.hdl import Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Unit", "advance", "beat_layout", "delay", "reduce_tree"]
+__all__ = ["Unit", "advance", "beat_layout", "choose", "delay", "reduce_tree"]
 
 
 def beat_layout(frame):
@@ -51,6 +51,14 @@ def advance(m, counter, length):
     m.d.sync += counter.eq(Mux(counter == length - 1, 0, counter + 1))
 
 
+def choose(index, values):
+    """``values[index]`` as a tree of two-way multiplexers; ``index`` counts up to ``len(values) - 1``."""
+    for bit in index:
+        pairs = [Mux(bit, values[k + 1], values[k]) for k in range(0, len(values) - 1, 2)]
+        values = pairs + values[2 * len(pairs) :]
+    return values[0]
+
+
 def delay(m, value, cycles, name):
     """``value`` (a signal or a view) ``cycles`` cycles later."""
     for k in range(1, cycles + 1):
@@ -64,7 +72,7 @@ def reduce_tree(m, terms, combine, name, levels):
     """Combine ``terms`` in pairs, balanced, with a register after each ``levels`` levels and after the last.
 
     ``combine(left, right)`` returns a value of any width, with ``left`` of the lower indices. The result comes
-    `hwsim.blocks.unit.tree_latency` cycles after the terms.
+    `hwsim.blocks.tree.tree_latency` cycles after the terms.
     """
     terms = list(terms)
     level = 0

@@ -84,18 +84,27 @@ def export(model, path):
 def main():
     """Run the recipe."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=HERE, metavar="DIR", help="where to write (default: beside the recipe)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=HERE,
+        metavar="DIR",
+        help="where to write (default: beside the recipe)",
+    )
     parser.add_argument("--epochs", type=int, default=60, help="default: %(default)s")
     arguments = parser.parse_args()
     pixels, digits = mnist_data()
     images, labels, test_images, test_labels = split(
-        pixels.astype(np.uint8).reshape(-1, 1, 28, 28), digits.astype(np.int64), test_per_class=100, seed=SEED
+        pixels.astype(np.uint8).reshape(-1, 1, 28, 28),
+        digits.astype(np.int64),
+        test_per_class=100,
+        seed=SEED,
     )
 
     seed_everything(SEED)
     model = DigitsNetwork()
     settings = {
-        "epochs": arguments.epochs, "batch": 64, "learning_rate": 1e-2, "weight_decay": 1e-2, "shift": 2, "flip": False,
+        "epochs": arguments.epochs, "batch": 64, "learning_rate": 1e-2, "weight_decay": 1e-2, "shift": 2,
     }  # fmt: skip
     train(model, images, labels, **settings)
 

@@ -83,7 +83,13 @@ def main():
         "--data", type=Path, default=DATA, metavar="DIR",
         help="folder with the four Fashion-MNIST .gz files (default: %(default)s, Debian package dataset-fashion-mnist)",
     )  # fmt: skip
-    parser.add_argument("--output", type=Path, default=HERE, metavar="DIR", help="where to write (default: beside the recipe)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=HERE,
+        metavar="DIR",
+        help="where to write (default: beside the recipe)",
+    )
     parser.add_argument("--epochs", type=int, default=40, help="default: %(default)s")
     arguments = parser.parse_args()
     images, labels = load(arguments.data, "train")
@@ -92,7 +98,7 @@ def main():
     seed_everything(SEED)
     model = LeNet5()
     settings = {
-        "epochs": arguments.epochs, "batch": 128, "learning_rate": 3e-3, "weight_decay": 1e-2, "shift": 1, "flip": True,
+        "epochs": arguments.epochs, "batch": 128, "learning_rate": 3e-3, "weight_decay": 1e-2, "shift": 1,
     }  # fmt: skip
     train(model, images, labels, **settings)
 

@@ -29,7 +29,9 @@ __all__ = ["accumulators", "layer_output", "run"]
 _CHUNK_ELEMENTS = 1 << 23
 
 
-def run(network: IntegerNetwork, codes: np.ndarray, keep: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+def run(
+    network: IntegerNetwork, codes: np.ndarray, keep: Iterable[str] | None = None
+) -> dict[str, np.ndarray]:
     """Run a network on codes of its input.
 
     Parameters
@@ -59,7 +61,9 @@ def run(network: IntegerNetwork, codes: np.ndarray, keep: Iterable[str] | None =
     wanted |= {tensor.name for tensor in network.outputs}
     last_use = {name: index for index, layer in enumerate(network.layers) for name in layer.inputs}
     for index, layer in enumerate(network.layers):
-        values[layer.output] = layer_output(layer, [values[name] for name in layer.inputs], network.tensors)
+        values[layer.output] = layer_output(
+            layer, [values[name] for name in layer.inputs], network.tensors
+        )
         for name in layer.inputs:
             if name not in wanted and last_use[name] == index:
                 values.pop(name, None)
@@ -105,7 +109,9 @@ def layer_output(
 
 
 def accumulators(
-    layer: Conv | Dense | Pool | Add | Mul, inputs: Iterable[np.ndarray], tensors: Mapping[str, IntegerTensor]
+    layer: Conv | Dense | Pool | Add | Mul,
+    inputs: Iterable[np.ndarray],
+    tensors: Mapping[str, IntegerTensor],
 ) -> np.ndarray:
     """What a layer requantizes, int64, (N, C, H, W). Arguments as in `layer_output`."""
     sources = [tensors[name] for name in layer.inputs]
@@ -125,7 +131,9 @@ def accumulators(
         case Add():
             terms = [
                 (array.astype(np.int64) - source.zero_point) * multiplier
-                for array, source, multiplier in zip((first, *rest), sources, layer.multipliers, strict=True)
+                for array, source, multiplier in zip(
+                    (first, *rest), sources, layer.multipliers, strict=True
+                )
             ]
             return terms[0] + terms[1]
         case Mul():
@@ -143,7 +151,9 @@ def _checked(codes, tensor):
         raise TypeError(f"codes of {tensor.name} must be integers, not {codes.dtype}")
     if codes.ndim != 4 or codes.shape[1:] != tensor.shape:
         expected = ", ".join(map(str, tensor.shape))
-        raise ValueError(f"codes of {tensor.name} must have the shape (N, {expected}), not {codes.shape}")
+        raise ValueError(
+            f"codes of {tensor.name} must have the shape (N, {expected}), not {codes.shape}"
+        )
     if codes.dtype != tensor.dtype or tensor.bits not in (8, 16):
         if codes.size and (codes.min() < tensor.minimum or codes.max() > tensor.maximum):
             raise ValueError(
@@ -163,7 +173,11 @@ def _exact_dtype(layer, tensor):
 def _pad(codes, pads, mode, value):
     top, left, bottom, right = pads
     widths = ((0, 0), (0, 0), (top, bottom), (left, right))
-    return np.pad(codes, widths, mode="edge") if mode == "edge" else np.pad(codes, widths, constant_values=value)
+    return (
+        np.pad(codes, widths, mode="edge")
+        if mode == "edge"
+        else np.pad(codes, widths, constant_values=value)
+    )
 
 
 def _windows(layer, maps, output, fill):
@@ -171,7 +185,9 @@ def _windows(layer, maps, output, fill):
     kernel = layer.weights.shape[2:] if isinstance(layer, Conv) else layer.kernel
     reach = [
         (out - 1) * stride + (taps - 1) * dilation + 1
-        for out, stride, taps, dilation in zip(output.shape[1:], layer.strides, kernel, layer.dilations, strict=True)
+        for out, stride, taps, dilation in zip(
+            output.shape[1:], layer.strides, kernel, layer.dilations, strict=True
+        )
     ]
     top, left, bottom, right = layer.pads
     height, width = maps.shape[2:]

@@ -1,0 +1,498 @@
+"""The streaming pipeline on paper: a unit per layer, folded so that all take about as long, with FIFOs as deep as needed.
+
+`plan_streaming` turns an `IntegerNetwork` into stages (unit configurations) and connections. `hwsim.rtl.build` makes
+hardware of it, `hwsim.models` its estimate; both get the very same cycle counts.
+
+Queue depths
+    The pipeline is evaluated with queues without limit and images offered one interval apart, the interval being that of the
+    slowest unit. The most beats that any queue then holds, plus one that is on its way out, is its depth. With these depths
+    that schedule remains possible; and since units that start as early as they can are never later than in any possible
+    schedule (max-plus monotonicity of dataflow graphs: Baccelli et al., "Synchronization and Linearity", 1992, chapter 2), the pipeline
+    keeps the interval and cannot deadlock, forks that rejoin included.
+"""
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import product
+from math import gcd, inf
+
+import numpy as np
+
+from hwsim.network import integer
+from hwsim.network.network import NetworkError
+
+from .checks import check_positive
+from .conv import ConvConfig, DenseConfig
+from .elementwise import AddConfig, MulConfig, TableConfig
+from .pool import GlobalPoolConfig, PoolConfig
+from .queue import QueueConfig
+from .reshape import ConcatConfig, ForkConfig, ResizeConfig
+from .stream import Frame
+from .timing import Edge, evaluate
+from .unit import UnitConfig
+
+__all__ = ["Stage", "Streaming", "StreamingPlan", "plan_streaming"]
+
+DEFAULT_MULTIPLIERS = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class Streaming:
+    """What a streaming pipeline is to reach; give one of the two, or neither for 128 multipliers.
+
+    Parameters
+    ----------
+    cycles_per_image : int, optional
+        Each unit gets the fewest multipliers with which it takes at most this long for an image.
+    multipliers : int, optional
+        The pipeline becomes as fast as this many multipliers allow.
+    """
+
+    cycles_per_image: int | None = None
+    multipliers: int | None = None
+
+    def __post_init__(self):
+        if self.cycles_per_image is not None and self.multipliers is not None:
+            raise ValueError("give either cycles_per_image or multipliers, not both")
+        for name in ("cycles_per_image", "multipliers"):
+            if getattr(self, name) is not None:
+                check_positive(name, getattr(self, name))
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One unit of the pipeline.
+
+    Members
+    -------
+    name : str
+    config : UnitConfig
+    inputs : tuple of (str, int)
+        For each input port the stage that feeds it and the number of that stage's output; ("", 0) is the source.
+    layer : IntegerLayer or None
+        The layer that it computes; None for units that only move beats.
+    queues : tuple of QueueConfig
+        One for each output.
+    """
+
+    name: str
+    config: UnitConfig
+    inputs: tuple[tuple[str, int], ...]
+    layer: integer.IntegerLayer | None = None
+    queues: tuple[QueueConfig, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class StreamingPlan:
+    """A pipeline: stages in topological order, the last one feeds the sink.
+
+    Members
+    -------
+    network : IntegerNetwork
+    options : Streaming
+    stages : tuple of Stage
+    """
+
+    network: integer.IntegerNetwork
+    options: Streaming
+    stages: tuple[Stage, ...] = field(repr=False)
+
+    @property
+    def input(self):
+        """`Frame` of the images."""
+        return next(iter(self.stages[0].config.inputs.values()))
+
+    @property
+    def output(self):
+        """`Frame` of the results."""
+        return self.stages[-1].config.output
+
+    @property
+    def multipliers(self):
+        """Multiply-accumulates per cycle of all units together."""
+        return sum(stage.config.multipliers for stage in self.stages)
+
+    @property
+    def macs(self):
+        """Useful multiply-accumulates per image."""
+        return sum(stage.config.macs for stage in self.stages)
+
+    @cached_property
+    def actors(self):
+        """All units' actors (`hwsim.blocks.timing.Actor`)."""
+        return tuple(actor for stage in self.stages for actor in stage.config.actors(stage.name))
+
+    @cached_property
+    def edges(self):
+        """All connections (`hwsim.blocks.timing.Edge`)."""
+        return _edges(self.stages)
+
+    @cached_property
+    def _two(self):
+        return self.trace(_SETTLED)
+
+    @property
+    def interval(self):
+        """Cycles from one image's last result to the next one's in the steady state."""
+        return _interval(self._two.sink, _SETTLED)
+
+    @property
+    def utilization(self):
+        """Useful multiply-accumulates over what the multipliers could have done in an interval."""
+        return self.macs / (self.multipliers * self.interval)
+
+    def trace(self, images=1):
+        """`hwsim.blocks.timing.Trace` of images back to back, source and sink always ready."""
+        return evaluate(self.actors, self.edges, images)
+
+    def cycles(self, images=1):
+        """Cycles from the first beat in to the last beat out, source and sink always ready."""
+        return self.trace(images).cycles
+
+
+# Images after which a pipeline is taken to have settled; the plan checks that the last two intervals are equal.
+_SETTLED = 4
+
+
+def plan_streaming(network, options=None):
+    """Choose foldings and queue depths.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+    options : Streaming, optional
+
+    Returns
+    -------
+    StreamingPlan
+
+    Raises
+    ------
+    NetworkError
+        For a layer that no streaming unit computes, or a network with more than one output.
+    ValueError
+        If the target cannot be reached; the message names the layer that stands in the way and what it can reach.
+    """
+    options = options or Streaming()
+    if len(network.outputs) != 1:
+        names = ", ".join(tensor.name for tensor in network.outputs)
+        raise NetworkError(f"a streaming pipeline has one output, but {network.name} has {len(network.outputs)}: {names}")
+    if not network.layers:
+        raise NetworkError(f"{network.name} has no layer to build")
+    if options.cycles_per_image is not None:
+        stages = _fold(network, options.cycles_per_image)
+    else:
+        stages = _fold_within(network, options.multipliers or DEFAULT_MULTIPLIERS)
+    return StreamingPlan(network, options, _size_queues(stages))
+
+
+def _fold_within(network, multipliers):
+    """The fastest folding that needs at most so many multipliers."""
+    low, high = 1, 1
+    fewest = None
+    while True:
+        try:
+            stages = _fold(network, high)
+        except ValueError:
+            pass
+        else:
+            fewest = sum(stage.config.multipliers for stage in stages)
+            if fewest <= multipliers:
+                break
+            if high > 1 << 40:
+                raise ValueError(f"multipliers must be at least {fewest} for {network.name}, not {multipliers}")
+        low, high = high, high * 2
+    best = stages
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            stages = _fold(network, middle)
+        except ValueError:
+            low = middle
+            continue
+        if sum(stage.config.multipliers for stage in stages) <= multipliers:
+            best, high = stages, middle
+        else:
+            low = middle
+    return best
+
+
+def _fold(network, target):
+    """Stages without queues, each within ``target`` cycles per image with the fewest multipliers."""
+    readers: dict[str, int] = {}
+    for layer in network.layers:
+        for name in layer.inputs:
+            readers[name] = readers.get(name, 0) + 1
+    builder = _Builder(network, target)
+    builder.provide(network.input.name, None, None, readers)
+    for layer in network.layers:
+        builder.add(layer)
+        builder.provide(layer.output, layer.name, builder.stages[-1].config.output, readers)
+    return tuple(builder.stages)
+
+
+class _Builder:
+    """Adds stages layer by layer, with what is needed in between."""
+
+    def __init__(self, network, target):
+        self.network = network
+        self.target = target
+        self.stages: list[Stage] = []
+        # tensor -> (outputs that carry it and are not yet read, frame); the frame of the images is None until the first
+        # reader has chosen how many lanes they have.
+        self.sources: dict[str, tuple[list[tuple[str, int]], Frame | None]] = {}
+
+    def provide(self, tensor, stage, frame, readers):
+        """Make a stage's output available under a tensor's name, as often as it is read."""
+        count = readers.get(tensor, 1)
+        if count > 1:
+            if frame is None:
+                frame = self.frame(tensor, self._fit(self.network.tensors[tensor], 1))
+            stage = self._append(f"{tensor}_fork", ForkConfig(frame=frame, outputs=count), ((stage or "", 0),))
+        self.sources[tensor] = ([(stage or "", k) for k in range(count)], frame)
+
+    def add(self, layer):
+        """Add the stage of a layer, and resizes before it where lanes differ."""
+        kind = type(layer)
+        if kind not in _FOLDINGS:
+            raise NetworkError(f"no streaming unit computes {kind.__name__} (layer {layer.name})")
+        frames = [self.sources[name][1] for name in layer.inputs]
+        config = _FOLDINGS[kind](self, layer, frames)
+        if config.interval > self.target:
+            raise _too_slow(layer, config.interval, self.target)
+        inputs = [
+            self._connect(name, layer.name, port, frame)
+            for name, (port, frame) in zip(layer.inputs, config.inputs.items(), strict=True)
+        ]
+        self._append(layer.name, config, tuple(inputs), layer)
+
+    def _connect(self, tensor, reader, port, wanted):
+        """An output that carries ``tensor`` with the lanes of ``wanted``."""
+        outputs, frame = self.sources[tensor]
+        source = outputs.pop(0)
+        if frame is None or frame.lanes == wanted.lanes:
+            return source
+        for lanes in dict.fromkeys((gcd(frame.lanes, wanted.lanes), wanted.lanes)):
+            if lanes != frame.lanes:
+                config = ResizeConfig(frame=frame, lanes=lanes)
+                name = f"{reader}_{port}_resize" + ("" if lanes == wanted.lanes else "_down")
+                source, frame = (self._append(name, config, (source,)), 0), config.output
+        return source
+
+    def _append(self, name, config, inputs, layer=None):
+        self.stages.append(Stage(name, config, inputs, layer))
+        return name
+
+    def frame(self, tensor, lanes):
+        """`Frame` of a tensor of the network."""
+        t = self.network.tensors[tensor]
+        channels, height, width = t.shape
+        return Frame(height, width, channels, lanes, t.bits, t.signed)
+
+    def _fit(self, tensor, minimum):
+        """The fewest lanes, at least ``minimum``, with which ``tensor`` passes within the target."""
+        channels, height, width = tensor.shape
+        fitting = [n for n in _divisors(channels) if n >= minimum and height * width * channels // n <= self.target]
+        return fitting[0] if fitting else channels
+
+    def lanes(self, tensor, frame):
+        """Lanes for a unit that can work with any: those that arrive if they are fast enough."""
+        return self._fit(self.network.tensors[tensor], 1 if frame is None else frame.lanes)
+
+
+def _divisors(n):
+    return [d for d in range(1, n + 1) if n % d == 0]
+
+
+def _lanes_rank(lanes, frame, channels):
+    """Preference among lanes: a whole pixel of the images if small, else what arrives, else the fewest."""
+    if frame is None:
+        return (lanes != min(channels, 4), lanes)
+    return (lanes != frame.lanes, lanes)
+
+
+def _fold_conv(builder, layer, frame):
+    tensor = builder.network.tensors[layer.inputs[0]]
+    channels = tensor.shape[0]
+    out_channels, per_group, *kernel = layer.weights.shape
+    taps = kernel[0] * kernel[1]
+    _, out_height, out_width = builder.network.tensors[layer.output].shape
+    outputs_per_group = out_channels // layer.groups
+    choices = []
+    for lanes in _divisors(channels):
+        if per_group % lanes == 0:
+            vector, outputs = taps * lanes, outputs_per_group
+        elif lanes % per_group == 0:
+            vector, outputs = taps * per_group, lanes // per_group * outputs_per_group
+        else:
+            continue
+        for simd, pe in product(_divisors(vector), _divisors(outputs)):
+            work = out_height * out_width * (channels // lanes) * (outputs // pe) * (vector // simd)
+            if work <= builder.target:
+                choices.append((simd * pe, *_lanes_rank(lanes, frame, channels), pe, simd))
+    return _first_within(
+        builder,
+        layer,
+        choices,
+        lambda choice: ConvConfig(
+            frame=builder.frame(layer.inputs[0], choice[2]),
+            out_channels=out_channels,
+            kernel=tuple(kernel),
+            strides=layer.strides,
+            dilations=layer.dilations,
+            pads=layer.pads,
+            pad_value=tensor.zero_point,
+            groups=layer.groups,
+            simd=choice[4],
+            pe=choice[3],
+            weight_bits=layer.weight_bits,
+            **_widths(builder, layer),
+        ),
+    )
+
+
+def _fold_dense(builder, layer, frame):
+    tensor = builder.network.tensors[layer.inputs[0]]
+    channels, height, width = tensor.shape
+    out_channels = len(layer.weights)
+    choices = []
+    for lanes in _divisors(channels):
+        for simd, pe in product(_divisors(lanes), _divisors(out_channels)):
+            work = height * width * (channels // lanes) * (out_channels // pe) * (lanes // simd)
+            if work <= builder.target:
+                choices.append((simd * pe, *_lanes_rank(lanes, frame, channels), pe, simd))
+    return _first_within(
+        builder,
+        layer,
+        choices,
+        lambda choice: DenseConfig(
+            frame=builder.frame(layer.inputs[0], choice[2]),
+            out_channels=out_channels,
+            simd=choice[4],
+            pe=choice[3],
+            weight_bits=layer.weight_bits,
+            **_widths(builder, layer),
+        ),
+    )
+
+
+def _first_within(builder, layer, choices, configure):
+    """The configuration with the fewest multipliers, then the best lanes, then the fewest outputs at a time."""
+    best = inf
+    for choice in sorted(choices):
+        config = configure(choice)
+        if config.interval <= builder.target:
+            return config
+        best = min(best, config.interval)
+    if best == inf:  # no choice has few enough multiply cycles: one pixel per cycle is the limit
+        best = max(np.prod(builder.network.tensors[name].shape[1:]) for name in (*layer.inputs, layer.output))
+    raise _too_slow(layer, best, builder.target)
+
+
+def _too_slow(layer, possible, target):
+    return ValueError(f"cycles_per_image must be at least {possible} for layer {layer.name}, not {target}")
+
+
+def _widths(builder, layer):
+    """Accumulator and output widths of a convolution or dense layer."""
+    low, high = layer.accumulator_bounds(builder.network.tensors[layer.inputs[0]])
+    output = builder.network.tensors[layer.output]
+    return {
+        "accumulator_bits": max(int(high).bit_length(), int(-1 - low).bit_length()) + 1,
+        "output_bits": output.bits,
+        "output_signed": output.signed,
+    }
+
+
+def _fold_pool(builder, layer, frame):
+    name = layer.inputs[0]
+    tensor = builder.network.tensors[name]
+    frame = builder.frame(name, builder.lanes(name, frame))
+    output = builder.network.tensors[layer.output]
+    if layer.kernel == tensor.shape[1:] and not any(layer.pads):
+        return GlobalPoolConfig.for_layer(layer, frame, tensor, output)
+    return PoolConfig.for_layer(layer, frame, tensor, output)
+
+
+_FOLDINGS = {
+    integer.Conv: _fold_conv,
+    integer.Dense: _fold_dense,
+    integer.Pool: _fold_pool,
+}
+
+
+def _edges(stages):
+    """Connections between the actors of all stages; queues not chosen yet are without limit."""
+    edges = []
+    last = {}
+    for stage in stages:
+        actors, inner = stage.config.chain(stage.name)
+        edges += inner
+        last[stage.name] = actors[-1].name
+        for port, source in zip(stage.config.inputs, stage.inputs, strict=True):
+            edges.append(_edge(stages, last, source, actors[0].name, port))
+    edges.append(_edge(stages, last, (stages[-1].name, 0), None, "i"))
+    return tuple(edges)
+
+
+def _edge(stages, last, source, consumer, port):
+    name, output = source
+    if not name:
+        return Edge(None, consumer, port)
+    stage = next(stage for stage in stages if stage.name == name)
+    queue = stage.queues[output] if stage.queues else None
+    if queue is None:  # without limit, as quick as a shallow queue
+        forward = stage.config.latency + QueueConfig(1).latency
+        return Edge(last[name], consumer, port, None, forward)
+    return stage.config.output_edge(last[name], consumer, port, queue)
+
+
+def _size_queues(stages):
+    """The same stages with queues; see the module's text."""
+    actors = tuple(actor for stage in stages for actor in stage.config.actors(stage.name))
+    interval = _interval(evaluate(actors, _edges(stages), _SETTLED).sink, _SETTLED)
+    sized = None
+    while True:
+        # A deep queue is a cycle slower than a shallow one, which may change what the others have to hold: repeat until
+        # the depths stay as they are. They only grow, so that this ends.
+        edges = _edges(sized or stages)
+        free = [replace(edge, capacity=None) if edge.backward else edge for edge in edges]
+        occupancy = evaluate(actors, free, _SETTLED, interval=interval).occupancy
+        needed = {(e.producer, e.consumer, e.port): occupancy[e] + 1 for e in free if e.producer}
+        grown = _with_queues(stages, sized, needed)
+        if sized is not None and all(a.queues == b.queues for a, b in zip(sized, grown, strict=True)):
+            return grown
+        sized = grown
+
+
+def _with_queues(stages, before, needed):
+    depths: dict[tuple[str, int], int] = {}
+    readers = {}
+    for stage in stages:
+        first = stage.config.actors(stage.name)[0].name
+        for port, source in zip(stage.config.inputs, stage.inputs, strict=True):
+            readers[source] = (first, port)
+    for stage in stages:
+        last = stage.config.actors(stage.name)[-1].name
+        for output in range(getattr(stage.config, "outputs", 1)):
+            consumer, port = readers.get((stage.name, output), (None, "i"))
+            depths[stage.name, output] = max(stage.config.queue.depth, needed[last, consumer, port])
+    if before is not None:
+        for stage in before:
+            for output, queue in enumerate(stage.queues):
+                depths[stage.name, output] = max(depths[stage.name, output], queue.depth)
+    return tuple(
+        replace(
+            stage,
+            queues=tuple(
+                QueueConfig(depths[stage.name, output]) for output in range(getattr(stage.config, "outputs", 1))
+            ),
+        )
+        for stage in stages
+    )
+
+
+def _interval(sink, images):
+    """Cycles between the last beats of the last two of ``images`` images."""
+    ends = sink.reshape(images, -1)[:, -1]
+    return int(ends[-1] - ends[-2])

@@ -1,0 +1,283 @@
+"""Sliding window over a raster stream."""
+
+from itertools import pairwise
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+
+from .delay import Delay
+from .unit import Unit
+
+__all__ = ["Window"]
+
+# A gap between taps of up to this many steps is made of registers: a memory's address counter would cost as much.
+REGISTER_STEPS = 4
+
+
+class Window(Unit):
+    """For each output position, the kernel's taps side by side; one window per cycle where strides allow.
+
+    ::
+
+        i ──●── delay ──●── delay ── ... ──●      one line of beats, tapped where the kernel's taps lie
+            │           │                  │
+            └─── taps outside the map read the padding ───> window register ──> o
+
+    Parameters
+    ----------
+    config : WindowConfig
+        Says which step takes a beat and which one issues a window.
+
+    Members
+    -------
+    i : stream
+        ``config.frame``.
+    o : stream
+        ``config.output``: kernel rows outermost, then kernel columns, then lanes.
+
+    A window waits at ``o`` from the cycle after its step on. The window register is the only output storage: it is
+    reloaded in the cycle in which it is emptied.
+    """
+
+    def __init__(self, config):
+        super().__init__(config)
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        step = Signal()  # the delay lines move
+        own = Signal()  # the step belongs to the frame that is coming in,
+        start = Signal()  # is its first,
+        takes = Signal()  # and takes a beat
+        drain = Signal()  # the step only moves the last windows of the frame before
+        leaves = Signal()  # the step issues a window
+        clear = Signal()  # if the step issues a window, there is room for it
+
+        coming = _Scan(m, own, "in", (config.rows, config.columns, config.frame.groups))
+        m.d.comb += [
+            start.eq(coming.at(0)),
+            takes.eq(_inside_map(config, coming)),
+            clear.eq(~leaves | ~self.o.valid | self.o.ready),
+            step.eq(clear & (self.i.valid | drain | ~(takes | start))),
+            own.eq(step & ~drain),
+            self.i.ready.eq(clear & takes),
+        ]
+
+        # The output position runs over the same grid, `first` steps behind, and rests between frames.
+        active = Signal(init=config.first == 0)
+        launch = Signal()  # the next step issues the first window of the frame
+        final = Signal()  # this one issues the last
+        sizes = (config.span[0] + 1, config.columns, config.frame.groups)
+        going = _Scan(m, step, "out", sizes, config.strides, launch)
+        strides_per_row = (config.columns - 1) // config.strides[1] + 1
+        in_row = going.column.index < config.shape[1] if strides_per_row > config.shape[1] else Const(1)
+        m.d.comb += [
+            launch.eq(own & coming.at((config.first - 1) % config.steps)),
+            final.eq(going.at(config.last - config.first)),
+            leaves.eq(active & going.row.on_stride & going.column.on_stride & in_row),
+        ]
+        if config.tail:
+            m.d.comb += drain.eq(start & active & ~self.i.valid)
+        with m.If(launch):
+            m.d.sync += active.eq(1)
+        with m.Elif(step & final):
+            m.d.sync += active.eq(0)
+
+        window = Signal(len(Value.cast(self.o.payload)), reset_less=True)
+        m.d.comb += Value.cast(self.o.payload).eq(window)
+        with m.If(step & leaves):
+            m.d.sync += [self.o.valid.eq(1), window.eq(self._window(m, step, going))]
+        with m.Elif(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        return m
+
+    def _window(self, m, step, going):
+        """All taps, padded, as one value."""
+        config = self.config
+        (kh, kw), (dh, dw) = config.kernel, config.dilations
+        height, width = config.frame.shape[1:]
+        top, left, _, _ = config.pads
+        steps = [
+            [((kh - 1 - a) * dh * config.columns + (kw - 1 - b) * dw) * config.frame.groups for b in range(kw)]
+            for a in range(kh)
+        ]
+        line = _tapped_line(m, step, Value.cast(self.i.payload), {n for row in steps for n in row})
+        taps = [[line[n] for n in row] for row in steps]
+        rows, columns = (
+            _Axis(m, name, index, size, stride, length, [k * dilation - pad for k in range(kernel)])
+            for name, index, size, stride, length, kernel, dilation, pad in zip(
+                ("row", "column"),
+                (going.row.index, going.column.index),
+                config.shape,
+                config.strides,
+                config.frame.shape[1:],
+                config.kernel,
+                config.dilations,
+                config.pads,
+                strict=False,
+            )
+        )
+        if config.mode == "edge":
+            taps = _transpose(columns.clamp(_transpose(rows.clamp(taps))))
+        else:
+            code = Const(config.pad_value & ((1 << config.frame.bits) - 1), config.frame.bits)
+            pad = Cat([code] * config.frame.lanes)
+            taps = rows.mask(taps, pad)
+            taps = _transpose(columns.mask(_transpose(taps), pad))
+        return Cat(tap for row in taps for tap in row)
+
+
+def _transpose(table):
+    return [list(row) for row in zip(*table, strict=True)]
+
+
+def _tapped_line(m, step, beat, taps):
+    """``beat`` as it was so many steps ago, for each number of steps in ``taps``.
+
+    One line of delays from tap to tap. Short gaps are registers; long gaps of equal length share one memory.
+    """
+    line = {0: beat}
+    gaps = {}
+    for start, end in pairwise(sorted(taps)):
+        line[end] = Signal(len(beat), name=f"line_{end}", reset_less=True)
+        gaps.setdefault(end - start, []).append((start, end))
+    for length, pairs in gaps.items():
+        sources, targets = (Cat(line[pair[k]] for pair in pairs) for k in range(2))
+        if length <= REGISTER_STEPS:
+            between = Signal((length - 1) * len(targets), name=f"line_gap_{length}", reset_less=True)
+            with m.If(step):
+                m.d.sync += Cat(between, targets).eq(Cat(sources, between))
+        else:
+            m.submodules[f"delay_{length}"] = delay = Delay(len(targets), length)
+            m.d.comb += [delay.en.eq(step), delay.i.eq(sources), targets.eq(delay.o)]
+    return line
+
+
+class _Axis:
+    """Which taps lie outside the map along one axis.
+
+    ``index`` counts outputs, ``size`` of them; tap ``k`` of output ``index`` reads pixel
+    ``index * stride + offsets[k]`` of ``length``.
+    """
+
+    def __init__(self, m, name, index, size, stride, length, offsets):
+        self.before = []
+        self.after = []
+        for k, offset in enumerate(offsets):
+            first_inside = -(offset // stride)  # the smallest index whose pixel is not before the map
+            first_after = -((offset - length) // stride)
+            self.before.append(_flag(m, f"{name}_{k}_before", index < first_inside, 0 < first_inside, size <= first_inside))
+            self.after.append(_flag(m, f"{name}_{k}_after", index >= first_after, first_after < size, first_after <= 0))
+
+    def mask(self, taps, pad):
+        """Replace what lies outside by ``pad``; ``taps`` is a list over this axis of lists over the other."""
+        return [
+            [Mux(Cat(flags).any(), pad, tap) for tap in row] if (flags := [f for f in pair if f is not None]) else row
+            for row, *pair in zip(taps, self.before, self.after, strict=True)
+        ]
+
+    def clamp(self, taps):
+        """Replace what lies outside by the nearest pixel inside; the pads are smaller than the kernel."""
+        taps = list(taps)
+        for order, neighbour, flags in (
+            (reversed(range(len(taps))), 1, self.before),
+            (range(len(taps)), -1, self.after),
+        ):
+            for k in order:
+                if flags[k] is not None:
+                    taps[k] = [Mux(flags[k], near, tap) for near, tap in zip(taps[k + neighbour], taps[k], strict=True)]
+        return taps
+
+
+def _flag(m, name, value, ever, always):
+    """A named signal that is ``value``; a constant if it is ``always`` high, None if it is not ``ever``."""
+    if not ever or always:
+        return Const(1) if ever else None
+    flag = Signal(name=name)
+    m.d.comb += flag.eq(value)
+    return flag
+
+
+def _inside_map(config, position):
+    """Whether a position on the grid (without strides) lies on the map."""
+    inside = Const(1)
+    for counter, lead, size, limit in zip(
+        (position.row.index, position.column.index),
+        config.lead,
+        config.frame.shape[1:],
+        (config.rows, config.columns),
+        strict=True,
+    ):
+        if lead:
+            inside &= counter >= lead
+        if lead + size < limit:
+            inside &= counter < lead + size
+    return inside
+
+
+class _Scan:
+    """A position on a grid of rows x columns x groups, moved on by ``en`` and sent back to its start by ``clear``."""
+
+    def __init__(self, m, en, name, sizes, strides=(1, 1), clear=None):
+        self.sizes = sizes
+        self.row = _Counter(f"{name}_row", sizes[0], strides[0])
+        self.column = _Counter(f"{name}_column", sizes[1], strides[1])
+        self.group = _Counter(f"{name}_group", sizes[2])
+        with m.If(en):
+            self.group.advance(m)
+            with m.If(self.group.at_end):
+                self.column.advance(m)
+                with m.If(self.column.at_end):
+                    self.row.advance(m)
+        if clear is not None:
+            with m.If(clear):
+                for counter in (self.row, self.column, self.group):
+                    counter.clear(m)
+
+    def at(self, step):
+        """Whether the position is that of a step, counted from the start of the grid."""
+        pixel, group = divmod(step, self.sizes[2])
+        row, column = divmod(pixel, self.sizes[1])
+        return self.row.at(row) & self.column.at(column) & self.group.at(group)
+
+
+class _Counter:
+    """Counts through ``0 ... size - 1`` and round again, as whole strides (``index``) and what is left (``phase``)."""
+
+    def __init__(self, name, size, stride=1):
+        self.last = size - 1
+        self.stride = stride
+        self.index = Signal(range(self.last // stride + 1), name=name)
+        self.phase = Signal(range(min(size, stride)), name=f"{name}_phase")
+
+    def at(self, value):
+        """Whether the count is ``value``."""
+        index, phase = divmod(value, self.stride)
+        equal = Const(1)
+        if len(self.index):
+            equal &= self.index == index
+        if len(self.phase):
+            equal &= self.phase == phase
+        return equal
+
+    @property
+    def at_end(self):
+        return self.at(self.last)
+
+    @property
+    def on_stride(self):
+        """Whether the count is a whole number of strides."""
+        return self.phase == 0 if len(self.phase) else Const(1)
+
+    def advance(self, m):
+        if self.last == 0:
+            return
+        with m.If(self.at_end):
+            self.clear(m)
+        if len(self.phase):
+            with m.Elif(self.phase != self.stride - 1):
+                m.d.sync += self.phase.eq(self.phase + 1)
+        with m.Else():
+            m.d.sync += [self.index.eq(self.index + 1), self.phase.eq(0)]
+
+    def clear(self, m):
+        m.d.sync += [self.index.eq(0), self.phase.eq(0)]

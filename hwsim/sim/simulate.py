@@ -1,0 +1,148 @@
+"""`simulate`: a design, images in, outputs and cycles out, everything checked against the reference."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from hwsim.models.reference import integer as reference
+from hwsim.sim import amaranth_engine
+
+from .beats import pack, unpack
+from .engine import Recording, Stimulus
+
+__all__ = ["ENGINES", "Result", "simulate"]
+
+ENGINES = {"amaranth": amaranth_engine.run}
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a simulation gave.
+
+    Members
+    -------
+    images : int
+    outputs : ndarray of int, (N, C, H, W)
+        Codes of the network's output.
+    feature_maps : dict of tensor name to ndarray of int, (N, C, H, W)
+        Codes of each layer's output, as seen on the stream that carries it.
+    layers : pandas.DataFrame
+        For each layer: name, values compared, values that differ from the reference.
+    cycles : int
+        From the first beat in to the last beat out.
+    interval_cycles : int or None
+        Between the last beats of the last two images; None for one image.
+    seconds : float
+        Wall time of the simulation.
+    recording : Recording
+        Every transfer.
+    """
+
+    images: int
+    outputs: np.ndarray
+    feature_maps: dict[str, np.ndarray]
+    layers: pd.DataFrame
+    cycles: int
+    interval_cycles: int | None
+    seconds: float
+    recording: Recording
+
+    @property
+    def cycles_per_image(self):
+        """Cycles per image in the steady state; of a single image, all its cycles."""
+        return self.cycles if self.interval_cycles is None else self.interval_cycles
+
+    @property
+    def mismatches(self):
+        """Values, of all layers, that differ from the reference."""
+        return int(self.layers["mismatches"].sum())
+
+    @property
+    def cycles_per_second(self):
+        """Speed of the simulator."""
+        return self.cycles / self.seconds
+
+
+def simulate(design, images, *, engine="amaranth", stalls=0.0, seed=0, wave=None, progress=None):
+    """Run images through a design, clock by clock, and compare every feature map with the reference.
+
+    Parameters
+    ----------
+    design : hwsim.rtl.Design
+    images : ndarray, (N, C, H, W)
+        Real values (floating point), quantized by the network's input scale; or codes (integers).
+    engine : str
+        A name in `ENGINES`.
+    stalls : float
+        Probability, per cycle, that the source pauses and that the sink is not ready; in [0, 1).
+    seed : int
+        Of the stalls.
+    wave : path, optional
+        VCD file to write.
+    progress : callable, optional
+        Called now and then with the number of output beats received and cycles simulated.
+
+    Returns
+    -------
+    Result
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"engine must be one of {', '.join(sorted(ENGINES))}, not {engine!r}")
+    if not 0 <= stalls < 1:
+        raise ValueError(f"stalls must lie in [0, 1), not {stalls}")
+    network, plan = design.network, design.plan
+    codes = input_codes(network, images)
+    expected = reference.run(network, codes)
+    component = design.component()
+    stimulus = Stimulus(
+        {"i": pack(plan.input.to_beats(codes), plan.input.bits)},
+        {"o": len(codes) * plan.output.beats},
+        probes=component.maps,
+        stalls=stalls,
+        seed=seed,
+        wave=wave,
+        progress=progress,
+    )
+    start = time.perf_counter()
+    recording = ENGINES[engine](component, stimulus)
+    seconds = time.perf_counter() - start
+    maps = {}
+    rows = []
+    for stage in plan.stages:
+        if stage.layer is not None:
+            name, frame = stage.layer.output, stage.config.output
+            payloads = recording.transfers[name].payloads
+            maps[name] = frame.from_beats(unpack(payloads, frame.lanes, frame.bits, frame.signed))
+            wrong = int(np.count_nonzero(maps[name] != expected[name]))
+            rows.append({"name": stage.layer.name, "values": maps[name].size, "mismatches": wrong})
+    ends = recording.transfers["o"].cycles.reshape(len(codes), -1)[:, -1]
+    return Result(
+        images=len(codes),
+        outputs=maps[network.outputs[0].name],
+        feature_maps=maps,
+        layers=pd.DataFrame(rows),
+        cycles=recording.cycles,
+        interval_cycles=int(ends[-1] - ends[-2]) if len(codes) > 1 else None,
+        seconds=seconds,
+        recording=recording,
+    )
+
+
+def input_codes(network, images):
+    """Codes of images that are given as real values (floating point) or as codes; shape and range are checked."""
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[1:] != network.input.shape or not len(images):
+        wanted = ", ".join(map(str, network.input.shape))
+        raise ValueError(f"images must have the shape (N, {wanted}) with N at least 1, not {images.shape}")
+    if np.issubdtype(images.dtype, np.floating):
+        return network.input.quantize(images)
+    if not np.issubdtype(images.dtype, np.integer):
+        raise TypeError(f"images must be floating-point values or integer codes, not {images.dtype}")
+    if images.min() < network.input.minimum or images.max() > network.input.maximum:
+        raise ValueError(
+            f"codes of images must lie in [{network.input.minimum}, {network.input.maximum}], "
+            f"not [{images.min()}, {images.max()}]"
+        )
+    return images
