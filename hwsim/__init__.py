@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
+    from .blocks.streaming import Streaming
     from .models.dataflow import estimate
-    from .network import Network, NetworkError, load, quantize
+    from .network import Network, NetworkError, load
+    from .network.quantize import quantize
     from .reports import report
-    from .rtl import Streaming, build
-    from .sim import simulate
+    from .rtl.streaming import build
+    from .sim.simulate import simulate
 
 __all__ = [
     "Network",
@@ -32,13 +34,13 @@ __all__ = [
 _HOMES = {
     "Network": "hwsim.network",
     "NetworkError": "hwsim.network",
-    "Streaming": "hwsim.rtl",
-    "build": "hwsim.rtl",
+    "Streaming": "hwsim.blocks.streaming",
+    "build": "hwsim.rtl.streaming",
     "estimate": "hwsim.models.dataflow",
     "load": "hwsim.network",
-    "quantize": "hwsim.network",
+    "quantize": "hwsim.network.quantize",
     "report": "hwsim.reports",
-    "simulate": "hwsim.sim",
+    "simulate": "hwsim.sim.simulate",
 }
 
 

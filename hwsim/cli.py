@@ -2,7 +2,6 @@
 
 import dis
 import sys
-import time
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -254,9 +253,10 @@ def verilog(
     network = _quantized(terminal, _load(model, input_shape), model, calibration)
     design = _build(network, cycles_per_image, multipliers)
     with terminal.progress("writing Verilog"):
-        written = design.write_verilog(output)
-    terminal.say(f"{output / written.top}.v: {written.lines:,} lines")
-    terminal.finish({"top": written.top, "files": sorted(written.files), "lines": written.lines})
+        files = design.write_verilog(output)
+    top, lines = design.verilog.top, design.verilog.lines
+    terminal.say(f"{files[0]}: {lines:,} lines, top module {top}")
+    terminal.finish({"top": top, "files": files, "lines": lines})
     return DONE
 
 
@@ -302,12 +302,17 @@ def simulate(
     design = _build(
         _quantized(terminal, network, model, calibration or images), cycles_per_image, multipliers
     )
-    start = time.perf_counter()
-    with terminal.progress("simulating"):
+    beats = design.plan.output.beats
+    with terminal.progress("simulating", len(given)) as show:
         result = hwsim.simulate(
-            design, given.images, engine=engine.value, stalls=stalls, seed=seed, wave=wave
+            design,
+            given.images,
+            engine=engine.value,
+            stalls=stalls,
+            seed=seed,
+            wave=wave,
+            progress=lambda done, cycles: show(done // beats),
         )
-    seconds = time.perf_counter() - start
     accuracy = None
     if given.labels is not None:
         classes = result.outputs.reshape(len(given), -1).argmax(axis=1)
@@ -318,8 +323,8 @@ def simulate(
         "cycles_per_image": result.cycles_per_image,
         "mismatches": result.mismatches,
         "accuracy": accuracy,
-        "seconds": seconds,
-        "lane_cycles_per_second": result.cycles / seconds,
+        "seconds": result.seconds,
+        "lane_cycles_per_second": result.cycles_per_second,
     }
     terminal.table(["", ""], [[key.replace("_", " "), value] for key, value in summary.items()])
     terminal.finish(summary)
@@ -372,9 +377,39 @@ def devices(
     as_json: JsonOption = False,
 ) -> int:
     """List the devices that can be estimated."""
+    from .tables import show_devices
+
     terminal = Terminal(as_json=as_json)
     terminal.finish(show_devices(terminal, name))
     return DONE
+
+
+def _quantized(terminal: Terminal, network: Any, model: str, calibration: str | None) -> Any:
+    """Quantize a network that is float; ``model`` names it in messages."""
+    import hwsim
+
+    if any(
+        "QuantizeLinear" in layer.op or layer.op.startswith("QLinear") for layer in network.layers
+    ):
+        return network
+    if calibration is None:
+        raise ValueError(
+            f"{model} is a float network: quantize it with 'hwsim quantize', or give --calibration"
+        )
+    images = _images(network, calibration, key="calibration")
+    with terminal.progress("quantizing"):
+        return hwsim.quantize(network, calibration=images.images)
+
+
+def _build(network: Any, cycles_per_image: int | None, multipliers: int | None) -> Any:
+    """Build the streaming pipeline."""
+    import hwsim
+
+    if cycles_per_image is not None and multipliers is not None:
+        raise ValueError("give --cycles-per-image or --multipliers, not both")
+    return hwsim.build(
+        network, hwsim.Streaming(cycles_per_image=cycles_per_image, multipliers=multipliers)
+    )
 
 
 def _load(model: str, input_shapes: Sequence[str] | None, strict: bool = False) -> Any:

@@ -7,7 +7,7 @@ from .terminal import Terminal
 if TYPE_CHECKING:
     from .network import Network
 
-__all__ = ["show_layers"]
+__all__ = ["show_devices", "show_layers"]
 
 
 def show_layers(terminal: Terminal, network: "Network") -> dict[str, Any]:
@@ -27,3 +27,32 @@ def show_layers(terminal: Terminal, network: "Network") -> dict[str, Any]:
         "params": network.params,
         "macs": network.macs,
     }
+
+
+def show_devices(terminal: Terminal, name: str | None) -> dict[str, Any]:
+    """Print the catalog, or all numbers of one device with their sources."""
+    from .models import devices
+
+    if name is not None:
+        device = devices.load(name)
+        quantities = device.quantities.values()
+        terminal.table(
+            ["quantity", "value", "source"],
+            ([q.name.replace("_", " "), str(q), q.source] for q in quantities),
+            title=f"{device.title} ({device.device_class})",
+        )
+        return {
+            "name": device.name,
+            "class": device.device_class,
+            "title": device.title,
+            "quantities": [
+                {"name": q.name, "value": q.given, "unit": q.unit, "source": q.source}
+                for q in quantities
+            ],
+        }
+    found = [devices.load(known) for known in devices.names()]
+    terminal.table(
+        ["device", "class", "", "data types"],
+        ([d.name, d.device_class, d.title, ", ".join(d.precisions)] for d in found),
+    )
+    return {"devices": [{"name": d.name, "class": d.device_class, "title": d.title} for d in found]}

@@ -1,4 +1,4 @@
-"""What the recipes share: deterministic training in PyTorch, an ONNX writer, and the files a recipe leaves behind."""
+"""What the recipes share: deterministic training in PyTorch, an ONNX writer, result files."""
 
 import hashlib
 import json
@@ -25,7 +25,8 @@ IR_VERSION = 10  # the one that came with opset 21
 def seed_everything(seed):
     """Fix all that training draws or reorders.
 
-    The order of sums depends on the number of threads: one thread, which for networks this small is as fast as two.
+    The order of sums depends on the number of threads: one, which is as fast for networks this
+    small.
     """
     torch.manual_seed(seed)
     torch.set_num_threads(1)
@@ -38,7 +39,7 @@ def to_float(pixels):
 
 
 def shifted(pixels, most):
-    """Every image moved by -most..most pixels down and right, on its own; zeros come in at the border."""
+    """Every image moved on its own, -most..most pixels down and right; zeros come in."""
     count, _, height, width = pixels.shape
     padded = nn.functional.pad(pixels[:, 0], (most, most, most, most))
     down, right = torch.randint(0, 2 * most + 1, (2, count))
@@ -48,9 +49,10 @@ def shifted(pixels, most):
 
 
 def train(model, images, labels, *, epochs, batch, learning_rate, weight_decay, shift):
-    """Train with AdamW, one cosine cycle after a linear warm-up of 5 %, on shifted images.
+    """Train with AdamW on shifted images: cosine warm-up over 5 % of the steps, then cosine decay.
 
-    images: uint8 (N, 1, H, W). labels: int64 (N,). ``shift`` is in pixels. The model ends in evaluation mode.
+    images: uint8 (N, 1, H, W). labels: int64 (N,). ``shift`` is in pixels. The model ends in
+    evaluation mode.
     """
     images, labels = torch.tensor(images), torch.tensor(labels)
     loss_of = nn.CrossEntropyLoss()
@@ -86,9 +88,9 @@ def train(model, images, labels, *, epochs, batch, learning_rate, weight_decay, 
 
 
 class OnnxWriter:
-    """An ONNX graph, one layer after another; each node and its output carry the layer's name.
+    """An ONNX graph, one layer after another; a node and its output carry the layer's name.
 
-    Layers of `torch.nn` give weights, strides and pads. The batch axis is dynamic and called ``N``.
+    Layers of `torch.nn` give weights, strides and pads. The batch axis is dynamic, called ``N``.
     """
 
     def __init__(self, name, input_name, input_shape):
@@ -104,7 +106,7 @@ class OnnxWriter:
         return name
 
     def constants(self, name, module, *kinds):
-        """Append the named tensors of a module as initializers ``name.kind`` and return their names."""
+        """Append tensors of a module as initializers ``name.kind``; return their names."""
         names = [f"{name}.{kind}" for kind in kinds]
         for kind, full in zip(kinds, names, strict=True):
             array = getattr(module, kind).detach().numpy()
@@ -115,9 +117,15 @@ class OnnxWriter:
         """A `torch.nn.Conv2d`."""
         kinds = ["weight"] if module.bias is None else ["weight", "bias"]
         return self.node(
-            "Conv", name, source, *self.constants(name, module, *kinds),
-            kernel_shape=module.kernel_size, strides=module.stride, pads=module.padding * 2, group=module.groups,
-        )  # fmt: skip
+            "Conv",
+            name,
+            source,
+            *self.constants(name, module, *kinds),
+            kernel_shape=module.kernel_size,
+            strides=module.stride,
+            pads=module.padding * 2,
+            group=module.groups,
+        )
 
     def batch_normalization(self, name, source, module):
         """A `torch.nn.BatchNorm2d` in evaluation mode."""
@@ -137,15 +145,17 @@ class OnnxWriter:
         )
 
     def save(self, path, *, outputs, doc, metadata):
-        """Write the file; the last node gives the output of shape (N, outputs). Returns the SHA-256 of its bytes."""
+        """Write the file and return its SHA-256; the last node gives the output (N, outputs)."""
         output = helper.make_tensor_value_info(
             self.nodes[-1].output[0], TensorProto.FLOAT, ["N", outputs]
         )
         graph = helper.make_graph(self.nodes, self.name, [self.input], [output], self.initializers)
         model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name=f"{self.name} recipe",
+            graph,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
             doc_string=doc,
-        )  # fmt: skip
+        )
         helper.set_model_props(model, metadata)
         onnx.checker.check_model(model, full_check=True)
         data = model.SerializeToString(deterministic=True)

@@ -14,9 +14,6 @@ from .operators import DTYPES, OPERATORS, Node, Value, dtype_of
 
 __all__ = ["load"]
 
-# Values known at import that a layer cannot keep as a view are computed up to this many elements.
-DOMAINS = ("", "ai.onnx", "com.microsoft")
-
 
 def load(model, input_shapes=None, *, strict=False):
     """Import an ONNX model.
@@ -52,9 +49,9 @@ def load(model, input_shapes=None, *, strict=False):
     else:
         raise TypeError(f"model must be a path or an onnx.ModelProto, not {type(model).__name__}")
     _read_external_data(proto, folder, label)
-    _check(proto, label)
     if proto.functions:
         proto = onnx.inliner.inline_local_functions(proto)
+    _check(proto, label)
     name = proto.graph.name or (path.stem if folder else "network")
     return _Importer(proto, input_shapes, strict).network(name)
 
@@ -128,29 +125,27 @@ def _check(proto, label):
         if imported.domain in ("", "ai.onnx") and not 1 <= imported.version <= newest:
             raise NetworkError(f"{label} has operator set {imported.version}; accepted are 11 to {newest}")
     for node in proto.graph.node:
-        local = any(f.name == node.op_type and f.domain == node.domain for f in proto.functions)
-        if not local and (node.domain not in DOMAINS or node.op_type not in OPERATORS):
-            op = f"{node.domain}.{node.op_type}" if node.domain not in DOMAINS[:2] else node.op_type
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        if node.op_type not in OPERATORS or OPERATORS[node.op_type].domain != domain:
+            op = f"{domain}.{node.op_type}" if domain else node.op_type
             raise NetworkError(
                 f"operator {op} (node '{node.name or node.op_type}') is not supported; supported are {', '.join(OPERATORS)}"
             )
     if proto.graph.sparse_initializer:
         raise NetworkError(f"{label} has sparse initializers, which are not supported; accepted are dense ones")
-    try:
-        onnx.checker.check_model(proto)
-    except onnx.checker.ValidationError as error:
-        reason = " ".join(str(error).split("==>")[0].split())
-        raise NetworkError(f"{label} is not a valid ONNX model: {reason.rstrip('.')}") from None
 
 
 class _Importer:
-    """One pass over the nodes, which the checker has found to be in topological order."""
+    """One pass over the nodes, which ONNX wants in topological order."""
 
     def __init__(self, proto, input_shapes, strict):
         self.graph = proto.graph
         self.strict = strict
         versions = {imported.domain: imported.version for imported in proto.opset_import}
         self.opset = versions.get("", versions.get("ai.onnx", 0))
+        self.context = onnx.checker.DEFAULT_CONTEXT.__class__()
+        self.context.ir_version = proto.ir_version
+        self.context.opset_imports = {"com.microsoft": 1, **versions, "": self.opset}
         self.constants = {tensor.name: _array(tensor) for tensor in self.graph.initializer}
         self.values = {name: Value(array.shape, array.dtype, array) for name, array in self.constants.items()}
         self.names: set[str] = set()
@@ -202,6 +197,7 @@ class _Importer:
         operator = OPERATORS[proto.op_type]
         name = self._unique(proto)
         version = 1
+        self._check_node(proto, name)
         if not operator.domain:
             version = onnx.defs.get_schema(proto.op_type, self.opset, "").since_version
             if version < operator.since:
@@ -234,6 +230,17 @@ class _Importer:
             node.refuse(f"output '{output}'", f"the first {len(result.shapes)} output(s)")
         kept = tuple(proto.input)[: result.inputs]
         return Layer(name, proto.op_type, kept, tuple(proto.output), result.attributes)
+
+    def _check_node(self, proto, name):
+        """The node has the attributes and the numbers of inputs and outputs that its operator's definition wants."""
+        try:
+            onnx.checker.check_node(proto, self.context)
+        except onnx.checker.ValidationError as error:
+            reason = " ".join(str(error).split("==>")[0].split()).rstrip(".")
+            raise NetworkError(f"{proto.op_type} '{name}': {reason}") from None
+        for output in filter(None, proto.output):
+            if output in self.values:
+                raise NetworkError(f"{proto.op_type} '{name}': output '{output}' has been made before")
 
     def _value(self, name, op, node):
         if not name:

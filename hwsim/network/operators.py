@@ -252,11 +252,11 @@ class Operator:
 # ---------------------------------------------------------------------------------------------------------------- windows
 
 
-def _window(node, spatial, kernel, *, ceil_mode=False, dilated=True):
+def _window(node, spatial, kernel, *, ceil_mode=False):
     """Normalised geometry of a window that slides over the shape ``spatial``, and the output's spatial shape."""
     rank = len(spatial)
     strides = node.lengths("strides", (1,) * rank, rank, 1)
-    dilations = node.lengths("dilations", (1,) * rank, rank, 1) if dilated else (1,) * rank
+    dilations = node.lengths("dilations", (1,) * rank, rank, 1)
     given = node.attribute("auto_pad", b"NOTSET").decode()
     pads = tuple(node.attribute("pads", ()))
     if given not in ("NOTSET", "", "VALID", "SAME_UPPER", "SAME_LOWER"):
@@ -272,9 +272,12 @@ def _window(node, spatial, kernel, *, ceil_mode=False, dilated=True):
         ceil_mode = False
         pads = (0,) * 2 * rank
         if given != "VALID":
-            sides = [
-                same_pads(*axis, upper=given == "SAME_UPPER") for axis in zip(spatial, kernel, strides, dilations, strict=True)
-            ]
+            axes = zip(spatial, kernel, strides, dilations, strict=True)
+            sides = [same_pads(*axis, upper=given == "SAME_UPPER") for axis in axes]
+            if "Conv" not in node.op and any(begin + end < 0 for begin, end in sides):
+                # Implementations disagree: ONNX's formula crops the input, ONNX Runtime may fail, TensorFlow pads nothing.
+                node.refuse(f"auto_pad = {given} with a window narrower than the stride", "pads with auto_pad = NOTSET")
+            sides = [(max(begin, 0), max(end, 0)) for begin, end in sides]
             pads = tuple(begin for begin, _ in sides) + tuple(end for _, end in sides)
     geometry = {"kernel": kernel, "strides": strides, "dilations": dilations, "pads": pads}
     output = []

@@ -1,10 +1,10 @@
 """The channel with the largest code."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
 from .queue import CreditQueue
-from .unit import Unit, advance, beat_layout, delay, reduce_tree
+from .unit import Unit, advance, beat_layout, delay, reduce_tree, register
 
 __all__ = ["Argmax"]
 
@@ -40,37 +40,40 @@ class Argmax(Unit):
         with m.If(step):
             advance(m, group, frame.groups)
 
-        best = reduce_tree(m, self._lanes(), self._better, "best", config.TREE_LEVELS)
-        index = best[frame.bits :]
-        if frame.groups > 1:
-            index = self._best_of_pixel(m, delay(m, step, config.tree_latency, "step"), best)
+        best = self._best_lane(m)
+        if frame.groups == 1:
+            _, index = best
+        else:
+            index = self._best_of_pixel(m, delay(m, step, config.tree_latency, "step"), *best)
         m.d.comb += [
             queue.i_valid.eq(delay(m, queue.issue, config.latency, "issue")),
             Value.cast(queue.i_payload).eq(index),
         ]
         return m
 
-    def _lanes(self):
-        """For each lane of the beat that waits, its code with its number above."""
-        lanes = self.config.frame.lanes
-        number_bits = (lanes - 1).bit_length()
-        return [Cat(self.i.payload[k], Const(k, number_bits)) for k in range(lanes)]
+    def _best_lane(self, m):
+        """Largest code of the beat that waits, and its lane, `tree_latency` cycles later."""
 
-    def _code(self, candidate):
-        bits = candidate[: self.config.frame.bits]
-        return bits.as_signed() if self.config.frame.signed else bits
+        def better(left, right):
+            choice = Signal()
+            m.d.comb += choice.eq(right[0] > left[0])
+            return Mux(choice, right[0], left[0]), Mux(choice, right[1], left[1])
 
-    def _better(self, left, right):
-        return Mux(self._code(right) > self._code(left), right, left)
+        def hold(m, term, name):
+            return register(m, term[0], f"{name}_code"), register(m, term[1], f"{name}_lane")
 
-    def _best_of_pixel(self, m, step, best):
-        """Index of the best of the pixel's beats so far, one cycle after ``best`` comes with ``step``."""
+        lanes = range(self.config.frame.lanes)
+        terms = [(self.i.payload[lane], Const(lane)) for lane in lanes]
+        return reduce_tree(m, terms, better, "best", self.config.TREE_LEVELS, hold)
+
+    def _best_of_pixel(self, m, step, code, lane):
+        """Channel of the largest code of the pixel's beats so far, one cycle after they come with ``step``."""
         frame = self.config.frame
         base = Signal(range(frame.channels))  # channel of the beat's first lane
-        largest = Signal(frame.bits)
+        largest = Signal.like(code)
         index = Signal(range(frame.channels))
         with m.If(step):
             m.d.sync += base.eq(Mux(base == frame.channels - frame.lanes, 0, base + frame.lanes))
-            with m.If((base == 0) | (self._code(best) > self._code(largest))):
-                m.d.sync += [largest.eq(best), index.eq(base + best[frame.bits :])]
+            with m.If((base == 0) | (code > largest)):
+                m.d.sync += [largest.eq(code), index.eq(base + lane)]
         return index

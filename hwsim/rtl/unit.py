@@ -1,10 +1,10 @@
 """What all streaming units share: ports made from the configuration, and the registers of a free-running pipeline."""
 
-from amaranth.hdl import Mux, Shape, Signal
+from amaranth.hdl import Const, Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Unit", "advance", "beat_layout", "choose", "delay", "reduce_tree"]
+__all__ = ["Unit", "advance", "beat_layout", "choose", "delay", "reduce_tree", "register"]
 
 
 def beat_layout(frame):
@@ -68,11 +68,20 @@ def delay(m, value, cycles, name):
     return value
 
 
-def reduce_tree(m, terms, combine, name, levels):
+def register(m, value, name):
+    """``value`` one cycle later; a constant stays what it is."""
+    if isinstance(value, Const):
+        return value
+    later = Signal(value.shape(), name=name, reset_less=True)
+    m.d.sync += later.eq(value)
+    return later
+
+
+def reduce_tree(m, terms, combine, name, levels, hold=register):
     """Combine ``terms`` in pairs, balanced, with a register after each ``levels`` levels and after the last.
 
-    ``combine(left, right)`` returns a value of any width, with ``left`` of the lower indices. The result comes
-    `hwsim.blocks.tree.tree_latency` cycles after the terms.
+    ``combine(left, right)`` returns a term of any width, with ``left`` of the lower indices; ``hold(m, term, name)`` puts
+    it in a register. The result comes `hwsim.blocks.tree.tree_latency` cycles after the terms.
     """
     terms = list(terms)
     level = 0
@@ -81,12 +90,5 @@ def reduce_tree(m, terms, combine, name, levels):
         terms = pairs + terms[2 * len(pairs) :]
         level += 1
         if level % levels == 0 or len(terms) == 1:
-            terms = [register(m, term, f"{name}_{level}_{k}") for k, term in enumerate(terms)]
+            terms = [hold(m, term, f"{name}_{level}_{k}") for k, term in enumerate(terms)]
     return terms[0]
-
-
-def register(m, value, name):
-    """``value`` one cycle later."""
-    later = Signal(value.shape(), name=name)
-    m.d.sync += later.eq(value)
-    return later

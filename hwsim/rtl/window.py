@@ -82,15 +82,16 @@ class Window(Unit):
         with m.Elif(step & final):
             m.d.sync += active.eq(0)
 
-        window = Signal(len(Value.cast(self.o.payload)), reset_less=True)
+        taps = self._taps(m, step, going)
+        window = Signal(len(taps), reset_less=True)
         m.d.comb += Value.cast(self.o.payload).eq(window)
         with m.If(step & leaves):
-            m.d.sync += [self.o.valid.eq(1), window.eq(self._window(m, step, going))]
+            m.d.sync += [self.o.valid.eq(1), window.eq(taps)]
         with m.Elif(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         return m
 
-    def _window(self, m, step, going):
+    def _taps(self, m, step, going):
         """All taps, padded, as one value."""
         config = self.config
         (kh, kw), (dh, dw) = config.kernel, config.dilations

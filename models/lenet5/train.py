@@ -1,4 +1,4 @@
-"""Train LeNet-5 on Fashion-MNIST and write lenet5.onnx, images.npz and result.json beside this file.
+"""Train LeNet-5 on Fashion-MNIST; write lenet5.onnx, images.npz and result.json beside this file.
 
 From the repository root: ``python -m models.lenet5.train [--data DIR]``.
 """
@@ -15,18 +15,17 @@ from models.recipe import OnnxWriter, accuracy, seed_everything, train, write_im
 HERE = Path(__file__).parent
 DATA = Path("/usr/share/datasets/fashion-mnist")
 SEED = 2017
-CLASSES = (
-    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
-)  # fmt: skip
+CLASSES = "T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot"
 DOC = (
-    "LeNet-5 (LeCun, Bottou, Bengio and Haffner, Proc. IEEE 86 (11), 1998) with ReLU and max pooling, trained on the 60,000 "
-    "training images of Fashion-MNIST (Xiao, Rasul and Vollgraf, arXiv:1708.07747, 2017; MIT licence). "
-    "Input: pixel / 255, (N, 1, 28, 28). Output: one logit per class. Written by models/lenet5/train.py."
+    "LeNet-5 (LeCun, Bottou, Bengio and Haffner, Proc. IEEE 86 (11), 1998) with ReLU and max "
+    "pooling, trained on the 60,000 training images of Fashion-MNIST (Xiao, Rasul and Vollgraf, "
+    "arXiv:1708.07747, 2017; MIT licence). Input: pixel / 255, (N, 1, 28, 28). "
+    "Output: one logit per class. Written by models/lenet5/train.py."
 )
 
 
 def read_idx(path):
-    """An array of uint8 from a gzipped IDX file: two zero bytes, type, rank, big-endian sizes, data."""
+    """Read uint8 from a gzipped IDX file: two zero bytes, type, rank, big-endian sizes, data."""
     with gzip.open(path) as file:
         data = file.read()
     if data[:3] != b"\x00\x00\x08":
@@ -73,16 +72,20 @@ def export(model, path):
     x = graph.node("Relu", "relu3", graph.gemm("fc1", x, model.fc1))
     x = graph.node("Relu", "relu4", graph.gemm("fc2", x, model.fc2))
     graph.gemm("fc3", x, model.fc3)
-    return graph.save(path, outputs=10, doc=DOC, metadata={"classes": ", ".join(CLASSES)})
+    return graph.save(path, outputs=10, doc=DOC, metadata={"classes": CLASSES})
 
 
 def main():
     """Run the recipe."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--data", type=Path, default=DATA, metavar="DIR",
-        help="folder with the four Fashion-MNIST .gz files (default: %(default)s, Debian package dataset-fashion-mnist)",
-    )  # fmt: skip
+        "--data",
+        type=Path,
+        default=DATA,
+        metavar="DIR",
+        help="folder with the four .gz files of Fashion-MNIST (default: %(default)s, "
+        "where the Debian package dataset-fashion-mnist puts them)",
+    )
     parser.add_argument(
         "--output",
         type=Path,
@@ -98,16 +101,22 @@ def main():
     seed_everything(SEED)
     model = LeNet5()
     settings = {
-        "epochs": arguments.epochs, "batch": 128, "learning_rate": 3e-3, "weight_decay": 1e-2, "shift": 1,
-    }  # fmt: skip
+        "epochs": arguments.epochs,
+        "batch": 128,
+        "learning_rate": 3e-3,
+        "weight_decay": 1e-2,
+        "shift": 1,
+    }
     train(model, images, labels, **settings)
 
     path = arguments.output / "lenet5.onnx"
     digest = export(model, path)
     write_images(
         arguments.output / "images.npz",
-        images=test_images[:1000], labels=test_labels[:1000].astype(np.uint8), calibration=images[:256],
-    )  # fmt: skip
+        images=test_images[:1000],
+        labels=test_labels[:1000].astype(np.uint8),
+        calibration=images[:256],
+    )
     write_result(
         arguments.output / "result.json",
         test_images=len(test_images),

@@ -50,7 +50,8 @@ def check(config, seed, frames=(1, 3), stalls=0.0):
             trace = config.trace(count)
             inputs = recording.transfers["i"].cycles
             assert np.array_equal(output.cycles - inputs[0], trace.sink - trace.source[0])
-            assert np.array_equal(inputs - inputs[0], trace.source - trace.source[0])
+            # The run ends with the last output; beats that no window needs may then still wait.
+            assert np.array_equal(inputs - inputs[0], (trace.source - trace.source[0])[: len(inputs)])
             assert recording.cycles == config.cycles(count)
 
 

@@ -1,0 +1,94 @@
+"""Widths and latency of the hardware that scales accumulators to codes."""
+
+from dataclasses import dataclass
+
+from hwsim.network.fixed_point import MAXIMUM_SHIFT, MULTIPLIER_BITS
+
+from .checks import check_integer, check_positive
+
+__all__ = ["RequantizeConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequantizeConfig:
+    """Fixed-point scaling as `hwsim.network.fixed_point.Requantize` defines it, for accumulators of a given width.
+
+    Parameters
+    ----------
+    accumulator_bits : int
+        Width of the accumulator, two's complement.
+    multiplier_bits : int
+        Width of the multiplier, without sign; 0 where the multiplier is always 1.
+    shifts : (int, int)
+        Smallest and largest shift.
+    zero_point, minimum, maximum : int
+        As in `Requantize`.
+    bits : int
+        Width of the code.
+    signed : bool
+        Whether the code is two's complement.
+
+    Members
+    -------
+    latency : int
+        Cycles from accumulators (and their multipliers and shifts) to codes: two for rounding and saturation, two more for
+        a multiplier, one more if shifts differ.
+    """
+
+    accumulator_bits: int
+    multiplier_bits: int = MULTIPLIER_BITS
+    shifts: tuple[int, int] = (0, MAXIMUM_SHIFT)
+    zero_point: int = 0
+    minimum: int = -128
+    maximum: int = 127
+    bits: int = 8
+    signed: bool = True
+
+    def __post_init__(self):
+        check_positive("accumulator_bits", self.accumulator_bits)
+        check_integer("multiplier_bits", self.multiplier_bits, 0)
+        check_positive("bits", self.bits)
+        if self.multiplier_bits > MULTIPLIER_BITS:
+            raise ValueError(f"multiplier_bits must be at most {MULTIPLIER_BITS}, not {self.multiplier_bits}")
+        if not 0 <= self.shifts[0] <= self.shifts[1] <= MAXIMUM_SHIFT:
+            raise ValueError(f"shifts must rise within [0, {MAXIMUM_SHIFT}], not {self.shifts}")
+        low, high = (-(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1) if self.signed else (0, (1 << self.bits) - 1)
+        if not low <= self.minimum <= self.maximum <= high:
+            raise ValueError(f"minimum and maximum must rise within [{low}, {high}], not {self.minimum}, {self.maximum}")
+
+    @classmethod
+    def of(cls, requantize, *, accumulator_bits, bits=8, signed=True):
+        """The narrowest configuration for a `Requantize`."""
+        multiplier = requantize.multiplier
+        return cls(
+            accumulator_bits=accumulator_bits,
+            multiplier_bits=0 if (multiplier == 1).all() else int(multiplier.max()).bit_length() or 1,
+            shifts=(int(requantize.shift.min()), int(requantize.shift.max())),
+            zero_point=requantize.zero_point,
+            minimum=requantize.minimum,
+            maximum=requantize.maximum,
+            bits=bits,
+            signed=signed,
+        )
+
+    def check(self, requantize):
+        """Refuse (ValueError) a `Requantize` that this hardware cannot carry out."""
+        for name in ("zero_point", "minimum", "maximum"):
+            if getattr(requantize, name) != getattr(self, name):
+                raise ValueError(f"{name} must be {getattr(self, name)} as configured, not {getattr(requantize, name)}")
+        multiplier, shift = requantize.multiplier, requantize.shift
+        highest = (1 << self.multiplier_bits) - 1 if self.multiplier_bits else 1
+        if multiplier.max() > highest or (not self.multiplier_bits and multiplier.min() < 1):
+            raise ValueError(f"multiplier must have {self.multiplier_bits} bits as configured, not {multiplier.tolist()}")
+        if shift.min() < self.shifts[0] or shift.max() > self.shifts[1]:
+            raise ValueError(f"shift must lie in {list(self.shifts)} as configured, not {shift.tolist()}")
+
+    @property
+    def align_bits(self):
+        """Width of the distance from a shift to the largest one; 0 if all are equal."""
+        return (self.shifts[1] - self.shifts[0]).bit_length()
+
+    @property
+    def latency(self):
+        """Cycles from accumulators to codes."""
+        return 2 + 2 * bool(self.multiplier_bits) + bool(self.align_bits)

@@ -1,0 +1,243 @@
+"""Layers on a device with one memory and one compute engine: tiles through double buffers, as SimPy processes.
+
+A layer is cut into tiles of equal cost. For each tile a DMA engine loads weights and feature maps, the compute engine works, and
+the DMA engine stores the result. Weights, inputs and results each have a buffer of a few tiles. The DMA engine carries out its
+list of transfers in order (`_transfers`), one at a time, as a descriptor-driven engine does; loads run ahead as far as the
+buffers allow. Several programs may share the memory: then their transfers queue for it.
+
+A layer starts when the layer before it has stored its last tile and the dispatch time has passed; only weights may run ahead of
+that. Time is in integer picoseconds, so that equal runs give equal results.
+
+Alone, a layer of ``n`` tiles with load time L, compute time C and store time S per tile takes (`Job.time`)::
+
+    L + max(L, C) + (n - 2) * max(L + S, C) + max(S, C) + S        n >= 2
+    L + C + S                                                      n == 1
+
+because L and S share the memory, and everything but the first load and the last store overlaps.
+"""
+
+from dataclasses import dataclass
+
+import simpy
+
+from hwsim.blocks.checks import check_integer, check_positive
+
+__all__ = ["Interval", "Job", "Program", "Run", "run"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A layer as tiles of equal cost; times are integer picoseconds for one tile.
+
+    Parameters
+    ----------
+    name : str
+    tiles : int
+    weights, inputs, outputs : int
+        Memory time to load a tile's weights, to load its feature maps and to store its result.
+    compute : int
+    dispatch : int
+        Time before the layer starts, once.
+    ending : int
+        Compute time after the last tile, once: a systolic array drains.
+    """
+
+    name: str
+    tiles: int = 1
+    weights: int = 0
+    inputs: int = 0
+    compute: int = 0
+    outputs: int = 0
+    dispatch: int = 0
+    ending: int = 0
+
+    def __post_init__(self):
+        check_positive("tiles", self.tiles)
+        for name in ("weights", "inputs", "compute", "outputs", "dispatch", "ending"):
+            check_integer(name, getattr(self, name), 0)
+
+    @property
+    def compute_time(self):
+        """Of all tiles."""
+        return self.tiles * self.compute + self.ending
+
+    @property
+    def memory_time(self):
+        """Of all tiles."""
+        return self.tiles * (self.weights + self.inputs + self.outputs)
+
+    @property
+    def time(self):
+        """The layer alone with double buffers and nothing loaded ahead, dispatch included."""
+        load, store = self.weights + self.inputs, self.outputs
+        if self.tiles == 1:
+            return self.dispatch + load + self.compute + self.ending + store
+        middle = (self.tiles - 2) * max(load + store, self.compute)
+        last = max(store, self.compute + self.ending)
+        return self.dispatch + load + max(load, self.compute) + middle + last + store
+
+
+@dataclass(frozen=True)
+class Program:
+    """Jobs in order on one compute engine.
+
+    Parameters
+    ----------
+    jobs : tuple of Job
+    weights_ahead : bool
+        Whether weights of later layers may be loaded while a layer runs.
+    weight_buffer : int
+        Tiles of weights that fit in their buffer; the other two buffers hold two tiles.
+    """
+
+    jobs: tuple[Job, ...]
+    weights_ahead: bool = False
+    weight_buffer: int = 2
+
+    def __post_init__(self):
+        check_integer("weight_buffer", self.weight_buffer, 2)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A resource ("memory" or "compute") busy with a job's tiles from ``start`` to ``end``, picoseconds."""
+
+    resource: str
+    job: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """Result of `run` for one program.
+
+    Members
+    -------
+    ends : tuple of int
+        Picosecond in which each job's last result is stored.
+    intervals : tuple of Interval
+        In order of their start; back-to-back tiles of a job are one interval.
+    """
+
+    ends: tuple[int, ...]
+    intervals: tuple[Interval, ...]
+
+
+def _transfers(program):
+    """The DMA engine's list: (kind, tile, job), in the order in which the transfers become possible."""
+    owner = [index for index, job in enumerate(program.jobs) for _ in range(job.tiles)]
+    count = len(owner)
+    first = [index == 0 or owner[index] != owner[index - 1] for index in range(count)]
+    steps = [[] for _ in range(count + 1)]  # step k comes when tile k - 1 is computed
+    for tile in range(count):
+        if not program.weights_ahead:
+            # Nothing of a layer is loaded before the layer may start.
+            step = tile if first[tile] else tile - 1
+            weights = max(step, 0)
+        else:
+            weights = max(tile - program.weight_buffer + 1, 0)
+        steps[weights].append(("weights", tile, owner[tile]))
+        steps[max(tile if first[tile] else tile - 1, 0)].append(("inputs", tile, owner[tile]))
+        steps[tile + 1].append(("outputs", tile, owner[tile]))
+    rank = {"outputs": 0, "inputs": 1, "weights": 1}
+    order = []
+    for step in steps:
+        order += sorted(step, key=lambda entry: (rank[entry[0]], entry[1], entry[0] == "inputs"))
+    return order
+
+
+class _Machine:
+    """One program in an environment."""
+
+    def __init__(self, env, program, memory):
+        self.env, self.program, self.memory = env, program, memory
+        depth = {"weights": program.weight_buffer, "inputs": 2, "outputs": 2}
+        self.free = {kind: simpy.Container(env, capacity=size, init=size) for kind, size in depth.items()}
+        self.full = {kind: simpy.Container(env, capacity=size) for kind, size in depth.items()}
+        self.started = [env.event() for _ in program.jobs]
+        self.stored = [0] * len(program.jobs)
+        self.ends = [0] * len(program.jobs)
+        self.intervals = []
+        env.process(self._transfer())
+        env.process(self._compute())
+        env.process(self._start(0))
+
+    def _start(self, job):
+        if job < len(self.program.jobs):
+            yield self.env.timeout(self.program.jobs[job].dispatch)
+            self.started[job].succeed()
+
+    def _transfer(self):
+        ahead = self.program.weights_ahead
+        for kind, _, index in _transfers(self.program):
+            job = self.program.jobs[index]
+            time = getattr(job, kind)
+            if kind == "outputs":
+                yield self.full[kind].get(1)
+            else:
+                yield self.free[kind].get(1)
+                if not self.started[index].processed and not (ahead and kind == "weights"):
+                    yield self.started[index]
+            if time:
+                with self.memory.request() as request:
+                    yield request
+                    yield from self._busy("memory", index, time)
+            if kind == "outputs":
+                yield self.free[kind].put(1)
+                self.stored[index] += 1
+                if self.stored[index] == job.tiles:
+                    self.ends[index] = self.env.now
+                    self.env.process(self._start(index + 1))
+            else:
+                yield self.full[kind].put(1)
+
+    def _compute(self):
+        for index, job in enumerate(self.program.jobs):
+            yield self.started[index]
+            for tile in range(job.tiles):
+                yield self.full["weights"].get(1)
+                yield self.full["inputs"].get(1)
+                yield self.free["outputs"].get(1)
+                time = job.compute + (job.ending if tile == job.tiles - 1 else 0)
+                if time:
+                    yield from self._busy("compute", index, time)
+                yield self.free["weights"].put(1)
+                yield self.free["inputs"].put(1)
+                yield self.full["outputs"].put(1)
+
+    def _busy(self, resource, index, time):
+        start = self.env.now
+        yield self.env.timeout(time)
+        self.intervals.append(Interval(resource, index, start, self.env.now))
+
+
+def _merged(intervals):
+    merged = []
+    last = {}
+    for entry in sorted(intervals, key=lambda i: (i.start, i.end, i.resource)):
+        place = last.get(entry.resource)
+        if place is not None and merged[place].job == entry.job and merged[place].end == entry.start:
+            merged[place] = Interval(entry.resource, entry.job, merged[place].start, entry.end)
+        else:
+            last[entry.resource] = len(merged)
+            merged.append(entry)
+    return tuple(merged)
+
+
+def run(programs):
+    """Run programs side by side, each on a compute engine of its own, all on one memory.
+
+    Parameters
+    ----------
+    programs : sequence of Program
+
+    Returns
+    -------
+    tuple of Run
+    """
+    env = simpy.Environment()
+    memory = simpy.Resource(env, capacity=1)
+    machines = [_Machine(env, program, memory) for program in programs]
+    env.run()
+    return tuple(Run(tuple(machine.ends), _merged(machine.intervals)) for machine in machines)

@@ -1,0 +1,162 @@
+"""What a report says about each kind of item: one function per kind, which returns sections."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from .document import Section
+from .figures import bars, channels, gantt
+from .text import cell
+
+__all__ = ["Accuracy", "sections_of"]
+
+# Images of which a simulation's timeline and tables of feature maps show the beginning.
+_IMAGES_IN_TIMELINE = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """How often a network names the right class, before and after quantization.
+
+    Parameters
+    ----------
+    float_accuracy, int8_accuracy : float
+        Share of the images, 0 to 1.
+    images : int
+        Labelled images that were classified; none of those that calibrated.
+    method : str
+        How the ranges were found, e.g. ``"min-max, per channel"``.
+    """
+
+    float_accuracy: float
+    int8_accuracy: float
+    images: int
+    method: str
+
+
+def sections_of(item):
+    """Sections about an item; TypeError for an item of no known kind."""
+    if isinstance(item, Section):
+        return [item]
+    for kind in type(item).__mro__:
+        builder = BUILDERS.get(f"{kind.__module__}.{kind.__qualname__}")
+        if builder:
+            return [builder(item)]
+    accepted = ", ".join(name.rpartition(".")[2] for name in BUILDERS)
+    raise TypeError(f"a report cannot show {type(item).__name__}; it shows {accepted}, Section")
+
+
+def network(item):
+    """Layers, and where parameters and multiply-accumulates are."""
+    table = item.table()
+    busy = table[(table["macs"] > 0) | (table["params"] > 0)]
+    names = list(busy["name"])
+    figures = {}
+    for column, caption in (("macs", "Multiply-accumulates (MACs)"), ("params", "Parameters")):
+        if names:
+            figures[f"{caption} of each layer that has any"] = bars(names, {caption: list(busy[column])}, caption)
+    (first, *_), (last, *_) = item.inputs, item.outputs
+    facts = {
+        "Layers": cell(len(table)),
+        "Input": cell(first.shape),
+        "Output": cell(last.shape),
+        "Parameters": cell(item.params),
+        "MACs": cell(item.macs),
+    }
+    return Section(f"Network {item.name}", facts=facts, figures=figures, tables={"layers": table})
+
+
+def accuracy(item):
+    """Float against int8."""
+    shares = [100 * item.float_accuracy, 100 * item.int8_accuracy]
+    facts = {
+        "Float accuracy": f"{shares[0]:.2f} %",
+        "Int8 accuracy": f"{shares[1]:.2f} %",
+        "Change": f"{shares[1] - shares[0]:+.2f} points".replace("-", "−"),
+        "Images": cell(item.images),
+    }
+    table = pd.DataFrame({"numbers": ["float", "int8"], "accuracy_percent": shares, "images": [item.images] * 2})
+    text = f"Weights and feature maps as 8-bit integers; ranges by {item.method}."
+    return Section("Quantization", text, facts, tables={"accuracy": table})
+
+
+def plan(item):
+    """Stages of a streaming pipeline, and how well each uses its multipliers."""
+    interval = item.interval
+    rows = []
+    for stage in item.stages:
+        config = stage.config
+        useful = 100 * config.macs / (config.multipliers * interval) if config.multipliers else float("nan")
+        kind = type(config).__name__.removesuffix("Config").lower()
+        depth = max((queue.depth for queue in stage.queues), default=None)
+        lanes = config.output.lanes
+        rows.append((stage.name, kind, config.macs, config.multipliers, config.interval, useful, lanes, depth))
+    columns = ["stage", "unit", "macs", "multipliers", "interval_cycles", "utilization_percent", "output_lanes", "queue_depth"]
+    table = pd.DataFrame(rows, columns=columns)
+    working = table[table["multipliers"] > 0]
+    figures = {
+        "Cycles that each stage needs for an image; the longest sets the pace": bars(
+            list(table["stage"]), {"interval": list(table["interval_cycles"])}, "cycles per image"
+        )
+    }
+    if len(working):
+        figures["Utilization: useful MACs over multipliers × cycles per image"] = bars(
+            list(working["stage"]), {"utilization": list(working["utilization_percent"])}, "% of the multipliers' cycles"
+        )
+    facts = {
+        "Cycles per image": cell(interval),
+        "Latency of one image": f"{cell(item.cycles(1))} cycles",
+        "Multipliers": cell(item.multipliers),
+    }
+    if item.multipliers:
+        facts["Utilization"] = f"{100 * item.macs / (item.multipliers * interval):.1f} %"
+    text = "One unit per layer, joined by queues, so that images follow one another without a pause."
+    return Section("Streaming pipeline", text, facts, figures, tables={"stages": table})
+
+
+def result(item):
+    """A simulation: what was checked, when beats moved, what the feature maps of the first image look like."""
+    values = int(item.layers["values"].sum())
+    facts = {
+        "Images": cell(item.images),
+        "Mismatches": f"{cell(item.mismatches)} of {cell(values)}",
+        "Cycles": cell(item.cycles),
+        "Cycles per image": cell(item.cycles_per_image),
+    }
+    text = (
+        "Every cycle of the hardware was simulated, and every value on every stream compared with the integer reference: "
+        + ("all are equal." if not item.mismatches else "some differ.")
+    )
+    transfers = {"input": item.recording.transfers["i"].cycles}
+    transfers |= {name: item.recording.transfers[name].cycles for name in item.feature_maps}
+    shown = min(item.images, _IMAGES_IN_TIMELINE)
+    rows = {}
+    for name, cycles in transfers.items():
+        images = np.asarray(cycles).reshape(item.images, -1)[:shown]
+        rows[name] = {f"image {k + 1}": moved for k, moved in enumerate(images)}
+    which = "each image" if shown == item.images else f"each of the first {shown} images"
+    figures = {f"When the beats of {which} moved, stream by stream": gantt(rows, "clock cycle")}
+    pictures = {}
+    for name, maps in item.feature_maps.items():
+        first = np.asarray(maps)[0]
+        caption = f"{name}: {cell(first.shape)}, codes {cell(int(first.min()))} to {cell(int(first.max()))}"
+        pictures[caption] = channels(first)
+    return Section("Simulation", text, facts, figures, pictures, {"simulation": item.layers})
+
+
+def frame(item):
+    """A table of one's own."""
+    return Section("Table", tables={"table": item})
+
+
+# By the names of the classes: a report must not load simulators that it does not need.
+BUILDERS: dict[str, Callable] = {
+    "hwsim.network.network.Network": network,
+    "hwsim.reports.sections.Accuracy": accuracy,
+    "hwsim.blocks.streaming.StreamingPlan": plan,
+    "hwsim.rtl.streaming.Design": lambda design: plan(design.plan),
+    "hwsim.sim.simulate.Result": result,
+    "pandas.DataFrame": frame,
+}

@@ -1,0 +1,79 @@
+"""Values of a table as text: for people (HTML, Markdown) and for programs (CSV)."""
+
+import re
+from numbers import Integral, Real
+
+__all__ = ["cell", "csv_cell", "heading", "markdown", "short", "slug"]
+
+_UNITS = {
+    "bytes": "bytes",
+    "cycles": "cycles",
+    "hz": "Hz",
+    "images_per_s": "images/s",
+    "mhz": "MHz",
+    "ms": "ms",
+    "percent": "%",
+    "s": "s",
+    "us": "µs",
+    "w": "W",
+}
+_WORDS = {"dsp": "DSP", "lsb": "LSB", "lut": "LUT", "macs": "MACs", "op": "operator", "params": "parameters"}
+
+
+def heading(column):
+    """A column's name for people: ``latency_ms`` becomes ``Latency (ms)``."""
+    column = clean(column)
+    unit = max((u for u in _UNITS if column.endswith(f"_{u}")), key=len, default=None)
+    name = column.removesuffix(f"_{unit}") if unit else column
+    text = " ".join(_WORDS.get(word, word) for word in name.split("_"))
+    return text[:1].upper() + text[1:] + (f" ({_UNITS[unit]})" if unit else "")
+
+
+def cell(value):
+    """A value for people: separators of thousands, four significant digits, nothing for a missing number."""
+    if value is None or value != value:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Integral):
+        return f"{int(value):,}"
+    if isinstance(value, Real):
+        return f"{float(value):,.0f}" if abs(value) >= 1000 else f"{float(value):.4g}"
+    if isinstance(value, tuple):
+        return " × ".join(map(cell, value))
+    return clean(value)
+
+
+def csv_cell(value):
+    """A value for programs: numbers as they are, shapes as ``6 x 28 x 28``.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe in front.
+    """
+    if isinstance(value, tuple):
+        return " x ".join(map(str, value))
+    if isinstance(value, str):
+        value = clean(value)
+        return f"'{value}" if value[:1] in tuple("=+-@") else value
+    return value
+
+
+def clean(text):
+    """Text without control characters and marks that turn the direction of writing; they become U+FFFD."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in str(text))
+
+
+def markdown(text):
+    """Text as it is, in Markdown: whatever has a meaning there is escaped."""
+    text = str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*\[\]|~#!]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
+
+
+def short(text, limit=22):
+    """Text of at most ``limit`` characters; of a longer one the beginning and, mostly, the end."""
+    head = limit // 3
+    return text if len(text) <= limit else f"{text[:head]}…{text[head + 1 - limit :]}"
+
+
+def slug(text):
+    """Text as part of a file name or an anchor: lower-case letters and digits, joined by hyphens."""
+    return "-".join(re.findall(r"[a-z0-9]+", str(text).lower())) or "section"

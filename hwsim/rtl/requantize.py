@@ -1,0 +1,115 @@
+"""From accumulators to codes: `hwsim.network.fixed_point.Requantize` as a pipeline."""
+
+from amaranth.hdl import Const, Module, Mux, Shape, Signal, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["Requantize"]
+
+
+class Requantize(wiring.Component):
+    """Scales, rounds to nearest with ties to even, adds the zero point, saturates; new inputs every cycle.
+
+    Shifts that differ are brought to the largest one by a shift to the left, so that rounding always cuts at the same bit.
+
+    Parameters
+    ----------
+    config : RequantizeConfig
+    lanes : int
+
+    Members
+    -------
+    i : in, ArrayLayout(signed(accumulator_bits), lanes)
+    multiplier : in, ArrayLayout(unsigned(multiplier_bits), lanes)
+        Only if ``config.multiplier_bits``.
+    align : in, ArrayLayout(unsigned(align_bits), lanes)
+        The largest shift less the lane's own; only if ``config.align_bits``.
+    o : out, ArrayLayout(code, lanes)
+        ``config.latency`` cycles later.
+    """
+
+    def __init__(self, config, lanes):
+        self._config = config
+        self._lanes = lanes
+        ports = {
+            "i": In(data.ArrayLayout(signed(config.accumulator_bits), lanes)),
+            "o": Out(data.ArrayLayout(Shape(config.bits, config.signed), lanes)),
+        }
+        if config.multiplier_bits:
+            ports["multiplier"] = In(data.ArrayLayout(unsigned(config.multiplier_bits), lanes))
+        if config.align_bits:
+            ports["align"] = In(data.ArrayLayout(unsigned(config.align_bits), lanes))
+        super().__init__(ports)
+
+    @property
+    def config(self):
+        return self._config
+
+    @property
+    def lanes(self):
+        return self._lanes
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        for lane in range(self.lanes):
+            value = self.i[lane]
+            if config.multiplier_bits:
+                operand = Signal.like(value, name=f"operand_{lane}")
+                factor = Signal(config.multiplier_bits, name=f"factor_{lane}")
+                product = Signal(signed(len(value) + config.multiplier_bits), name=f"product_{lane}")
+                m.d.sync += [
+                    operand.eq(value),
+                    factor.eq(self.multiplier[lane]),
+                    product.eq(operand * factor),
+                ]
+                value = product
+            if config.align_bits:
+                align = self.align[lane]
+                for cycle in range(2 * bool(config.multiplier_bits)):
+                    later = Signal.like(align, name=f"align_{lane}_{cycle + 1}")
+                    m.d.sync += later.eq(align)
+                    align = later
+                # Bits that a shift by more than the configured range would need are not there.
+                width = len(value) + config.shifts[1] - config.shifts[0]
+                aligned = Signal(signed(width), name=f"aligned_{lane}")
+                m.d.sync += aligned.eq((value << align)[:width].as_signed())
+                value = aligned
+            rounded = _round(m, value, config, f"rounded_{lane}")
+            m.d.sync += self.o[lane].eq(_saturate(rounded, config))
+        return m
+
+
+def _round(m, value, config, name):
+    """``value / 2**largest shift`` to nearest, ties to even, plus the zero point: a register."""
+    shift = config.shifts[1]
+    # At least one bit of the quotient, even if it is only copies of the sign.
+    extended = Signal(signed(max(len(value), shift + 1)), name=f"{name}_of")
+    m.d.comb += extended.eq(value)
+    floor = extended[shift:].as_signed()
+    up = Const(0, 1)
+    if shift:
+        half, odd = extended[shift - 1], extended[shift]
+        up = half & (extended[: shift - 1].any() | odd) if shift > 1 else half & odd
+    limit = 1 << (len(floor) - 1)
+    rounded = Signal(range(config.zero_point - limit, config.zero_point + limit + 1), name=name)
+    m.d.sync += rounded.eq(floor + config.zero_point + up)
+    return rounded
+
+
+def _saturate(value, config):
+    """``value`` held within the bounds of the code."""
+    code = value
+    lowest, highest = _bounds(value.shape())
+    if highest > config.maximum:
+        code = Mux(value > config.maximum, config.maximum, code)
+    if lowest < config.minimum:
+        code = Mux(value < config.minimum, config.minimum, code)
+    return code
+
+
+def _bounds(shape):
+    """Smallest and largest value of a shape."""
+    if shape.signed:
+        return -(1 << (shape.width - 1)), (1 << (shape.width - 1)) - 1
+    return 0, (1 << shape.width) - 1

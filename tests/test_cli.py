@@ -1,0 +1,354 @@
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import onnx
+import pytest
+
+import hwsim
+from hwsim import cli
+from hwsim.data import bundled
+
+
+@pytest.fixture
+def command(capsys):
+    """Run the command; returns (exit status, standard output, standard error)."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as left:
+            cli.main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return left.value.code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def refusal(command):
+    """Run a command that is refused; returns the sentence."""
+
+    def run(*arguments):
+        status, out, err = command(*arguments)
+        assert status == 2
+        assert out == ""
+        assert err.startswith("hwsim: error: ")
+        assert err.endswith("\n")
+        assert err.count("\n") == 1
+        return err.removeprefix("hwsim: error: ").removesuffix("\n")
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A float network small enough to simulate in a moment, with images; returns the folder."""
+    folder = tmp_path_factory.mktemp("tiny")
+    random = np.random.default_rng(3)
+    weights = random.normal(size=(2, 1, 3, 3)).astype(np.float32)
+    dense = random.normal(size=(3, 8)).astype(np.float32)
+    make = onnx.helper.make_node
+    graph = onnx.helper.make_graph(
+        [
+            make("Conv", ["image", "w"], ["c"], "conv", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+            make("Relu", ["c"], ["r"], "relu"),
+            make("MaxPool", ["r"], ["p"], "pool", kernel_shape=[2, 2], strides=[2, 2]),
+            make("Flatten", ["p"], ["f"], "flatten"),
+            make("Gemm", ["f", "d"], ["y"], "dense", transB=1),
+        ],
+        "tiny",
+        [onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, ["N", 1, 4, 4])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["N", 3])],
+        [onnx.numpy_helper.from_array(weights, "w"), onnx.numpy_helper.from_array(dense, "d")],
+    )
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), folder / "m.onnx")
+    images = random.integers(0, 256, (6, 1, 4, 4), np.uint8)
+    np.savez(folder / "images.npz", images=images, labels=np.zeros(6, np.int64))
+    return folder
+
+
+def test_help_names_every_command_and_the_exit_status(command):
+    status, out, err = command("--help")
+    assert (status, err) == (0, "")
+    for name in ("demo", "info", "quantize", "verilog", "simulate", "estimate", "devices"):
+        assert f" {name} " in out
+    assert "Exit status: 0 done, 1 negative result, 2 bad input." in out
+
+
+def test_without_arguments_the_help_appears(command):
+    assert command() == command("--help")
+
+
+@pytest.mark.parametrize(
+    "name", ["demo", "info", "quantize", "verilog", "simulate", "estimate", "devices"]
+)
+def test_every_command_has_help_and_json(command, name):
+    status, out, _ = command(name, "--help")
+    assert status == 0
+    assert "--json" in out
+
+
+def test_version(command):
+    assert command("--version") == (0, f"hwsim {hwsim.__version__}\n", "")
+
+
+def test_help_is_quick():
+    # The best of three: another process may take the machine for a moment.
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "hwsim", "--help"], check=True, stdout=subprocess.DEVNULL
+        )
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.5
+
+
+def test_info(command):
+    status, out, err = command("info", "lenet5")
+    assert (status, err) == (0, "")
+    lines = [line.strip("│ ").split() for line in out.splitlines()]
+    assert ["conv2", "│", "Conv", "│", *"1 x 16 x 10 x 10 │ 2,416 │ 240,000".split()] in lines
+    assert lines[-2] == "total │ │ │ 61,706 │ 416,520".split()
+
+
+def test_info_json(command):
+    status, out, _ = command("info", bundled("lenet5/lenet5.onnx"), "--json")
+    assert status == 0
+    result = json.loads(out)
+    assert out.count("\n") == 1
+    assert result["params"] == 61706
+    assert result["macs"] == 416520
+    assert result["layers"][0] == {
+        "name": "conv1",
+        "op": "Conv",
+        "output_shape": [1, 6, 28, 28],
+        "params": 156,
+        "macs": 117600,
+    }
+
+
+def test_info_with_an_input_shape(command):
+    _, out, _ = command("info", "lenet5", "--input-shape", "image=3,1,28,28", "--json")
+    assert json.loads(out)["macs"] == 3 * 416520
+
+
+@pytest.mark.parametrize("text", ["image", "image=", "=1,2", "image=1,x", "image=0,1", "image=-1"])
+def test_info_refuses_an_input_shape(refusal, text):
+    assert refusal("info", "lenet5", "--input-shape", text) == (
+        f"--input-shape must look like image=1,3,32,32, not {text!r}"
+    )
+
+
+def test_missing_model(refusal, tmp_path):
+    path = tmp_path / "m.onnx"
+    assert refusal("info", path) == f"{path} does not exist; give an ONNX file"
+
+
+def test_missing_images(refusal, tmp_path):
+    path = tmp_path / "a.npz"
+    assert refusal("simulate", "lenet5", "--images", path) == f"no such file or folder: {path}"
+
+
+def test_usage_error(refusal):
+    assert refusal("info") == "Missing argument 'MODEL'."
+    assert refusal("info", "lenet5", "--jsn").startswith("No such option: --jsn")
+    assert refusal("inspect").startswith("No such command 'inspect'.")
+
+
+def test_option_out_of_range(refusal):
+    assert refusal("estimate", "lenet5", "--device", "tpu-v1", "--batch", "0") == (
+        "Invalid value for '--batch': Input should be greater than or equal to 1"
+    )
+
+
+def test_control_characters_of_a_message_do_not_reach_the_terminal(refusal):
+    assert refusal("info", "\033[2Jx\n.onnx") == (
+        "\ufffd[2Jx .onnx does not exist; give an ONNX file"
+    )
+
+
+def test_names_in_a_model_are_no_markup(command, tmp_path):
+    model = onnx.load(bundled("lenet5/lenet5.onnx"))
+    model.graph.node[0].name = "[red]x[/red]\033[2J"
+    onnx.save(model, tmp_path / "m.onnx")
+    status, out, _ = command("info", tmp_path / "m.onnx")
+    assert status == 0
+    assert "[red]x[/red]\ufffd[2J" in out
+    assert "\033" not in out
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), ValueError("from elsewhere"), TypeError("x")])
+def test_a_mistake_in_the_program_keeps_its_traceback(monkeypatch, error):
+    def broken(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(hwsim, "load", broken)
+    with pytest.raises(type(error)) as raised:
+        cli.main(["info", "lenet5"])
+    assert raised.value is error
+
+
+def test_a_mistake_that_numpy_finds_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(hwsim, "load", lambda *a, **o: np.zeros(2) + np.zeros(3))
+    with pytest.raises(ValueError, match="could not be broadcast together"):
+        cli.main(["info", "lenet5"])
+
+
+def test_file_that_may_not_be_written(refusal, tiny, tmp_path):
+    path = tmp_path / "missing" / "int8.onnx"
+    assert refusal(
+        "quantize", tiny / "m.onnx", "--calibration", tiny / "images.npz", "-o", path
+    ).endswith(": No such file or directory")
+
+
+def test_devices(command):
+    status, out, _ = command("devices")
+    assert status == 0
+    for name in ("i7-7700k", "gtx-1080-ti", "titan-v", "tpu-v2", "tpu-v1", "ecp5-85f", "zu9eg"):
+        assert f"│ {name} " in out
+
+
+def test_devices_json(command):
+    _, out, _ = command("devices", "--json")
+    assert {"name": "tpu-v1", "class": "tpu", "title": "Google TPU v1"} in json.loads(out)["devices"]
+
+
+def test_one_device_shows_its_sources(command):
+    _, out, _ = command("devices", "tpu-v1", "--json")
+    result = json.loads(out)
+    assert result["class"] == "tpu"
+    assert {q["name"]: q["value"] for q in result["quantities"]}["rows"] == 256
+    assert all(q["source"] for q in result["quantities"])
+
+
+def test_unknown_device(refusal):
+    assert refusal("devices", "tpuv1").startswith("unknown device 'tpuv1' (did you mean 'tpu-v1'?)")
+
+
+def test_quantize(command, tiny, tmp_path):
+    path = tmp_path / "int8.onnx"
+    status, out, _ = command(
+        "quantize", tiny / "m.onnx", "--calibration", tiny / "images.npz", "-o", path, "--json"
+    )
+    assert status == 0
+    result = json.loads(out)
+    assert result["output"] == str(path)
+    assert result["calibration_images"] == 6
+    onnx.checker.check_model(onnx.load(path))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["int8.onnx"]
+
+
+def test_verilog(command, tiny, tmp_path):
+    status, out, _ = command(
+        "verilog", tiny / "m.onnx", "--calibration", tiny / "images.npz", "-o", tmp_path, "--json"
+    )
+    assert status == 0
+    result = json.loads(out)
+    assert result["top"] == "tiny"
+    assert {tmp_path / name for name in result["files"]} == set(tmp_path.iterdir())
+    text = (tmp_path / "tiny.v").read_text()
+    assert result["lines"] == text.count("\n")
+    assert "module tiny(" in text
+
+
+def test_verilog_of_a_float_model_needs_calibration(refusal, tiny, tmp_path):
+    path = tiny / "m.onnx"
+    assert refusal("verilog", path, "-o", tmp_path / "out") == (
+        f"{path} is a float network: quantize it with 'hwsim quantize', or give --calibration"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_simulate(command, tiny, tmp_path):
+    wave = tmp_path / "wave.vcd"
+    status, out, err = command(
+        "simulate", tiny / "m.onnx", "--images", tiny / "images.npz", "--count", 3, "--wave", wave
+    )
+    assert (status, err) == (0, "")
+    assert "mismatches" in out
+    assert wave.read_text().startswith("$")
+
+
+def test_simulate_json(command, tiny):
+    arguments = ["simulate", tiny / "m.onnx", "--images", tiny / "images.npz", "--json"]
+    status, out, _ = command(*arguments)
+    assert status == 0
+    result = json.loads(out)
+    assert set(result) == {
+        "images",
+        "cycles",
+        "cycles_per_image",
+        "mismatches",
+        "accuracy",
+        "seconds",
+        "lane_cycles_per_second",
+    }
+    assert result["images"] == 6
+    assert result["mismatches"] == 0
+    assert 0 <= result["accuracy"] <= 1
+    status, out, _ = command(*arguments, "--stalls", "0.3", "--seed", 5)
+    stalled = json.loads(out)
+    assert status == stalled["mismatches"] == 0
+    assert stalled["accuracy"] == result["accuracy"]
+    assert stalled["cycles"] > result["cycles"]
+
+
+def test_simulate_with_a_mismatch_has_status_1(command, tiny, monkeypatch):
+    from hwsim.sim.simulate import Result
+
+    monkeypatch.setattr(Result, "mismatches", 5)
+    status, out, _ = command(
+        "simulate", tiny / "m.onnx", "--images", tiny / "images.npz", "--count", "1", "--json"
+    )
+    assert status == 1
+    assert json.loads(out)["mismatches"] == 5
+
+
+def test_impossible_folding(refusal, tiny):
+    given = ["simulate", tiny / "m.onnx", "--images", tiny / "images.npz"]
+    assert refusal(*given, "--cycles-per-image", 9, "--multipliers", 9) == (
+        "give either cycles_per_image or multipliers, not both"
+    )
+    assert "cycles_per_image" in refusal(*given, "--cycles-per-image", 1)
+
+
+def test_estimate(command):
+    status, out, _ = command("estimate", "lenet5", "--device", "tpu-v1", "--batch", 4)
+    assert status == 0
+    assert "tpu-v1" in out
+
+
+def test_estimate_json(command):
+    status, out, _ = command(
+        "estimate", "lenet5", "--device", "i7-7700k", "--device", "gtx-1080-ti", "--json"
+    )
+    assert status == 0
+    found = json.loads(out)["devices"]
+    assert [device["device"] for device in found] == ["i7-7700k", "gtx-1080-ti"]
+    for device in found:
+        assert {"class", "latency_s", "throughput_images_per_s", "bound"} <= device.keys()
+        assert len(device["layers"]) > 0
+        for layer in device["layers"]:
+            assert {"name", "op", "seconds", "macs", "bytes", "utilization", "bound"} <= layer.keys()
+
+
+def test_estimate_on_an_unknown_device(refusal):
+    assert refusal("estimate", "lenet5", "--device", "tpu-v9").startswith(
+        "unknown device 'tpu-v9' (did you mean 'tpu-v"
+    )
+
+
+def test_output_into_a_closed_pipe():
+    done = subprocess.run(
+        f"{sys.executable} -m hwsim devices | true",
+        shell=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
