@@ -12,8 +12,8 @@ from .version import __version__
 if TYPE_CHECKING:
     from .blocks.streaming import Streaming
     from .models.dataflow import estimate
+    from .models.quantization import quantize
     from .network import Network, NetworkError, load
-    from .network.quantize import quantize
     from .reports import report
     from .rtl.streaming import build
     from .sim.simulate import simulate
@@ -38,7 +38,7 @@ _HOMES = {
     "build": "hwsim.rtl.streaming",
     "estimate": "hwsim.models.dataflow",
     "load": "hwsim.network",
-    "quantize": "hwsim.network.quantize",
+    "quantize": "hwsim.models.quantization",
     "report": "hwsim.reports",
     "simulate": "hwsim.sim.simulate",
 }

@@ -37,6 +37,13 @@ class Engine(StrEnum):
     amaranth = "amaranth"
 
 
+class Activation(StrEnum):
+    """Types of the codes of feature maps."""
+
+    int8 = "int8"
+    uint8 = "uint8"
+
+
 class Method(StrEnum):
     """How calibration turns values into a range."""
 
@@ -161,9 +168,9 @@ def demo(
     from .demo import run
 
     terminal = Terminal(as_json=as_json)
-    result = run(terminal, output, count=count)
+    result, passed = run(terminal, output, count=count)
     terminal.finish(result)
-    return NEGATIVE if result["mismatches"] else DONE
+    return DONE if passed else NEGATIVE
 
 
 @app.command()
@@ -207,10 +214,16 @@ def quantize(
         bool,
         typer.Option("--per-tensor", help="One scale for a layer's weights, not one per channel."),
     ] = False,
+    activation: Annotated[
+        Activation, typer.Option(help="Type of the codes of feature maps.")
+    ] = Activation.int8,
+    weight_bits: Annotated[
+        int, typer.Option(min=2, max=8, metavar="N", help="Bits of a weight.")
+    ] = 8,
     input_shape: ShapeOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Quantize a float network to int8, and write it as an ONNX file that ONNX Runtime runs too."""
+    """Quantize a float network, and write it as an ONNX file (QDQ) that ONNX Runtime runs too."""
     import hwsim
 
     terminal = Terminal(as_json=as_json)
@@ -223,6 +236,8 @@ def quantize(
             method=method.value,
             percentile=percentile,
             per_channel=not per_tensor,
+            activation=activation.value,
+            weight_bits=weight_bits,
         )
     quantized.save(output)
     terminal.say(f"{output}: {len(quantized.layers)} layers, calibrated with {len(images)} images")
@@ -388,9 +403,9 @@ def _quantized(terminal: Terminal, network: Any, model: str, calibration: str | 
     """Quantize a network that is float; ``model`` names it in messages."""
     import hwsim
 
-    if any(
-        "QuantizeLinear" in layer.op or layer.op.startswith("QLinear") for layer in network.layers
-    ):
+    from .models.dataflow.workload import is_quantized
+
+    if is_quantized(network):
         return network
     if calibration is None:
         raise ValueError(

@@ -51,7 +51,7 @@ class Prepared(BackendRep):
             inputs = dict(zip(names, inputs, strict=True))
         inputs = {name: np.asarray(value) for name, value in inputs.items()}
         network = self._network or load(self._bound(inputs))
-        arrays = {tensor.name: inputs[tensor.name] for tensor in network.inputs}
+        arrays = {name: array for name, array in inputs.items() if name not in self._static}
         return tuple(reference.run(network, arrays).values())
 
     def _bound(self, inputs):

@@ -42,6 +42,11 @@ class Terminal:
 
         self._console.print(Text(clean(text), style=style), soft_wrap=True)
 
+    def step(self, number: int, text: str) -> None:
+        """Print the heading of a step."""
+        self.say()
+        self.say(f"{number}. {text}", style="bold")
+
     def table(
         self,
         columns: Sequence[str],

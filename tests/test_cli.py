@@ -214,7 +214,9 @@ def test_devices(command):
 
 def test_devices_json(command):
     _, out, _ = command("devices", "--json")
-    assert {"name": "tpu-v1", "class": "tpu", "title": "Google TPU v1"} in json.loads(out)["devices"]
+    assert {"name": "tpu-v1", "class": "tpu", "title": "Google TPU v1"} in json.loads(out)[
+        "devices"
+    ]
 
 
 def test_one_device_shows_its_sources(command):
@@ -311,7 +313,7 @@ def test_simulate_with_a_mismatch_has_status_1(command, tiny, monkeypatch):
 def test_impossible_folding(refusal, tiny):
     given = ["simulate", tiny / "m.onnx", "--images", tiny / "images.npz"]
     assert refusal(*given, "--cycles-per-image", 9, "--multipliers", 9) == (
-        "give either cycles_per_image or multipliers, not both"
+        "give --cycles-per-image or --multipliers, not both"
     )
     assert "cycles_per_image" in refusal(*given, "--cycles-per-image", 1)
 
@@ -333,7 +335,15 @@ def test_estimate_json(command):
         assert {"class", "latency_s", "throughput_images_per_s", "bound"} <= device.keys()
         assert len(device["layers"]) > 0
         for layer in device["layers"]:
-            assert {"name", "op", "seconds", "macs", "bytes", "utilization", "bound"} <= layer.keys()
+            assert {
+                "name",
+                "op",
+                "seconds",
+                "macs",
+                "bytes",
+                "utilization",
+                "bound",
+            } <= layer.keys()
 
 
 def test_estimate_on_an_unknown_device(refusal):

@@ -169,7 +169,6 @@ def main():
     facts = {
         "version": nngen.__version__,
         "top": TOP,
-        "verilog": str(folder / f"{TOP}.v"),
         "cycles_per_image": int(cycles[1]),
         "outputs": found,
         "generate_seconds": round(generated - begin, 1),

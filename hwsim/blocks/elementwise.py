@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .checks import check_positive
+from .requantize import RequantizeConfig
 from .stream import Frame
 from .timing import Actor
 from .unit import UnitConfig
+from .widths import signed_bits
 
-__all__ = ["TableConfig"]
+__all__ = ["AddConfig", "MulConfig", "TableConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,11 @@ class TableConfig(UnitConfig):
 
     def __post_init__(self):
         check_positive("output_bits", self.output_bits)
+
+    @classmethod
+    def for_layer(cls, layer, frame, tensor, output):
+        """The unit of a `hwsim.network.integer.Table` between two `IntegerTensor`."""
+        return cls(frame=frame, output_bits=output.bits, output_signed=output.signed)
 
     @property
     def inputs(self):
@@ -54,3 +61,137 @@ class TableConfig(UnitConfig):
         """One actor; every beat in is a beat out."""
         every = np.ones(self.frame.beats, bool)
         return (Actor(name, every.astype(np.int64), {"i": every}, every),)
+
+
+def _check_same(frames, names):
+    if len(frames) != 2:
+        raise ValueError(f"frames must be two, not {len(frames)}")
+    for name in names:
+        first, second = (getattr(frame, name) for frame in frames)
+        if first != second:
+            raise ValueError(f"frames must agree in {name}, not {first} and {second}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddConfig(UnitConfig):
+    """Weighted sum of two maps, requantized. One beat from each per cycle.
+
+    Parameters
+    ----------
+    frames : (Frame, Frame)
+        For the ports ``i0`` and ``i1``; they agree in shape and lanes.
+    requantize : RequantizeConfig
+        Of the sum.
+    """
+
+    SUM_LATENCY = 3  # operands, products, sum
+
+    frames: tuple[Frame, Frame]
+    requantize: RequantizeConfig
+
+    def __post_init__(self):
+        _check_same(self.frames, ("height", "width", "channels", "lanes"))
+
+    @classmethod
+    def for_layer(cls, layer, frames, tensors, output):
+        """The unit of a `hwsim.network.integer.Add` of two `IntegerTensor`."""
+        requantize = RequantizeConfig.of(
+            layer.requantize,
+            accumulator_bits=signed_bits(*layer.accumulator_bounds(*tensors)),
+            bits=output.bits,
+            signed=output.signed,
+        )
+        return cls(frames=tuple(frames), requantize=requantize)
+
+    @property
+    def inputs(self):
+        """Ports ``i0`` and ``i1``."""
+        return {"i0": self.frames[0], "i1": self.frames[1]}
+
+    @property
+    def output(self):
+        """The sums."""
+        return replace(self.frames[0], bits=self.requantize.bits, signed=self.requantize.signed)
+
+    @property
+    def latency(self):
+        """Operand, product and sum registers, and the requantization."""
+        return self.SUM_LATENCY + self.requantize.latency
+
+    @property
+    def interval(self):
+        """Cycles per frame in steady state: its beats."""
+        return self.output.beats
+
+    def actors(self, name):
+        """One actor; a beat from each input is a beat out."""
+        every = np.ones(self.output.beats, bool)
+        return (Actor(name, every.astype(np.int64), {"i0": every, "i1": every}, every),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MulConfig(UnitConfig):
+    """Product of two maps, or of a map and a vector that holds for all its pixels, requantized.
+
+    One beat per cycle. A vector comes in with the first pixel and is kept for the others.
+
+    Parameters
+    ----------
+    frames : (Frame, Frame)
+        For the ports ``i0`` and ``i1``; they agree in channels and lanes, and in height and width unless the second is
+        1 x 1.
+    requantize : RequantizeConfig
+        Of the product.
+    """
+
+    PRODUCT_LATENCY = 2  # operands, product
+
+    frames: tuple[Frame, Frame]
+    requantize: RequantizeConfig
+
+    def __post_init__(self):
+        _check_same(self.frames, ("channels", "lanes"))
+        if (self.frames[1].height, self.frames[1].width) != (1, 1):
+            _check_same(self.frames, ("height", "width"))
+
+    @classmethod
+    def for_layer(cls, layer, frames, tensors, output):
+        """The unit of a `hwsim.network.integer.Mul` of two `IntegerTensor`."""
+        requantize = RequantizeConfig.of(
+            layer.requantize,
+            accumulator_bits=signed_bits(*layer.accumulator_bounds(*tensors)),
+            bits=output.bits,
+            signed=output.signed,
+        )
+        return cls(frames=tuple(frames), requantize=requantize)
+
+    @property
+    def broadcast(self):
+        """Whether the second input is a vector for several pixels."""
+        return self.frames[1].beats != self.frames[0].beats
+
+    @property
+    def inputs(self):
+        """Ports ``i0`` and ``i1``."""
+        return {"i0": self.frames[0], "i1": self.frames[1]}
+
+    @property
+    def output(self):
+        """The products."""
+        return replace(self.frames[0], bits=self.requantize.bits, signed=self.requantize.signed)
+
+    @property
+    def latency(self):
+        """Operand and product registers, and the requantization."""
+        return self.PRODUCT_LATENCY + self.requantize.latency
+
+    @property
+    def interval(self):
+        """Cycles per frame in steady state: its beats."""
+        return self.output.beats
+
+    def actors(self, name):
+        """One actor; each beat of the first input is a beat out."""
+        beats = np.arange(self.output.beats)
+        every = np.ones(len(beats), bool)
+        return (Actor(name, every.astype(np.int64), {"i0": every, "i1": beats < self.frames[1].beats}, every),)

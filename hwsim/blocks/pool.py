@@ -1,16 +1,18 @@
 """Pooling: sliding window and reduction, and the reduction of a whole map."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from hwsim.network.windows import output_size, span
 
+from .requantize import RequantizeConfig
 from .stream import Frame
 from .timing import Actor
 from .tree import tree_latency
 from .unit import UnitConfig
+from .widths import signed_bits
 from .window import WindowConfig
 
 __all__ = ["GlobalPoolConfig", "PoolConfig"]
@@ -21,15 +23,31 @@ KINDS = ("max", "average", "sum")
 def _check_kind(config):
     if config.kind not in KINDS:
         raise ValueError(f'kind must be "max", "average" or "sum", not {config.kind!r}')
-    if config.kind == "max" and (config.output_bits, config.output_signed) != (config.frame.bits, config.frame.signed):
-        raise ValueError(
-            f"a maximum has the codes of its input ({config.frame.bits} bits, signed {config.frame.signed}), "
-            f"not {config.output_bits} bits, signed {config.output_signed}"
-        )
+    if (config.kind == "max") != (config.requantize is None):
+        given = "none" if config.requantize is None else "one"
+        raise ValueError(f"requantize must be given unless kind is max, not {given} for {config.kind}")
     if not config.frame.minimum <= config.zero_point <= config.frame.maximum:
         raise ValueError(
             f"zero_point must lie in [{config.frame.minimum}, {config.frame.maximum}], not {config.zero_point}"
         )
+
+
+def _requantize(layer, tensor, output):
+    if layer.requantize is None:
+        return None
+    return RequantizeConfig.of(
+        layer.requantize,
+        accumulator_bits=signed_bits(*layer.accumulator_bounds(tensor)),
+        bits=output.bits,
+        signed=output.signed,
+    )
+
+
+def _codes(config):
+    """The input frame with the codes of the output."""
+    if config.requantize is None:
+        return config.frame
+    return replace(config.frame, bits=config.requantize.bits, signed=config.requantize.signed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +63,8 @@ class PoolConfig(UnitConfig):
         As in `hwsim.network.integer.Pool`.
     zero_point : int
         Of the input; what a sum subtracts from each code.
-    output_bits, output_signed
-        Of the output codes.
+    requantize : RequantizeConfig, optional
+        Of the sum; None for a maximum.
 
     Members
     -------
@@ -66,8 +84,7 @@ class PoolConfig(UnitConfig):
     ceil_mode: bool = False
     count_include_pad: bool = False
     zero_point: int = 0
-    output_bits: int = 8
-    output_signed: bool = True
+    requantize: RequantizeConfig | None = None
 
     def __post_init__(self):
         _check_kind(self)
@@ -87,8 +104,7 @@ class PoolConfig(UnitConfig):
             ceil_mode=layer.ceil_mode,
             count_include_pad=layer.count_include_pad,
             zero_point=tensor.zero_point,
-            output_bits=output.bits,
-            output_signed=output.signed,
+            requantize=_requantize(layer, tensor, output),
         )
 
     @cached_property
@@ -139,7 +155,7 @@ class PoolConfig(UnitConfig):
     def output(self):
         """One beat for each window and group of channels."""
         height, width = self.window.shape
-        return Frame(height, width, self.frame.channels, self.frame.lanes, self.output_bits, self.output_signed)
+        return replace(_codes(self), height=height, width=width)
 
     @property
     def tree_latency(self):
@@ -149,7 +165,7 @@ class PoolConfig(UnitConfig):
     @property
     def latency(self):
         """The reduction and, unless it is a maximum, the requantization."""
-        return self.tree_latency
+        return self.tree_latency + (self.requantize.latency if self.requantize else 0)
 
     @property
     def interval(self):
@@ -176,8 +192,8 @@ class GlobalPoolConfig(UnitConfig):
         "max", "average" or "sum".
     zero_point : int
         Of the input; what a sum subtracts from each code.
-    output_bits, output_signed
-        Of the output codes.
+    requantize : RequantizeConfig, optional
+        Of the sum; None for a maximum.
     """
 
     ACCUMULATE_LATENCY = 2  # input register, result register
@@ -185,8 +201,7 @@ class GlobalPoolConfig(UnitConfig):
     frame: Frame
     kind: str
     zero_point: int = 0
-    output_bits: int = 8
-    output_signed: bool = True
+    requantize: RequantizeConfig | None = None
 
     def __post_init__(self):
         _check_kind(self)
@@ -198,8 +213,7 @@ class GlobalPoolConfig(UnitConfig):
             frame=frame,
             kind=layer.kind,
             zero_point=tensor.zero_point,
-            output_bits=output.bits,
-            output_signed=output.signed,
+            requantize=_requantize(layer, tensor, output),
         )
 
     @property
@@ -220,12 +234,12 @@ class GlobalPoolConfig(UnitConfig):
     @property
     def output(self):
         """A vector."""
-        return Frame(1, 1, self.frame.channels, self.frame.lanes, self.output_bits, self.output_signed)
+        return replace(_codes(self), height=1, width=1)
 
     @property
     def latency(self):
         """The accumulator and, unless it is a maximum, the requantization."""
-        return self.ACCUMULATE_LATENCY
+        return self.ACCUMULATE_LATENCY + (self.requantize.latency if self.requantize else 0)
 
     @property
     def interval(self):

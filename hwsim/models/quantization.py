@@ -1,4 +1,4 @@
-"""Post-training quantization: calibration runs of the float network, then `hwsim.network.quantize.insert_qdq`."""
+"""Post-training quantization: calibration by the float network, then `hwsim.network.quantize`."""
 
 import numpy as np
 
@@ -32,7 +32,8 @@ def quantize(
     network : Network
         Float, with one input.
     calibration : ndarray of float32, (N, C, H, W)
-        Inputs as the network gets them in use, from which the ranges of the feature maps are measured.
+        Inputs as the network gets them in use, from which the ranges of the feature maps are
+        measured.
     method : "min-max" or "percentile"
         Ranges hold all values that were seen, or the share ``percentile`` of them at either end.
     percentile : float
@@ -47,14 +48,16 @@ def quantize(
     Returns
     -------
     Network
-        In QDQ form, with the same float inputs and outputs; ``save`` writes a file that ONNX Runtime runs.
+        In QDQ form, with the same float inputs and outputs; ``save`` writes a file that ONNX
+        Runtime runs.
 
     Raises
     ------
     NetworkError
         If a layer has no quantized form.
     ValueError
-        If the calibration images do not fit the network, or another argument is not one of the above.
+        If the calibration images do not fit the network, or another argument is not one of the
+        above.
     """
     if method not in METHODS:
         raise ValueError(f"method must be 'min-max' or 'percentile', not {method!r}")
@@ -83,7 +86,8 @@ def _checked(network, calibration):
         )
     if len(images) % tensor.shape[0]:
         raise ValueError(
-            f"calibration must hold a multiple of {tensor.shape[0]} images, the network's batch, not {len(images)}"
+            f"calibration must hold a multiple of {tensor.shape[0]} images, the network's batch, "
+            f"not {len(images)}"
         )
     if not np.all(np.isfinite(images)):
         raise ValueError("calibration images must be finite")
@@ -99,7 +103,7 @@ def _maps(network, images, names):
 
 
 def _ranges(network, images, names):
-    """(minimum, maximum) of each feature map."""
+    """Return (minimum, maximum) of each feature map."""
     low, high = dict.fromkeys(names, np.inf), dict.fromkeys(names, -np.inf)
     for maps in _maps(network, images, names):
         for name, values in maps.items():
@@ -109,7 +113,7 @@ def _ranges(network, images, names):
 
 
 def _percentile_ranges(network, images, ranges, percentile):
-    """The same without the share ``100 - percentile`` at either end."""
+    """Return the same without the share ``100 - percentile`` at either end."""
     counts = {name: np.zeros(HISTOGRAM_BINS, np.int64) for name in ranges}
     for maps in _maps(network, images, list(ranges)):
         for name, values in maps.items():

@@ -1,7 +1,8 @@
-"""Networks: import and export of ONNX, shapes and counts, quantization."""
+"""Networks: import and export of ONNX, shapes and counts, quantization, integer layers."""
 
-from .batch_normalization import fold_batch_normalization
 from .load import load
+from .lower import lower
 from .network import Layer, Network, NetworkError, Tensor
+from .quantize import fold_affine, insert_qdq
 
-__all__ = ["Layer", "Network", "NetworkError", "Tensor", "fold_batch_normalization", "load"]
+__all__ = ["Layer", "Network", "NetworkError", "Tensor", "fold_affine", "insert_qdq", "load", "lower"]

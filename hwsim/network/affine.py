@@ -1,15 +1,16 @@
-"""Float rewriting before quantization: affine layers become convolutions, or parts of those before them.
+"""Float rewriting before quantization: affine layers become part of other layers.
 
-BatchNormalization, and Mul and Add with constants, compute ``factor * x + addend`` per channel. Behind a Conv or Gemm that
-has no other reader they change its weights and bias (Jacob et al., CVPR 2018, section 3.2); elsewhere they are depthwise
-convolutions of kernel 1 x 1. MatMul with constant weights becomes Gemm; Identity and Dropout vanish.
+BatchNormalization, and Mul and Add with constants, compute ``factor * x + addend`` per channel.
+Behind a Conv or Gemm that has no other reader they change its weights and bias (Jacob et al., CVPR
+2018, section 3.2); elsewhere they are depthwise convolutions of kernel 1 x 1. MatMul with constant
+weights becomes Gemm; Identity and Dropout vanish.
 """
 
 from dataclasses import replace
 
 import numpy as np
 
-from .network import Layer, Network, Tensor
+from .network import Layer, Network
 from .operators import refuse
 
 __all__ = ["fold_affine", "per_channel"]
@@ -18,19 +19,20 @@ __all__ = ["fold_affine", "per_channel"]
 def fold_affine(network: Network) -> Network:
     """Return an equivalent network of float32 without the layers named in the module's text.
 
-    Each Gemm has weights (out, in), a bias and no factors. Folding is computed in float64 and rounded once.
+    Each Gemm has weights (out, in), a bias and no factors. Folding is computed in float64 and
+    rounded once.
 
     Raises
     ------
     NetworkError
-        If a layer multiplies or adds a constant that differs within a channel, or the layer before it has no weights to
-        take it and is not a feature map (N, C, H, W).
+        If a layer multiplies or adds a constant that differs within a channel, or the layer before
+        it has no weights to take it and is not a feature map (N, C, H, W).
     """
     return _Folding(network).result()
 
 
 def per_channel(array, shape):
-    """Return a constant that meets an input of ``shape`` as (1,) or (channels,), or None if it is neither."""
+    """Return a constant that meets an input of ``shape`` as (1,) or (channels,), else None."""
     full = (1,) * (len(shape) - array.ndim) + array.shape
     channels = full[1] if len(full) > 1 else 1
     if len(full) > len(shape) or array.size != channels or channels not in (1, *shape[1:2]):
@@ -64,7 +66,7 @@ class _Folding:
 
     def take(self, layer):
         output = layer.outputs[0]
-        if layer.op in ("Identity", "Dropout") and output not in self.outputs:
+        if self.vanishes(layer):
             self.same[output] = layer.inputs[0]
             return
         if layer.op == "Gemm":
@@ -79,8 +81,18 @@ class _Folding:
                 layer = self.with_constant(layer, constant[0])
         self.layers[output] = layer
 
+    def vanishes(self, layer):
+        return layer.op in ("Dropout", "Identity") and layer.outputs[0] not in self.outputs
+
+    def readers(self, name):
+        """Return the layers that read a tensor, also through others that vanish."""
+        found: list[Layer] = []
+        for layer in self.network.consumers.get(name, ()):
+            found += self.readers(layer.outputs[0]) if self.vanishes(layer) else [layer]
+        return found
+
     def new(self, layer, what, array):
-        """Name of a new float32 constant."""
+        """Make a float32 constant and return its name."""
         name = f"{layer.name}_{what}"
         while name in self.constants or name in self.tensors:
             name += "_"
@@ -94,12 +106,10 @@ class _Folding:
         weights = self.constants[layer.inputs[1]].astype(np.float64) * attributes["alpha"]
         weights = weights if attributes["trans_b"] else weights.T
         given = layer.inputs[2] if len(layer.inputs) > 2 else ""
-        bias = np.zeros(len(weights))
-        if given:
-            bias = self.constants.get(given)
-            if bias is None or bias.size not in (1, len(weights)):
-                return layer
-            bias = np.broadcast_to(bias.reshape(-1) * np.float64(attributes["beta"]), len(weights))
+        bias = self.constants.get(given) if given else np.zeros(1)
+        if bias is None or bias.size not in (1, len(weights)):
+            return layer
+        bias = np.broadcast_to(bias.reshape(-1) * np.float64(attributes["beta"]), len(weights))
         return self.with_parameters(layer, "Gemm", weights, bias)
 
     def as_gemm(self, layer):
@@ -130,9 +140,7 @@ class _Folding:
         shape = self.tensors[value].shape
         number = per_channel(self.constants[name].astype(np.float64), shape)
         if number is None or self.tensors[layer.outputs[0]].shape != shape:
-            given = (
-                f"a constant of shape {self.constants[name].shape} for an input of shape {shape}"
-            )
+            given = f"a constant of shape {self.constants[name].shape} for one of shape {shape}"
             refuse(layer.op, layer.name, given, "one number, or one per channel")
         layer = replace(layer, inputs=(value, name))
         return self.affine(layer, *((number, 0.0) if layer.op == "Mul" else (1.0, number)))
@@ -141,9 +149,8 @@ class _Folding:
         """``factor * x + addend``: the layer before it with other parameters, or a convolution."""
         data = layer.inputs[0]
         before = self.layers.get(data)
-        readers = self.network.consumers
-        alone = data not in self.outputs and len(readers.get(data, ())) == 1
-        if before is not None and before.op in ("Conv", "Gemm") and alone and self.is_plain(before):
+        alone = data not in self.outputs and len(self.readers(data)) == 1
+        if before is not None and alone and self.has_parameters(before):
             weights = self.constants[before.inputs[1]].astype(np.float64)
             bias = self.constants[before.inputs[2]] if len(before.inputs) > 2 else 0.0
             factor = np.broadcast_to(factor, len(weights))
@@ -153,22 +160,19 @@ class _Folding:
             return self.with_parameters(before, before.op, weights, bias * factor + addend)
         shape = self.tensors[data].shape
         if len(shape) != 4:
-            accepted = (
-                "a Conv or Gemm before it that no other layer reads, or an input (N, C, H, W)"
-            )
+            accepted = "a Conv or Gemm before it without another reader, or an input (N, C, H, W)"
             refuse(layer.op, layer.name, f"an affine layer on an input of shape {shape}", accepted)
         geometry = {"kernel": (1, 1), "strides": (1, 1), "dilations": (1, 1), "pads": (0, 0, 0, 0)}
         weights = np.broadcast_to(factor, shape[1]).reshape(-1, 1, 1, 1)
         layer = replace(layer, op="Conv", attributes={**geometry, "group": shape[1]})
         return self.with_parameters(layer, "Conv", weights, np.broadcast_to(addend, shape[1]))
 
-    def is_plain(self, layer):
-        """Whether weights and bias are constants, one bias per output channel."""
-        parameters = [self.constants.get(name) for name in layer.inputs[1:]]
-        if any(array is None for array in parameters):
+    def has_parameters(self, layer):
+        """Whether the layer has constant weights, output channels first, and one bias for each."""
+        if layer.op not in ("Conv", "Gemm"):
             return False
-        if layer.op == "Conv":
-            return True
-        attributes = layer.attributes
-        plain = attributes["alpha"] == attributes["beta"] == 1 and attributes["trans_b"]
-        return plain and not attributes["trans_a"] and parameters[1].size == len(parameters[0])
+        if any(name not in self.constants for name in layer.inputs[1:]):
+            return False
+        # `plain_gemm` has given all it could a bias of one dimension.
+        bias = self.constants[layer.inputs[-1]]
+        return layer.op == "Conv" or (not layer.attributes["trans_a"] and bias.ndim == 1)

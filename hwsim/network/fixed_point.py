@@ -4,12 +4,13 @@ An integer accumulator ``a`` becomes an output code ``q`` by::
 
     q = clip(round_half_even(a * multiplier / 2**shift) + zero_point, minimum, maximum)
 
-``multiplier`` is a positive integer of at most `MULTIPLIER_BITS` bits and ``shift`` a non-negative integer, both per
-channel. The form (integer multiplier, right shift) is that of Jacob et al., "Quantization and Training of Neural Networks
-for Efficient Integer-Arithmetic-Only Inference", CVPR 2018, section 2.2. Rounding is to nearest with ties to even, because
-ONNX's QuantizeLinear, QLinearConv and QLinearMatMul round that way; with power-of-two scales ties are common, so that any
-other rule would differ visibly. 17 bits and a sign fill the narrower operand of the 25 x 18 and 18 x 18 bit multipliers in
-today's FPGAs.
+``multiplier`` is a positive integer of at most `MULTIPLIER_BITS` bits and ``shift`` a non-negative
+integer, both per channel. The form (integer multiplier, right shift) is that of Jacob et al.,
+"Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR
+2018, section 2.2. Rounding is to nearest with ties to even, because ONNX's QuantizeLinear,
+QLinearConv and QLinearMatMul round that way; with power-of-two scales ties are common, so that any
+other rule would differ visibly. 17 bits and a sign fill the narrower operand of the 25 x 18 and 18
+x 18 bit multipliers in today's FPGAs.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ import numpy as np
 __all__ = ["MULTIPLIER_BITS", "Requantize", "common_multipliers", "round_half_even_shift"]
 
 MULTIPLIER_BITS = 17
-# A channel's multiplier keeps at least this many significant bits: 255 output steps / 2**(12 + 1) is 1/32 of a step.
+# A channel's multiplier keeps at least this many significant bits: 255 output steps / 2**(12 + 1)
+# is 1/32 of a step.
 MINIMUM_PRECISION_BITS = 12
 MAXIMUM_SHIFT = 47
 
@@ -39,7 +41,7 @@ def round_half_even_shift(value, shift):
 
 
 def common_multipliers(scales):
-    """Integers ``multipliers`` and one ``shift`` with ``multipliers / 2**shift`` nearest to the real factors ``scales``.
+    """Return the integers ``multipliers / 2**shift`` nearest to real factors, with one shift.
 
     The largest multiplier fills `MULTIPLIER_BITS` bits. Returns (ndarray of int64, int).
 
@@ -52,7 +54,8 @@ def common_multipliers(scales):
     if not np.all(np.isfinite(scales)) or np.any(scales < 0):
         raise ValueError(f"scales must be finite and not negative, not {scales.tolist()}")
     largest = scales.max()
-    # frexp: largest = m * 2**e with m in [0.5, 1), so that largest * 2**(BITS - e) lies in [2**(BITS - 1), 2**BITS).
+    # frexp: largest = m * 2**e with m in [0.5, 1), so that largest * 2**(BITS - e) lies in
+    # [2**(BITS - 1), 2**BITS).
     shift = min(MULTIPLIER_BITS - int(np.frexp(largest)[1]), MAXIMUM_SHIFT)
     if np.rint(np.ldexp(largest, shift)) >= 1 << MULTIPLIER_BITS:
         shift -= 1
@@ -70,8 +73,8 @@ class Requantize:
     multiplier : ndarray of int64, shape (channels,) or (1,)
         In ``[0, 2**MULTIPLIER_BITS)``.
     shift : ndarray of int64, same shape
-        In ``[0, MAXIMUM_SHIFT]``. Equal for all channels wherever the range of scales allows it, which saves the
-        hardware a barrel shifter.
+        In ``[0, MAXIMUM_SHIFT]``. Equal for all channels wherever the range of scales allows it,
+        which saves the hardware a barrel shifter.
     zero_point : int
         Added after rounding.
     minimum, maximum : int
@@ -91,7 +94,8 @@ class Requantize:
             object.__setattr__(self, name, array)
         if self.multiplier.shape != self.shift.shape:
             raise ValueError(
-                f"multiplier and shift must have the same shape, not {self.multiplier.shape} and {self.shift.shape}"
+                "multiplier and shift must have the same shape, "
+                f"not {self.multiplier.shape} and {self.shift.shape}"
             )
         if self.multiplier.min() < 0 or self.multiplier.max() >= 1 << MULTIPLIER_BITS:
             raise ValueError(
@@ -106,11 +110,12 @@ class Requantize:
 
     @classmethod
     def from_scales(cls, scales, *, zero_point, minimum, maximum):
-        """The nearest fixed-point form of the real factors ``scales`` (float, shape (channels,))."""
+        """Return the nearest fixed-point form of the real factors ``scales``, (channels,)."""
         scales = np.atleast_1d(np.asarray(scales, np.float64))
         if not np.all(np.isfinite(scales)) or np.any(scales < 0):
             raise ValueError(f"scales must be finite and not negative, not {scales.tolist()}")
-        # frexp: scale = m * 2**e with m in [0.5, 1), so that scale * 2**(BITS - e) lies in [2**(BITS-1), 2**BITS).
+        # frexp: scale = m * 2**e with m in [0.5, 1), so that scale * 2**(BITS - e) lies in
+        # [2**(BITS-1), 2**BITS).
         exponent = np.frexp(scales)[1]
         limit = np.clip(MULTIPLIER_BITS - exponent, 0, MAXIMUM_SHIFT)
         limit = np.where(np.rint(np.ldexp(scales, limit)) >= 1 << MULTIPLIER_BITS, limit - 1, limit)

@@ -1,9 +1,10 @@
 """The network as hardware runs it: fused integer layers with every constant folded.
 
-`hwsim.network.lower` makes an `IntegerNetwork` from a quantized `Network`; `hwsim.models.reference.integer` runs it in
-NumPy, `hwsim.blocks` plans hardware for it and `hwsim.rtl` builds that. Shapes here have no batch axis: ``(C, H, W)``;
-a vector is ``(C, 1, 1)``. Flatten, Reshape, Identity and Dropout have vanished; ReLU and Clip are bounds of the layer
-before them.
+`hwsim.network.lower` makes an `IntegerNetwork` from a quantized `Network`;
+`hwsim.models.reference.integer` runs it in NumPy, `hwsim.blocks` plans hardware for it and
+`hwsim.rtl` builds that. Shapes here have no batch axis: ``(C, H, W)``; a vector is ``(C, 1, 1)``.
+Flatten, Reshape, Identity and Dropout have vanished; ReLU and Clip are bounds of the layer before
+them.
 """
 
 from collections.abc import Mapping
@@ -57,9 +58,10 @@ class IntegerTensor:
         return np.dtype(f"{'int' if self.signed else 'uint'}{width}")
 
     def quantize(self, real):
-        """Codes of real values of any shape, by the rule of ONNX QuantizeLinear.
+        """Return the codes of real values of any shape, by the rule of ONNX QuantizeLinear.
 
-        The quotient is float32, rounded to nearest with ties to even, then the zero point is added and the sum saturates.
+        The quotient is float32, rounded to nearest with ties to even, then the zero point is added
+        and the sum saturates.
 
         Raises
         ------
@@ -77,14 +79,14 @@ class IntegerTensor:
         return (steps.astype(np.int64) + self.zero_point).astype(self.dtype)
 
     def dequantize(self, codes):
-        """Real values (float32) of codes of any shape, by the rule of ONNX DequantizeLinear."""
+        """Return the real values, float32, of codes of any shape, as ONNX DequantizeLinear."""
         steps = np.asarray(codes).astype(np.int64) - self.zero_point
         return steps.astype(np.float32) * np.float32(self.scale)
 
 
 @dataclass(frozen=True, eq=False)
 class IntegerLayer:
-    """What all layers share: a unique name, the names of the input tensors, the name of the output tensor."""
+    """What all layers share: a unique name and the names of input and output tensors."""
 
     name: str
     inputs: tuple[str, ...]
@@ -92,28 +94,31 @@ class IntegerLayer:
 
 
 def _weighted_sum_bounds(weights, bias, tensor):
-    """(minimum, maximum) of ``bias + sum(weights * codes)`` and of all its partial sums, in any order."""
-    weights = np.asarray(weights, np.int64).reshape(len(weights), -1)
-    products = np.sort(np.stack([weights * tensor.minimum, weights * tensor.maximum]), axis=0)
-    low = np.minimum(products[0], 0).sum(axis=1) + np.minimum(bias, 0)
-    high = np.maximum(products[1], 0).sum(axis=1) + np.maximum(bias, 0)
+    """Return (minimum, maximum) of all partial sums of ``bias + sum(weights * codes)``."""
+    weights = weights.reshape(len(weights), -1)
+    positive = weights.sum(axis=1, where=weights > 0, dtype=np.int64)
+    negative = weights.sum(axis=1, where=weights < 0, dtype=np.int64)
+    lowest, highest = min(tensor.minimum, 0), max(tensor.maximum, 0)
+    low = positive * lowest + negative * highest + np.minimum(bias, 0)
+    high = positive * highest + negative * lowest + np.maximum(bias, 0)
     return int(low.min()), int(high.max())
 
 
 def _offset_bounds(tensor, factor):
-    """(minimum, maximum) of ``(code - zero point) * factor``, zero included."""
+    """Return (minimum, maximum) of ``(code - zero point) * factor``, zero included."""
     ends = [(code - tensor.zero_point) * factor for code in (tensor.minimum, tensor.maximum)]
     return min(0, *ends), max(0, *ends)
 
 
 @dataclass(frozen=True, eq=False)
 class Conv(IntegerLayer):
-    """2-D convolution (cross-correlation, as in ONNX) of codes: ``requantize(bias + sum(weights * codes))``.
+    """2-D convolution (cross-correlation, as in ONNX) of codes.
 
-    Outside the map a tap reads the input's zero point; ``bias`` holds the zero-point correction.
+    The output is ``requantize(bias + sum(weights * codes))``. Outside the map a tap reads the
+    input's zero point; ``bias`` holds the zero-point correction.
 
-    weights: int, (out channels, in channels / groups, kernel height, kernel width). bias: int64, (out channels,).
-    pads: (top, left, bottom, right).
+    weights: int, (out channels, in channels / groups, kernel height, kernel width). bias: int64,
+    (out channels,). pads: (top, left, bottom, right).
     """
 
     weights: np.ndarray
@@ -126,16 +131,21 @@ class Conv(IntegerLayer):
     weight_bits: int = 8
 
     def accumulator_bounds(self, tensor):
-        """(minimum, maximum) of the accumulator, whatever the codes of the input ``tensor``, over all output channels.
+        """Return (minimum, maximum) of the accumulator, whatever the codes of the input ``tensor``.
 
-        They hold for bias and products summed in any order, for every partial sum, and contain zero.
+        They hold for every output channel and every partial sum, bias and products being summed in
+        any order, and zero lies between them.
         """
         return _weighted_sum_bounds(self.weights, self.bias, tensor)
 
 
 @dataclass(frozen=True, eq=False)
 class Dense(IntegerLayer):
-    """Matrix-vector product over the flattened input. weights: int, (out, C * H * W), columns in C, H, W order."""
+    """Matrix-vector product over the flattened input.
+
+    weights: int, (out, C * H * W), columns in C, H, W order. bias: int64, (out,), with the
+    zero-point correction.
+    """
 
     weights: np.ndarray
     bias: np.ndarray
@@ -143,9 +153,10 @@ class Dense(IntegerLayer):
     weight_bits: int = 8
 
     def accumulator_bounds(self, tensor):
-        """(minimum, maximum) of the accumulator, whatever the codes of the input ``tensor``, over all output channels.
+        """Return (minimum, maximum) of the accumulator, whatever the codes of the input ``tensor``.
 
-        They hold for bias and products summed in any order, for every partial sum, and contain zero.
+        They hold for every output channel and every partial sum, bias and products being summed in
+        any order, and zero lies between them.
         """
         return _weighted_sum_bounds(self.weights, self.bias, tensor)
 
@@ -154,11 +165,12 @@ class Dense(IntegerLayer):
 class Pool(IntegerLayer):
     """Pooling. ``kind``: "max", "average" or "sum". Global pooling has the kernel (H, W).
 
-    pads: (top, left, bottom, right), as in the model. ceil_mode: as in ONNX; taps beyond the padded map are ignored.
-    Max: a tap outside the map is ignored; ``requantize`` is None: input and output share scale and zero point.
-    Average: ``requantize(sum(codes - zero_point of the input))`` with one multiplier per number of taps counted:
-    ``requantize.multiplier[counts.index(n)]``; with count_include_pad taps in the padding count (not those beyond it).
-    Sum: the same with the single count ``(1,)``, i.e. without division.
+    pads: (top, left, bottom, right), as in the model. ceil_mode: as in ONNX; taps beyond the padded
+    map are ignored. Max: a tap outside the map is ignored; ``requantize`` is None: input and output
+    share scale and zero point. Average: ``requantize(sum(codes - zero_point of the input))`` with
+    one multiplier per number of taps counted: ``requantize.multiplier[counts.index(n)]``; with
+    count_include_pad taps in the padding count (not those beyond it). Sum: the same with the single
+    count ``(1,)``, i.e. without division.
     """
 
     kind: str
@@ -172,15 +184,15 @@ class Pool(IntegerLayer):
     requantize: Requantize | None = None
 
     def accumulator_bounds(self, tensor):
-        """(minimum, maximum) of any partial sum of an average or sum pool; of the codes themselves for a max pool."""
+        """Return (minimum, maximum) of any partial sum; for a max pool those of the codes."""
         if self.kind == "max":
             return tensor.minimum, tensor.maximum
         return _offset_bounds(tensor, self.kernel[0] * self.kernel[1])
 
     def window_counts(self, tensor, size):
-        """Number of taps that an average pool counts in each window.
+        """Return the number of taps that an average pool counts in each window.
 
-        tensor: the input. size: (height, width) of the output. Returns an ndarray of int, (height, width).
+        tensor: the input. size: (height, width) of the output and of the returned ndarray of int.
         """
         counts = []
         for axis in (0, 1):
@@ -198,14 +210,15 @@ class Pool(IntegerLayer):
 class Add(IntegerLayer):
     """``requantize((a - zero_a) * multipliers[0] + (b - zero_b) * multipliers[1])``, shapes equal.
 
-    ``requantize`` has multiplier 1: the two integer ``multipliers`` carry the scales under its shift.
+    ``requantize`` has multiplier 1: the two integer ``multipliers`` carry the scales under its
+    shift.
     """
 
     multipliers: tuple[int, int]
     requantize: Requantize
 
     def accumulator_bounds(self, first, second):
-        """(minimum, maximum) of the sum and of each of its two terms, whatever the codes of the two input tensors."""
+        """Return (minimum, maximum) of the sum and of either term, whatever the inputs' codes."""
         terms = [
             _offset_bounds(t, m) for t, m in zip((first, second), self.multipliers, strict=True)
         ]
@@ -219,7 +232,7 @@ class Mul(IntegerLayer):
     requantize: Requantize
 
     def accumulator_bounds(self, first, second):
-        """(minimum, maximum) of the product, whatever the codes of the two input tensors, zero included."""
+        """Return (minimum, maximum) of the product, whatever the inputs' codes; zero included."""
         ends = [
             bound
             for code in (first.minimum, first.maximum)
@@ -230,19 +243,28 @@ class Mul(IntegerLayer):
 
 @dataclass(frozen=True, eq=False)
 class Concat(IntegerLayer):
-    """Channels of the inputs one after another; all share scale and zero point (a `Table` before it sees to that)."""
+    """Channels of the inputs one after another.
+
+    All share scale and zero point: where they do not in the model, a `Table` comes before.
+    """
 
 
 @dataclass(frozen=True, eq=False)
 class Table(IntegerLayer):
-    """``table[code - minimum code]``: any function of one code (sigmoid, tanh, ReLU alone, a change of scale)."""
+    """Any function of one code: ``table[code - minimum code]``.
+
+    Sigmoid, tanh, a ReLU alone, a change of scale. table: (2**bits of the input,), output codes.
+    """
 
     table: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
 class Pad(IntegerLayer):
-    """Padding on its own. pads: (top, left, bottom, right). mode: "constant" or "edge"; value: a code."""
+    """Padding on its own.
+
+    pads: (top, left, bottom, right). mode: "constant" or "edge". value: a code.
+    """
 
     pads: tuple[int, int, int, int]
     mode: str = "constant"
@@ -253,9 +275,10 @@ class Pad(IntegerLayer):
 class IntegerNetwork:
     """Integer layers in topological order with one input and one or more outputs.
 
-    ``host`` is the network of the float layers after the last integer one (DequantizeLinear, Softmax), which stay with the
-    host; None where there are none. Its inputs carry the names of ``outputs``; ``tail`` lists its layers.
-    ``output_shapes`` maps the names of outputs to the shapes that the model gives them, batch axis included.
+    ``host`` is the network of the float layers after the last integer one (DequantizeLinear,
+    Softmax), which stay with the host; None where there are none. Its inputs carry the names of
+    ``outputs``; ``tail`` lists its layers. ``output_shapes`` maps the names of outputs to the
+    shapes that the model gives them, batch axis included.
     """
 
     name: str

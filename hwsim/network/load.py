@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.inliner
 from google.protobuf.message import DecodeError
 from onnx import helper, numpy_helper
 
@@ -48,6 +49,7 @@ def load(model, input_shapes=None, *, strict=False):
         proto, folder, label = _read(path), path.parent, str(path)
     else:
         raise TypeError(f"model must be a path or an onnx.ModelProto, not {type(model).__name__}")
+    _check_names(proto, label)
     _read_external_data(proto, folder, label)
     if proto.functions:
         proto = onnx.inliner.inline_local_functions(proto)
@@ -116,6 +118,23 @@ def _read_external_data(proto, folder, label):
             raise NetworkError(f"{owner}: offset and length must be integers") from None
         tensor.data_location = onnx.TensorProto.DEFAULT
         del tensor.external_data[:]
+
+
+def _check_names(proto, label):
+    """Names are shown in messages and reports, and become names in Verilog: they must be printable."""
+    graph = proto.graph
+    names = [graph.name, *(imported.domain for imported in proto.opset_import)]
+    names += [value.name for value in (*graph.input, *graph.output, *graph.initializer)]
+    names += [dim.dim_param for value in graph.input for dim in value.type.tensor_type.shape.dim]
+    for node in graph.node:
+        names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+        names += [attribute.name for attribute in node.attribute]
+    for tensor in _tensors(graph):
+        names += [text for entry in tensor.external_data for text in (entry.key, entry.value)]
+    for name in names:
+        # Text that is not valid UTF-8 comes as bytes.
+        if not isinstance(name, str) or not name.isprintable():
+            raise NetworkError(f"{label} holds the name {name!r}; accepted are printable characters")
 
 
 def _check(proto, label):
@@ -307,6 +326,11 @@ def _attribute(attribute, owner):
     value = helper.get_attribute_value(attribute)
     if isinstance(value, onnx.TensorProto):
         return _array(value)
-    if not isinstance(value, int | float | bytes | list):
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise NetworkError(f"{owner}: attribute {attribute.name} is not valid text") from None
+    if not isinstance(value, int | float | list):
         raise NetworkError(f"{owner}: attribute {attribute.name} is not supported; accepted are numbers, texts and tensors")
     return value

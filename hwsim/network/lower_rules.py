@@ -1,6 +1,7 @@
-"""One rule per operator for `hwsim.network.lower`: what the outputs of a layer are, given its inputs.
+"""What each operator means in integers: one rule per operator for `hwsim.network.lower`.
 
-A rule is called with the lowering in progress and the layer, and puts the layer's output into ``lowering.values``.
+A rule is called with the lowering in progress and a layer, and puts the layer's output into
+``lowering.values``.
 """
 
 import math
@@ -9,197 +10,172 @@ from dataclasses import replace
 
 import numpy as np
 
+from .affine import per_channel
 from .integer import IntegerTensor
-from .network import Layer
 from .real import (
     Average,
     Codes,
     Concatenated,
     Constant,
     Dequantized,
+    ElementProduct,
     FloatInput,
     Function,
     Host,
     Maximum,
     Padded,
     Product,
+    Sum,
 )
 
 __all__ = ["CHANGES_FORMAT", "RULES"]
 
+# Steps of the accumulator per step of a feature map to which one constant per channel is added: the
+# constant is then rounded to 1/128 of a step.
+ADDEND_STEPS = 64
+
+
+# ------------------------------------------------------------------------------ change of format
+
 
 def _quantize_linear(lowering, layer):
-    name, scale, zero = (*layer.inputs, "")[:3]
+    name, scale, zero_point = (*layer.inputs, "")[:3]
     value = lowering.values[name]
+    if isinstance(value, Codes | Constant):
+        lowering.refuse(layer, "quantized input", "float")
     if isinstance(value, np.ndarray):
-        # A constant that the model quantizes itself.
-        axis = layer.attributes["axis"]
-        steps = lowering.constant(scale)
-        zeros = lowering.constant(zero) if zero else np.zeros(1, np.uint8)
-        shape = [1] * value.ndim
-        if axis is not None:
-            shape[axis] = -1
-        dtype = zeros.dtype
-        bits, signed = (
-            int(dtype.name.removeprefix("u").removeprefix("int")),
-            not dtype.name.startswith("u"),
-        )
-        limits = IntegerTensor("", (1, 1, 1), 1.0, 0, bits, signed)
-        codes = np.rint(value / steps.reshape(shape)) + zeros.astype(np.int64).reshape(shape)
-        lowering.values[layer.outputs[0]] = np.clip(codes, limits.minimum, limits.maximum).astype(
-            np.int64
-        )
+        dtype = lowering.network.tensors[layer.outputs[0]].dtype
+        scale, zero = lowering.read_scale(layer, scale, zero_point, dtype)
+        lowering.values[layer.outputs[0]] = _quantized_array(layer, value, scale, zero)
         return
-    if isinstance(value, Codes):
-        lowering.refuse(layer, "codes as input", "a float input")
-    lowering.put(layer, value, scale, zero)
+    lowering.put(layer, value, scale, zero_point)
+
+
+def _quantized_array(layer, array, scale, zero):
+    """Codes, int64, of a constant that the model quantizes at run time."""
+    shape = [1] * array.ndim
+    if layer.attributes["axis"] is not None:
+        shape[layer.attributes["axis"]] = -1
+    bits = int(zero.dtype.name.lstrip("uint"))
+    limits = IntegerTensor("", (1, 1, 1), 1.0, 0, bits, not zero.dtype.name.startswith("u"))
+    steps = np.rint(array / scale.reshape(shape)) + zero.astype(np.int64).reshape(shape)
+    return np.clip(steps, limits.minimum, limits.maximum).astype(np.int64)
 
 
 def _dequantize_linear(lowering, layer):
-    name, scale, zero = (*layer.inputs, "")[:3]
+    name, scale, zero_point = (*layer.inputs, "")[:3]
     value = lowering.values[name]
-    if layer.attributes.get("block_size"):
-        lowering.refuse(
-            layer,
-            f"block_size = {layer.attributes['block_size']}",
-            "a scale per tensor or per channel",
-        )
+    if layer.attributes["block_size"]:
+        given = f"block_size = {layer.attributes['block_size']}"
+        lowering.refuse(layer, given, "a scale per tensor or per channel")
     if isinstance(value, np.ndarray):
-        result = lowering.read_weights(layer, name, scale, zero, layer.attributes["axis"])
+        axis = layer.attributes["axis"]
+        value = lowering.read_weights(layer, name, scale, zero_point, axis)
     elif isinstance(value, Product):
-        # Accumulators of ConvInteger or MatMulInteger.
-        factor = lowering.constant(scale)
-        if factor is None or factor.size != 1 or (zero and np.any(lowering.constant(zero))):
-            lowering.refuse(
-                layer,
-                "accumulators with these scales or zero points",
-                "one constant scale and no zero point",
-            )
-        factor = float(factor.reshape(-1)[0])
-        result = replace(
-            value, scale=value.scale * factor, low=value.low * factor, high=value.high * factor
-        )
-    elif isinstance(value, Host):
-        result = value
+        # The accumulators of ConvInteger or MatMulInteger.
+        scale, zero = lowering.read_scale(layer, scale, zero_point, np.int32)
+        if scale.size != 1 or zero.any():
+            lowering.refuse(layer, "accumulators with these scales or zero points", "one scale")
+        factor = scale.item()
+        value = replace(value, scale=value.scale * factor)
     else:
-        result = lowering.dequantized(layer, name, scale, zero)
-    lowering.values[layer.outputs[0]] = result
+        value = lowering.dequantized(layer, name, scale, zero_point)
+    lowering.values[layer.outputs[0]] = value
 
 
-def _conv_geometry(lowering, layer, weights_rank):
-    attributes = layer.attributes
-    if weights_rank != 4:
-        lowering.refuse(
-            layer, f"a convolution over {weights_rank - 2} axes", "2 axes, (N, C, H, W)"
-        )
-    geometry = {name: tuple(attributes[name]) for name in ("strides", "dilations", "pads")}
-    return geometry | {"groups": attributes["group"]}
+# ------------------------------------------------------------------- convolution, matrix product
 
 
-def _rank(weights):
-    return weights.steps.ndim if isinstance(weights, Constant) else 4
+def _product(lowering, layer, data, weights, bias, geometry, *, factor=1.0):
+    """Return the `Product` of a real value and a `Constant` with the output channels first."""
+    if not isinstance(weights, Constant):
+        accepted = "integer constants behind DequantizeLinear"
+        lowering.refuse(layer, "weights that are not quantized", accepted)
+    if weights.axis not in (None, 0):
+        lowering.refuse(layer, "a scale per input channel of the weights", "per output channel")
+    codes = lowering.codes(data, layer)
+    shape, maps = lowering.output_maps(layer)
+    scale = codes.tensor.scale * abs(factor) * np.broadcast_to(weights.scale, len(weights.steps))
+    steps = weights.steps if factor > 0 else -weights.steps
+    bias = _bias_steps(lowering, layer, bias, scale)
+    return Product(layer, shape, maps, codes, steps, scale, bias, geometry)
 
 
-def _check_maps(lowering, layer, value):
-    if value.maps != tuple(value.shape[1:]):
-        lowering.refuse(
-            layer,
-            f"an input of shape {value.shape} that was {value.maps} before",
-            "(N, C, H, W) as it was made",
-        )
+def _bias_steps(lowering, layer, bias, scale):
+    """Return a bias in steps of ``scale``, (out,): as the model has it, if it counts in these."""
+    if bias is None:
+        return np.zeros(scale.shape)
+    if isinstance(bias, Constant):
+        # The model's scale is the rounded product of two float32 numbers.
+        if bias.steps.size == scale.size and np.allclose(bias.scale, scale, rtol=1e-5, atol=0):
+            return bias.steps.reshape(-1)
+        bias = bias.real
+    if not isinstance(bias, np.ndarray):
+        lowering.refuse(layer, "a bias that is computed at run time", "a constant")
+    if bias.size not in (1, scale.size):
+        lowering.refuse(layer, f"a bias of shape {bias.shape}", f"({scale.size},)")
+    return np.broadcast_to(bias.astype(np.float64).reshape(-1), scale.shape) / scale
 
 
-def _conv(lowering, layer):
-    data, weights, *bias = (lowering.real(name, layer) for name in layer.inputs if name)
-    geometry = _conv_geometry(lowering, layer, _rank(weights))
-    _check_maps(lowering, layer, data)
-    lowering.values[layer.outputs[0]] = lowering.product(
-        layer, data, weights, bias[0] if bias else None, geometry
-    )
-
-
-def _qlinear_conv(lowering, layer):
-    x, xs, xz, w, ws, wz, ys, yz, b = (*layer.inputs, "")[:9]
-    data = lowering.dequantized(layer, x, xs, xz)
-    weights = lowering.read_weights(layer, w, ws, wz, 0)
-    geometry = _conv_geometry(lowering, layer, _rank(weights))
-    _check_maps(lowering, layer, data)
-    value = lowering.product(layer, data, weights, None, geometry)
-    if b:
-        value = replace(value, bias=_int32_bias(lowering, layer, b))
-    lowering.put(layer, value, ys, yz)
-
-
-def _int32_bias(lowering, layer, name):
+def _int32_bias(lowering, layer, name, count):
+    """Return the bias of a QOperator, which counts in steps of the accumulator, (count,)."""
     bias = lowering.constant(name)
     if bias is None:
         lowering.refuse(layer, "a bias that is computed at run time", "a constant")
-    return bias.astype(np.int64).reshape(-1)
+    if bias.size not in (1, count):
+        lowering.refuse(layer, f"a bias of shape {bias.shape}", f"({count},)")
+    return np.broadcast_to(bias.astype(np.int64).reshape(-1), count)
 
 
-def _integer_product(lowering, layer):
-    """ConvInteger and MatMulInteger: accumulators, which a later layer scales."""
-    x, w, xz, wz = (*layer.inputs, "", "")[:4]
-    value = lowering.values[x]
-    if not isinstance(value, Codes):
-        lowering.refuse(
-            layer,
-            f"an input '{x}' that is not quantized by a constant scale",
-            "codes of QuantizeLinear",
-        )
-    zero = (
-        int(lowering.constant(xz).reshape(-1)[0]) if xz and lowering.constant(xz) is not None else 0
-    )
-    if zero != value.tensor.zero_point:
-        lowering.refuse(
-            layer, f"x_zero_point = {zero}", f"{value.tensor.zero_point}, as the input has it"
-        )
-    data = Dequantized(layer, value.shape, value.tensor.shape, value)
-    if layer.op == "ConvInteger":
-        weights = lowering.read_weights(layer, w, None, wz, 0)
-        _check_maps(lowering, layer, data)
-        product = lowering.product(
-            layer, data, weights, None, _conv_geometry(lowering, layer, _rank(weights))
-        )
-    else:
-        weights = lowering.read_weights(layer, w, None, wz, 1)
-        product = _matrix_product(lowering, layer, data, weights, None, transposed=False)
-    lowering.values[layer.outputs[0]] = replace(product, scale=product.scale / value.tensor.scale)
+def _convolution(lowering, layer, data, weights, bias):
+    lowering.computable(data, layer)
+    if len(data.shape) != 4 or data.maps != data.shape[1:]:
+        lowering.refuse(layer, f"an input of shape {data.shape}", "(N, C, H, W)")
+    geometry = {name: layer.attributes[name] for name in ("strides", "dilations", "pads")}
+    geometry["groups"] = layer.attributes["group"]
+    return _product(lowering, layer, data, weights, bias, geometry)
 
 
-def _matrix_product(lowering, layer, data, weights, bias, *, transposed, factor=1.0):
-    """``data`` (N, K) times ``weights`` (K, out), or (out, K) if ``transposed``."""
+def _matrix_product(lowering, layer, data, weights, bias, *, transposed=False, factor=1.0):
+    """Return ``data``, (N, K), times ``weights``, (K, out), or (out, K) if ``transposed``."""
     if isinstance(data, Constant | np.ndarray):
-        lowering.refuse(
-            layer, "a constant as first input", "a feature map, and weights as second input"
-        )
+        lowering.refuse(layer, "a constant as first input", "a feature map")
     if len(data.shape) != 2:
         lowering.refuse(layer, f"an input of shape {data.shape}", "(N, C)")
-    if isinstance(weights, Constant):
-        if weights.steps.ndim != 2:
-            lowering.refuse(layer, f"weights of shape {weights.steps.shape}", "2 dimensions")
-        if not transposed:
-            axis = None if weights.axis is None else 1 - weights.axis
-            weights = Constant(weights.steps.T, weights.scale, axis)
-    return lowering.product(layer, data, weights, bias, None, factor=factor)
+    if isinstance(weights, Constant) and not transposed:
+        axis = None if weights.axis is None else 1 - weights.axis
+        weights = Constant(weights.steps.T, weights.scale, axis)
+    return _product(lowering, layer, data, weights, bias, None, factor=factor)
 
 
-def _gemm(lowering, layer):
-    attributes = layer.attributes
-    data, weights, *bias = (lowering.real(name, layer) for name in layer.inputs if name)
-    _check_gemm(lowering, layer)
-    bias = bias[0] if bias else None
-    if attributes["beta"] != 1 and bias is not None:
-        bias = (bias.real if isinstance(bias, Constant) else bias) * attributes["beta"]
-    lowering.values[layer.outputs[0]] = _matrix_product(
-        lowering,
-        layer,
-        data,
-        weights,
-        bias,
-        transposed=attributes["trans_b"],
-        factor=attributes["alpha"],
+def _conv(lowering, layer):
+    data, weights, bias = (
+        lowering.real(name, layer) if name else None for name in (*layer.inputs, "")[:3]
     )
+    lowering.values[layer.outputs[0]] = _convolution(lowering, layer, data, weights, bias)
+
+
+def _qlinear_conv(lowering, layer):
+    x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias = (*layer.inputs, "")[:9]
+    data = lowering.dequantized(layer, x, x_scale, x_zero)
+    weights = lowering.read_weights(layer, w, w_scale, w_zero, 0)
+    value = _convolution(lowering, layer, data, weights, None)
+    if bias:
+        value = replace(value, bias=_int32_bias(lowering, layer, bias, len(value.scale)))
+    lowering.put(layer, value, y_scale, y_zero)
+
+
+def _matmul(lowering, layer):
+    data, weights = (lowering.real(name, layer) for name in layer.inputs)
+    lowering.values[layer.outputs[0]] = _matrix_product(lowering, layer, data, weights, None)
+
+
+def _qlinear_matmul(lowering, layer):
+    a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero = layer.inputs
+    data = lowering.dequantized(layer, a, a_scale, a_zero)
+    weights = lowering.read_weights(layer, b, b_scale, b_zero, 1)
+    value = _matrix_product(lowering, layer, data, weights, None)
+    lowering.put(layer, value, y_scale, y_zero)
 
 
 def _check_gemm(lowering, layer):
@@ -209,73 +185,153 @@ def _check_gemm(lowering, layer):
         lowering.refuse(layer, "alpha = 0", "another number")
 
 
+def _gemm(lowering, layer):
+    _check_gemm(lowering, layer)
+    attributes = layer.attributes
+    data, weights, bias = (
+        lowering.real(name, layer) if name else None for name in (*layer.inputs, "")[:3]
+    )
+    if attributes["beta"] != 1 and isinstance(bias, Constant | np.ndarray):
+        bias = (bias.real if isinstance(bias, Constant) else bias) * attributes["beta"]
+    form = {"transposed": attributes["trans_b"], "factor": attributes["alpha"]}
+    lowering.values[layer.outputs[0]] = _matrix_product(
+        lowering, layer, data, weights, bias, **form
+    )
+
+
 def _qgemm(lowering, layer):
     a, a_scale, a_zero, b, b_scale, b_zero, c, y_scale, y_zero = (*layer.inputs, "", "", "")[:9]
     _check_gemm(lowering, layer)
-    transposed = layer.attributes["trans_b"]
+    form = {"transposed": layer.attributes["trans_b"], "factor": layer.attributes["alpha"]}
     data = lowering.dequantized(layer, a, a_scale, a_zero)
-    weights = lowering.read_weights(layer, b, b_scale, b_zero, 0 if transposed else 1)
-    value = _matrix_product(
-        lowering,
-        layer,
-        data,
-        weights,
-        None,
-        transposed=transposed,
-        factor=layer.attributes["alpha"],
-    )
+    weights = lowering.read_weights(layer, b, b_scale, b_zero, 0 if form["transposed"] else 1)
+    value = _matrix_product(lowering, layer, data, weights, None, **form)
     if c:
-        # ONNX Runtime adds C to the accumulators: its scale is alpha * a_scale * b_scale.
-        value = replace(
-            value, bias=np.broadcast_to(_int32_bias(lowering, layer, c), value.scale.shape)
-        )
-    if not y_scale:
+        value = replace(value, bias=_int32_bias(lowering, layer, c, len(value.scale)))
+    if y_scale:
+        lowering.put(layer, value, y_scale, y_zero)
+    else:
         lowering.values[layer.outputs[0]] = value
-        return
-    lowering.put(layer, value, y_scale, y_zero)
 
 
-def _matmul(lowering, layer):
-    data, weights = (lowering.real(name, layer) for name in layer.inputs)
-    lowering.values[layer.outputs[0]] = _matrix_product(
-        lowering, layer, data, weights, None, transposed=False
-    )
+def _integer_product(lowering, layer):
+    """ConvInteger and MatMulInteger: accumulators, whose scale a later layer gives."""
+    x, w, x_zero, w_zero = (*layer.inputs, "", "")[:4]
+    codes = lowering.values[x]
+    if not isinstance(codes, Codes):
+        lowering.refuse(layer, f"a float input '{x}'", "codes, as QuantizeLinear gives them")
+    dtype = lowering.network.tensors[x].dtype
+    zero = lowering.read_format(layer, "", x_zero, dtype).zero_point
+    if zero != codes.tensor.zero_point:
+        accepted = f"{codes.tensor.zero_point}, with which the input was made"
+        lowering.refuse(layer, f"a zero point of {zero} for the input", accepted)
+    data = Dequantized(layer, codes.shape, codes.tensor.shape, codes)
+    convolves = layer.op == "ConvInteger"
+    weights = lowering.read_weights(layer, w, "", w_zero, 0 if convolves else 1)
+    product = _convolution if convolves else _matrix_product
+    value = product(lowering, layer, data, weights, None)
+    lowering.values[layer.outputs[0]] = replace(value, scale=value.scale / codes.tensor.scale)
 
 
-def _qlinear_matmul(lowering, layer):
-    a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero = layer.inputs
-    data = lowering.dequantized(layer, a, a_scale, a_zero)
-    weights = lowering.read_weights(layer, b, b_scale, b_zero, 1)
-    value = _matrix_product(lowering, layer, data, weights, None, transposed=False)
-    lowering.put(layer, value, y_scale, y_zero)
+# --------------------------------------------------------------------------- element by element
 
 
 def _elementwise(lowering, layer):
     if len(layer.inputs) != 2:
         lowering.refuse(layer, f"{len(layer.inputs)} inputs", "2 inputs")
     values = [lowering.real(name, layer) for name in layer.inputs]
-    lowering.values[layer.outputs[0]] = lowering.elementwise(layer, *values)
+    lowering.values[layer.outputs[0]] = _combined(lowering, layer, *values)
 
 
 def _qlinear_elementwise(lowering, layer):
     a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero = (*layer.inputs, "")[:8]
-    values = (
-        lowering.dequantized(layer, a, a_scale, a_zero),
-        lowering.dequantized(layer, b, b_scale, b_zero),
+    first = lowering.dequantized(layer, a, a_scale, a_zero)
+    second = lowering.dequantized(layer, b, b_scale, b_zero)
+    lowering.put(layer, _combined(lowering, layer, first, second), y_scale, y_zero)
+
+
+def _combined(lowering, layer, first, second):
+    """Return the sum or product of two values, of which one may be constant."""
+    multiplies = layer.op in ("Mul", "QLinearMul")
+    constant = [isinstance(value, Constant | np.ndarray) for value in (first, second)]
+    if all(constant):
+        lowering.refuse(layer, "two constants", "at least one feature map")
+    if any(constant):
+        value, number = (second, first) if constant[0] else (first, second)
+        return _with_constant(lowering, layer, value, number, multiplies)
+    first, second = (lowering.codes(value, layer) for value in (first, second))
+    shape, maps = first.shape, first.tensor.shape
+    if multiplies and maps == (maps[0], 1, 1):
+        first, second = second, first
+        shape, maps = first.shape, first.tensor.shape
+    same = maps == second.tensor.shape
+    vector = second.shape == (shape[0], shape[1], 1, 1) and len(shape) == 4
+    if not same and not (multiplies and vector):
+        accepted = "equal shapes, or (N, C, 1, 1) for one of them" if multiplies else "equal shapes"
+        lowering.refuse(layer, f"inputs of shape {shape} and {second.shape}", accepted)
+    kind = ElementProduct if multiplies else Sum
+    return kind(layer, lowering.output_maps(layer)[0], maps, first, second)
+
+
+def _with_constant(lowering, layer, value, constant, multiplies):
+    array = constant.real if isinstance(constant, Constant) else constant.astype(np.float64)
+    lowering.computable(value, layer)
+    number = per_channel(array, value.shape)
+    if number is None or lowering.output_maps(layer)[0] != value.shape:
+        given = f"a constant of shape {array.shape} for an input of shape {value.shape}"
+        lowering.refuse(layer, given, "one number, or one per channel")
+    vector = number.size > 1
+    if vector and number.size != value.maps[0]:
+        given = f"a constant per element of an input that was {value.maps} before"
+        lowering.refuse(layer, given, "one number, or one per channel")
+    if not multiplies and isinstance(value, Product) and value.exact() is None:
+        added = value.plus(number)
+        if added is not None:
+            return added
+    codes = lowering.codes(value, layer)
+    if vector:
+        return _affine(layer, codes, *((number, 0 * number) if multiplies else (None, number)))
+    number = np.float32(number[0])
+    function = (lambda real: real * number) if multiplies else (lambda real: real + number)
+    return Function(layer, value.shape, value.maps, codes, function)
+
+
+def _affine(layer, codes, factor, addend):
+    """Multiply by, or (``factor`` None) add, one constant per channel: a depthwise 1 x 1 kernel.
+
+    A factor goes into the scale, its sign into the weight. For an addend the accumulator counts in
+    finer steps.
+    """
+    channels = codes.tensor.shape[0]
+    if factor is None:
+        steps = np.full(channels, ADDEND_STEPS)
+        scale = np.full(channels, codes.tensor.scale / ADDEND_STEPS)
+    else:
+        steps = np.sign(factor).astype(np.int64)
+        scale = codes.tensor.scale * np.where(factor == 0, 1, np.abs(factor))
+    ones = {"strides": (1, 1), "dilations": (1, 1), "pads": (0, 0, 0, 0)}
+    return Product(
+        layer,
+        codes.shape,
+        codes.tensor.shape,
+        codes,
+        steps.reshape(channels, 1, 1, 1),
+        scale,
+        addend / scale,
+        {**ones, "groups": channels},
     )
-    lowering.put(layer, lowering.elementwise(layer, *values), y_scale, y_zero)
 
 
 def _bounded(lowering, layer):
+    """Relu and Clip."""
     value = lowering.real(layer.inputs[0], layer)
     low, high = 0.0, math.inf
     if layer.op == "Clip":
-        given = layer.attributes["minimum"], layer.attributes["maximum"]
-        low, high = (
-            limit if number is None else float(number)
-            for number, limit in zip(given, (-math.inf, high), strict=True)
-        )
-    lowering.values[layer.outputs[0]] = value.clip(low, high)
+        low, high = layer.attributes["minimum"], layer.attributes["maximum"]
+        low, high = -math.inf if low is None else low, math.inf if high is None else high
+    if isinstance(value, FloatInput):
+        lowering.computable(value, layer)
+    lowering.values[layer.outputs[0]] = value.clip(float(low), float(high))
 
 
 def _sigmoid(real):
@@ -291,138 +347,161 @@ _FUNCTIONS = {"QLinearSigmoid": _sigmoid, "Sigmoid": _sigmoid, "Tanh": _tanh}
 
 def _function(lowering, layer):
     value = lowering.real(layer.inputs[0], layer)
-    if isinstance(value, Host):
-        lowering.values[layer.outputs[0]] = value
-        return
-    codes = lowering.codes(value, layer)
-    lowering.values[layer.outputs[0]] = Function(
-        layer, value.shape, value.maps, codes, _FUNCTIONS[layer.op]
-    )
+    if not isinstance(value, Host):
+        codes = lowering.codes(value, layer)
+        value = Function(layer, value.shape, value.maps, codes, _FUNCTIONS[layer.op])
+    lowering.values[layer.outputs[0]] = value
 
 
 def _qlinear_function(lowering, layer):
     x, x_scale, x_zero, y_scale, y_zero = (*layer.inputs, "")[:5]
     value = lowering.dequantized(layer, x, x_scale, x_zero)
-    function = Function(layer, value.shape, value.maps, value.codes, _FUNCTIONS[layer.op])
+    codes = lowering.codes(value, layer)
+    function = Function(layer, value.shape, value.maps, codes, _FUNCTIONS[layer.op])
     lowering.put(layer, function, y_scale, y_zero)
 
 
+# ----------------------------------------------------------------------------------------- pooling
+
+
+def _window(lowering, layer, value):
+    """Return the fields of `Pool` that say where its windows lie; global pools have one window."""
+    lowering.computable(value, layer)
+    if len(value.shape) != 4 or value.maps != value.shape[1:]:
+        lowering.refuse(layer, f"an input of shape {value.shape}", "(N, C, H, W)")
+    if "kernel" not in layer.attributes:
+        ones = {"strides": (1, 1), "dilations": (1, 1), "pads": (0, 0, 0, 0)}
+        return {"kernel": value.maps[1:], **ones}
+    names = ("kernel", "strides", "dilations", "pads", "ceil_mode", "count_include_pad")
+    return {name: layer.attributes[name] for name in names if name in layer.attributes}
+
+
 def _max_pool(lowering, layer):
-    value = lowering.passing(layer, layer.inputs[0])
-    geometry = lowering.window(layer, value)
+    value = _passing(lowering, layer, layer.inputs[0])
+    geometry = _window(lowering, layer, value)
     shape, maps = lowering.output_maps(layer)
-    lowering.passed(layer, Maximum(layer, shape, maps, (value,), geometry))
+    _pass(lowering, layer, Maximum(layer, shape, maps, (value,), geometry))
+
+
+def _average(lowering, layer, value):
+    geometry = _window(lowering, layer, value)
+    codes = lowering.codes(value, layer)
+    shape, maps = lowering.output_maps(layer)
+    return Average(layer, shape, maps, codes, geometry)
 
 
 def _average_pool(lowering, layer):
     value = lowering.real(layer.inputs[0], layer)
-    shape, maps = lowering.output_maps(layer)
-    geometry = lowering.window(layer, value)
-    lowering.values[layer.outputs[0]] = Average(
-        layer, shape, maps, lowering.codes(value, layer), geometry
-    )
+    lowering.values[layer.outputs[0]] = _average(lowering, layer, value)
 
 
 def _qlinear_average_pool(lowering, layer):
     x, x_scale, x_zero, y_scale, y_zero = (*layer.inputs, "")[:5]
     value = lowering.dequantized(layer, x, x_scale, x_zero)
-    shape, maps = lowering.output_maps(layer)
-    average = Average(layer, shape, maps, value.codes, lowering.window(layer, value))
-    lowering.put(layer, average, y_scale, y_zero)
+    lowering.put(layer, _average(lowering, layer, value), y_scale, y_zero)
+
+
+# -------------------------------------------------------------------------- codes that pass through
+
+
+def _passing(lowering, layer, name):
+    """Return the input ``name`` of a layer that passes codes through, as a real value."""
+    value = lowering.values[name]
+    if isinstance(value, Constant | np.ndarray):
+        lowering.refuse(layer, "a constant as input", "a feature map")
+    if isinstance(value, Codes):
+        return Dequantized(layer, value.shape, value.tensor.shape, value)
+    return lowering.computable(value, layer)
+
+
+def _pass(lowering, layer, value):
+    """Give the output of a layer that passes codes through: codes where its input is codes."""
+    name, source = layer.outputs[0], lowering.values[layer.inputs[0]]
+    if isinstance(source, Codes):
+        value = Codes(lowering.emit(value, source.format, name), value.shape)
+    lowering.values[name] = value
 
 
 def _joined(lowering, layer, values):
     if layer.attributes["axis"] != 1:
         lowering.refuse(layer, f"axis = {layer.attributes['axis']}", "1, the channels")
-    if any(isinstance(value, Constant | np.ndarray) for value in values):
-        lowering.refuse(layer, "a constant as input", "feature maps")
-    shape = lowering.network.tensors[layer.outputs[0]].shape
     if len({value.maps[1:] for value in values}) > 1:
         given = " and ".join(str(value.maps) for value in values)
-        lowering.refuse(
-            layer, f"flattened feature maps of shape {given}", "equal heights and widths"
-        )
+        accepted = "equal heights and widths"
+        lowering.refuse(layer, f"flattened feature maps of shape {given}", accepted)
     maps = (sum(value.maps[0] for value in values), *values[0].maps[1:])
+    shape = lowering.network.tensors[layer.outputs[0]].shape
     return Concatenated(layer, shape, maps, tuple(values))
 
 
 def _concat(lowering, layer):
-    kinds = {
-        lowering.values[name].format
-        for name in layer.inputs
-        if isinstance(lowering.values[name], Codes)
-    }
-    if len(kinds) > 1:
-        lowering.refuse(
-            layer,
-            "codes of different scales or zero points",
-            "equal ones, or DequantizeLinear before it",
-        )
-    lowering.passed(
-        layer, _joined(lowering, layer, [lowering.passing(layer, name) for name in layer.inputs])
-    )
+    codes = [lowering.values[name] for name in layer.inputs]
+    codes = [value for value in codes if isinstance(value, Codes)]
+    if codes and (len({value.format for value in codes}), len(codes)) != (1, len(layer.inputs)):
+        accepted = "equal scales and zero points, or DequantizeLinear before it"
+        lowering.refuse(layer, "codes in more than one format as inputs", accepted)
+    values = [_passing(lowering, layer, name) for name in layer.inputs]
+    _pass(lowering, layer, _joined(lowering, layer, values))
 
 
 def _qlinear_concat(lowering, layer):
     y_scale, y_zero, *rest = layer.inputs
     triples = zip(rest[0::3], rest[1::3], rest[2::3], strict=True)
     values = [lowering.dequantized(layer, *triple) for triple in triples]
+    if any(isinstance(value, Constant) for value in values):
+        lowering.refuse(layer, "a constant as input", "a feature map")
+    values = [lowering.computable(value, layer) for value in values]
     lowering.put(layer, _joined(lowering, layer, values), y_scale, y_zero)
 
 
 def _pad(lowering, layer):
-    value = lowering.passing(layer, layer.inputs[0])
-    attributes = layer.attributes
+    source, attributes = lowering.values[layer.inputs[0]], layer.attributes
+    value = _passing(lowering, layer, layer.inputs[0])
     pads, mode, number = attributes["pads"], attributes["mode"], attributes["value"]
-    if len(value.shape) != 4 or value.maps != tuple(value.shape[1:]):
+    if len(value.shape) != 4 or value.maps != value.shape[1:]:
         lowering.refuse(layer, f"an input of shape {value.shape}", "(N, C, H, W)")
     if mode not in ("constant", "edge"):
         lowering.refuse(layer, f"mode = {mode}", "constant or edge")
     if min(pads) < 0 or any(pads[axis] for axis in (0, 1, 4, 5)):
-        lowering.refuse(layer, f"pads = {list(pads)}", "pads of at least 0 on the axes 2 and 3")
-    if isinstance(lowering.values[layer.inputs[0]], Codes):
-        number = float(lowering.values[layer.inputs[0]].tensor.dequantize(np.array(int(number))))
-    shape, maps = lowering.output_maps(layer)
+        accepted = "pads of at least 0 on the axes 2 and 3"
+        lowering.refuse(layer, f"pads = {list(pads)}", accepted)
+    if isinstance(source, Codes):
+        number = source.tensor.dequantize(number).item()
     sides = (pads[2], pads[3], pads[6], pads[7])
-    lowering.passed(layer, Padded(layer, shape, maps, (value,), sides, mode, float(number)))
+    shape, maps = lowering.output_maps(layer)
+    padded = Padded(layer, shape, maps, (value,), sides, mode, float(number))
+    _pass(lowering, layer, padded)
 
 
 def _reshaped(lowering, layer):
-    """Flatten, Reshape and their like: the same values in the same order in another shape."""
+    """Flatten, Reshape and their like: the same values in the same order, in another shape."""
     name, value = layer.outputs[0], lowering.values[layer.inputs[0]]
-    shape = tuple(lowering.network.tensors[name].shape)
+    shape = lowering.network.tensors[name].shape
     if isinstance(value, Constant | np.ndarray):
         lowering.refuse(layer, "a constant as input", "a feature map")
+    before = value.shape
     if layer.op == "Transpose":
-        moved = [axis for axis in layer.attributes["perm"] if value.shape[axis] > 1]
+        moved = [axis for axis in layer.attributes["perm"] if before[axis] > 1]
         if moved != sorted(moved):
-            lowering.refuse(
-                layer,
-                f"perm = {list(layer.attributes['perm'])}",
-                "an order that moves axes of size 1 only",
-            )
-    if shape == tuple(value.shape):
-        lowering.values[name] = value
-        return
-    maps = value.tensor.shape if isinstance(value, Codes) else value.maps
+            given = f"perm = {list(layer.attributes['perm'])} for an input of shape {before}"
+            lowering.refuse(layer, given, "an order in which axes longer than 1 stay in sequence")
     if isinstance(value, FloatInput):
-        maps = lowering.maps(shape, layer)
-        lowering.values[name] = replace(value, shape=shape, maps=maps)
+        lowering.values[name] = FloatInput(layer, *lowering.output_maps(layer))
         return
-    kept = shape[0] == value.shape[0] and (
-        len(shape) == 2 or (len(shape) == 4 and shape[1:] == maps)
-    )
-    if not kept and not isinstance(value, Host):
-        lowering.refuse(
-            layer,
-            f"a change of shape from {tuple(value.shape)} to {shape}",
-            "(N, C, H, W) to (N, C * H * W)",
-        )
+    if not isinstance(value, Host) and shape != before:
+        maps = value.tensor.shape if isinstance(value, Codes) else value.maps
+        flat = shape == (before[0], math.prod(maps))
+        if not flat and shape != (before[0], *maps):
+            given = f"a change of shape from {before} to {shape}"
+            lowering.refuse(layer, given, "(N, C, H, W) to (N, C * H * W)")
     lowering.values[name] = replace(value, shape=shape)
 
 
 def _same(lowering, layer):
     lowering.values[layer.outputs[0]] = lowering.values[layer.inputs[0]]
+
+
+# ------------------------------------------------------------------------------------- left out
 
 
 def _softmax(lowering, layer):
@@ -431,17 +510,28 @@ def _softmax(lowering, layer):
 
 
 def _batch_normalization(lowering, layer):
-    lowering.refuse(
-        layer,
-        "a BatchNormalization that was not folded",
-        "one folded before quantization, as hwsim.quantize does",
-    )
+    accepted = "one that was folded before quantization, as hwsim.quantize does"
+    lowering.refuse(layer, "BatchNormalization in a quantized network", accepted)
 
 
 CHANGES_FORMAT = frozenset(
-    "QuantizeLinear DequantizeLinear QLinearConv QLinearMatMul QGemm QLinearAdd QLinearMul QLinearConcat QLinearAveragePool "
-    "QLinearGlobalAveragePool QLinearSigmoid ConvInteger MatMulInteger".split()
+    (
+        "ConvInteger",
+        "DequantizeLinear",
+        "MatMulInteger",
+        "QGemm",
+        "QLinearAdd",
+        "QLinearAveragePool",
+        "QLinearConcat",
+        "QLinearConv",
+        "QLinearGlobalAveragePool",
+        "QLinearMatMul",
+        "QLinearMul",
+        "QLinearSigmoid",
+        "QuantizeLinear",
+    )
 )
+"""Operators that have scales or zero points: a network without any of them is a float network."""
 
 RULES: dict[str, Callable[..., None]] = {
     "Add": _elementwise,
@@ -483,3 +573,4 @@ RULES: dict[str, Callable[..., None]] = {
     "Transpose": _reshaped,
     "Unsqueeze": _reshaped,
 }
+"""Operator to rule."""

@@ -257,7 +257,7 @@ def _window(node, spatial, kernel, *, ceil_mode=False):
     rank = len(spatial)
     strides = node.lengths("strides", (1,) * rank, rank, 1)
     dilations = node.lengths("dilations", (1,) * rank, rank, 1)
-    given = node.attribute("auto_pad", b"NOTSET").decode()
+    given = node.attribute("auto_pad", "NOTSET")
     pads = tuple(node.attribute("pads", ()))
     if given not in ("NOTSET", "", "VALID", "SAME_UPPER", "SAME_LOWER"):
         node.refuse(f"auto_pad = {given}", "NOTSET, SAME_LOWER, SAME_UPPER or VALID")
@@ -485,12 +485,17 @@ def _clip(node):
     return Result({"minimum": bounds[0], "maximum": bounds[1]}, (node.shape(0),), inputs=1)
 
 
+def _float32(number):
+    """The number that a file would hold: attributes are float32."""
+    return float(np.float32(number))
+
+
 def _lrn(node):
     shape = _image(node, 0)
     size = node.required("size")
     if size < 1:
         node.refuse(f"size = {size}", "a positive integer")
-    attributes = {name: node.attribute(name, default) for name, default in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0))}
+    attributes = {name: node.attribute(name, default) for name, default in (("alpha", _float32(1e-4)), ("beta", 0.75), ("bias", 1.0))}
     return Result({**attributes, "size": size}, (shape,))
 
 
@@ -503,7 +508,7 @@ def _batch_normalization(node):
     for index, what in enumerate(("scale", "bias", "mean", "variance"), 1):
         if node.value(index, what).shape != shape[1:2]:
             node.refuse(f"input {index} ({what}) of shape {node.shape(index)}", f"{shape[1:2]}")
-    return Result({"epsilon": node.attribute("epsilon", 1e-5)}, (shape,))
+    return Result({"epsilon": node.attribute("epsilon", _float32(1e-5))}, (shape,))
 
 
 def _dropout(node):
@@ -607,7 +612,7 @@ def _pad(node):
     shape = node.shape(0)
     rank = len(shape)
     modes = ("constant", "reflect", "edge", "wrap") if node.version >= 19 else ("constant", "reflect", "edge")
-    mode = node.choice("mode", b"constant", tuple(name.encode() for name in modes)).decode()
+    mode = node.choice("mode", "constant", modes)
     value = 0
     if node.version < 11:
         pads, axes = tuple(node.required("pads")), range(rank)

@@ -1,8 +1,9 @@
-"""Post-training quantization of a float network into QDQ form, given the ranges of its feature maps.
+"""Post-training quantization into QDQ form, given the ranges of the feature maps.
 
-`hwsim.quantize` measures the ranges (`hwsim.models.quantization`) and calls `insert_qdq`. The scheme is that of Jacob et al.,
-CVPR 2018, and of ONNX Runtime's QDQ files: activations are affine with one scale and zero point per tensor, weights symmetric
-per tensor or output channel, biases int32 in steps of input scale times weight scale.
+`hwsim.quantize` measures the ranges (`hwsim.models.quantization`) and calls `insert_qdq`. The
+scheme is that of Jacob et al., CVPR 2018, and of ONNX Runtime's QDQ files: activations are affine
+with one scale and zero point per tensor, weights symmetric per tensor or output channel, biases
+int32 in steps of input scale times weight scale.
 """
 
 import math
@@ -17,7 +18,8 @@ from .operators import refuse
 __all__ = ["fold_affine", "insert_qdq", "quantized_tensors"]
 
 ACTIVATIONS = {"int8": np.dtype(np.int8), "uint8": np.dtype(np.uint8)}
-# Input and output hold the same numbers: they share scale and zero point, so that codes pass through unchanged.
+# Input and output hold the same numbers: they share scale and zero point, so that codes pass
+# through unchanged.
 SHARING = frozenset(
     (
         "Concat",
@@ -33,7 +35,8 @@ SHARING = frozenset(
         "Unsqueeze",
     )
 )
-# Their result has a bound fused into it if it has no other reader: it is quantized behind the bound only.
+# Their result has a bound fused into it if it has no other reader: it is quantized behind the bound
+# only.
 FUSING = frozenset(
     ("Add", "AveragePool", "Clip", "Conv", "Gemm", "GlobalAveragePool", "Mul", "Relu", "Sum")
 )
@@ -45,15 +48,18 @@ TAIL = frozenset(
 # Smallest and largest value, known without calibration; the scale is a power of two.
 FIXED = {"Sigmoid": (1 / 256, 0), "Tanh": (1 / 128, -1)}
 ACCEPTED = frozenset(("Sigmoid", "Tanh")) | SHARING | FUSING
-# A channel's weights keep at least this share of the largest channel's scale. Finer steps would be lost in the output, which
-# all channels share, and closer scales let all channels share one shift.
+# A channel's weights keep at least this share of the largest channel's scale. Finer steps would be
+# lost in the output, which all channels share, and closer scales let all channels share one shift.
 SMALLEST_SCALE = 1 / 16
 INT32_MAXIMUM = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """What is quantized: ``body`` layers; ``names`` of tensors in order, and the group whose scale each one shares."""
+    """What is quantized: the layers ``body``, the feature maps ``names``.
+
+    ``groups`` maps these names to one name for all that share a scale.
+    """
 
     body: tuple[Layer, ...]
     names: tuple[str, ...]
@@ -61,7 +67,7 @@ class _Plan:
 
 
 def quantized_tensors(network: Network) -> tuple[str, ...]:
-    """Return the names of the feature maps that `insert_qdq` quantizes: the keys that ``ranges`` must have.
+    """Return the names of the feature maps that `insert_qdq` quantizes and needs ranges of.
 
     ``network`` is the result of `fold_affine`.
 
@@ -87,12 +93,14 @@ def insert_qdq(network, ranges, *, per_channel=True, activation="int8", weight_b
     activation : "int8" or "uint8"
         Type of the codes of feature maps.
     weight_bits : int
-        2 to 8; weights lie in ``[-(2**(weight_bits - 1) - 1), 2**(weight_bits - 1) - 1]`` and are stored as int8.
+        2 to 8; weights lie in ``[-(2**(weight_bits - 1) - 1), 2**(weight_bits - 1) - 1]`` and are
+        stored as int8.
 
     Returns
     -------
     Network
-        In QDQ form: QuantizeLinear and DequantizeLinear around every layer, tensor ``t`` being ``t_quantized`` in between.
+        In QDQ form: QuantizeLinear and DequantizeLinear around every layer, tensor ``t`` being
+        ``t_quantized`` in between.
 
     Raises
     ------
@@ -123,16 +131,16 @@ def _plan(network):
     for tensor in network.inputs:
         if tensor.dtype != np.float32:
             raise NetworkError(
-                f"input '{tensor.name}' of dtype {tensor.dtype} cannot be quantized; accepted: float32"
+                f"input '{tensor.name}' has the dtype {tensor.dtype}; accepted: float32"
             )
     for layer in body:
         _check(network, layer)
     fused = set()
     for layer in body:
         before = network.producers.get(layer.inputs[0])
-        if layer.op in BOUNDS and before is not None and before.op in FUSING:
-            if len(network.consumers[layer.inputs[0]]) == 1 and layer.inputs[0] not in outputs:
-                fused.add(layer.inputs[0])
+        alone = len(network.consumers[layer.inputs[0]]) == 1 and layer.inputs[0] not in outputs
+        if layer.op in BOUNDS and before is not None and before.op in FUSING and alone:
+            fused.add(layer.inputs[0])
     read = {name for layer in body for name in layer.inputs}
     names = [tensor.name for tensor in network.inputs if tensor.name in read]
     names += [layer.outputs[0] for layer in body if layer.outputs[0] not in fused]
@@ -232,8 +240,8 @@ class _Insertion:
 
     def format(self, op, low, high):
         if op in FIXED:
-            scale, start = FIXED[op]
-            return np.float32(scale), int(self.limits.min - round(start / scale))
+            step, start = FIXED[op]
+            return np.float32(step), int(self.limits.min - round(start / step))
         low, high = min(low, 0.0), max(high, 0.0)
         scale = np.float32((high - low) / (self.limits.max - self.limits.min))
         if scale < np.finfo(np.float32).tiny:
@@ -242,7 +250,7 @@ class _Insertion:
         return scale, min(max(zero_point, self.limits.min), self.limits.max)
 
     def weights(self, array, bias, input_scale):
-        """Codes and scale, (out channels,) or (), of weights whose first axis is the output channel."""
+        """Return codes of weights, (out channels, ...), and their scale, (out channels,) or ()."""
         largest = np.abs(array).reshape(len(array), -1).max(axis=1).astype(np.float64)
         if not np.all(np.isfinite(largest)):
             raise ValueError("weights must be finite")
@@ -333,7 +341,7 @@ class _Insertion:
         self.dequantized[name] = dequantized
 
     def parameters(self, layer, data):
-        """Inputs of a Conv or Gemm: its data, and dequantized weights and bias."""
+        """Return the inputs of a Conv or Gemm: its data, and dequantized weights and bias."""
         network = self.network
         weights = network.constants[layer.inputs[1]]
         given = layer.inputs[2] if len(layer.inputs) > 2 else ""

@@ -1,13 +1,15 @@
 """Real values on their way to codes, for `hwsim.network.lower`.
 
-A `Real` knows how its numbers follow from codes, and becomes codes itself once the scale and zero point of a QuantizeLinear (or
-of a QOperator's output) are known. In between it may be bounded (Relu, Clip), pooled, padded, joined or reshaped; all of these
-commute with quantization, which is monotonic, so that no rounding is added or lost.
+A `Real` knows how its numbers follow from codes, and becomes codes itself once the scale and zero
+point of a QuantizeLinear (or of a QOperator's output) are known. In between it may be bounded
+(Relu, Clip), pooled, padded, joined or reshaped; all of these commute with quantization, which is
+monotonic, so that no rounding is added or lost.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -46,26 +48,35 @@ class Format:
     bits: int
     signed: bool
 
+    @classmethod
+    def of(cls, tensor):
+        """Return the format of an `IntegerTensor`."""
+        return cls(tensor.scale, tensor.zero_point, tensor.bits, tensor.signed)
+
     def tensor(self, name, shape):
+        """Make an `IntegerTensor` in this format."""
         return IntegerTensor(name, shape, self.scale, self.zero_point, self.bits, self.signed)
 
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """An integer tensor as the model sees it: with a shape that has the batch axis and may be flattened."""
+    """An integer tensor in the model's shape, with the batch axis and perhaps flattened."""
 
     tensor: IntegerTensor
     shape: tuple[int, ...]
 
     @property
     def format(self):
-        tensor = self.tensor
-        return Format(tensor.scale, tensor.zero_point, tensor.bits, tensor.signed)
+        """How the codes stand for numbers."""
+        return Format.of(self.tensor)
 
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """A dequantized constant: ``(codes - zero point) * scale``; ``axis`` of the scale, or None."""
+    """A dequantized constant: ``steps * scale``.
+
+    steps: int64, codes minus zero point. scale: (1,), or (n,) for the n indices on ``axis``.
+    """
 
     steps: np.ndarray
     scale: np.ndarray
@@ -73,6 +84,7 @@ class Constant:
 
     @property
     def real(self):
+        """The numbers, float64."""
         shape = [1] * self.steps.ndim
         if self.axis is not None:
             shape[self.axis] = -1
@@ -81,7 +93,11 @@ class Constant:
 
 @dataclass(frozen=True, eq=False)
 class Real:
-    """A real value that is not yet quantized. ``shape``: the model's; ``maps``: (C, H, W) of the integer tensor."""
+    """A real value that is not quantized yet.
+
+    layer: which makes it. shape: the model's. maps: (C, H, W). low, high: bounds from Relu and
+    Clip.
+    """
 
     layer: Layer
     shape: tuple[int, ...]
@@ -90,52 +106,47 @@ class Real:
     high: float = field(default=math.inf, kw_only=True)
 
     def clip(self, low, high):
-        """The value bounded. As ONNX Clip: the upper bound wins."""
+        """Return the value bounded; as in ONNX Clip the upper bound wins."""
         return replace(self, low=min(max(self.low, low), high), high=min(max(self.high, low), high))
 
+    def exact(self):
+        """Return the format in which the value is a set of codes without rounding, or None."""
+        return None
+
+    def emit(self, lowering, output):
+        """Add the integer layers that make the codes of ``output``; return the tensor they made.
+
+        That is ``output``, or one that was there and has the same codes.
+        """
+        raise NotImplementedError
+
     def bounds(self, output):
-        """Smallest and largest code of the tensor ``output``."""
+        """Return the smallest and the largest code of ``output``, saturation included."""
         low, high = output.quantize(np.array([self.low, self.high]))
         return int(low), int(high)
 
     def requantize(self, scales, output):
+        """Return the `Requantize` into ``output`` for an accumulator that counts ``scales``."""
         low, high = self.bounds(output)
+        factors = np.asarray(scales) / output.scale
         try:
             return Requantize.from_scales(
-                scales, zero_point=output.zero_point, minimum=low, maximum=high
+                factors, zero_point=output.zero_point, minimum=low, maximum=high
             )
         except ValueError as error:
             raise NetworkError(f"{self.layer.op} '{self.layer.name}': {error}") from None
-
-    def emit(self, lowering, output):
-        """Add the integer layers that put codes into the tensor ``output``; return the tensor they are in."""
-        raise NotImplementedError
-
-    def exact(self):
-        """The format in which the value is a set of codes without rounding, or None."""
-        return None
 
 
 class FloatInput(Real):
     """The network's float input."""
 
-    def clip(self, low, high):
-        refuse(
-            self.layer.op,
-            self.layer.name,
-            "a float computation before the first QuantizeLinear",
-            "QuantizeLinear",
-        )
-
     def emit(self, lowering, output):
-        return lowering.set_input(replace(output, shape=self.maps))
+        """Make ``output`` the input of the integer network."""
+        return lowering.set_input(output)
 
 
 class Host(Real):
-    """The output of a float layer that can only stand at the end (``layer``), or what follows it."""
-
-    def clip(self, low, high):
-        return self
+    """What a float layer makes that can only stand at the end, or what follows it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,29 +156,34 @@ class Dequantized(Real):
     codes: Codes
 
     def clip(self, low, high):
-        return Function(self.layer, self.shape, self.maps, self.codes, lambda real: real).clip(
-            low, high
-        )
-
-    def emit(self, lowering, output):
-        if self.exact() == lowering.format(output):
-            return self.codes.tensor
-        return Function(self.layer, self.shape, self.maps, self.codes, lambda real: real).emit(
-            lowering, output
-        )
+        """Return the value bounded, which takes a table."""
+        return self.function.clip(low, high)
 
     def exact(self):
+        """Return the format of the codes."""
         return self.codes.format
+
+    def emit(self, lowering, output):
+        """Use the codes as they are, or change their scale by a table."""
+        if self.exact() == Format.of(output):
+            return self.codes.tensor
+        return self.function.emit(lowering, output)
+
+    @property
+    def function(self):
+        """The same as a function of the codes."""
+        return Function(self.layer, self.shape, self.maps, self.codes, lambda real: real)
 
 
 @dataclass(frozen=True, eq=False)
 class Function(Real):
-    """A function of one code, applied to float32 numbers."""
+    """A function of one code, computed on float32 numbers."""
 
     codes: Codes
-    function: Callable
+    function: Callable[[np.ndarray], np.ndarray]
 
     def emit(self, lowering, output):
+        """Add a `Table`."""
         source = self.codes.tensor
         real = self.function(source.dequantize(np.arange(source.minimum, source.maximum + 1)))
         table = output.quantize(np.minimum(np.maximum(real, self.low), self.high))
@@ -176,66 +192,69 @@ class Function(Real):
 
 @dataclass(frozen=True, eq=False)
 class Product(Real):
-    """Convolution or matrix product. ``weights``: int, (out, ...); ``bias``: float or int, in units of ``scale``.
+    """Convolution or matrix product.
 
-    ``scale``: what one step of the accumulator stands for, (out,). ``geometry``: strides, dilations, pads and groups of a
-    convolution, None for a matrix product.
+    weights: int, (out, ...). scale: what a step of the accumulator stands for, (out,). bias: in
+    such steps, (out,). geometry: fields of `Conv`; None for a matrix product.
     """
 
     codes: Codes
     weights: np.ndarray
-    bias: np.ndarray
     scale: np.ndarray
-    geometry: dict | None
-
-    def emit(self, lowering, output):
-        source = self.codes.tensor
-        weights = self.weights.astype(np.int64)
-        correction = source.zero_point * weights.reshape(len(weights), -1).sum(axis=1)
-        bits = max(2, int(weights.max()).bit_length() + 1, int(~weights.min()).bit_length() + 1)
-        constants = {
-            "weights": weights.astype(np.int8 if bits <= 8 else np.int16),
-            "bias": np.clip(np.rint(self.bias), INT32.min, INT32.max).astype(np.int64) - correction,
-            "requantize": self.requantize(self.scale / output.scale, output),
-            "weight_bits": bits,
-        }
-        if self.geometry is None:
-            return lowering.add(Dense, self.layer, (source,), output, **constants)
-        return lowering.add(Conv, self.layer, (source,), output, **constants, **self.geometry)
+    bias: np.ndarray
+    geometry: dict[str, Any] | None
 
     def plus(self, addend):
-        """With a constant added, one number per output channel; None where a bound comes in between."""
+        """Return the value with a constant added, (1,) or (out,); None behind a bound."""
         if (self.low, self.high) != (-math.inf, math.inf):
             return None
         return replace(self, bias=self.bias + addend / self.scale)
 
+    def emit(self, lowering, output):
+        """Add a `Conv` or `Dense`."""
+        source, weights = self.codes.tensor, self.weights
+        bits = max(2, _signed_bits(weights.min()), _signed_bits(weights.max()))
+        # Saturated to 32 bits, as a bias is in ONNX; the correction for the zero point may add one.
+        bias = np.clip(np.rint(self.bias), INT32.min, INT32.max).astype(np.int64)
+        correction = source.zero_point * weights.reshape(len(weights), -1).sum(axis=1)
+        fields = {
+            "weights": weights.astype(np.int8 if bits <= 8 else np.int32),
+            "bias": bias - correction,
+            "requantize": self.requantize(self.scale, output),
+            "weight_bits": bits,
+        }
+        if self.geometry is None:
+            return lowering.add(Dense, self.layer, (source,), output, **fields)
+        return lowering.add(Conv, self.layer, (source,), output, **fields, **self.geometry)
+
+
+def _signed_bits(number):
+    """Width of a number in two's complement."""
+    number = int(number)
+    return (number if number >= 0 else ~number).bit_length() + 1
+
 
 @dataclass(frozen=True, eq=False)
 class Average(Real):
-    """Average pool with the window ``geometry``."""
+    """Average pool. geometry: fields of `Pool`."""
 
     codes: Codes
-    geometry: dict
+    geometry: dict[str, Any]
 
     def emit(self, lowering, output):
+        """Add a `Pool`."""
         source = self.codes.tensor
-        draft = Pool("", (), "", kind="average", **self.geometry)
-        counts = tuple(
-            int(count) for count in np.unique(draft.window_counts(source, output.shape[1:]))
-        )
+        window = Pool("", (), "", kind="average", **self.geometry)
+        counts = np.unique(window.window_counts(source, output.shape[1:]))
         if counts[0] == 0:
-            pads = list(self.geometry["pads"])
-            refuse(
-                self.layer.op,
-                self.layer.name,
-                f"pads = {pads} with a window wholly in the padding",
-                "smaller pads",
-            )
-        scales = source.scale / (output.scale * np.array(counts))
-        constants = {"counts": counts, "requantize": self.requantize(scales, output)}
-        return lowering.add(
-            Pool, self.layer, (source,), output, kind="average", **self.geometry, **constants
-        )
+            given = f"pads = {list(window.pads)} with a window wholly in the padding"
+            refuse(self.layer.op, self.layer.name, given, "smaller pads")
+        fields = {
+            "kind": "average",
+            "counts": tuple(counts.tolist()),
+            "requantize": self.requantize(source.scale / counts, output),
+        }
+        return lowering.add(Pool, self.layer, (source,), output, **fields, **self.geometry)
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,19 +265,20 @@ class Sum(Real):
     second: Codes
 
     def emit(self, lowering, output):
+        """Add an `Add`."""
         sources = (self.first.tensor, self.second.tensor)
         try:
-            multipliers, shift = common_multipliers(
-                [source.scale / output.scale for source in sources]
-            )
+            multipliers, shift = common_multipliers([s.scale / output.scale for s in sources])
         except ValueError as error:
             raise NetworkError(f"{self.layer.op} '{self.layer.name}': {error}") from None
         low, high = self.bounds(output)
-        requantize = Requantize(np.array([1]), np.array([shift]), output.zero_point, low, high)
-        pair = tuple(int(multiplier) for multiplier in multipliers)
-        return lowering.add(
-            Add, self.layer, sources, output, multipliers=pair, requantize=requantize
-        )
+        fields = {
+            "multipliers": tuple(multipliers.tolist()),
+            "requantize": Requantize(
+                np.array([1]), np.array([shift]), output.zero_point, low, high
+            ),
+        }
+        return lowering.add(Add, self.layer, sources, output, **fields)
 
 
 @dataclass(frozen=True, eq=False)
@@ -269,48 +289,51 @@ class ElementProduct(Real):
     second: Codes
 
     def emit(self, lowering, output):
+        """Add a `Mul`."""
         sources = (self.first.tensor, self.second.tensor)
-        scale = sources[0].scale * sources[1].scale / output.scale
-        return lowering.add(
-            Mul, self.layer, sources, output, requantize=self.requantize([scale], output)
-        )
+        requantize = self.requantize([sources[0].scale * sources[1].scale], output)
+        return lowering.add(Mul, self.layer, sources, output, requantize=requantize)
 
 
 @dataclass(frozen=True, eq=False)
 class Joined(Real):
-    """What passes codes through: max pool, pad and concat. Its format is that of its ``operands``."""
+    """What passes codes through: max pool, pad and concat of ``operands``, in their format."""
 
     operands: tuple[Real, ...]
 
     def clip(self, low, high):
+        """Return the value with its operands bounded."""
         return replace(self, operands=tuple(operand.clip(low, high) for operand in self.operands))
 
     def exact(self):
+        """Return the format of the operands, if they have one."""
         formats = {operand.exact() for operand in self.operands}
         return formats.pop() if len(formats) == 1 else None
 
     def sources(self, lowering, output):
-        """Tensors of the operands, in the format of ``output``."""
-        form = lowering.format(output)
+        """Return the tensors of the operands, in the format of ``output``."""
         return tuple(
-            lowering.emit(operand, form, lowering.unique(f"{output.name}_input_{index}"))
+            lowering.emit(
+                operand, Format.of(output), lowering.unique(f"{output.name}_input_{index}")
+            )
             for index, operand in enumerate(self.operands)
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Maximum(Joined):
-    """Max pool with the window ``geometry``."""
+    """Max pool. geometry: fields of `Pool`."""
 
-    geometry: dict
+    geometry: dict[str, Any]
 
     def emit(self, lowering, output):
+        """Add a `Pool`, and a `Table` behind it where the scale changes."""
         form = self.exact()
-        if form not in (None, lowering.format(output)):
-            # A change of scale behind the pool handles fewer values than one before it.
+        if form not in (None, Format.of(output)):
+            # Behind the pool there are fewer values to change than before it.
             pooled = lowering.emit(self, form, lowering.unique(f"{output.name}_input"))
-            behind = Dequantized(self.layer, self.shape, self.maps, Codes(pooled, self.shape))
-            return behind.emit(lowering, output)
+            codes = Codes(pooled, self.shape)
+            return Dequantized(self.layer, self.shape, self.maps, codes).emit(lowering, output)
         sources = self.sources(lowering, output)
         return lowering.add(Pool, self.layer, sources, output, kind="max", **self.geometry)
 
@@ -320,34 +343,37 @@ class Concatenated(Joined):
     """Concatenation of channels."""
 
     def emit(self, lowering, output):
+        """Add a `Concat`."""
         return lowering.add(Concat, self.layer, self.sources(lowering, output), output)
 
 
 @dataclass(frozen=True, eq=False)
 class Padded(Joined):
-    """Padding with the edge or a number."""
+    """Padding with the edge or a number. pads: (top, left, bottom, right)."""
 
     pads: tuple[int, int, int, int]
     mode: str
     value: float
 
     def clip(self, low, high):
+        """Return the value with its operand and the number bounded."""
         return replace(super().clip(low, high), value=min(max(self.value, low), high))
 
     def exact(self):
+        """Return the format of the operand, if the number has a code in it."""
         form = super().exact()
         if form is None or self.mode == "edge":
             return form
         tensor = form.tensor("", self.maps)
-        return (
-            form
-            if tensor.dequantize(tensor.quantize(self.value)) == np.float32(self.value)
-            else None
-        )
+        same = tensor.dequantize(tensor.quantize(self.value)) == np.float32(self.value)
+        return form if same else None
 
     def emit(self, lowering, output):
-        value = int(output.quantize(self.value)) if self.mode == "constant" else 0
+        """Add a `Pad`."""
+        fields = {
+            "pads": self.pads,
+            "mode": self.mode,
+            "value": int(output.quantize(self.value)) if self.mode == "constant" else 0,
+        }
         sources = self.sources(lowering, output)
-        return lowering.add(
-            Pad, self.layer, sources, output, pads=self.pads, mode=self.mode, value=value
-        )
+        return lowering.add(Pad, self.layer, sources, output, **fields)

@@ -17,8 +17,15 @@ _LIGHT = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0
 _DARK = ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2"]
 
 
-def _template(colours, ink, grid, paper):
-    axis = {"gridcolor": grid, "zerolinecolor": grid, "linecolor": grid, "automargin": True}
+def _template(colours, ink, soft, grid, paper):
+    axis = {
+        "automargin": True,
+        "gridcolor": grid,
+        "linecolor": grid,
+        "ticklabelstandoff": 4,
+        "title": {"font": {"size": 13}, "standoff": 10},
+        "zerolinecolor": grid,
+    }
     return {
         "layout": {
             "colorway": colours,
@@ -26,7 +33,7 @@ def _template(colours, ink, grid, paper):
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
             "hoverlabel": {"bgcolor": paper, "bordercolor": grid, "font": {"color": ink}},
-            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": grid, "activecolor": ink},
+            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": soft, "activecolor": ink},
             "xaxis": axis,
             "yaxis": axis,
         }
@@ -35,8 +42,8 @@ def _template(colours, ink, grid, paper):
 
 # The same colours as in templates/report.css.
 TEMPLATES = {
-    "light": _template(_LIGHT, "#1c2024", "#d5d9de", "#ffffff"),
-    "dark": _template(_DARK, "#e6e8eb", "#3f464e", "#1d2126"),
+    "light": _template(_LIGHT, "#1c2024", "#5a626b", "#d5d9de", "#ffffff"),
+    "dark": _template(_DARK, "#e6e8eb", "#a3abb4", "#3f464e", "#1d2126"),
 }
 
 # What a Gantt chart resolves: gaps shorter than this share of the time axis are drawn closed.
@@ -75,9 +82,12 @@ def bars(names, series, axis, *, log=False, stacked=False):
     # Bars of one group are drawn from the bottom up.
     order = "normal" if stacked else "reversed"
     figure.update_layout(barmode="stack" if stacked else "group", showlegend=len(series) > 1, legend_traceorder=order)
-    figure.update_xaxes(title_text=axis, type="log" if log else "linear", rangemode="tozero")
-    if log:
-        figure.update_xaxes(dtick=1, exponentformat="power")
+    figure.update_xaxes(title_text=axis, rangemode="tozero")
+    positive = [value for values in series.values() for value in values if value and 0 < value < np.inf]
+    if log and positive:
+        # Whole decades, so that the shortest bar has a length too.
+        low, high = np.floor(np.log10(min(positive)) - 0.05), np.ceil(np.log10(max(positive)))
+        figure.update_xaxes(type="log", range=[low, high], dtick=1, tickformat="~s" if low >= 0 else "~g")
     return figure
 
 

@@ -1,6 +1,6 @@
 """What a report says about each kind of item: one function per kind, which returns sections."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,12 +8,14 @@ import pandas as pd
 
 from .document import Section
 from .figures import bars, channels, gantt
-from .text import cell
+from .text import cell, duration
 
-__all__ = ["Accuracy", "sections_of"]
+__all__ = ["Accuracy", "Comparison", "sections_of"]
 
-# Images of which a simulation's timeline and tables of feature maps show the beginning.
+# Images of which a simulation's timeline shows the beginning.
 _IMAGES_IN_TIMELINE = 6
+# Layers of a stacked bar that get a colour each; the rest share one.
+_LAYERS_IN_BAR = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,16 +38,43 @@ class Accuracy:
     method: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Numbers that were estimated, next to the same ones simulated or measured.
+
+    Parameters
+    ----------
+    estimated, actual : mapping of str to float
+        By what they are, with the unit; the same keys in both.
+    kind : str
+        How the actual ones came about: ``"simulated"`` or ``"measured"``.
+    title : str
+    """
+
+    estimated: Mapping[str, float]
+    actual: Mapping[str, float]
+    kind: str = "simulated"
+    title: str = "Estimated against simulated"
+
+    def __post_init__(self):
+        if self.estimated.keys() != self.actual.keys():
+            raise ValueError(
+                f"estimated and actual must have the same keys, not {', '.join(self.estimated)} and {', '.join(self.actual)}"
+            )
+
+
 def sections_of(item):
     """Sections about an item; TypeError for an item of no known kind."""
     if isinstance(item, Section):
         return [item]
+    if isinstance(item, pd.DataFrame):
+        return [Section("Table", tables={"table": item})]
     for kind in type(item).__mro__:
         builder = BUILDERS.get(f"{kind.__module__}.{kind.__qualname__}")
         if builder:
             return [builder(item)]
     accepted = ", ".join(name.rpartition(".")[2] for name in BUILDERS)
-    raise TypeError(f"a report cannot show {type(item).__name__}; it shows {accepted}, Section")
+    raise TypeError(f"a report cannot show {type(item).__name__}; it shows {accepted}, DataFrame, Section")
 
 
 def network(item):
@@ -146,9 +175,85 @@ def result(item):
     return Section("Simulation", text, facts, figures, pictures, {"simulation": item.layers})
 
 
-def frame(item):
-    """A table of one's own."""
-    return Section("Table", tables={"table": item})
+def estimates(item):
+    """Devices side by side, and what takes the time on each."""
+    devices = item.table.drop(columns="notes")
+    place = devices.columns.get_loc("latency_s")
+    devices.insert(place, "latency_ms", 1000 * devices.pop("latency_s"))
+    names = list(devices["device"])
+    classes = list(dict.fromkeys(devices["class"]))
+
+    def by_class(column):
+        values = list(zip(devices["class"], devices[column], strict=True))
+        return {kind: [value if own == kind else None for own, value in values] for kind in classes}
+
+    batch = f"a batch of {cell(int(devices['batch'].max()))}" if (devices["batch"] > 1).any() else "one image"
+    figures = {
+        "Throughput, batches back to back; longer is better": bars(
+            names, by_class("throughput_images_per_s"), "images per second, logarithmic", log=True, stacked=True
+        ),
+        f"Latency of {batch}; shorter is better": bars(
+            names, by_class("latency_ms"), "milliseconds, logarithmic", log=True, stacked=True
+        ),
+    }
+    frames = {entry.device.name: entry.frame() for entry in item}
+    shares = {
+        entry.device.name: 100 * frames[entry.device.name].groupby("name", sort=False)["seconds"].sum() / entry.latency_s
+        for entry in item
+        if entry.device.device_class != "fpga" and entry.latency_s
+    }
+    if shares:
+        parts = pd.DataFrame(shares).fillna(0.0)
+        largest = parts.max(axis=1).nlargest(_LAYERS_IN_BAR).index
+        series = {name: list(parts.loc[name]) for name in parts.index if name in largest}
+        rest = parts.drop(index=largest).sum()
+        if len(parts) > len(largest):
+            series[f"{len(parts) - len(largest)} other layers"] = list(rest)
+        caption = "Share of each layer in the latency, on devices that compute one layer after another"
+        figures[caption] = bars(list(shares), series, "% of the latency", stacked=True)
+    layers = pd.concat([table.assign(device=name) for name, table in frames.items()], ignore_index=True)
+    layers = pd.DataFrame(
+        {
+            "device": layers["device"],
+            "layer": layers["name"],
+            "op": layers["op"],
+            "time_us": 1e6 * layers["seconds"],
+            "macs": layers["macs"],
+            "memory_bytes": layers["bytes"],
+            "utilization_percent": 100 * layers["utilization"],
+            "bound": layers["bound"],
+        }
+    )
+    notes = [(entry.device.name, note) for entry in item for note in entry.notes]
+    tables = {"devices": devices, "devices-layers": layers}
+    if notes:
+        tables["assumptions"] = pd.DataFrame(notes, columns=["device", "assumption"])
+    best = devices.loc[devices["throughput_images_per_s"].idxmax()]
+    quick = devices.loc[devices["latency_ms"].idxmin()]
+    facts = {
+        "Highest throughput": f"{cell(best['throughput_images_per_s'])} images/s on {best['device']}",
+        "Shortest latency": f"{duration(quick['latency_ms'] / 1000)} on {quick['device']}",
+    }
+    text = (
+        f"Estimates for {item.network.name}; nothing here was measured. Layers of an FPGA's pipeline work at the same time, "
+        "so that their times do not add up to the latency."
+    )
+    return Section("Devices", text, facts, figures, tables=tables)
+
+
+def comparison(item):
+    """Estimated against simulated or measured numbers."""
+    rows = [
+        (name, value, item.actual[name], 100 * (value / item.actual[name] - 1) if item.actual[name] else float("nan"))
+        for name, value in item.estimated.items()
+    ]
+    table = pd.DataFrame(rows, columns=["quantity", "estimated", item.kind, "difference_percent"])
+    figure = bars(
+        list(table["quantity"]), {"estimated": list(table["estimated"]), item.kind: list(table[item.kind])}, "value, in the unit at the left"
+    )
+    worst = table["difference_percent"].abs().max()
+    facts = {"Largest difference": f"{cell(float(worst))} %"}
+    return Section(item.title, facts=facts, figures={f"Estimated and {item.kind}": figure}, tables={"comparison": table})
 
 
 # By the names of the classes: a report must not load simulators that it does not need.
@@ -158,5 +263,6 @@ BUILDERS: dict[str, Callable] = {
     "hwsim.blocks.streaming.StreamingPlan": plan,
     "hwsim.rtl.streaming.Design": lambda design: plan(design.plan),
     "hwsim.sim.simulate.Result": result,
-    "pandas.DataFrame": frame,
+    "hwsim.models.estimate.Estimates": estimates,
+    "hwsim.reports.sections.Comparison": comparison,
 }

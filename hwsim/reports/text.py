@@ -3,7 +3,7 @@
 import re
 from numbers import Integral, Real
 
-__all__ = ["cell", "csv_cell", "heading", "markdown", "short", "slug"]
+__all__ = ["cell", "clean", "csv_cell", "duration", "heading", "markdown", "short", "slug"]
 
 _UNITS = {
     "bytes": "bytes",
@@ -40,8 +40,14 @@ def cell(value):
     if isinstance(value, Real):
         return f"{float(value):,.0f}" if abs(value) >= 1000 else f"{float(value):.4g}"
     if isinstance(value, tuple):
-        return " × ".join(map(cell, value))
+        return "\u00a0×\u00a0".join(map(cell, value))  # a shape stays on one line
     return clean(value)
+
+
+def duration(seconds):
+    """A time for people, in the unit that suits it: ``1.928 µs``."""
+    scale, unit = next((entry for entry in ((1, "s"), (1e-3, "ms"), (1e-6, "µs")) if seconds >= entry[0]), (1e-9, "ns"))
+    return f"{cell(float(seconds / scale))} {unit}"
 
 
 def csv_cell(value):
@@ -59,7 +65,7 @@ def csv_cell(value):
 
 def clean(text):
     """Text without control characters and marks that turn the direction of writing; they become U+FFFD."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in str(text))
+    return "".join(c if c.isprintable() or c == "\u00a0" else "\ufffd" for c in str(text))
 
 
 def markdown(text):

@@ -53,17 +53,20 @@ class Argmax(Unit):
 
     def _best_lane(self, m):
         """Largest code of the beat that waits, and its lane, `tree_latency` cycles later."""
+        lanes = self.config.frame.lanes
+        bits = (lanes - 1).bit_length()
 
         def better(left, right):
             choice = Signal()
             m.d.comb += choice.eq(right[0] > left[0])
-            return Mux(choice, right[0], left[0]), Mux(choice, right[1], left[1])
+            # And-or instead of a multiplexer: half of the lane numbers' bits are constants.
+            lane = (right[1] & choice.replicate(bits)) | (left[1] & ~choice.replicate(bits))
+            return Mux(choice, right[0], left[0]), lane
 
         def hold(m, term, name):
             return register(m, term[0], f"{name}_code"), register(m, term[1], f"{name}_lane")
 
-        lanes = range(self.config.frame.lanes)
-        terms = [(self.i.payload[lane], Const(lane)) for lane in lanes]
+        terms = [(self.i.payload[lane], Const(lane, bits)) for lane in range(lanes)]
         return reduce_tree(m, terms, better, "best", self.config.TREE_LEVELS, hold)
 
     def _best_of_pixel(self, m, step, code, lane):

@@ -1,6 +1,6 @@
 """A delay line in memory that moves only when told to."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -13,7 +13,7 @@ __all__ = ["Delay"]
 
 
 class Delay(wiring.Component):
-    """``o`` is what ``i`` was ``steps`` steps ago; a step is a clock cycle in which ``en`` is high.
+    """``o[k]`` is what ``i[k]`` was ``steps`` steps ago; a step is a clock cycle in which ``en`` is high.
 
     A ring of ``steps - 1`` entries, of which every step reads the oldest and overwrites it, and an output register. What
     lies in the ring survives a reset: whoever reads it must know from when on it is meaningful.
@@ -24,18 +24,22 @@ class Delay(wiring.Component):
         Bits.
     steps : int
         At least 2.
+    lines : int
+        Values side by side.
 
     Members
     -------
-    en, i : in
-    o : out
+    en : in
+    i : in, array of ``lines``
+    o : out, array of ``lines``
     """
 
-    def __init__(self, width, steps):
+    def __init__(self, width, steps, lines=1):
         check_positive("width", width)
         check_integer("steps", steps, 2)
+        check_positive("lines", lines)
         self._steps = steps
-        super().__init__({"en": In(1), "i": In(width), "o": Out(width)})
+        super().__init__({"en": In(1), "i": In(width).array(lines), "o": Out(width).array(lines)})
 
     @property
     def steps(self):
@@ -44,7 +48,7 @@ class Delay(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         depth = self.steps - 1
-        m.submodules.ring = ring = Memory(shape=len(self.i), depth=depth, init=[])
+        m.submodules.ring = ring = Memory(shape=len(Cat(self.i)), depth=depth, init=[])
         write, read = ring.write_port(), ring.read_port()
         index = Signal(range(depth))
         with m.If(self.en):
@@ -52,9 +56,9 @@ class Delay(wiring.Component):
         m.d.comb += [
             write.en.eq(self.en),
             write.addr.eq(index),
-            write.data.eq(self.i),
+            write.data.eq(Cat(self.i)),
             read.en.eq(self.en),
             read.addr.eq(index),
-            self.o.eq(read.data),
+            Cat(self.o).eq(read.data),
         ]
         return m

@@ -1,14 +1,14 @@
 """Units that work on each code on its own: table, add, multiply."""
 
 import numpy as np
-from amaranth.hdl import Module, Shape, Value
+from amaranth.hdl import Module, Mux, Shape, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 
 from .queue import CreditQueue
-from .unit import Unit, beat_layout, delay
+from .unit import Unit, advance, beat_layout, delay, register, scale
 
-__all__ = ["Table"]
+__all__ = ["Add", "Mul", "Table"]
 
 
 class Table(Unit):
@@ -56,3 +56,151 @@ class Table(Unit):
             read = table.read_port()
             m.d.comb += [read.addr.eq(self.i.payload[lane]), queue.i_payload[lane].eq(read.data)]
         return m
+
+
+def _check_single(requantize):
+    if requantize.multiplier.size != 1:
+        raise ValueError(f"requantize must have one multiplier, not {requantize.multiplier.size}")
+
+
+class Add(Unit):
+    """Weighted sum of two streams, requantized.
+
+    ::
+
+        i0 ──> register ──> x multiplier ──┐
+                                           + ──> requantize ──> queue ──> o
+        i1 ──> register ──> x multiplier ──┘
+
+    Parameters
+    ----------
+    config : AddConfig
+    multipliers : (int, int)
+        Factors of the two inputs.
+    requantize : hwsim.network.fixed_point.Requantize
+        Of the sum; a single multiplier.
+    zero_points : (int, int)
+        Subtracted from the codes of the two inputs.
+    queue : QueueConfig, optional
+
+    Members
+    -------
+    i0, i1, o : stream
+    """
+
+    def __init__(self, config, multipliers, requantize, zero_points=(0, 0), queue=None):
+        config.requantize.check(requantize)
+        _check_single(requantize)
+        self._multipliers = tuple(int(k) for k in multipliers)
+        self._requantize = requantize
+        self._zero_points = tuple(int(k) for k in zero_points)
+        super().__init__(config, queue)
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.queue = queue = CreditQueue(beat_layout(config.output), self.queue)
+        wiring.connect(m, wiring.flipped(self.o), queue.o)
+        m.d.comb += [
+            self.i0.ready.eq(self.i1.valid & queue.room),
+            self.i1.ready.eq(self.i0.valid & queue.room),
+            queue.issue.eq(self.i0.valid & self.i1.valid & queue.room),
+            queue.i_valid.eq(delay(m, queue.issue, config.latency, "issue")),
+        ]
+        # The zero points of both inputs are subtracted once, with the product of the first.
+        offset = -sum(k * zero for k, zero in zip(self._multipliers, self._zero_points, strict=True))
+        shape = signed(config.requantize.accumulator_bits)
+        sums = []
+        for lane in range(config.output.lanes):
+            first = register(m, self.i0.payload[lane], f"i0_{lane}")
+            second = register(m, self.i1.payload[lane], f"i1_{lane}")
+            first = register(m, first * self._multipliers[0] + offset, f"i0_product_{lane}")
+            second = register(m, second * self._multipliers[1], f"i1_product_{lane}")
+            sums.append(register(m, first + second, f"sum_{lane}", shape))
+        m.d.comb += queue.i_payload.eq(scale(m, config.requantize, sums, self._requantize))
+        return m
+
+
+class Mul(Unit):
+    """Product of two streams, or of a stream and a vector that holds for all its pixels, requantized.
+
+    ::
+
+        i0 ──> - zero point ──┐
+                              x ──> requantize ──> queue ──> o
+        i1 ──> - zero point ──┘
+
+    Parameters
+    ----------
+    config : MulConfig
+    requantize : hwsim.network.fixed_point.Requantize
+        Of the product; a single multiplier.
+    zero_points : (int, int)
+        Subtracted from the codes of the two inputs.
+    queue : QueueConfig, optional
+
+    Members
+    -------
+    i0, i1, o : stream
+    """
+
+    def __init__(self, config, requantize, zero_points=(0, 0), queue=None):
+        config.requantize.check(requantize)
+        _check_single(requantize)
+        self._requantize = requantize
+        self._zero_points = tuple(int(k) for k in zero_points)
+        super().__init__(config, queue)
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.queue = queue = CreditQueue(beat_layout(config.output), self.queue)
+        wiring.connect(m, wiring.flipped(self.o), queue.o)
+        if config.broadcast:
+            first_pixel, second = self._keep_vector(m, queue.issue)
+        else:
+            first_pixel, second = 1, self.i1.payload
+        m.d.comb += [
+            self.i0.ready.eq((self.i1.valid | ~first_pixel) & queue.room),
+            self.i1.ready.eq(self.i0.valid & first_pixel & queue.room),
+            queue.issue.eq(self.i0.valid & self.i0.ready),
+            queue.i_valid.eq(delay(m, queue.issue, config.latency, "issue")),
+        ]
+        shape = signed(config.requantize.accumulator_bits)
+        products = []
+        for lane in range(config.output.lanes):
+            left = self._offset(m, self.i0.payload[lane], 0, f"left_{lane}")
+            right = self._offset(m, second[lane], 1, f"right_{lane}")
+            products.append(register(m, left * right, f"product_{lane}", shape))
+        m.d.comb += queue.i_payload.eq(scale(m, config.requantize, products, self._requantize))
+        return m
+
+    def _offset(self, m, code, port, name):
+        """``code`` less the zero point of the port, a cycle later, in the narrowest shape."""
+        frame, zero_point = self.config.frames[port], self._zero_points[port]
+        shape = Shape.cast(range(frame.minimum - zero_point, frame.maximum - zero_point + 1))
+        return register(m, code - zero_point, name, shape)
+
+    def _keep_vector(self, m, step):
+        """Whether the first pixel waits, and the beat of the vector that belongs to the beat that waits."""
+        frame, vector = self.config.frames
+        pixels = frame.height * frame.width
+        pixel = Signal(range(pixels))
+        group = Signal(range(frame.groups))
+        first_pixel = Signal()
+        m.d.comb += first_pixel.eq(pixel == 0)
+        with m.If(step):
+            advance(m, group, frame.groups)
+            with m.If(group == frame.groups - 1):
+                advance(m, pixel, pixels)
+        m.submodules.vector = memory = Memory(shape=beat_layout(vector), depth=frame.groups, init=[])
+        write, read = memory.write_port(), memory.read_port(domain="comb")
+        m.d.comb += [
+            write.addr.eq(group),
+            write.data.eq(self.i1.payload),
+            write.en.eq(step & first_pixel),
+            read.addr.eq(group),
+        ]
+        beat = Signal(beat_layout(vector))
+        m.d.comb += beat.eq(Mux(first_pixel, self.i1.payload, read.data))
+        return first_pixel, beat

@@ -4,6 +4,8 @@ from amaranth.hdl import Const, Module, Mux, Shape, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from .unit import register
+
 __all__ = ["Requantize"]
 
 
@@ -55,28 +57,20 @@ class Requantize(wiring.Component):
         for lane in range(self.lanes):
             value = self.i[lane]
             if config.multiplier_bits:
-                operand = Signal.like(value, name=f"operand_{lane}")
-                factor = Signal(config.multiplier_bits, name=f"factor_{lane}")
-                product = Signal(signed(len(value) + config.multiplier_bits), name=f"product_{lane}")
-                m.d.sync += [
-                    operand.eq(value),
-                    factor.eq(self.multiplier[lane]),
-                    product.eq(operand * factor),
-                ]
-                value = product
+                operand = register(m, value, f"operand_{lane}")
+                factor = register(m, self.multiplier[lane], f"factor_{lane}")
+                value = register(m, operand * factor, f"product_{lane}")
             if config.align_bits:
                 align = self.align[lane]
                 for cycle in range(2 * bool(config.multiplier_bits)):
-                    later = Signal.like(align, name=f"align_{lane}_{cycle + 1}")
-                    m.d.sync += later.eq(align)
-                    align = later
+                    align = register(m, align, f"align_{lane}_{cycle + 1}")
                 # Bits that a shift by more than the configured range would need are not there.
                 width = len(value) + config.shifts[1] - config.shifts[0]
-                aligned = Signal(signed(width), name=f"aligned_{lane}")
-                m.d.sync += aligned.eq((value << align)[:width].as_signed())
-                value = aligned
+                value = register(m, (value << align)[:width].as_signed(), f"aligned_{lane}")
             rounded = _round(m, value, config, f"rounded_{lane}")
-            m.d.sync += self.o[lane].eq(_saturate(rounded, config))
+            code = Signal(Shape(config.bits, config.signed), name=f"code_{lane}", reset_less=True)
+            m.d.sync += code.eq(_saturate(rounded, config))
+            m.d.comb += self.o[lane].eq(code)
         return m
 
 
@@ -92,7 +86,7 @@ def _round(m, value, config, name):
         half, odd = extended[shift - 1], extended[shift]
         up = half & (extended[: shift - 1].any() | odd) if shift > 1 else half & odd
     limit = 1 << (len(floor) - 1)
-    rounded = Signal(range(config.zero_point - limit, config.zero_point + limit + 1), name=name)
+    rounded = Signal(range(config.zero_point - limit, config.zero_point + limit + 1), name=name, reset_less=True)
     m.d.sync += rounded.eq(floor + config.zero_point + up)
     return rounded
 

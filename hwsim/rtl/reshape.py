@@ -1,6 +1,6 @@
 """Units that move beats about and leave their codes alone: fork, concat, resize."""
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import Out
 
@@ -116,7 +116,8 @@ class Resize(Unit):
             kept = Signal(width * (config.factor - 1))
             whole = Signal(width * config.factor)
             m.d.comb += [
-                whole.eq(Cat(kept, i_payload)),
+                whole[:-width].eq(kept),
+                whole[-width:].eq(i_payload),
                 self.i.ready.eq(~last | queue.i.ready),
                 queue.i.valid.eq(last & self.i.valid),
                 o_payload.eq(whole),

@@ -83,7 +83,7 @@ class Window(Unit):
             m.d.sync += active.eq(0)
 
         taps = self._taps(m, step, going)
-        window = Signal(len(taps), reset_less=True)
+        window = Signal(len(taps), name="o__payload", reset_less=True)
         m.d.comb += Value.cast(self.o.payload).eq(window)
         with m.If(step & leaves):
             m.d.sync += [self.o.valid.eq(1), window.eq(taps)]
@@ -142,14 +142,14 @@ def _tapped_line(m, step, beat, taps):
         line[end] = Signal(len(beat), name=f"line_{end}", reset_less=True)
         gaps.setdefault(end - start, []).append((start, end))
     for length, pairs in gaps.items():
-        sources, targets = (Cat(line[pair[k]] for pair in pairs) for k in range(2))
+        sources, targets = ([line[pair[k]] for pair in pairs] for k in range(2))
         if length <= REGISTER_STEPS:
-            between = Signal((length - 1) * len(targets), name=f"line_gap_{length}", reset_less=True)
+            between = Signal((length - 1) * len(Cat(targets)), name=f"line_gap_{length}", reset_less=True)
             with m.If(step):
                 m.d.sync += Cat(between, targets).eq(Cat(sources, between))
         else:
-            m.submodules[f"delay_{length}"] = delay = Delay(len(targets), length)
-            m.d.comb += [delay.en.eq(step), delay.i.eq(sources), targets.eq(delay.o)]
+            m.submodules[f"delay_{length}"] = delay = Delay(len(beat), length, len(pairs))
+            m.d.comb += [delay.en.eq(step), Cat(delay.i).eq(Cat(sources)), Cat(targets).eq(Cat(delay.o))]
     return line
 
 

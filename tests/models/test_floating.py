@@ -31,14 +31,12 @@ def make_model(op, inputs, outputs=1, opset=OPSET, domain="", constants=(), **at
         if array is not None and name not in constants
     ]
     initializers = [numpy_helper.from_array(inputs[name], name) for name in constants]
-    graph = helper.make_graph([node], op, values, [helper.make_empty_tensor_value_info(name) for name in results], initializers)
+    known = helper.np_dtype_to_tensor_dtype(inputs["y_zero_point"].dtype) if domain else TensorProto.UNDEFINED
+    infos = [helper.make_tensor_value_info(name, known, None) for name in results]
+    graph = helper.make_graph([node], op, values, infos, initializers)
     opsets = [helper.make_opsetid("", opset)] + [helper.make_opsetid(domain, 1)] * bool(domain)
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
-    if not domain:
-        return onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
-    for result in model.graph.output:
-        result.type.tensor_type.elem_type = TensorProto.UNDEFINED
-    return model
+    return model if domain else onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
 
 
 def both(op, inputs, outputs=1, constants=(), **attributes):

@@ -6,9 +6,13 @@ import random
 import numpy as np
 import pytest
 
-from hwsim.blocks.elementwise import TableConfig
+from hwsim.blocks.elementwise import AddConfig, MulConfig, TableConfig
 from hwsim.blocks.stream import Frame
-from hwsim.rtl.elementwise import Table
+from hwsim.models.reference.integer import layer_output
+from hwsim.network import integer
+from hwsim.network.fixed_point import Requantize
+from hwsim.network.integer import IntegerTensor
+from hwsim.rtl.elementwise import Add, Mul, Table
 
 
 def maps(frame, count, rng):
@@ -42,3 +46,71 @@ def test_table_of_wrong_shape():
 def test_table_out_of_range():
     with pytest.raises(ValueError, match=r"^table must hold codes in \[-128, 127\], not \[0, 255\]$"):
         Table(TableConfig(frame=Frame(1, 1, 1, 1)), np.arange(256))
+
+
+def frame_of(tensor, lanes):
+    channels, height, width = tensor.shape
+    return Frame(height, width, channels, lanes, tensor.bits, tensor.signed)
+
+
+def draw_tensor(draw, name, shape):
+    signed = draw.random() < 0.5
+    zero_point = draw.choice([-128, 127, draw.randint(-128, 127)] if signed else [0, 255, draw.randint(0, 255)])
+    return IntegerTensor(name, shape, 1.0, zero_point, 8, signed)
+
+
+def draw_shape(draw):
+    lanes = draw.choice([1, 2, 3])
+    return (lanes * draw.randint(1, 3), draw.randint(1, 4), draw.randint(1, 4)), lanes
+
+
+def draw_codes(rng, tensor, frames):
+    """Random codes, the first map at one extreme throughout, the last at the other."""
+    codes = rng.integers(tensor.minimum, tensor.maximum + 1, (frames, *tensor.shape))
+    if frames > 2:
+        codes[0], codes[-1] = tensor.minimum, tensor.maximum
+    return codes
+
+
+@pytest.mark.parametrize("frames", [1, 4])
+@pytest.mark.parametrize("seed", range(8))
+def test_add(check_unit, seed, frames):
+    rng, draw = np.random.default_rng(seed), random.Random(seed)
+    shape, lanes = draw_shape(draw)
+    tensors = {name: draw_tensor(draw, name, shape) for name in "abc"}
+    multipliers = draw.choice([(131071, 131071), (1, 65536), (3, 5), (70000, 99)])
+    requantize = Requantize([1], [draw.choice([0, 3, 17, 25])], tensors["c"].zero_point, tensors["c"].minimum, tensors["c"].maximum)
+    layer = integer.Add("add", ("a", "b"), "c", multipliers, requantize)
+    config = AddConfig.for_layer(
+        layer, [frame_of(tensors[name], lanes) for name in "ab"], [tensors["a"], tensors["b"]], tensors["c"]
+    )
+    codes = {name: draw_codes(rng, tensors[name], frames) for name in "ab"}
+    unit = Add(config, multipliers, requantize, [tensors[name].zero_point for name in "ab"])
+    check_unit(unit, {"i0": codes["a"], "i1": codes["b"]}, layer_output(layer, codes.values(), tensors), seed=seed)
+
+
+@pytest.mark.parametrize("frames", [1, 4])
+@pytest.mark.parametrize("vector", [False, True])
+@pytest.mark.parametrize("seed", range(8))
+def test_mul(check_unit, seed, vector, frames):
+    rng, draw = np.random.default_rng(seed), random.Random(seed)
+    shape, lanes = draw_shape(draw)
+    tensors = {
+        "a": draw_tensor(draw, "a", shape),
+        "b": draw_tensor(draw, "b", (shape[0], 1, 1) if vector else shape),
+        "c": draw_tensor(draw, "c", shape),
+    }
+    requantize = Requantize(
+        [draw.choice([1, 131071, 65536, 3])],
+        [draw.choice([0, 8, 17, 25])],
+        tensors["c"].zero_point,
+        tensors["c"].minimum + draw.choice([0, 10]),
+        tensors["c"].maximum,
+    )
+    layer = integer.Mul("mul", ("a", "b"), "c", requantize)
+    config = MulConfig.for_layer(
+        layer, [frame_of(tensors[name], lanes) for name in "ab"], [tensors["a"], tensors["b"]], tensors["c"]
+    )
+    codes = {name: draw_codes(rng, tensors[name], frames) for name in "ab"}
+    unit = Mul(config, requantize, [tensors[name].zero_point for name in "ab"])
+    check_unit(unit, {"i0": codes["a"], "i1": codes["b"]}, layer_output(layer, codes.values(), tensors), seed=seed)

@@ -10,50 +10,89 @@ from hwsim.blocks.pool import GlobalPoolConfig, PoolConfig
 from hwsim.blocks.stream import Frame
 from hwsim.models.reference.integer import layer_output
 from hwsim.network import integer
+from hwsim.network.fixed_point import Requantize
 from hwsim.network.integer import IntegerTensor
 from hwsim.network.windows import output_size
 from hwsim.rtl.pool import GlobalPool, Pool
 
 
-def draw_layer(rng, kind):
+def draw_layer(rng, kind, whole=False):
     """A pooling layer, its input and output tensors, and the lanes of its unit."""
     lanes = rng.choice([1, 2, 3])
     signed = rng.random() < 0.5
     shape = (lanes * rng.randint(1, 3), rng.randint(1, 7), rng.randint(1, 7))
     while True:
-        kernel, strides, dilations = (tuple(rng.randint(1, 3) for _ in range(2)) for _ in range(3))
-        pads = tuple(rng.randint(0, kernel[k % 2] - 1) for k in range(4))
-        ceil_mode = rng.random() < 0.5
+        if whole:
+            kernel, strides, dilations, pads, ceil_mode = shape[1:], (1, 1), (1, 1), (0, 0, 0, 0), False
+        else:
+            kernel, strides, dilations = (tuple(rng.randint(1, 3) for _ in range(2)) for _ in range(3))
+            pads = tuple(rng.randint(0, kernel[k % 2] - 1) for k in range(4))
+            ceil_mode = rng.random() < 0.5
+        include = rng.random() < 0.5
         size = tuple(
             output_size(shape[1 + k], kernel[k], strides[k], dilations[k], pads[k], pads[k + 2], ceil_mode)
             for k in range(2)
         )
-        if min(size) > 0:
+        if min(size) == 0:
+            continue
+        source = draw_tensor(rng, "x", shape, signed)
+        layer = integer.Pool("pool", ("x",), "y", kind, kernel, strides, dilations, pads, ceil_mode, include)
+        counts = np.unique(layer.window_counts(source, size)).tolist()
+        if 0 not in counts or kind == "max":
             break
-    zero_point = rng.randint(-128, 127) if signed else rng.randint(0, 255)
-    source = IntegerTensor("x", shape, 1.0, zero_point, 8, signed)
-    target = IntegerTensor("y", (shape[0], *size), 1.0, zero_point, 8, signed)
-    layer = integer.Pool("pool", ("x",), "y", kind, kernel, strides, dilations, pads, ceil_mode)
+    if kind == "max":
+        target = IntegerTensor("y", (shape[0], *size), 1.0, source.zero_point, 8, signed)
+        return layer, source, target, lanes
+    target = draw_tensor(rng, "y", (shape[0], *size), rng.random() < 0.5)
+    counts = (1,) if kind == "sum" else tuple(rng.sample(counts, len(counts)))
+    requantize = Requantize.from_scales(
+        rng.choice([0.01, 0.3, 1.0]) / np.array(counts),
+        zero_point=target.zero_point,
+        minimum=target.minimum,
+        maximum=target.maximum,
+    )
+    layer = integer.Pool(
+        "pool", ("x",), "y", kind, kernel, strides, dilations, pads, ceil_mode, include, counts, requantize
+    )
     return layer, source, target, lanes
 
 
+def draw_tensor(rng, name, shape, signed):
+    low, high = (-128, 127) if signed else (0, 255)
+    return IntegerTensor(name, shape, 1.0, rng.choice([low, high, 0, rng.randint(low, high)]), 8, signed)
+
+
+def draw_codes(tensor, frames, seed):
+    """Random codes; of several maps the first is at one extreme throughout, the last at the other."""
+    codes = np.random.default_rng(seed).integers(tensor.minimum, tensor.maximum + 1, (frames, *tensor.shape))
+    if frames > 1:
+        codes[0], codes[-1] = tensor.minimum, tensor.maximum
+    return codes
+
+
+def frame_of(tensor, lanes):
+    channels, height, width = tensor.shape
+    return Frame(height, width, channels, lanes, tensor.bits, tensor.signed)
+
+
 @pytest.mark.parametrize("frames", [1, 3])
-@pytest.mark.parametrize("seed", range(20))
-def test_max_pool(check_unit, seed, frames):
-    layer, source, target, lanes = draw_layer(random.Random(seed), "max")
-    channels, height, width = source.shape
-    config = PoolConfig.for_layer(layer, Frame(height, width, channels, lanes, 8, source.signed), source, target)
-    codes = np.random.default_rng(seed).integers(source.minimum, source.maximum + 1, (frames, *source.shape))
+@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("kind", ["max", "average", "sum"])
+def test_pool(check_unit, kind, seed, frames):
+    layer, source, target, lanes = draw_layer(random.Random(f"{kind} {seed}"), kind)
+    config = PoolConfig.for_layer(layer, frame_of(source, lanes), source, target)
+    codes = draw_codes(source, frames, seed)
     expected = layer_output(layer, [codes], {"x": source, "y": target})
-    check_unit(Pool(config), {"i": codes}, expected, seed=seed)
+    unit = Pool(config, layer.requantize, None if kind == "max" else layer.counts)
+    check_unit(unit, {"i": codes}, expected, seed=seed)
 
 
 @pytest.mark.parametrize("frames", [1, 3])
-@pytest.mark.parametrize("lanes", [1, 2, 4])
-@pytest.mark.parametrize("height, width", [(1, 1), (1, 3), (4, 3)])
-def test_global_max_pool(check_unit, height, width, lanes, frames):
-    seed = height * width * lanes
-    frame = Frame(height, width, 4, lanes, 8, lanes != 2)
-    codes = np.random.default_rng(seed).integers(frame.minimum, frame.maximum + 1, (frames, *frame.shape))
-    config = GlobalPoolConfig(frame=frame, kind="max", output_signed=frame.signed)
-    check_unit(GlobalPool(config), {"i": codes}, codes.max(axis=(2, 3), keepdims=True), seed=seed)
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("kind", ["max", "average", "sum"])
+def test_global_pool(check_unit, kind, seed, frames):
+    layer, source, target, lanes = draw_layer(random.Random(f"{kind} {seed}"), kind, whole=True)
+    config = GlobalPoolConfig.for_layer(layer, frame_of(source, lanes), source, target)
+    codes = draw_codes(source, frames, seed)
+    expected = layer_output(layer, [codes], {"x": source, "y": target})
+    check_unit(GlobalPool(config, layer.requantize), {"i": codes}, expected, seed=seed)

@@ -1,0 +1,6 @@
+"""The dataflow model: what each layer costs on a device, and when everything happens.
+
+`workload` says what a network has to do; `mapping` how long a CPU, GPU or TPU takes for each layer,
+in closed form; `tiles` runs those layers as SimPy processes that share a memory; `streaming` runs
+the streaming pipeline's units, cycle by cycle. `hwsim.models.estimate` joins them.
+"""

@@ -1,12 +1,13 @@
-"""The streaming pipeline as SimPy processes: the units' actions, their FIFOs, and a memory that streams share.
+"""The streaming pipeline as SimPy processes: units, FIFOs, and a memory that streams share.
 
-The actors and edges are those of `hwsim.blocks.timing`, and time is the clock cycle. Alone, with the source always ready, a
-pipeline takes exactly the cycles that `hwsim.blocks.timing.evaluate` finds and that the RTL takes. This model adds what that
-evaluation leaves out: images that arrive from a memory of finite bandwidth, results that go back to it, and several pipelines
-that share it.
+The actors and edges are those of `hwsim.blocks.timing`, and time is the clock cycle. Alone, with
+the source always ready, a pipeline takes exactly the cycles that `hwsim.blocks.timing.evaluate`
+finds and that the RTL takes. This model adds what that evaluation leaves out: images that arrive
+from a memory of finite bandwidth, results that go back to it, and several pipelines that share it.
 
-Every edge carries time stamps: a beat the cycle from which it waits at the consumer, a piece of room the cycle from which it
-may be used. A process sleeps only while a stamp that it needs does not exist yet, so that there is one event per action.
+Every edge carries time stamps: a beat the cycle from which it waits at the consumer, a piece of
+room the cycle from which it may be used. A process sleeps only while a stamp that it needs does not
+exist yet, so that there is one event per action.
 """
 
 from collections import deque
@@ -102,7 +103,7 @@ class _Channel:
 
     def __init__(self, edge):
         self.edge = edge
-        self.beats = deque()  # cycle from which each issued, untaken beat waits
+        self.beats: deque[int] = deque()  # cycle from which each issued, untaken beat waits
         self.rooms = None if edge.capacity is None else deque([0] * edge.capacity)
         self.producer = None
         self.consumer = None
@@ -199,12 +200,19 @@ class _Unit(_Party):
         return cycle
 
     def _trail(self, ready):
-        """Run trailing actions alone until the next frame's first beats wait; the cycle from which the unit is free."""
+        """Run trailing actions alone until the next frame's first beats wait.
+
+        Returns the cycle from which the unit is free.
+        """
         while self.pending:
             arrived = self._known([channel.beats for channel in self.reads[0]], ready)
             rooms = [channel.rooms for channel in self.outputs if channel.rooms is not None]
             room = self._known(rooms if self.tail[-self.pending] else [], ready)
-            if arrived is not None and (room is None or arrived <= room) and arrived <= self.env.now:
+            if (
+                arrived is not None
+                and (room is None or arrived <= room)
+                and arrived <= self.env.now
+            ):
                 return arrived
             if room is not None and room <= self.env.now:
                 ready = self._alone(room)
@@ -221,7 +229,7 @@ class _Unit(_Party):
 
     @staticmethod
     def _known(queues, cycle):
-        """The cycle from which all queues offer something, not before ``cycle``; None if that is not known yet."""
+        """First cycle from ``cycle`` on in which all queues offer something; None: not known."""
         return max([cycle, *(queue[0] for queue in queues)]) if all(queues) else None
 
     def _alone(self, cycle):
@@ -249,7 +257,7 @@ class _Sink(_Party):
 
 
 class _Reader(_Party):
-    """Brings the beats of all frames from memory, a burst at a time, into a buffer of a few bursts."""
+    """Brings beats from memory, a burst at a time, into a buffer of a few bursts."""
 
     def __init__(self, env, port, memory, pipeline, channel, offered):
         super().__init__(env)
@@ -271,7 +279,7 @@ class _Reader(_Party):
 
 
 class _Writer(_Party):
-    """Takes result beats and writes them to memory in bursts; room in its buffer returns when a burst is written."""
+    """Takes results and writes them in bursts; a written burst makes room in its buffer."""
 
     def __init__(self, env, port, memory, pipeline, channel, total):
         super().__init__(env)
@@ -331,7 +339,9 @@ class _Line:
             if memory is None:
                 self.channels[edge].beats.extend(offered)
             else:
-                env.process(_Reader(env, port, memory, pipeline, self.channels[edge], offered).run())
+                env.process(
+                    _Reader(env, port, memory, pipeline, self.channels[edge], offered).run()
+                )
         for edge in pipeline.edges:
             if edge.consumer is None:
                 last = by_name[edge.producer]
@@ -349,7 +359,8 @@ class _Line:
         if any(len(self.channels[edge].taken) < total for edge, total in self.expected.items()):
             stuck = [name for name, unit in self.units.items() if not unit.finished]
             raise Deadlock(
-                f"no unit can move with {', '.join(stuck)} unfinished; a FIFO on a path that rejoins is too shallow"
+                f"no unit can move with {', '.join(stuck)} unfinished; "
+                "a FIFO on a path that rejoins is too shallow"
             )
         taken = {edge: np.array(channel.taken, np.int64) for edge, channel in self.channels.items()}
         return Trace(
@@ -362,7 +373,9 @@ class _Line:
 
 
 def run(actors, edges, frames=1, *, interval=0):
-    """One pipeline, its source always ready: the same arguments and the same result as `hwsim.blocks.timing.evaluate`.
+    """Run one pipeline with its source always ready.
+
+    Arguments and result are those of `hwsim.blocks.timing.evaluate`.
 
     Raises
     ------

@@ -1,14 +1,17 @@
-"""Layers on a device with one memory and one compute engine: tiles through double buffers, as SimPy processes.
+"""Layers as tiles that pass through double buffers: SimPy processes around one memory.
 
-A layer is cut into tiles of equal cost. For each tile a DMA engine loads weights and feature maps, the compute engine works, and
-the DMA engine stores the result. Weights, inputs and results each have a buffer of a few tiles. The DMA engine carries out its
-list of transfers in order (`_transfers`), one at a time, as a descriptor-driven engine does; loads run ahead as far as the
+A layer is cut into tiles of equal cost. For each tile a DMA engine loads weights and feature maps,
+the compute engine works, and the DMA engine stores the result. Weights, inputs and results each
+have a buffer of a few tiles. The DMA engine carries out its list of transfers in order
+(`_transfers`), one at a time, as a descriptor-driven engine does; loads run ahead as far as the
 buffers allow. Several programs may share the memory: then their transfers queue for it.
 
-A layer starts when the layer before it has stored its last tile and the dispatch time has passed; only weights may run ahead of
-that. Time is in integer picoseconds, so that equal runs give equal results.
+A layer starts when the layer before it has stored its last tile and the dispatch time has passed;
+only weights may run ahead of that. Time is in integer picoseconds, so that equal runs give equal
+results.
 
-Alone, a layer of ``n`` tiles with load time L, compute time C and store time S per tile takes (`Job.time`)::
+Alone, a layer of ``n`` tiles with load time L, compute time C and store time S per tile takes
+(`Job.time`)::
 
     L + max(L, C) + (n - 2) * max(L + S, C) + max(S, C) + S        n >= 2
     L + C + S                                                      n == 1
@@ -100,7 +103,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Interval:
-    """A resource ("memory" or "compute") busy with a job's tiles from ``start`` to ``end``, picoseconds."""
+    """A resource, "memory" or "compute", is busy with a job from ``start`` to ``end`` (ps)."""
 
     resource: str
     job: int
@@ -125,11 +128,13 @@ class Run:
 
 
 def _transfers(program):
-    """The DMA engine's list: (kind, tile, job), in the order in which the transfers become possible."""
+    """List the DMA engine's transfers (kind, tile, job) as they become possible."""
     owner = [index for index, job in enumerate(program.jobs) for _ in range(job.tiles)]
     count = len(owner)
     first = [index == 0 or owner[index] != owner[index - 1] for index in range(count)]
-    steps = [[] for _ in range(count + 1)]  # step k comes when tile k - 1 is computed
+    steps: list[list[tuple[str, int, int]]] = [
+        [] for _ in range(count + 1)
+    ]  # step k comes when tile k - 1 is computed
     for tile in range(count):
         if not program.weights_ahead:
             # Nothing of a layer is loaded before the layer may start.
@@ -142,9 +147,10 @@ def _transfers(program):
         steps[tile + 1].append(("outputs", tile, owner[tile]))
     rank = {"outputs": 0, "inputs": 1, "weights": 1}
     order = []
-    for step in steps:
-        order += sorted(step, key=lambda entry: (rank[entry[0]], entry[1], entry[0] == "inputs"))
-    return order
+    for entries in steps:
+        order += sorted(entries, key=lambda entry: (rank[entry[0]], entry[1], entry[0] == "inputs"))
+    # What takes no time is not a transfer.
+    return [entry for entry in order if getattr(program.jobs[entry[2]], entry[0])]
 
 
 class _Machine:
@@ -153,7 +159,9 @@ class _Machine:
     def __init__(self, env, program, memory):
         self.env, self.program, self.memory = env, program, memory
         depth = {"weights": program.weight_buffer, "inputs": 2, "outputs": 2}
-        self.free = {kind: simpy.Container(env, capacity=size, init=size) for kind, size in depth.items()}
+        self.free = {
+            kind: simpy.Container(env, capacity=size, init=size) for kind, size in depth.items()
+        }
         self.full = {kind: simpy.Container(env, capacity=size) for kind, size in depth.items()}
         self.started = [env.event() for _ in program.jobs]
         self.stored = [0] * len(program.jobs)
@@ -172,23 +180,18 @@ class _Machine:
         ahead = self.program.weights_ahead
         for kind, _, index in _transfers(self.program):
             job = self.program.jobs[index]
-            time = getattr(job, kind)
             if kind == "outputs":
                 yield self.full[kind].get(1)
             else:
                 yield self.free[kind].get(1)
                 if not self.started[index].processed and not (ahead and kind == "weights"):
                     yield self.started[index]
-            if time:
-                with self.memory.request() as request:
-                    yield request
-                    yield from self._busy("memory", index, time)
+            with self.memory.request() as request:
+                yield request
+                yield from self._busy("memory", index, getattr(job, kind))
             if kind == "outputs":
                 yield self.free[kind].put(1)
-                self.stored[index] += 1
-                if self.stored[index] == job.tiles:
-                    self.ends[index] = self.env.now
-                    self.env.process(self._start(index + 1))
+                self._store(index)
             else:
                 yield self.full[kind].put(1)
 
@@ -196,15 +199,30 @@ class _Machine:
         for index, job in enumerate(self.program.jobs):
             yield self.started[index]
             for tile in range(job.tiles):
-                yield self.full["weights"].get(1)
-                yield self.full["inputs"].get(1)
-                yield self.free["outputs"].get(1)
+                if job.weights:
+                    yield self.full["weights"].get(1)
+                if job.inputs:
+                    yield self.full["inputs"].get(1)
+                if job.outputs:
+                    yield self.free["outputs"].get(1)
                 time = job.compute + (job.ending if tile == job.tiles - 1 else 0)
                 if time:
                     yield from self._busy("compute", index, time)
-                yield self.free["weights"].put(1)
-                yield self.free["inputs"].put(1)
-                yield self.full["outputs"].put(1)
+                if job.weights:
+                    yield self.free["weights"].put(1)
+                if job.inputs:
+                    yield self.free["inputs"].put(1)
+                if job.outputs:
+                    yield self.full["outputs"].put(1)
+                else:
+                    self._store(index)
+
+    def _store(self, index):
+        """Count a stored tile; the last one ends the layer and starts the next."""
+        self.stored[index] += 1
+        if self.stored[index] == self.program.jobs[index].tiles:
+            self.ends[index] = self.env.now
+            self.env.process(self._start(index + 1))
 
     def _busy(self, resource, index, time):
         start = self.env.now
@@ -213,11 +231,15 @@ class _Machine:
 
 
 def _merged(intervals):
-    merged = []
-    last = {}
+    merged: list[Interval] = []
+    last: dict[str, int] = {}
     for entry in sorted(intervals, key=lambda i: (i.start, i.end, i.resource)):
         place = last.get(entry.resource)
-        if place is not None and merged[place].job == entry.job and merged[place].end == entry.start:
+        if (
+            place is not None
+            and merged[place].job == entry.job
+            and merged[place].end == entry.start
+        ):
             merged[place] = Interval(entry.resource, entry.job, merged[place].start, entry.end)
         else:
             last[entry.resource] = len(merged)

@@ -1,13 +1,14 @@
-"""What each layer of a network has to do: multiply-accumulates, other operations, and the values that it reads and writes.
+"""What each layer of a network has to do: operations, and the values that it reads and writes.
 
-Every operator that hwsim imports stands in `_MODELS` or `VIEWS`; a layer whose operator does not is refused by name. A layer
-that costs nothing says why in its ``note``.
+Every operator that hwsim imports stands in `_MODELS` or `VIEWS`; a layer whose operator does not is
+refused by name. A layer that costs nothing says why in its ``note``.
 
-Numbers have the width at which the device holds them: 4 bytes in fp32, 2 in fp16 and bf16, 1 in int8; a float network at
-precision "int8" is taken as if it were quantized throughout. In an integer run
-(``precision`` "int8") of a quantized network, operators between a DequantizeLinear and a QuantizeLinear work on codes, as
-integer kernels do: the DequantizeLinear is folded into its readers, and the QuantizeLinear costs its arithmetic but no
-traffic. At any other precision both are element-wise layers like others.
+Numbers have the width at which the device holds them: 4 bytes in fp32, 2 in fp16 and bf16, 1 in
+int8; a float network at precision "int8" is taken as if it were quantized throughout. In an integer
+run (``precision`` "int8") of a quantized network, operators between a DequantizeLinear and a
+QuantizeLinear work on codes, as integer kernels do: the DequantizeLinear is folded into its
+readers, and the QuantizeLinear costs its arithmetic but no traffic. At any other precision both are
+element-wise layers like others.
 """
 
 import math
@@ -25,7 +26,8 @@ FLOAT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
 VIEWS = ("Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 """Operators that only rename values."""
 
-# Operations that an exponential or a power takes in software: a polynomial of about eight terms, and range reduction.
+# Operations that an exponential or a power takes in software: a polynomial of about eight terms,
+# and range reduction.
 TRANSCENDENTAL = 10
 # Scale, add the zero point, clamp; and subtract the zero point, scale.
 QUANTIZE = 3
@@ -69,7 +71,9 @@ _MODELS = {
     "QLinearAdd": lambda layer, network: 2 * DEQUANTIZE + 1 + QUANTIZE,
     "QLinearAveragePool": lambda layer, network: _taps(layer) + DEQUANTIZE + QUANTIZE,
     "QLinearConcat": lambda layer, network: DEQUANTIZE + QUANTIZE,
-    "QLinearGlobalAveragePool": lambda layer, network: _map_size(layer, network) + DEQUANTIZE + QUANTIZE,
+    "QLinearGlobalAveragePool": lambda layer, network: (
+        _map_size(layer, network) + DEQUANTIZE + QUANTIZE
+    ),
     "QLinearMul": lambda layer, network: 2 * DEQUANTIZE + 1 + QUANTIZE,
     "QLinearSigmoid": lambda layer, network: 1,
     "QuantizeLinear": lambda layer, network: QUANTIZE,
@@ -83,13 +87,15 @@ _MODELS = {
     "QLinearConv": lambda layer, network: QUANTIZE,
     "QLinearMatMul": lambda layer, network: QUANTIZE,
     "QGemm": lambda layer, network: QUANTIZE,
-    **dict.fromkeys(("Conv", "ConvInteger", "Gemm", "MatMul", "MatMulInteger"), lambda layer, network: 0),
+    **dict.fromkeys(
+        ("Conv", "ConvInteger", "Gemm", "MatMul", "MatMulInteger"), lambda layer, network: 0
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Gemm:
-    """``groups`` matrix products of (m, k) by (k, n): im2col for convolutions, m over pixels and images."""
+    """``groups`` matrix products of (m, k) by (k, n); m runs over a convolution's output pixels."""
 
     m: int
     n: int
@@ -98,6 +104,7 @@ class Gemm:
 
     @property
     def macs(self):
+        """Multiply-accumulates."""
         return self.m * self.n * self.k * self.groups
 
 
@@ -113,7 +120,8 @@ class Work:
         Operations beside the multiply-accumulates.
     weight_bytes : int
     inputs : tuple of str
-        Feature maps that it reads, by the name under which they lie in memory; ``bytes`` of each in `Workload.sizes`.
+        Feature maps that it reads, by the name under which they lie in memory; ``bytes`` of each in
+        `Workload.sizes`.
     outputs : tuple of str
         Feature maps that it writes; empty for a layer that writes nothing of its own.
     integer : bool
@@ -167,7 +175,10 @@ class Workload:
 
 def is_quantized(network):
     """Whether any layer works on codes or makes them."""
-    return any(layer.op in ("QuantizeLinear", "DequantizeLinear") or _is_code_operator(layer.op) for layer in network.layers)
+    return any(
+        layer.op in ("QuantizeLinear", "DequantizeLinear") or _is_code_operator(layer.op)
+        for layer in network.layers
+    )
 
 
 def _is_code_operator(op):
@@ -200,14 +211,22 @@ class _Builder:
         for layer in network.layers:
             if layer.op not in _MODELS and layer.op not in VIEWS:
                 known = ", ".join(sorted((*_MODELS, *VIEWS)))
-                raise NetworkError(f"{layer.op} '{layer.name}' has no performance model; operators that have one are {known}")
+                raise NetworkError(
+                    f"{layer.op} '{layer.name}' has no performance model; "
+                    f"operators that have one are {known}"
+                )
         shape = network.inputs[0].shape
         images = shape[0] if len(shape) > 1 else 1
         if batch % images:
-            raise ValueError(f"batch must be a multiple of the network's own batch of {images}, not {batch}")
+            raise ValueError(
+                f"batch must be a multiple of the network's own batch of {images}, not {batch}"
+            )
         self.network, self.batch, self.precision = network, batch, precision
-        # In an integer run of a quantized network what is still a float is one; a float network is run as if quantized.
-        self.float_bytes = FLOAT_BYTES["fp32" if precision == "int8" and is_quantized(network) else precision]
+        # In an integer run of a quantized network what is still a float is one; a float network is
+        # run as if quantized.
+        self.float_bytes = FLOAT_BYTES[
+            "fp32" if precision == "int8" and is_quantized(network) else precision
+        ]
         self.scale = Fraction(batch, images)
         self.static = set(network.constants)
         for layer in network.layers:
@@ -218,7 +237,11 @@ class _Builder:
         self.sizes = {}
 
     def _integer_layers(self):
-        """Names of the layers that work on codes: native integer operators, and chains between Dequantize- and Quantize-."""
+        """Names of the layers that work on codes.
+
+        Integer operators do; in an integer run, so do chains between DequantizeLinear and
+        QuantizeLinear.
+        """
         network = self.network
         found = {layer.name for layer in network.layers if _is_code_operator(layer.op)}
         if self.precision != "int8":
@@ -226,15 +249,25 @@ class _Builder:
         outputs = {tensor.name for tensor in network.outputs}
         reads_codes, writes_codes = set(), set()
         for layer in network.layers:
-            makers = [network.producers.get(name) for name in layer.inputs if name and name not in self.static]
+            makers = [
+                network.producers.get(name)
+                for name in layer.inputs
+                if name and name not in self.static
+            ]
             if layer.op not in ("QuantizeLinear", "DequantizeLinear") and all(
-                maker is not None and (maker.op == "DequantizeLinear" or maker.name in reads_codes) for maker in makers
+                maker is not None and (maker.op == "DequantizeLinear" or maker.name in reads_codes)
+                for maker in makers
             ):
                 reads_codes.add(layer.name)
         for layer in reversed(network.layers):
             readers = network.consumers.get(layer.outputs[0], ())
-            if layer.outputs[0] not in outputs and readers and all(
-                reader.op == "QuantizeLinear" or reader.name in writes_codes for reader in readers
+            if (
+                layer.outputs[0] not in outputs
+                and readers
+                and all(
+                    reader.op == "QuantizeLinear" or reader.name in writes_codes
+                    for reader in readers
+                )
             ):
                 writes_codes.add(layer.name)
         return found | (reads_codes & writes_codes)
@@ -244,7 +277,11 @@ class _Builder:
             if tensor.name not in self.static:
                 self._hold(tensor.name, self._width(tensor.name))
         works = tuple(self._work(layer) for layer in self.network.layers)
-        ends = {self.place[t.name] for t in (*self.network.inputs, *self.network.outputs) if t.name in self.place}
+        ends = {
+            self.place[t.name]
+            for t in (*self.network.inputs, *self.network.outputs)
+            if t.name in self.place
+        }
         return Workload(self.batch, self.precision, works, self.sizes, ends)
 
     def _values(self, name):
@@ -262,17 +299,27 @@ class _Builder:
 
     def _work(self, layer):
         if layer.outputs[0] in self.static:
-            return Work(layer.name, layer.op, note="no work at run time: its value is known when the network is built")
+            return Work(
+                layer.name,
+                layer.op,
+                note="no work at run time: its value is known when the network is built",
+            )
         source = next(name for name in layer.inputs if name and name not in self.static)
         output = layer.outputs[0]
         if layer.op in VIEWS:
             self.place[output] = self.place[source]
             return Work(layer.name, layer.op, note="no work: the values stay where they are")
         readers = self.network.consumers.get(output, ())
-        if layer.op == "DequantizeLinear" and readers and all(reader.name in self.integer for reader in readers):
+        if (
+            layer.op == "DequantizeLinear"
+            and readers
+            and all(reader.name in self.integer for reader in readers)
+        ):
             self.place[output] = self.place[source]
             names = ", ".join(reader.name for reader in readers)
-            return Work(layer.name, layer.op, integer=True, note=f"no work: {names} reads the codes")
+            return Work(
+                layer.name, layer.op, integer=True, note=f"no work: {names} reads the codes"
+            )
         maker = self.network.producers.get(source)
         operations = int(_MODELS[layer.op](layer, self.network)) * self._values(output)
         if layer.op == "QuantizeLinear" and maker is not None and maker.name in self.integer:
@@ -280,12 +327,17 @@ class _Builder:
             note = f"done on the results of {maker.name} before they are written"
             return Work(layer.name, layer.op, element_ops=operations, integer=True, note=note)
         integer = layer.name in self.integer
-        dynamic = list(dict.fromkeys(name for name in layer.inputs if name and name not in self.static))
+        dynamic = list(
+            dict.fromkeys(name for name in layer.inputs if name and name not in self.static)
+        )
         weights = [name for name in dict.fromkeys(layer.inputs) if name and name in self.static]
-        # Between DequantizeLinear and QuantizeLinear values are codes of one byte, whatever the file calls them.
+        # Between DequantizeLinear and QuantizeLinear values are codes of one byte, whatever the
+        # file calls them.
         outputs = [name for name in layer.outputs if name]
         for name in outputs:
-            self._hold(name, 1 if integer and not _is_code_operator(layer.op) else self._width(name))
+            self._hold(
+                name, 1 if integer and not _is_code_operator(layer.op) else self._width(name)
+            )
         return Work(
             layer.name,
             layer.op,
@@ -310,10 +362,13 @@ class _Builder:
         if "Conv" in layer.op:
             group, weights = layer.attributes["group"], shape(right)
             pixels = output[0] * math.prod(output[2:])
-            return Gemm(int(pixels * self.scale), weights[0] // group, math.prod(weights[1:]), group)
+            return Gemm(
+                int(pixels * self.scale), weights[0] // group, math.prod(weights[1:]), group
+            )
         inputs = [shape(name) if name else None for name in layer.inputs]
-        macs = OPERATORS[layer.op].macs(layer.attributes, inputs, output)
-        k = macs // math.prod(output)
+        count = OPERATORS[layer.op].macs
+        assert count is not None, layer.op
+        k = count(layer.attributes, inputs, output) // math.prod(output)
         if left in self.static:
             # The weights stand on the left: the transposed product has them on the right.
             return Gemm(int(math.prod(output) // output[-2] * self.scale), output[-2], k)

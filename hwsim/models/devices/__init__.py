@@ -8,9 +8,9 @@ A file names the device, its class and its quantities::
     sms = { value = 28, unit = "1", source = "vendor's data sheet, table 1" }
     clock = { value = 1582, unit = "MHz", source = "vendor's data sheet, table 1" }
 
-``source`` says where the number stands, or starts with ``derived:`` (and the arithmetic), ``assumption:`` (and the reason) or
-``measured:``. Efficiencies and fixed costs that a whole class shares stand in ``classes.toml``; a device's own file may
-override them.
+``source`` says where the number stands, or starts with ``derived:`` (and the arithmetic),
+``assumption:`` (and the reason) or ``measured:``. Efficiencies and fixed costs that a whole class
+shares stand in ``classes.toml``; a device's own file may override them.
 """
 
 import difflib
@@ -24,13 +24,22 @@ from pathlib import Path
 
 __all__ = ["CLASSES", "Device", "Quantity", "load", "names"]
 
-_DIMENSIONS = {
+_DIMENSIONS: dict[str, dict[str, float]] = {
     "count": {"1": 1},
     "fraction": {"1": 1},
     "rate": {"MAC/cycle": 1, "op/cycle": 1},
     "frequency": {"Hz": 1, "kHz": 1e3, "MHz": 1e6, "GHz": 1e9},
     "bandwidth": {"B/s": 1, "MB/s": 1e6, "GB/s": 1e9, "GiB/s": 2**30, "TB/s": 1e12},
-    "size": {"bit": 1 / 8, "B": 1, "KB": 1e3, "KiB": 2**10, "MB": 1e6, "MiB": 2**20, "GB": 1e9, "GiB": 2**30},
+    "size": {
+        "bit": 1 / 8,
+        "B": 1,
+        "KB": 1e3,
+        "KiB": 2**10,
+        "MB": 1e6,
+        "MiB": 2**20,
+        "GB": 1e9,
+        "GiB": 2**30,
+    },
     "time": {"s": 1, "ms": 1e-3, "us": 1e-6, "ns": 1e-9},
     "power": {"W": 1},
 }
@@ -41,8 +50,9 @@ _SHARED = {
     "dispatch_time": "time",
     "overlap_tiles": "count",
 }
-# Per class: quantities that a device must have (classes.toml may supply them), then those that it may have.
-_QUANTITIES = {
+# Per class: quantities that a device must have (classes.toml may supply them), then those that it
+# may have.
+_QUANTITIES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "cpu": (
         {
             "cores": "count",
@@ -66,7 +76,12 @@ _QUANTITIES = {
             "cache_size": "size",
             **_SHARED,
         },
-        {"fp16_macs_per_cycle": "rate", "int8_macs_per_cycle": "rate", "memory_size": "size", "tdp": "power"},
+        {
+            "fp16_macs_per_cycle": "rate",
+            "int8_macs_per_cycle": "rate",
+            "memory_size": "size",
+            "tdp": "power",
+        },
     ),
     "tpu": (
         {
@@ -80,7 +95,13 @@ _QUANTITIES = {
             "weight_fifo_tiles": "count",
             **_SHARED,
         },
-        {"bf16_macs_per_cycle": "rate", "int8_macs_per_cycle": "rate", "memory_size": "size", "tdp": "power"},
+        {
+            "bf16_macs_per_cycle": "rate",
+            "int8_macs_per_cycle": "rate",
+            "accumulator_rows": "count",
+            "memory_size": "size",
+            "tdp": "power",
+        },
     ),
     "fpga": (
         {
@@ -122,7 +143,7 @@ class Quantity:
 
 @dataclass(frozen=True, eq=False)
 class Device:
-    """A device. ``device[name]`` is a quantity's value in SI base units; ``name in device`` whether it is known.
+    """A device: ``device[name]`` is a quantity's value in SI base units.
 
     Members
     -------
@@ -146,13 +167,19 @@ class Device:
     def precisions(self):
         """Data types of its multipliers, e.g. ``("fp32", "int8")``."""
         suffix = "_macs_per_cycle"
-        return tuple(name.removesuffix(suffix) for name in sorted(self.quantities) if name.endswith(suffix))
+        return tuple(
+            name.removesuffix(suffix) for name in sorted(self.quantities) if name.endswith(suffix)
+        )
 
 
 @cache
 def _catalog():
     folder = resources.files(__package__) / "catalog"
-    return {entry.name.removesuffix(".toml"): entry for entry in folder.iterdir() if entry.name.endswith(".toml")}
+    return {
+        entry.name.removesuffix(".toml"): entry
+        for entry in folder.iterdir()
+        if entry.name.endswith(".toml")
+    }
 
 
 @cache
@@ -162,7 +189,9 @@ def _class_quantities():
     found = {}
     for device_class, table in tables.items():
         kinds = {**_QUANTITIES[device_class][0], **_QUANTITIES[device_class][1]}
-        found[device_class] = {name: _quantity("classes.toml", name, kinds[name], t) for name, t in table.items()}
+        found[device_class] = {
+            name: _quantity("classes.toml", name, kinds[name], t) for name, t in table.items()
+        }
     return found
 
 
@@ -177,13 +206,14 @@ def load(device):
     Parameters
     ----------
     device : str, path or Device
-        A bundled device's name (see `names`), or the path of a file; a string that ends in ``.toml`` is a path. A `Device`
-        is returned as it is.
+        A bundled device's name (see `names`), or the path of a file; a string that ends in
+        ``.toml`` is a path. A `Device` is returned as it is.
 
     Raises
     ------
     ValueError
-        If there is no such device or file, or the file is not right. The message says what would be.
+        If there is no such device or file, or the file is not right. The message says what would
+        be.
     """
     if isinstance(device, Device):
         return device
@@ -198,7 +228,10 @@ def load(device):
         near = difflib.get_close_matches(device.lower(), names(), 1, 0.5)
         hint = f" (did you mean '{near[0]}'?)" if near else ""
         known = ", ".join(names())
-        raise ValueError(f"unknown device '{device}'{hint}: known are {known}, and the path of a file that ends in .toml")
+        raise ValueError(
+            f"unknown device '{device}'{hint}: known are {known}, "
+            "and the path of a file that ends in .toml"
+        )
     return _bundled(device)
 
 
@@ -214,10 +247,14 @@ def _parse(file, content):
         raise ValueError(f"device file {file} is not TOML: {error}") from None
     for name in ("name", "class", "title"):
         if not isinstance(table.get(name), str) or not table[name]:
-            raise ValueError(f"device file {file} must have {name} = a text, not {table.get(name)!r}")
+            raise ValueError(
+                f"device file {file} must have {name} = a text, not {table.get(name)!r}"
+            )
     device_class = table.pop("class")
     if device_class not in _QUANTITIES:
-        raise ValueError(f"device file {file} has the class '{device_class}'; accepted are {', '.join(CLASSES)}")
+        raise ValueError(
+            f"device file {file} has the class '{device_class}'; accepted are {', '.join(CLASSES)}"
+        )
     required, optional = _QUANTITIES[device_class]
     kinds = {**required, **optional}
     quantities = dict(_class_quantities().get(device_class, {}))
@@ -227,32 +264,50 @@ def _parse(file, content):
         if name not in kinds:
             near = difflib.get_close_matches(name, kinds, 1)
             hint = f" (did you mean '{near[0]}'?)" if near else ""
-            raise ValueError(f"device file {file} has '{name}'{hint}; a {device_class} may have {', '.join(kinds)}")
+            raise ValueError(
+                f"device file {file} has '{name}'{hint}; "
+                f"a {device_class} may have {', '.join(kinds)}"
+            )
         quantities[name] = _quantity(file, name, kinds[name], entry)
     missing = [name for name in required if name not in quantities]
     if missing:
-        raise ValueError(f"device file {file} lacks {', '.join(missing)}, which a {device_class} needs")
+        raise ValueError(
+            f"device file {file} lacks {', '.join(missing)}, which a {device_class} needs"
+        )
     device = Device(table["name"], device_class, table["title"], quantities)
     if device_class == "tpu" and not device.precisions:
-        raise ValueError(f"device file {file} lacks bf16_macs_per_cycle or int8_macs_per_cycle, of which a tpu needs one")
+        raise ValueError(
+            f"device file {file} lacks bf16_macs_per_cycle or int8_macs_per_cycle, "
+            "of which a tpu needs one"
+        )
     return device
 
 
 def _quantity(file, name, kind, entry):
     if not isinstance(entry, dict) or set(entry) != {"value", "unit", "source"}:
-        raise ValueError(f"device file {file}: {name} must be {{ value = ..., unit = ..., source = ... }}, not {entry!r}")
+        raise ValueError(
+            f"device file {file}: {name} must be "
+            f"{{ value = ..., unit = ..., source = ... }}, not {entry!r}"
+        )
     value, unit, source = entry["value"], entry["unit"], entry["source"]
     units = _DIMENSIONS[kind]
     if unit not in units:
-        raise ValueError(f"device file {file}: {name} has the unit {unit!r}; accepted are {', '.join(units)}")
+        raise ValueError(
+            f"device file {file}: {name} has the unit {unit!r}; accepted are {', '.join(units)}"
+        )
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"device file {file}: {name} must be a number, not {value!r}")
     if kind == "count" and (value != int(value) or value < 1):
         raise ValueError(f"device file {file}: {name} must be a positive integer, not {value!r}")
     if kind == "fraction" and not 0 < value <= 1:
-        raise ValueError(f"device file {file}: {name} must lie above 0 and not above 1, not {value!r}")
+        raise ValueError(
+            f"device file {file}: {name} must lie above 0 and not above 1, not {value!r}"
+        )
     if value < 0 or (value == 0 and kind != "time"):
         raise ValueError(f"device file {file}: {name} must be positive, not {value!r}")
     if not isinstance(source, str) or not source.strip():
-        raise ValueError(f"device file {file}: {name} must have a source; write 'assumption: ' and the reason if there is none")
+        raise ValueError(
+            f"device file {file}: {name} must have a source; "
+            "write 'assumption: ' and the reason if there is none"
+        )
     return Quantity(name, value * units[unit], value, unit, source)

@@ -1,7 +1,8 @@
 """The integer network in NumPy, exact: the standard that the hardware must meet bit for bit.
 
-Feature maps are codes of shape (N, C, H, W) in the dtype of their `hwsim.network.IntegerTensor`. Matrix products run in
-floating point where every partial sum is proven to be an exact integer there, and in int64 where it is not.
+Feature maps are codes of shape (N, C, H, W) in the dtype of their `hwsim.network.IntegerTensor`.
+Matrix products run in floating point where every partial sum is proven to be an exact integer
+there, and in int64 where it is not.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,7 +26,8 @@ from hwsim.network.integer import (
 
 __all__ = ["accumulators", "layer_output", "run"]
 
-# Images of one chunk are chosen so that the unfolded input of a convolution takes about this many elements.
+# Images of one chunk are chosen so that the unfolded input of a convolution takes about this many
+# elements.
 _CHUNK_ELEMENTS = 1 << 23
 
 
@@ -49,7 +51,8 @@ def run(
     Raises
     ------
     ValueError
-        If the codes have another shape or do not lie in the range of the input, or ``keep`` has an unknown name.
+        If the codes have another shape or do not lie in the range of the input, or ``keep`` has an
+        unknown name.
     TypeError
         If the codes are not integers.
     """
@@ -113,7 +116,7 @@ def accumulators(
     inputs: Iterable[np.ndarray],
     tensors: Mapping[str, IntegerTensor],
 ) -> np.ndarray:
-    """What a layer requantizes, int64, (N, C, H, W). Arguments as in `layer_output`."""
+    """Return what a layer requantizes, int64, (N, C, H, W). Arguments as in `layer_output`."""
     sources = [tensors[name] for name in layer.inputs]
     output = tensors[layer.output]
     first, *rest = inputs
@@ -137,11 +140,11 @@ def accumulators(
             ]
             return terms[0] + terms[1]
         case Mul():
-            steps = [
+            factors = [
                 array.astype(np.int64) - source.zero_point
                 for array, source in zip((first, *rest), sources, strict=True)
             ]
-            return steps[0] * steps[1]
+            return factors[0] * factors[1]
     raise TypeError(f"layer must be one with an accumulator, not {type(layer).__name__}")
 
 
@@ -165,7 +168,7 @@ def _checked(codes, tensor):
 
 
 def _exact_dtype(layer, tensor):
-    """The fastest dtype in which no sum of products can round: float32 up to 2**24, float64 up to 2**53."""
+    """Return the fastest dtype that holds every partial sum exactly: float32 up to 2**24."""
     bound = max(abs(end) for end in layer.accumulator_bounds(tensor))
     return np.float32 if bound <= 1 << 24 else np.float64 if bound <= 1 << 53 else np.int64
 
@@ -181,7 +184,10 @@ def _pad(codes, pads, mode, value):
 
 
 def _windows(layer, maps, output, fill):
-    """View (N, C, out height, out width, kernel height, kernel width) of padded maps; taps outside read ``fill``."""
+    """View of padded maps, (N, C, out height, out width, kernel height, kernel width).
+
+    Taps outside the map read ``fill``.
+    """
     kernel = layer.weights.shape[2:] if isinstance(layer, Conv) else layer.kernel
     reach = [
         (out - 1) * stride + (taps - 1) * dilation + 1
@@ -191,7 +197,8 @@ def _windows(layer, maps, output, fill):
     ]
     top, left, bottom, right = layer.pads
     height, width = maps.shape[2:]
-    # With ceil_mode the last windows reach beyond the padding, and without it they may stop short of it.
+    # With ceil_mode the last windows reach beyond the padding, and without it they may stop short
+    # of it.
     bottom, right = max(bottom, reach[0] - height - top), max(right, reach[1] - width - left)
     padded = _pad(maps, (top, left, bottom, right), "constant", fill)
     rows, columns = padded.strides[2:]
@@ -230,7 +237,7 @@ def _convolve(layer, codes, source, output):
 
 
 def _requantize_by_count(layer, sums, source):
-    """Requantize the sums of an average or sum pool with the multiplier that belongs to each window's count."""
+    """Requantize the sums of a pool, each with the multiplier of its window's count."""
     if layer.kind == "sum" or len(layer.counts) == 1:
         return layer.requantize.apply(sums)
     counts = layer.window_counts(source, sums.shape[2:])

@@ -6,9 +6,11 @@
   const dragmode = matchMedia("(pointer: coarse)").matches ? false : "zoom";
   const config = {
     displaylogo: false,
-    responsive: true,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+    displayModeBar: matchMedia("(min-width: 40rem)").matches,
+    // Named one by one: others would send the figure to another host.
+    modeBarButtons: [["toImage"], ["zoom2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]],
     plotlyServerURL: "",
+    responsive: true,
   };
   const draw = () => {
     for (const source of document.querySelectorAll("script[data-figure]")) {

@@ -1,0 +1,182 @@
+"""The demo: a bundled network and real images through everything that hwsim does."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import hwsim
+
+from .data import bundled
+from .images import Images, load_images
+from .models import onnx_runtime
+from .models.reference import integer as reference
+from .reports import Accuracy
+from .sim.simulate import input_codes
+from .tables import show_estimate, show_layers
+from .terminal import Terminal
+
+__all__ = ["run"]
+
+NETWORK = "lenet5"
+CYCLES_PER_IMAGE = 4096
+# A device of each class; the FPGA runs the pipeline that is simulated.
+DEVICES = ["i7-7700k", "gtx-1080-ti", "tpu-v1", "zu9eg"]
+# Images that the integer reference takes at once.
+BATCH = 250
+# ONNX Runtime rounds in floating point: a code may be off by one step, never by more.
+ALLOWED_STEPS = 1
+
+
+def run(terminal: Terminal, output: Path, *, count: int) -> tuple[dict[str, Any], bool]:
+    """Run the demo.
+
+    Parameters
+    ----------
+    terminal : Terminal
+    output : path
+        Folder for everything that is written; made if missing.
+    count : int
+        Images to simulate.
+
+    Returns
+    -------
+    dict
+        What ``--json`` prints.
+    bool
+        Whether the hardware did what both references and the estimate say.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+
+    terminal.step(1, "Import the network")
+    network = hwsim.load(bundled(f"{NETWORK}/{NETWORK}.onnx"))
+    show_layers(terminal, network)
+
+    terminal.step(2, "Quantize it to int8")
+    source = bundled(f"{NETWORK}/images.npz")
+    shape = network.inputs[0].shape[1:]
+    calibration = load_images(source, shape, key="calibration")
+    held_out = load_images(source, shape)
+    quantized = hwsim.quantize(network, calibration=calibration.images)
+    saved = output / f"{NETWORK}_int8.onnx"
+    quantized.save(saved)
+    design = hwsim.build(quantized, hwsim.Streaming(cycles_per_image=CYCLES_PER_IMAGE))
+    accuracy = _accuracy(terminal, network, design, held_out)
+    terminal.table(
+        ["numbers", "accuracy", "images"],
+        [
+            ["float", f"{accuracy.float_accuracy:.1%}", accuracy.images],
+            ["int8", f"{accuracy.int8_accuracy:.1%}", accuracy.images],
+        ],
+    )
+    terminal.say(f"calibrated with {len(calibration)} other images, written to {saved}")
+
+    terminal.step(3, "Build a streaming pipeline and write its Verilog")
+    plan = design.plan
+    with terminal.progress("writing Verilog"):
+        files = design.write_verilog(output / "verilog")
+    terminal.table(
+        ["stage", "unit", "multipliers", "cycles per image"],
+        (
+            [
+                stage.name,
+                type(stage.config).__name__.removesuffix("Config"),
+                stage.config.multipliers,
+                stage.config.interval,
+            ]
+            for stage in plan.stages
+        ),
+        total=["pipeline", "", plan.multipliers, plan.interval],
+    )
+    terminal.say(
+        f"{design.verilog.lines:,} lines in {files[0]}; "
+        f"{plan.utilization:.0%} of the multipliers' cycles are useful"
+    )
+
+    terminal.step(4, f"Simulate {count} images cycle by cycle, and compare")
+    images = held_out[:count]
+    with terminal.progress("simulating", len(images)) as show:
+        result = hwsim.simulate(
+            design,
+            images.images,
+            progress=lambda beats, cycles: show(beats // plan.output.beats),
+        )
+    codes = {design.network.input.name: input_codes(design.network, images.images)}
+    opinion = onnx_runtime.compare(quantized, codes | result.feature_maps)
+    terminal.table(
+        ["feature map", "values", "differ from NumPy", "differ from ONNX Runtime", "by at most"],
+        _comparison(design, result, opinion),
+    )
+    terminal.say(
+        f"{result.cycles:,} cycles for {len(images)} images, {result.cycles_per_image:,} per image "
+        f"in the steady state; simulated at {result.cycles_per_second:,.0f} cycles per second"
+    )
+
+    terminal.step(5, "Estimate the same network on other hardware")
+    with terminal.progress("estimating"):
+        estimates = hwsim.estimate(quantized, devices=DEVICES)
+    summary = show_estimate(terminal, estimates)
+    estimated = 0
+
+    terminal.step(6, "Write the report")
+    report = output / "report.html"
+    hwsim.report(
+        network,
+        accuracy,
+        design,
+        result,
+        estimates,
+        title=f"{network.name}: from network to hardware",
+    ).save(report)
+    terminal.say(f"{report}, with Markdown and CSV beside it")
+
+    largest = int(opinion["largest"].max())
+    passed = (
+        result.mismatches == 0 and largest <= ALLOWED_STEPS and estimated == result.cycles_per_image
+    )
+    return (
+        {
+            "images": len(images),
+            "mismatches": result.mismatches,
+            "onnx_runtime_largest_difference": largest,
+            "float_accuracy": accuracy.float_accuracy,
+            "int8_accuracy": accuracy.int8_accuracy,
+            "cycles_per_image": result.cycles_per_image,
+            "estimated_cycles_per_image": estimated,
+            "devices": summary["devices"],
+            "report": report,
+        },
+        passed,
+    )
+
+
+def _accuracy(terminal: Terminal, network: Any, design: Any, images: Images) -> Accuracy:
+    """Accuracy of the float network by ONNX Runtime, and of the integers by the reference."""
+    assert images.labels is not None
+    codes = input_codes(design.network, images.images)
+    name = design.network.outputs[0].name
+    classes = []
+    with terminal.progress("classifying", len(images)) as show:
+        for start in range(0, len(images), BATCH):
+            outputs = reference.run(design.network, codes[start : start + BATCH])[name]
+            classes.append(outputs.reshape(len(outputs), -1).argmax(axis=1))
+            show(start + len(outputs))
+    return Accuracy(
+        float_accuracy=onnx_runtime.accuracy(network, images.images, images.labels),
+        int8_accuracy=float((np.concatenate(classes) == images.labels).mean()),
+        images=len(images),
+        method="min-max, weights per channel",
+    )
+
+
+def _comparison(design: Any, result: Any, opinion: Any) -> list[list[object]]:
+    """Rows: feature map, values, differences from the reference and from ONNX Runtime."""
+    second = {row.name: row for row in opinion.itertuples(index=False)}
+    rows = []
+    for layer, row in zip(
+        design.network.layers, result.layers.itertuples(index=False), strict=True
+    ):
+        other = second.get(layer.output)
+        differing = [None, None] if other is None else [other.differing, other.largest]
+        rows.append([row.name, row.values, row.mismatches, *differing])
+    return rows

@@ -1,0 +1,111 @@
+"""Items to report on, small and made by hand, whose names the tests choose."""
+
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+from onnx import TensorProto, helper
+
+import hwsim
+from hwsim.blocks.queue import QueueConfig
+from hwsim.blocks.stream import Frame
+from hwsim.blocks.timing import Actor
+from hwsim.blocks.unit import UnitConfig
+from hwsim.models.estimate import estimate
+from hwsim.reports import Accuracy, Comparison
+
+
+class WorkConfig(UnitConfig):
+    """A unit that takes and puts a beat every few cycles."""
+
+    def __init__(self, frame, cycles, macs, multipliers):
+        self.frame, self.per_beat, self.macs, self.multipliers = frame, cycles, macs, multipliers
+
+    inputs = property(lambda self: {"i": self.frame})
+    output = property(lambda self: self.frame)
+    interval = property(lambda self: self.frame.beats * self.per_beat)
+
+    def actors(self, name):
+        every = np.ones(self.frame.beats, bool)
+        return (Actor(name, self.per_beat * every, {"i": every}, every),)
+
+
+def make_network(folder, names, title="two layers"):
+    """Convolution (2 channels, 3 x 3) and ReLU on a 6 x 6 image, imported from a file."""
+    weights = np.ones((2, 1, 3, 3), np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["image", "weights"], ["sums"], name=names[0]),
+            helper.make_node("Relu", ["sums"], ["map"], name=names[1]),
+        ],
+        title,
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 1, 6, 6])],
+        [helper.make_tensor_value_info("map", TensorProto.FLOAT, [1, 2, 4, 4])],
+        [onnx.numpy_helper.from_array(weights, "weights")],
+    )
+    path = folder / "model.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return hwsim.load(path)
+
+
+def make_plan(names):
+    """Three stages of a 4 x 4 map: 64, 32 and 16 cycles; the last has no multiplier."""
+    from hwsim.blocks.streaming import Stage, Streaming, StreamingPlan
+
+    frame = Frame(4, 4, 2, 2)
+    configs = [WorkConfig(frame, 4, 512, 10), WorkConfig(frame, 2, 64, 2), WorkConfig(frame, 1, 0, 0)]
+    sources = ["", *names[:2]]
+    stages = [
+        Stage(name, config, ((source, 0),), queues=(QueueConfig(depth),))
+        for name, config, source, depth in zip(names, configs, sources, (2, 3, 4), strict=True)
+    ]
+    return StreamingPlan(None, Streaming(), tuple(stages))
+
+
+def make_result(names, images=2, mismatches=0):
+    """A 2 x 4 x 4 map and a vector of 5, seen for some images, 100 cycles apart."""
+    from hwsim.sim.engine import Recording, Transfers
+    from hwsim.sim.simulate import Result
+
+    starts = 100 * np.arange(images)[:, None]
+
+    def moves(first, count, step):
+        cycles = (starts + first + step * np.arange(count)).ravel()
+        return Transfers(cycles, [0] * len(cycles))
+
+    transfers = {"i": moves(0, 36, 1), names[0]: moves(10, 16, 2), names[1]: moves(90, 5, 1), "o": moves(90, 5, 1)}
+    maps = {
+        names[0]: np.arange(images * 32).reshape(images, 2, 4, 4) - 16,
+        names[1]: np.arange(images * 5).reshape(images, 5, 1, 1),
+    }
+    recording = Recording(transfers, ("i",), ("o",))
+    layers = pd.DataFrame(
+        {"name": names, "values": [images * 32, images * 5], "mismatches": [mismatches, 0], "lsb_differences": [0, 0]}
+    )
+    interval = 100 if images > 1 else None
+    return Result(images, maps[names[1]], maps, layers, recording.cycles, interval, 1.0, recording)
+
+
+def make_items(folder, names):
+    """One item of each kind that holds names; ``names`` are 3."""
+    network = make_network(folder, names[:2], title=names[2])
+    return [
+        network,
+        Accuracy(float_accuracy=0.9, int8_accuracy=0.89, images=1000, method=names[0]),
+        make_plan(names),
+        make_result(names[:2]),
+        estimate(network, ["i7-7700k", "gtx-1080-ti", "tpu-v1"]),
+        Comparison(estimated={names[0]: 100, names[1]: 90}, actual={names[0]: 100, names[1]: 100}),
+        pd.DataFrame({"name": names, names[0]: [1, 2, 3]}),
+    ]
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Makers of items: ``make.network(names)``, ``make.plan(names)``, ``make.result(names, ...)``, ``make.items(names)``."""
+    return SimpleNamespace(
+        network=partial(make_network, tmp_path), plan=make_plan, result=make_result, items=partial(make_items, tmp_path)
+    )

@@ -1,0 +1,187 @@
+"""Reports in a real browser: what it shows, what it says on its console, and whom it asks for anything."""
+
+import re
+import shutil
+import subprocess
+import threading
+from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+import hwsim
+from hwsim.reports import Section
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
+
+PLAIN = ["conv1", "relu1", "pool1"]
+
+
+class Page(HTMLParser):
+    """Elements and texts of a page as the browser has it, without what stands in scripts."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.elements = []
+        self.texts = []
+        self.feed(source)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        if self.elements[-1][0] not in ("script", "style"):
+            self.texts.append(data)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    def of_class(self, name):
+        return [attributes for _, attributes in self.elements if name in (attributes.get("class") or "").split()]
+
+
+@pytest.fixture
+def browse(tmp_path):
+    """``browse(path, *options)`` opens a page; returns it as a `Page`, and the lines of its console."""
+
+    def run(path, *options):
+        done = subprocess.run(
+            [
+                BROWSER,
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                f"--user-data-dir={tmp_path / 'browser'}",
+                "--enable-logging=stderr",
+                "--virtual-time-budget=10000",
+                "--window-size=1000,800",
+                *options,
+                "--dump-dom",
+                path.as_uri(),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        console = [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
+        return Page(done.stdout), console
+
+    return run
+
+
+@pytest.fixture
+def server():
+    """A host that must not be asked: its address, and the paths that it was asked for."""
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as host:
+        thread = threading.Thread(target=host.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{host.server_port}", asked
+        host.shutdown()
+        thread.join()
+
+
+def ink(page):
+    """Colours of the texts of all plots."""
+    styles = [attributes.get("style", "") for attributes in page.all("text")]
+    return {match[1] for style in styles if (match := re.search(r"fill: (rgb\([^)]*\))", style))}
+
+
+def test_every_figure_is_drawn_in_either_theme(tmp_path, make, browse):
+    report = hwsim.report(*make.items(PLAIN))
+    path = report.save(tmp_path / "report.html")[0]
+    colours = []
+    for scheme in "1", "0":  # Chromium's numbers for light and dark
+        page, console = browse(path, f"--blink-settings=preferredColorScheme={scheme}")
+        assert console == []
+        figures = sum(len(section.figures) for section in report.sections)
+        assert figures == 9
+        assert len(page.of_class("plot")) == len(page.of_class("js-plotly-plot")) == figures
+        assert len(page.of_class("modebar")) == figures
+        buttons = {attributes["data-title"] for attributes in page.of_class("modebar-btn")}
+        assert buttons == {"Download plot as a PNG", "Zoom", "Pan", "Zoom in", "Zoom out", "Reset axes"}
+        assert {"conv1", "relu1", "image 1", "image 2", "gpu"} <= set(page.texts)
+        assert len(page.all("table")) == len(report._tables())
+        colours.append(ink(page))
+    assert colours == [{"rgb(28, 32, 36)"}, {"rgb(230, 232, 235)"}]
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen(tmp_path, make, browse):
+    names = ["a_name_without_any_place_to_break_it_" * 4, "relu1", "pool1"]
+    hwsim.report(*make.items(names), title=names[0]).save(tmp_path / "report.html")
+    probe = tmp_path / "probe.html"
+    probe.write_text(
+        '<iframe src="report.html" style="width:400px;height:800px;border:0"></iframe><script>onload = () => setTimeout(() => {'
+        "const d = document.querySelector('iframe').contentDocument;"
+        "const plots = [...d.querySelectorAll('.main-svg')].map(e => e.getBoundingClientRect().right);"
+        "document.title = [d.documentElement.scrollWidth, Math.max(...plots) <= 400, plots.length].join(' ')}, 3000)</script>"
+    )
+    page, console = browse(probe, "--allow-file-access-from-files")
+    assert console == []
+    width, plots_fit, plots = page.texts[page.texts.index(next(t for t in page.texts if t.startswith("400 ")))].split()
+    assert (width, plots_fit) == ("400", "true")
+    assert int(plots) > 0
+
+
+def hostile_names(url):
+    return [
+        f"""</script><script>document.title="owned";fetch("{url}/script")</script>""",
+        f"""<img src="{url}/img" onerror="document.title='owned'">""",
+        f"""<a href="{url}/link">"><svg onload=alert(1)>%{{y}} ${{1}} {{{{ 7 * 7 }}}} |\u202e`</a>""",
+    ]
+
+
+def test_hostile_names_do_no_harm(tmp_path, make, browse, server):
+    url, asked = server
+    names = hostile_names(url)
+    text = names[0]
+    own = Section(text, text, {text: text}, tables={text: hwsim.report(make.plan(names)).sections[0].tables["stages"]})
+    paths = hwsim.report(*make.items(names), own, title=text).save(tmp_path / "report.html")
+    assert {path.parent for path in paths} == {tmp_path}
+    assert all(re.fullmatch(r"report[a-z0-9-]*\.(html|md|csv)", path.name) for path in paths)
+    page, console = browse(paths[0])
+    assert console == []
+    assert asked == []
+    assert page.all("title") and text in page.texts
+    assert "owned" not in page.texts
+    assert all(attributes["src"].startswith("data:image/png;base64,") for attributes in page.all("img"))
+    links = {attributes.get("href") or attributes.get("xlink:href") for attributes in page.all("a")}
+    assert all(re.fullmatch(r"#[a-z0-9-]+|report-[a-z0-9-]+\.csv", link) for link in links if link is not None), links
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+    # They are shown as they are: in tables, and on the axes of plots.
+    shown = " ".join(page.texts)
+    assert names[1] in shown
+    assert text[:7] + "…" in shown
+    assert "49" not in re.findall(r"\$\{1\} (.*?) \|", shown)
+
+
+def test_a_script_that_got_into_the_page_would_not_run(tmp_path, make, browse, server):
+    url, asked = server
+    path = hwsim.report(*make.items(PLAIN)).save(tmp_path / "report.html")[0]
+    bad = f'<img src="{url}/img" onerror="document.title=1"><script>document.title = "owned"</script>'
+    path.write_text(path.read_text().replace("<main", bad + "<main"))
+    page, console = browse(path)
+    assert "owned" not in page.texts
+    assert asked == []
+    assert len([line for line in console if "Content Security Policy" in line]) == 2
+    # Without the policy both do what they are made for.
+    path.write_text(re.sub(r"<meta http-equiv[^>]*>", "", path.read_text()))
+    page, _ = browse(path)
+    assert "owned" in page.texts
+    assert asked == ["/img"]

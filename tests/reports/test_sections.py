@@ -1,0 +1,197 @@
+import base64
+import io
+import sys
+from importlib import import_module
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from hwsim.models.estimate import estimate
+from hwsim.reports import Accuracy, Comparison, Section
+from hwsim.reports.figures import bars, channels, figure_json, gantt
+from hwsim.reports.sections import BUILDERS, sections_of
+
+
+def values(figure):
+    """What each trace shows: {trace: {row: length}}."""
+    return {trace.name: dict(zip(trace.y, trace.x, strict=True)) for trace in figure.data}
+
+
+def test_network(make):
+    (section,) = sections_of(make.network(["conv1", "relu1"]))
+    assert section.title == "Network two layers"
+    assert section.facts["Parameters"] == "18"
+    assert section.facts["MACs"] == "288"
+    assert list(section.tables["layers"]["name"]) == ["conv1", "relu1"]
+    shown = [values(figure) for figure in section.figures.values()]
+    assert shown == [{"Multiply-accumulates (MACs)": {"conv1": 288}}, {"Parameters": {"conv1": 18}}]
+
+
+def test_accuracy():
+    (section,) = sections_of(Accuracy(float_accuracy=0.9, int8_accuracy=0.8875, images=1000, method="min-max"))
+    assert section.facts == {"Float accuracy": "90.00 %", "Int8 accuracy": "88.75 %", "Change": "−1.25 points", "Images": "1,000"}
+    assert section.tables["accuracy"].values.tolist() == [["float", 90.0, 1000], ["int8", 88.75, 1000]]
+
+
+def test_plan(make):
+    plan = make.plan(["a", "b", "c"])
+    (section,) = sections_of(plan)
+    table = section.tables["stages"].set_index("stage")
+    assert plan.interval == 64
+    assert table["interval_cycles"].to_dict() == {"a": 64, "b": 32, "c": 16}
+    assert table["queue_depth"].to_dict() == {"a": 2, "b": 3, "c": 4}
+    assert table["utilization_percent"].tolist()[:2] == [100 * 512 / 640, 100 * 64 / 128]
+    assert np.isnan(table["utilization_percent"]["c"])
+    pace, use = section.figures.values()
+    assert values(pace) == {"interval": {"a": 64, "b": 32, "c": 16}}
+    assert values(use) == {"utilization": {"a": 80, "b": 50}}
+    assert section.facts["Utilization"] == f"{100 * 576 / (12 * 64):.1f} %"
+    assert section.facts["Latency of one image"] == f"{plan.cycles(1)} cycles"
+
+
+def test_design(make):
+    class Design:
+        plan = make.plan(["a", "b", "c"])
+
+    Design.__module__, Design.__qualname__ = "hwsim.rtl.streaming", "Design"
+    assert sections_of(Design())[0].title == "Streaming pipeline"
+
+
+def test_result(make):
+    (section,) = sections_of(make.result(["conv1", "fc1"]))
+    assert section.facts == {"Images": "2", "Mismatches": "0 of 74", "Cycles": "195", "Cycles per image": "100"}
+    assert section.text.endswith("all are equal.")
+    ((caption, figure),) = section.figures.items()
+    assert caption == "When the beats of each image moved, stream by stream"
+    first, second = figure.data
+    assert (first.name, second.name) == ("image 1", "image 2")
+    assert list(zip(first.y, first.base, first.x, strict=True))[0] == ("input", 0, 36)
+    assert list(zip(second.y, second.base, second.x, strict=True))[-1] == ("fc1", 190, 5)
+    assert list(section.pictures) == [
+        "conv1: 2\u00a0×\u00a04\u00a0×\u00a04, codes -16 to 15",
+        "fc1: 5\u00a0×\u00a01\u00a0×\u00a01, codes 0 to 4",
+    ]
+
+
+def test_result_with_mismatches(make):
+    (section,) = sections_of(make.result(["conv1", "fc1"], mismatches=3))
+    assert section.facts["Mismatches"] == "3 of 74"
+    assert section.text.endswith("some differ.")
+
+
+def test_result_of_many_images_shows_the_first(make):
+    (section,) = sections_of(make.result(["conv1", "fc1"], images=9))
+    ((caption, figure),) = section.figures.items()
+    assert caption == "When the beats of each of the first 6 images moved, stream by stream"
+    assert len(figure.data) == 6
+
+
+def test_estimates(make):
+    estimates = estimate(make.network(["conv1", "relu1"]), ["i7-7700k", "gtx-1080-ti", "tpu-v1"])
+    (section,) = sections_of(estimates)
+    devices = section.tables["devices"]
+    assert devices["latency_ms"].tolist() == [1000 * entry.latency_s for entry in estimates]
+    assert list(devices.columns[:6]) == ["device", "class", "precision", "batch", "latency_ms", "throughput_images_per_s"]
+    layers = section.tables["devices-layers"]
+    assert layers.groupby("device")["time_us"].sum().to_dict() == pytest.approx(
+        {entry.device.name: 1e6 * entry.latency_s for entry in estimates}, rel=1e-9
+    )
+    throughput, latency, shares = section.figures.values()
+    for figure in throughput, latency:
+        assert figure.layout.xaxis.type == "log"
+        assert [trace.name for trace in figure.data] == ["cpu", "gpu", "tpu"]
+    totals = np.sum([trace.x for trace in shares.data], axis=0)
+    assert totals.tolist() == pytest.approx([100] * 3)
+
+
+def test_comparison():
+    (section,) = sections_of(Comparison(estimated={"a": 90, "b": 5}, actual={"a": 100, "b": 0}, kind="measured", title="T"))
+    assert list(section.tables["comparison"].columns) == ["quantity", "estimated", "measured", "difference_percent"]
+    assert section.tables["comparison"]["difference_percent"].tolist()[0] == pytest.approx(-10)
+    assert section.facts == {"Largest difference": "10 %"}
+
+
+def test_comparison_of_different_things():
+    with pytest.raises(ValueError) as error:
+        Comparison(estimated={"a": 1, "b": 2}, actual={"a": 1})
+    assert str(error.value) == "estimated and actual must have the same keys, not a, b and a"
+
+
+def test_frame_and_section():
+    table = pd.DataFrame({"a": [1]})
+    (section,) = sections_of(table)
+    assert section.tables["table"] is table
+    own = Section("own")
+    assert sections_of(own) == [own]
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_every_kind_exists(name):
+    module, _, kind = name.rpartition(".")
+    assert getattr(import_module(module), kind).__qualname__ == kind
+
+
+def test_a_report_loads_no_simulator():
+    import subprocess
+
+    code = "import sys, hwsim.reports; print({'amaranth', 'simpy', 'onnx', 'onnxruntime'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_gantt_splits_where_nothing_moves():
+    (trace,) = gantt({"row": {"part": np.array([0, 1, 2, 500, 502, 999])}}, "cycle").data
+    # 1000 cycles in 400 steps: gaps of up to 2 cycles are closed.
+    assert list(zip(trace.base, trace.x, strict=True)) == [(0, 3), (500, 3), (999, 1)]
+    assert trace.customdata.tolist() == [[2, 3], [502, 2], [999, 1]]
+
+
+def test_gantt_of_nothing():
+    assert gantt({"row": {"part": np.array([], int)}}, "cycle").data == ()
+
+
+def test_bars_on_a_logarithmic_axis_all_have_a_length():
+    figure = bars(["a", "b", "c"], {"x": [1, 50, None]}, "s", log=True)
+    assert list(figure.layout.xaxis.range) == [-1, 2]
+
+
+def decode(picture):
+    head, _, data = picture.source.partition(",")
+    assert head == "data:image/png;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+
+
+def test_channels_of_a_map():
+    maps = np.arange(3 * 2 * 2).reshape(3, 2, 2) - 5
+    pixels = decode(channels(maps, columns=2))
+    assert pixels.shape == (5, 5, 4)
+    shown = pixels[..., 3] > 0
+    assert shown.tolist() == [[1, 1, 0, 1, 1], [1, 1, 0, 1, 1], [0] * 5, [1, 1, 0, 0, 0], [1, 1, 0, 0, 0]]
+    grey = (maps + 5) * 255 // 11
+    for channel, (row, column) in enumerate([(0, 0), (0, 3), (3, 0)]):
+        block = pixels[row : row + 2, column : column + 2]
+        assert (block[..., :3] == grey[channel][..., None]).all()
+
+
+def test_channels_of_a_vector():
+    pixels = decode(channels(np.arange(40).reshape(40, 1, 1)))
+    assert pixels.shape == (2, 32, 4)
+    assert np.count_nonzero(pixels[..., 3]) == 40
+
+
+def test_channels_of_equal_values():
+    assert decode(channels(np.full((1, 2, 2), 7)))[..., 3].all()
+
+
+def test_channels_beyond_the_limit_are_left_out():
+    assert decode(channels(np.zeros((100, 1, 2)), limit=8, columns=8)).shape == (1, 8 * 3 - 1, 4)
+
+
+def test_figure_json_is_plain_text():
+    figure = bars(["</script><b>&"], {"<i>": [1]}, "<!--")
+    text = figure_json(figure)
+    assert "<" not in text
+    assert "&lt;/script&gt;&lt;b&gt;&amp;" in text
+    assert "template\":{" not in text
