@@ -11,7 +11,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .blocks.streaming import Streaming
-    from .models.dataflow import estimate
+    from .models.estimate import estimate
     from .models.quantization import quantize
     from .network import Network, NetworkError, load
     from .reports import report
@@ -36,7 +36,7 @@ _HOMES = {
     "NetworkError": "hwsim.network",
     "Streaming": "hwsim.blocks.streaming",
     "build": "hwsim.rtl.streaming",
-    "estimate": "hwsim.models.dataflow",
+    "estimate": "hwsim.models.estimate",
     "load": "hwsim.network",
     "quantize": "hwsim.models.quantization",
     "report": "hwsim.reports",

@@ -144,5 +144,10 @@ def run_onnxruntime(model, inputs, outputs=None, optimize=True):
         options.graph_optimization_level = level
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options)
     feed = proto.graph.input[0].name
-    results = [session.run(names, {feed: inputs[index : index + 1]}) for index in range(len(inputs))]
-    return {name: np.concatenate(parts) for name, parts in zip(names, zip(*results, strict=True), strict=True)}
+    results = [
+        session.run(names, {feed: inputs[index : index + 1]}) for index in range(len(inputs))
+    ]
+    return {
+        name: np.concatenate(parts)
+        for name, parts in zip(names, zip(*results, strict=True), strict=True)
+    }

@@ -257,7 +257,7 @@ class _Builder:
         if kind not in _FOLDINGS:
             raise NetworkError(f"no streaming unit computes {kind.__name__} (layer {layer.name})")
         frames = [self.sources[name][1] for name in layer.inputs]
-        config = _FOLDINGS[kind](self, layer, frames)
+        config = _FOLDINGS[kind](self, layer, *frames)
         if config.interval > self.target:
             raise _too_slow(layer, config.interval, self.target)
         inputs = [
@@ -312,81 +312,54 @@ def _lanes_rank(lanes, frame, channels):
 
 
 def _fold_conv(builder, layer, frame):
-    tensor = builder.network.tensors[layer.inputs[0]]
-    channels = tensor.shape[0]
+    channels = builder.network.tensors[layer.inputs[0]].shape[0]
     out_channels, per_group, *kernel = layer.weights.shape
     taps = kernel[0] * kernel[1]
-    _, out_height, out_width = builder.network.tensors[layer.output].shape
-    outputs_per_group = out_channels // layer.groups
+    _, height, width = builder.network.tensors[layer.output].shape
     choices = []
     for lanes in _divisors(channels):
-        if per_group % lanes == 0:
-            vector, outputs = taps * lanes, outputs_per_group
-        elif lanes % per_group == 0:
-            vector, outputs = taps * per_group, lanes // per_group * outputs_per_group
-        else:
+        if per_group % lanes and lanes % per_group:
             continue
-        for simd, pe in product(_divisors(vector), _divisors(outputs)):
-            work = out_height * out_width * (channels // lanes) * (outputs // pe) * (vector // simd)
-            if work <= builder.target:
-                choices.append((simd * pe, *_lanes_rank(lanes, frame, channels), pe, simd))
-    return _first_within(
-        builder,
-        layer,
-        choices,
-        lambda choice: ConvConfig(
-            frame=builder.frame(layer.inputs[0], choice[2]),
-            out_channels=out_channels,
-            kernel=tuple(kernel),
-            strides=layer.strides,
-            dilations=layer.dilations,
-            pads=layer.pads,
-            pad_value=tensor.zero_point,
-            groups=layer.groups,
-            simd=choice[4],
-            pe=choice[3],
-            weight_bits=layer.weight_bits,
-            **_widths(builder, layer),
-        ),
-    )
+        # Products and output channels that a beat contributes to, as in MacConfig.
+        dot = taps * min(lanes, per_group)
+        outputs = out_channels // layer.groups * max(lanes // per_group, 1)
+        for simd, pe in product(_divisors(dot), _divisors(outputs)):
+            work = height * width * (channels // lanes) * (outputs // pe) * (dot // simd)
+            choices.append((work, lanes, simd, pe))
+    return _fewest_multipliers(builder, layer, frame, ConvConfig, choices)
 
 
 def _fold_dense(builder, layer, frame):
-    tensor = builder.network.tensors[layer.inputs[0]]
-    channels, height, width = tensor.shape
-    out_channels = len(layer.weights)
+    channels, height, width = builder.network.tensors[layer.inputs[0]].shape
     choices = []
     for lanes in _divisors(channels):
-        for simd, pe in product(_divisors(lanes), _divisors(out_channels)):
-            work = height * width * (channels // lanes) * (out_channels // pe) * (lanes // simd)
-            if work <= builder.target:
-                choices.append((simd * pe, *_lanes_rank(lanes, frame, channels), pe, simd))
-    return _first_within(
-        builder,
-        layer,
-        choices,
-        lambda choice: DenseConfig(
-            frame=builder.frame(layer.inputs[0], choice[2]),
-            out_channels=out_channels,
-            simd=choice[4],
-            pe=choice[3],
-            weight_bits=layer.weight_bits,
-            **_widths(builder, layer),
-        ),
-    )
+        for simd, pe in product(_divisors(lanes), _divisors(len(layer.weights))):
+            work = height * width * (channels // lanes) * (len(layer.weights) // pe) * (lanes // simd)
+            choices.append((work, lanes, simd, pe))
+    return _fewest_multipliers(builder, layer, frame, DenseConfig, choices)
 
 
-def _first_within(builder, layer, choices, configure):
-    """The configuration with the fewest multipliers, then the best lanes, then the fewest outputs at a time."""
-    best = inf
-    for choice in sorted(choices):
-        config = configure(choice)
+def _fewest_multipliers(builder, layer, frame, config_type, choices):
+    """The configuration within the target that has the fewest multipliers, then the best lanes, then the narrowest output.
+
+    choices: (multiply-accumulate cycles, lanes, simd, pe) of every folding.
+    """
+    tensor, output = (builder.network.tensors[name] for name in (layer.inputs[0], layer.output))
+
+    def cost(choice):
+        _, lanes, simd, pe = choice
+        return simd * pe, *_lanes_rank(lanes, frame, tensor.shape[0]), pe
+
+    quickest = inf
+    for choice in sorted((c for c in choices if c[0] <= builder.target), key=cost):
+        _, lanes, simd, pe = choice
+        config = config_type.for_layer(
+            layer, builder.frame(tensor.name, lanes), tensor, output, simd=simd, pe=pe
+        )
         if config.interval <= builder.target:
             return config
-        best = min(best, config.interval)
-    if best == inf:  # no choice has few enough multiply cycles: one pixel per cycle is the limit
-        best = max(np.prod(builder.network.tensors[name].shape[1:]) for name in (*layer.inputs, layer.output))
-    raise _too_slow(layer, best, builder.target)
+        quickest = min(quickest, config.interval)
+    raise _too_slow(layer, min(quickest, min(choices)[0]) if quickest == inf else quickest, builder.target)
 
 
 def _too_slow(layer, possible, target):
@@ -405,19 +378,43 @@ def _widths(builder, layer):
 
 
 def _fold_pool(builder, layer, frame):
-    name = layer.inputs[0]
-    tensor = builder.network.tensors[name]
-    frame = builder.frame(name, builder.lanes(name, frame))
+    tensor, output = (builder.network.tensors[name] for name in (layer.inputs[0], layer.output))
+    frame = builder.frame(tensor.name, builder.lanes(tensor.name, frame))
+    whole = layer.kernel == tensor.shape[1:] and not any(layer.pads)
+    return (GlobalPoolConfig if whole else PoolConfig).for_layer(layer, frame, tensor, output)
+
+
+def _fold_table(builder, layer, frame):
+    tensor, output = (builder.network.tensors[name] for name in (layer.inputs[0], layer.output))
+    return TableConfig.for_layer(layer, builder.frame(tensor.name, builder.lanes(tensor.name, frame)), tensor, output)
+
+
+def _fold_pair(builder, layer, *frames):
+    tensors = [builder.network.tensors[name] for name in layer.inputs]
+    lanes = max(builder.lanes(t.name, frame) for t, frame in zip(tensors[:1] * 2, frames, strict=True))
+    config = AddConfig if isinstance(layer, integer.Add) else MulConfig
+    frames = [builder.frame(t.name, lanes) for t in tensors]
+    return config.for_layer(layer, frames, tensors, builder.network.tensors[layer.output])
+
+
+def _fold_concat(builder, layer, *frames):
+    tensors = [builder.network.tensors[name] for name in layer.inputs]
+    common = gcd(*(t.shape[0] for t in tensors))
     output = builder.network.tensors[layer.output]
-    if layer.kernel == tensor.shape[1:] and not any(layer.pads):
-        return GlobalPoolConfig.for_layer(layer, frame, tensor, output)
-    return PoolConfig.for_layer(layer, frame, tensor, output)
+    fitting = [n for n in _divisors(common) if np.prod(output.shape) // n <= builder.target]
+    wanted = max(frame.lanes for frame in frames if frame is not None)
+    lanes = next((n for n in fitting if n >= wanted), fitting[-1] if fitting else common)
+    return ConcatConfig(frames=tuple(builder.frame(t.name, lanes) for t in tensors))
 
 
 _FOLDINGS = {
+    integer.Add: _fold_pair,
+    integer.Concat: _fold_concat,
     integer.Conv: _fold_conv,
     integer.Dense: _fold_dense,
+    integer.Mul: _fold_pair,
     integer.Pool: _fold_pool,
+    integer.Table: _fold_table,
 }
 
 

@@ -228,6 +228,7 @@ def estimate(
     plan: "StreamingPlan | None" = None,
     design: Any = None,
     clock_hz: float | None = None,
+    memory: streaming.Memory | None = None,
 ) -> Estimates:
     """Estimate a network on devices.
 
@@ -247,6 +248,9 @@ def estimate(
         A design of `hwsim.build`, instead of its ``plan``.
     clock_hz : float, optional
         Clock of the FPGAs, e.g. from place and route; unless given, the device's.
+    memory : streaming.Memory, optional
+        Where an FPGA's images come from and its results go to. Unless given, an image is there when
+        the pipeline is ready for it.
 
     Returns
     -------
@@ -277,7 +281,7 @@ def estimate(
     estimates = []
     for device in found:
         if device.device_class == "fpga":
-            estimates.append(_fpga(network, device, batch, plan, clock_hz))
+            estimates.append(_fpga(network, device, batch, plan, clock_hz, memory))
         else:
             estimates.append(_processor(network, device, batch, precision))
     return Estimates(network, estimates)
@@ -361,25 +365,40 @@ def _plan(network, device):
         raise ValueError(f"{device.name} has {int(device['dsps'])} DSPs: {error}") from None
 
 
-def _fpga(network, device, batch, plan, clock_hz):
+def _streams(plan, images, memory):
+    """Trace of the pipeline alone, or fed from a memory."""
+    if memory is None:
+        return streaming.run(plan.actors, plan.edges, images)
+    ends = (-(-frame.lanes * frame.bits // 8) for frame in (plan.input, plan.output))
+    pipeline = streaming.Pipeline(plan.actors, plan.edges, *ends)
+    return streaming.run_shared([pipeline], memory, images)[0]
+
+
+def _interval(plan, memory):
+    """Cycles from image to image in the steady state."""
+    if memory is None:
+        last = _streams(plan, SETTLED, None).sink.reshape(SETTLED, -1)[:, -1]
+        return int(last[-1] - last[-2])
+    # Bursts straddle images, so that the mean counts; the last images have the memory to themselves.
+    last = _streams(plan, 4 * SETTLED, memory).sink.reshape(4 * SETTLED, -1)[:, -1]
+    return -(-int(last[3 * SETTLED] - last[SETTLED]) // (2 * SETTLED))
+
+
+def _fpga(network, device, batch, plan, clock_hz, memory):
     """The streaming pipeline on an FPGA."""
     plan = plan or _plan(network, device)
     clock = clock_hz or device["clock"]
-    settled = streaming.run(plan.actors, plan.edges, SETTLED)
-    last = settled.sink.reshape(SETTLED, -1)[:, -1]
-    interval = int(last[-1] - last[-2])
-    if batch < SETTLED:
-        trace = streaming.run(plan.actors, plan.edges, batch)
-        cycles = trace.cycles
-    else:
-        trace = settled
-        cycles = settled.cycles + (batch - SETTLED) * interval
+    trace = _streams(plan, min(batch, SETTLED), memory)
+    interval = _interval(plan, memory)
+    cycles = trace.cycles + max(batch - SETTLED, 0) * interval
     slowest = max(stage.config.interval for stage in plan.stages)
+    limit = "compute" if memory is None or interval <= plan.interval else "memory"
     layers = []
     for stage in plan.stages:
         config = stage.config
         possible = config.multipliers * interval
         lines = [
+            f"config    {config}",
             f"unit      {config.interval:,} cycles per image, {config.multipliers} multipliers,"
             f" {config.macs:,} MAC",
             f"pipeline  {interval:,} cycles per image; its slowest unit takes {slowest:,}",
@@ -394,7 +413,7 @@ def _fpga(network, device, batch, plan, clock_hz):
                 config.macs * batch,
                 memory,
                 config.macs / possible if possible else 0.0,
-                "compute" if config.interval == slowest else "dependency",
+                "compute" if config.interval == slowest and limit == "compute" else "dependency",
                 tuple(lines),
             )
         )
@@ -404,7 +423,7 @@ def _fpga(network, device, batch, plan, clock_hz):
         "int8",
         cycles / clock,
         clock / interval,
-        "compute",
+        limit,
         tuple(layers),
         _streaming_timeline(plan, trace, clock),
         clock,

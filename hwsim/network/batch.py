@@ -52,7 +52,7 @@ def _keeps_images_apart(layer, network, batched, batch):
     if op in ("Gemm", "QGemm"):
         bias = layer.inputs[2 if op == "Gemm" else 6 :][:1]
         return not attributes["trans_a"] and (bias in ((), ("",)) or _apart(bias[0], network, batched, 2))
-    if op in ("Softmax", "Flatten"):
+    if op in ("Softmax", "QLinearSoftmax", "Flatten"):
         return attributes["axis"] == 1 if op == "Flatten" else attributes["axis"] > 0
     if op in ("Squeeze", "Unsqueeze"):
         return 0 not in attributes["axes"]

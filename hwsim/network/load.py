@@ -52,7 +52,7 @@ def load(model, input_shapes=None, *, strict=False):
     _check_names(proto, label)
     _read_external_data(proto, folder, label)
     if proto.functions:
-        proto = onnx.inliner.inline_local_functions(proto)
+        proto = _inlined(proto, label)
     _check(proto, label)
     name = proto.graph.name or (path.stem if folder else "network")
     return _Importer(proto, input_shapes, strict).network(name)
@@ -118,6 +118,16 @@ def _read_external_data(proto, folder, label):
             raise NetworkError(f"{owner}: offset and length must be integers") from None
         tensor.data_location = onnx.TensorProto.DEFAULT
         del tensor.external_data[:]
+
+
+def _inlined(proto, label):
+    """The model with its functions written out."""
+    try:
+        proto = onnx.inliner.inline_local_functions(proto)
+    except (RuntimeError, ValueError):
+        raise NetworkError(f"{label} has functions that do not fit their calls") from None
+    _check_names(proto, label)
+    return proto
 
 
 def _check_names(proto, label):

@@ -17,7 +17,7 @@ Clip                           ``minimum``, ``maximum`` (numbers, or None for no
 LRN                            ``alpha``, ``beta``, ``bias``, ``size``
 BatchNormalization             ``epsilon``
 Concat, Flatten, QLinearConcat ``axis`` (not negative)
-Softmax                        ``axis`` (not negative), ``flatten``: normalise over all axes from ``axis`` on, as before opset 13
+Softmax, QLinearSoftmax        ``axis`` (not negative), ``flatten``: normalise over all axes from ``axis`` on, as before opset 13
 Reshape                        ``shape``: the output's, all known; one input
 Squeeze, Unsqueeze             ``axes`` (not negative, ascending; of the longer shape); one input
 Transpose                      ``perm``
@@ -521,7 +521,8 @@ def _dropout(node):
 
 def _softmax(node):
     shape = node.shape(0)
-    if node.version >= 13:
+    version = node.required("opset") if node.op == "QLinearSoftmax" else node.version
+    if version >= 13:
         return Result({"axis": node.axis("axis", -1, len(shape)), "flatten": False}, (shape,))
     axis = node.axis("axis", 1, len(shape), end=True)
     # Where at most one of the axes is longer than 1, the old meaning is the new one on that axis.
@@ -809,6 +810,7 @@ OPERATORS: dict[str, Operator] = {
     "QLinearMatMul": Operator(_matmul(0, 3), 10, _BYTES, parameters=(0, 3), macs=_matmul_macs(0, 3)),
     "QLinearMul": Operator(_qlinear_binary, 1, _BYTES, domain=MICROSOFT),
     "QLinearSigmoid": Operator(_same, 1, _BYTES, domain=MICROSOFT),
+    "QLinearSoftmax": Operator(_softmax, 1, _BYTES, domain=MICROSOFT),
     "QuantizeLinear": Operator(_quantize, 10, _ANY),
     "Relu": Operator(_same, 6, _NUMBERS),
     "Reshape": Operator(_reshape, 5, _ANY, evaluate=lambda a, x: x.reshape(a["shape"]), static=(1,)),

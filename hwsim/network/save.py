@@ -164,6 +164,8 @@ def _attributes(layer, attributes):
         if name == "dilations" and layer.op in ("AveragePool", "QLinearAveragePool") and set(value) == {1}:
             continue
         written[_NAMES.get(name, name)] = int(value) if isinstance(value, bool) else value
+    if layer.op == "QLinearSoftmax":
+        written["opset"] = OLDEST_OPSET - 1 if written.pop("flatten") else OLDEST_OPSET
     if layer.op == "QuantizeLinear" and len(layer.inputs) < 3 and attributes["dtype"] != np.uint8:
         written["output_dtype"] = _element_type(attributes["dtype"])
     return written

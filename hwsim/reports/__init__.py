@@ -1,4 +1,4 @@
-"""The one report builder: tables, plots and pictures of anything that hwsim computes, as HTML, Markdown and CSV."""
+"""The report builder: tables, plots and pictures of all results, as HTML, Markdown and CSV."""
 
 from .document import Report, Section, report
 from .sections import Accuracy, Comparison

@@ -7,14 +7,13 @@ import html
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
 import jinja2
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from markupsafe import Markup
@@ -28,7 +27,7 @@ __all__ = ["Report", "Section", "report"]
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """A heading and what stands below it. All texts are plain: markup in them is shown, not followed.
+    """A heading and what stands below it. All texts are plain: markup is shown, not followed.
 
     Parameters
     ----------
@@ -38,11 +37,13 @@ class Section:
     facts : mapping of str to str
         The numbers to see first, by what they are.
     figures : mapping of str to plotly.graph_objects.Figure
-        By caption. A figure takes the page's colours unless it sets its own; its height is kept, its width is the page's.
+        By caption. A figure takes the page's colours unless it sets its own; its height is kept,
+        its width is the page's.
     pictures : mapping of str to Picture
         By caption.
     tables : mapping of str to pandas.DataFrame
-        By a name that becomes part of the name of the CSV file. Units stand at the end of column names: ``latency_ms``.
+        By a name that becomes part of the name of the CSV file. Units stand at the end of column
+        names: ``latency_ms``.
     """
 
     title: str
@@ -71,14 +72,14 @@ class Report:
     def save(self, path):
         """Write the report as one HTML file, and beside it Markdown and a CSV file for each table.
 
-        The HTML file needs no other file and no network. Each file is written under another name and then renamed, so that a
-        file is there whole or not at all.
+        The HTML file needs no other file and no network. Each file is written under another name
+        and then renamed, so that it is there whole or not at all.
 
         Parameters
         ----------
         path : path
-            Ends in ``.html``; missing folders are made. ``dir/report.html`` brings ``dir/report.md`` and files such as
-            ``dir/report-layers.csv``.
+            Ends in ``.html``; missing folders are made. ``dir/report.html`` brings
+            ``dir/report.md`` and files such as ``dir/report-layers.csv``.
 
         Returns
         -------
@@ -108,17 +109,22 @@ class Report:
 
     def markdown(self):
         """The report's texts and tables as Markdown (str)."""
-        return _environment().get_template("report.md").render(report=self, tables=self._named_tables())
+        template = _environment().get_template("report.md")
+        return template.render(report=self, tables=self._named_tables())
 
     def _repr_html_(self):
         # A frame keeps the page's style and the notebook's apart.
-        page = html.escape(self.html())
-        return f'<iframe srcdoc="{page}" title="{html.escape(self.title)}" style="width:100%;height:80vh;border:0"></iframe>'
+        page, title = html.escape(self.html()), html.escape(self.title)
+        style = "width:100%;height:80vh;border:0"
+        return f'<iframe srcdoc="{page}" title="{title}" style="{style}"></iframe>'
 
     def _named_tables(self):
         """For each section, its tables by names that are unique in the report."""
         taken: set[str] = set()
-        return [{_unique(slug(name), taken): table for name, table in section.tables.items()} for section in self.sections]
+        return [
+            {_unique(slug(name), taken): table for name, table in section.tables.items()}
+            for section in self.sections
+        ]
 
     def _tables(self):
         return {name: table for tables in self._named_tables() for name, table in tables.items()}
@@ -138,13 +144,17 @@ class Report:
         templates = json.dumps(TEMPLATES, separators=(",", ":"), sort_keys=True)
         script = _environment().get_template("report.js").render(templates=Markup(templates))
         scripts = [get_plotlyjs(), script] if number else []
-        page = _environment().get_template("report.html").render(
-            report=self,
-            sections=sections,
-            files={name: quote(file) for name, file in files.items()},
-            # Only these scripts may run, whatever else found its way into the page.
-            hashes=" ".join(f"'sha256-{_digest(text)}'" for text in scripts) or "'none'",
-            scripts=[Markup(text) for text in scripts],
+        page = (
+            _environment()
+            .get_template("report.html")
+            .render(
+                report=self,
+                sections=sections,
+                files={name: quote(file) for name, file in files.items()},
+                # Only these scripts may run, whatever else found its way into the page.
+                hashes=" ".join(f"'sha256-{_digest(text)}'" for text in scripts) or "'none'",
+                scripts=[Markup(text) for text in scripts],
+            )
         )
         return str(page)
 
@@ -155,11 +165,13 @@ def report(*items, title="hwsim report", date=None):
     Parameters
     ----------
     *items
-        A `Network`, an `Accuracy`, a streaming plan or design, a result of `simulate`, what `estimate` returns, a
-        `pandas.DataFrame`, or a `Section` of one's own; shown in this order.
+        A `Network`, an `Accuracy`, a streaming plan or design, a result of `simulate`, what
+        `estimate` returns, a `Comparison`, a `pandas.DataFrame`, or a `Section` of one's own; shown
+        in this order.
     title : str
     date : str, optional
-        Today's unless given. All else depends on the items only: the same items give the same files, byte for byte.
+        Today's unless given. All else depends on the items only: the same items give the same
+        files, byte for byte.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Figures and pictures, made by Plotly; colours are left to the page, which has a light and a dark palette."""
+"""Figures and pictures, made by Plotly. Colours are left to the page: it is light or dark."""
 
 import json
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from .text import clean, short
 
 __all__ = ["TEMPLATES", "Picture", "bars", "channels", "figure_json", "gantt"]
 
-# Okabe and Ito, "Color Universal Design" (2008): eight colours that colour-blind readers tell apart. Each theme begins
-# with those that stand out from its background.
+# Okabe and Ito, "Color Universal Design" (2008): colours that colour-blind readers tell apart. Each
+# theme begins with those that stand out from its background.
 _LIGHT = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442"]
 _DARK = ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2"]
 
@@ -73,7 +73,9 @@ def bars(names, series, axis, *, log=False, stacked=False):
                 x=list(values),
                 name=label,
                 orientation="h",
-                hovertemplate="%{y}<br>%{x:,.4~g}" + (" · %{fullData.name}" if len(series) > 1 else "") + "<extra></extra>",
+                hovertemplate="%{y}<br>%{x:,.4~g}"
+                + (" · %{fullData.name}" if len(series) > 1 else "")
+                + "<extra></extra>",
             )
             for label, values in series.items()
         ]
@@ -81,13 +83,19 @@ def bars(names, series, axis, *, log=False, stacked=False):
     _rows(figure, names, 24 if stacked or len(series) == 1 else 14 * len(series) + 8)
     # Bars of one group are drawn from the bottom up.
     order = "normal" if stacked else "reversed"
-    figure.update_layout(barmode="stack" if stacked else "group", showlegend=len(series) > 1, legend_traceorder=order)
+    figure.update_layout(
+        barmode="stack" if stacked else "group", showlegend=len(series) > 1, legend_traceorder=order
+    )
     figure.update_xaxes(title_text=axis, rangemode="tozero")
-    positive = [value for values in series.values() for value in values if value and 0 < value < np.inf]
+    positive = [
+        value for values in series.values() for value in values if value and 0 < value < np.inf
+    ]
     if log and positive:
         # Whole decades, so that the shortest bar has a length too.
         low, high = np.floor(np.log10(min(positive)) - 0.05), np.ceil(np.log10(max(positive)))
-        figure.update_xaxes(type="log", range=[low, high], dtick=1, tickformat="~s" if low >= 0 else "~g")
+        figure.update_xaxes(
+            type="log", range=[low, high], dtick=1, tickformat="~s" if low >= 0 else "~g"
+        )
     return figure
 
 
@@ -101,12 +109,24 @@ def gantt(rows, axis):
     axis : str
         What the time is.
     """
-    end = max((int(cycles[-1]) + 1 for parts in rows.values() for cycles in parts.values() if len(cycles)), default=1)
+    end = max(
+        (
+            int(cycles[-1]) + 1
+            for parts in rows.values()
+            for cycles in parts.values()
+            if len(cycles)
+        ),
+        default=1,
+    )
     found: dict[str, list] = {}
     for row, parts in rows.items():
         for part, cycles in parts.items():
-            pieces = np.split(cycles, np.flatnonzero(np.diff(cycles) > max(1, end // _RESOLUTION)) + 1)
-            found.setdefault(part, []).extend((row, *_piece(piece)) for piece in pieces if len(piece))
+            pieces = np.split(
+                cycles, np.flatnonzero(np.diff(cycles) > max(1, end // _RESOLUTION)) + 1
+            )
+            found.setdefault(part, []).extend(
+                (row, *_piece(piece)) for piece in pieces if len(piece)
+            )
     traces = []
     for part, pieces in found.items():
         names, starts, lengths, counts = zip(*pieces, strict=True)
@@ -146,9 +166,19 @@ def _rows(figure, names, height):
         tickvals=names,
         ticktext=[short(clean(name)) for name in names],
     )
-    legend = {"orientation": "h", "yref": "container", "y": 1, "yanchor": "top", "x": 0, "itemwidth": 30}
+    legend = {
+        "orientation": "h",
+        "yref": "container",
+        "y": 1,
+        "yanchor": "top",
+        "x": 0,
+        "itemwidth": 30,
+    }
     figure.update_layout(
-        height=max(height * len(names) + 110, 190), margin={"l": 8, "r": 16, "t": 36, "b": 48}, legend=legend, bargap=0.25
+        height=max(height * len(names) + 110, 190),
+        margin={"l": 8, "r": 16, "t": 36, "b": 48},
+        legend=legend,
+        bargap=0.25,
     )
 
 
@@ -169,7 +199,7 @@ class Picture:
 
 
 def channels(maps, *, limit=64, columns=8):
-    """The channels of a feature map side by side in grey, from the smallest value (black) to the largest (white).
+    """The channels of a feature map in grey: black the smallest value, white the largest.
 
     Parameters
     ----------
@@ -177,7 +207,7 @@ def channels(maps, *, limit=64, columns=8):
     limit : int
         Channels to show, from the first.
     columns : int
-        Channels in a row. A vector, (C, 1, 1), is drawn whole as one block of up to 32 squares in a row.
+        Channels in a row. A vector, (C, 1, 1), is drawn whole, as rows of 32 squares.
     """
     import plotly.express as px  # takes a quarter of a second, and only pictures need it
 
@@ -196,7 +226,9 @@ def channels(maps, *, limit=64, columns=8):
     grid = grid.reshape(lines, columns, height + 1, width + 1).transpose(0, 2, 1, 3)
     grid = grid.reshape(lines * (height + 1), columns * (width + 1))[:-1, :-1]
     grey = np.nan_to_num(grid).astype(np.uint8)
-    pixels = np.stack([grey, grey, grey, np.where(np.isnan(grid), 0, 255).astype(np.uint8)], axis=-1)
+    pixels = np.stack(
+        [grey, grey, grey, np.where(np.isnan(grid), 0, 255).astype(np.uint8)], axis=-1
+    )
     # The encoder that comes with Plotly: its output does not depend on what else is installed.
     source = px.imshow(pixels, binary_string=True, binary_backend="pypng").data[0].source
     return Picture(source, grid.shape[1] * max(1, min(16, 640 // grid.shape[1])))
@@ -205,8 +237,8 @@ def channels(maps, *, limit=64, columns=8):
 def figure_json(figure):
     """A figure as JSON that may stand inside a ``<script>``; its texts are shown as they are.
 
-    Plotly reads tags in any text that it shows, so that a name could become a link. Only templates, which hold no
-    names, keep theirs.
+    Plotly reads tags in any text that it shows, so that a name could become a link. Only templates,
+    which hold no names, keep theirs.
     """
     plain = _plain(json.loads(figure.to_json(engine="json", remove_uids=True)))
     plain["layout"].pop("template", None)

@@ -58,9 +58,8 @@ class Comparison:
 
     def __post_init__(self):
         if self.estimated.keys() != self.actual.keys():
-            raise ValueError(
-                f"estimated and actual must have the same keys, not {', '.join(self.estimated)} and {', '.join(self.actual)}"
-            )
+            keys = " and ".join(", ".join(numbers) for numbers in (self.estimated, self.actual))
+            raise ValueError(f"estimated and actual must have the same keys, not {keys}")
 
 
 def sections_of(item):
@@ -74,7 +73,9 @@ def sections_of(item):
         if builder:
             return [builder(item)]
     accepted = ", ".join(name.rpartition(".")[2] for name in BUILDERS)
-    raise TypeError(f"a report cannot show {type(item).__name__}; it shows {accepted}, DataFrame, Section")
+    raise TypeError(
+        f"a report cannot show {type(item).__name__}; it shows {accepted}, DataFrame, Section"
+    )
 
 
 def network(item):
@@ -85,7 +86,9 @@ def network(item):
     figures = {}
     for column, caption in (("macs", "Multiply-accumulates (MACs)"), ("params", "Parameters")):
         if names:
-            figures[f"{caption} of each layer that has any"] = bars(names, {caption: list(busy[column])}, caption)
+            figures[f"{caption} of each layer that has any"] = bars(
+                names, {caption: list(busy[column])}, caption
+            )
     (first, *_), (last, *_) = item.inputs, item.outputs
     facts = {
         "Layers": cell(len(table)),
@@ -106,7 +109,9 @@ def accuracy(item):
         "Change": f"{shares[1] - shares[0]:+.2f} points".replace("-", "−"),
         "Images": cell(item.images),
     }
-    table = pd.DataFrame({"numbers": ["float", "int8"], "accuracy_percent": shares, "images": [item.images] * 2})
+    table = pd.DataFrame(
+        {"numbers": ["float", "int8"], "accuracy_percent": shares, "images": item.images}
+    )
     text = f"Weights and feature maps as 8-bit integers; ranges by {item.method}."
     return Section("Quantization", text, facts, tables={"accuracy": table})
 
@@ -117,12 +122,18 @@ def plan(item):
     rows = []
     for stage in item.stages:
         config = stage.config
-        useful = 100 * config.macs / (config.multipliers * interval) if config.multipliers else float("nan")
+        useful = (
+            100 * config.macs / (config.multipliers * interval)
+            if config.multipliers
+            else float("nan")
+        )
         kind = type(config).__name__.removesuffix("Config").lower()
         depth = max((queue.depth for queue in stage.queues), default=None)
         lanes = config.output.lanes
-        rows.append((stage.name, kind, config.macs, config.multipliers, config.interval, useful, lanes, depth))
-    columns = ["stage", "unit", "macs", "multipliers", "interval_cycles", "utilization_percent", "output_lanes", "queue_depth"]
+        work = (config.macs, config.multipliers, config.interval)
+        rows.append((stage.name, kind, *work, useful, lanes, depth))
+    columns = ["stage", "unit", "macs", "multipliers", "interval_cycles"]
+    columns += ["utilization_percent", "output_lanes", "queue_depth"]
     table = pd.DataFrame(rows, columns=columns)
     working = table[table["multipliers"] > 0]
     figures = {
@@ -132,7 +143,9 @@ def plan(item):
     }
     if len(working):
         figures["Utilization: useful MACs over multipliers × cycles per image"] = bars(
-            list(working["stage"]), {"utilization": list(working["utilization_percent"])}, "% of the multipliers' cycles"
+            list(working["stage"]),
+            {"utilization": list(working["utilization_percent"])},
+            "% of the multipliers' cycles",
         )
     facts = {
         "Cycles per image": cell(interval),
@@ -141,12 +154,14 @@ def plan(item):
     }
     if item.multipliers:
         facts["Utilization"] = f"{100 * item.macs / (item.multipliers * interval):.1f} %"
-    text = "One unit per layer, joined by queues, so that images follow one another without a pause."
+    text = (
+        "One unit per layer, joined by queues, so that images follow one another without a pause."
+    )
     return Section("Streaming pipeline", text, facts, figures, tables={"stages": table})
 
 
 def result(item):
-    """A simulation: what was checked, when beats moved, what the feature maps of the first image look like."""
+    """A simulation: what was checked, when beats moved, how the first image's feature maps look."""
     values = int(item.layers["values"].sum())
     facts = {
         "Images": cell(item.images),
@@ -155,8 +170,8 @@ def result(item):
         "Cycles per image": cell(item.cycles_per_image),
     }
     text = (
-        "Every cycle of the hardware was simulated, and every value on every stream compared with the integer reference: "
-        + ("all are equal." if not item.mismatches else "some differ.")
+        "Every cycle of the hardware was simulated, and every value on every stream compared with "
+        f"the integer reference: {'some differ' if item.mismatches else 'all are equal'}."
     )
     transfers = {"input": item.recording.transfers["i"].cycles}
     transfers |= {name: item.recording.transfers[name].cycles for name in item.feature_maps}
@@ -170,7 +185,8 @@ def result(item):
     pictures = {}
     for name, maps in item.feature_maps.items():
         first = np.asarray(maps)[0]
-        caption = f"{name}: {cell(first.shape)}, codes {cell(int(first.min()))} to {cell(int(first.max()))}"
+        low, high = cell(int(first.min())), cell(int(first.max()))
+        caption = f"{name}: {cell(first.shape)}, codes {low} to {high}"
         pictures[caption] = channels(first)
     return Section("Simulation", text, facts, figures, pictures, {"simulation": item.layers})
 
@@ -187,10 +203,18 @@ def estimates(item):
         values = list(zip(devices["class"], devices[column], strict=True))
         return {kind: [value if own == kind else None for own, value in values] for kind in classes}
 
-    batch = f"a batch of {cell(int(devices['batch'].max()))}" if (devices["batch"] > 1).any() else "one image"
+    batch = (
+        f"a batch of {cell(int(devices['batch'].max()))}"
+        if (devices["batch"] > 1).any()
+        else "one image"
+    )
     figures = {
         "Throughput, batches back to back; longer is better": bars(
-            names, by_class("throughput_images_per_s"), "images per second, logarithmic", log=True, stacked=True
+            names,
+            by_class("throughput_images_per_s"),
+            "images per second, logarithmic",
+            log=True,
+            stacked=True,
         ),
         f"Latency of {batch}; shorter is better": bars(
             names, by_class("latency_ms"), "milliseconds, logarithmic", log=True, stacked=True
@@ -198,7 +222,9 @@ def estimates(item):
     }
     frames = {entry.device.name: entry.frame() for entry in item}
     shares = {
-        entry.device.name: 100 * frames[entry.device.name].groupby("name", sort=False)["seconds"].sum() / entry.latency_s
+        entry.device.name: 100
+        * frames[entry.device.name].groupby("name", sort=False)["seconds"].sum()
+        / entry.latency_s
         for entry in item
         if entry.device.device_class != "fpga" and entry.latency_s
     }
@@ -209,9 +235,13 @@ def estimates(item):
         rest = parts.drop(index=largest).sum()
         if len(parts) > len(largest):
             series[f"{len(parts) - len(largest)} other layers"] = list(rest)
-        caption = "Share of each layer in the latency, on devices that compute one layer after another"
+        caption = (
+            "Share of each layer in the latency, on devices that compute one layer after another"
+        )
         figures[caption] = bars(list(shares), series, "% of the latency", stacked=True)
-    layers = pd.concat([table.assign(device=name) for name, table in frames.items()], ignore_index=True)
+    layers = pd.concat(
+        [table.assign(device=name) for name, table in frames.items()], ignore_index=True
+    )
     layers = pd.DataFrame(
         {
             "device": layers["device"],
@@ -231,29 +261,40 @@ def estimates(item):
     best = devices.loc[devices["throughput_images_per_s"].idxmax()]
     quick = devices.loc[devices["latency_ms"].idxmin()]
     facts = {
-        "Highest throughput": f"{cell(best['throughput_images_per_s'])} images/s on {best['device']}",
-        "Shortest latency": f"{duration(quick['latency_ms'] / 1000)} on {quick['device']}",
+        "Highest throughput": f"{cell(best['throughput_images_per_s'])} images/s, {best['device']}",
+        "Shortest latency": f"{duration(quick['latency_ms'] / 1000)}, {quick['device']}",
     }
-    text = (
-        f"Estimates for {item.network.name}; nothing here was measured. Layers of an FPGA's pipeline work at the same time, "
-        "so that their times do not add up to the latency."
-    )
+    text = f"Estimates for {item.network.name}; nothing here was measured."
+    if "fpga" in classes:
+        text += " Layers of an FPGA's pipeline work at the same time: their times do not add up."
     return Section("Devices", text, facts, figures, tables=tables)
 
 
 def comparison(item):
     """Estimated against simulated or measured numbers."""
     rows = [
-        (name, value, item.actual[name], 100 * (value / item.actual[name] - 1) if item.actual[name] else float("nan"))
+        (
+            name,
+            value,
+            item.actual[name],
+            100 * (value / item.actual[name] - 1) if item.actual[name] else float("nan"),
+        )
         for name, value in item.estimated.items()
     ]
     table = pd.DataFrame(rows, columns=["quantity", "estimated", item.kind, "difference_percent"])
     figure = bars(
-        list(table["quantity"]), {"estimated": list(table["estimated"]), item.kind: list(table[item.kind])}, "value, in the unit at the left"
+        list(table["quantity"]),
+        {"estimated": list(table["estimated"]), item.kind: list(table[item.kind])},
+        "value, in the unit at the left",
     )
     worst = table["difference_percent"].abs().max()
     facts = {"Largest difference": f"{cell(float(worst))} %"}
-    return Section(item.title, facts=facts, figures={f"Estimated and {item.kind}": figure}, tables={"comparison": table})
+    return Section(
+        item.title,
+        facts=facts,
+        figures={f"Estimated and {item.kind}": figure},
+        tables={"comparison": table},
+    )
 
 
 # By the names of the classes: a report must not load simulators that it does not need.

@@ -17,7 +17,14 @@ _UNITS = {
     "us": "µs",
     "w": "W",
 }
-_WORDS = {"dsp": "DSP", "lsb": "LSB", "lut": "LUT", "macs": "MACs", "op": "operator", "params": "parameters"}
+_WORDS = {
+    "dsp": "DSP",
+    "lsb": "LSB",
+    "lut": "LUT",
+    "macs": "MACs",
+    "op": "operator",
+    "params": "parameters",
+}
 
 
 def heading(column):
@@ -30,7 +37,7 @@ def heading(column):
 
 
 def cell(value):
-    """A value for people: separators of thousands, four significant digits, nothing for a missing number."""
+    """A value for people: separators of thousands, four digits, nothing for a missing number."""
     if value is None or value != value:
         return ""
     if isinstance(value, bool):
@@ -38,7 +45,8 @@ def cell(value):
     if isinstance(value, Integral):
         return f"{int(value):,}"
     if isinstance(value, Real):
-        return f"{float(value):,.0f}" if abs(value) >= 1000 else f"{float(value):.4g}"
+        number = float(value)
+        return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}"
     if isinstance(value, tuple):
         return "\u00a0×\u00a0".join(map(cell, value))  # a shape stays on one line
     return clean(value)
@@ -46,7 +54,10 @@ def cell(value):
 
 def duration(seconds):
     """A time for people, in the unit that suits it: ``1.928 µs``."""
-    scale, unit = next((entry for entry in ((1, "s"), (1e-3, "ms"), (1e-6, "µs")) if seconds >= entry[0]), (1e-9, "ns"))
+    scale, unit = next(
+        (entry for entry in ((1, "s"), (1e-3, "ms"), (1e-6, "µs")) if seconds >= entry[0]),
+        (1e-9, "ns"),
+    )
     return f"{cell(float(seconds / scale))} {unit}"
 
 
@@ -64,7 +75,7 @@ def csv_cell(value):
 
 
 def clean(text):
-    """Text without control characters and marks that turn the direction of writing; they become U+FFFD."""
+    """Text whose control characters and marks of writing direction have become U+FFFD."""
     return "".join(c if c.isprintable() or c == "\u00a0" else "\ufffd" for c in str(text))
 
 
@@ -81,5 +92,5 @@ def short(text, limit=22):
 
 
 def slug(text):
-    """Text as part of a file name or an anchor: lower-case letters and digits, joined by hyphens."""
+    """Text for a file name or an anchor: lower-case letters and digits, joined by hyphens."""
     return "-".join(re.findall(r"[a-z0-9]+", str(text).lower())) or "section"

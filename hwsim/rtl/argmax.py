@@ -1,6 +1,6 @@
 """The channel with the largest code."""
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
 from .queue import CreditQueue
@@ -53,20 +53,17 @@ class Argmax(Unit):
 
     def _best_lane(self, m):
         """Largest code of the beat that waits, and its lane, `tree_latency` cycles later."""
-        lanes = self.config.frame.lanes
-        bits = (lanes - 1).bit_length()
 
         def better(left, right):
             choice = Signal()
             m.d.comb += choice.eq(right[0] > left[0])
-            # And-or instead of a multiplexer: half of the lane numbers' bits are constants.
-            lane = (right[1] & choice.replicate(bits)) | (left[1] & ~choice.replicate(bits))
-            return Mux(choice, right[0], left[0]), lane
+            # The lane is counted within the subtree: its highest bit says from which side it comes.
+            return Mux(choice, right[0], left[0]), Cat(Mux(choice, right[1], left[1]), choice)
 
         def hold(m, term, name):
             return register(m, term[0], f"{name}_code"), register(m, term[1], f"{name}_lane")
 
-        terms = [(self.i.payload[lane], Const(lane, bits)) for lane in range(lanes)]
+        terms = [(self.i.payload[lane], Const(0, 0)) for lane in range(self.config.frame.lanes)]
         return reduce_tree(m, terms, better, "best", self.config.TREE_LEVELS, hold)
 
     def _best_of_pixel(self, m, step, code, lane):

@@ -1,12 +1,15 @@
 """Units that work on each code on its own: table, add, multiply."""
 
+from dataclasses import replace
+
 import numpy as np
 from amaranth.hdl import Module, Mux, Shape, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 
 from .queue import CreditQueue
-from .unit import Unit, advance, beat_layout, delay, register, scale
+from .scale import scale
+from .unit import Unit, advance, beat_layout, delay, register
 
 __all__ = ["Add", "Mul", "Table"]
 
@@ -107,18 +110,36 @@ class Add(Unit):
             queue.issue.eq(self.i0.valid & self.i1.valid & queue.room),
             queue.i_valid.eq(delay(m, queue.issue, config.latency, "issue")),
         ]
-        # The zero points of both inputs are subtracted once, with the product of the first.
-        offset = -sum(k * zero for k, zero in zip(self._multipliers, self._zero_points, strict=True))
-        shape = signed(config.requantize.accumulator_bits)
+        requantize, factors = config.requantize, self._multipliers
+        if not requantize.align_bits:
+            # Zeros that trail both factors need not be multiplied only to be shifted out.
+            zeros = min(_trailing_zeros(factors[0] | factors[1]), requantize.shifts[1])
+            factors = [factor >> zeros for factor in factors]
+            requantize = replace(
+                requantize,
+                accumulator_bits=requantize.accumulator_bits - zeros,
+                shifts=(requantize.shifts[0] - zeros, requantize.shifts[1] - zeros),
+            )
+        # Both zero points are subtracted at once, where the factor is odd and no bit of the sum a constant.
+        offset = -sum(factor * zero for factor, zero in zip(factors, self._zero_points, strict=True))
+        offsets = (offset, 0) if factors[0] % 2 else (0, offset)
         sums = []
         for lane in range(config.output.lanes):
-            first = register(m, self.i0.payload[lane], f"i0_{lane}")
-            second = register(m, self.i1.payload[lane], f"i1_{lane}")
-            first = register(m, first * self._multipliers[0] + offset, f"i0_product_{lane}")
-            second = register(m, second * self._multipliers[1], f"i1_product_{lane}")
-            sums.append(register(m, first + second, f"sum_{lane}", shape))
-        m.d.comb += queue.i_payload.eq(scale(m, config.requantize, sums, self._requantize))
+            terms = []
+            for (port, frame), factor, offset in zip(config.inputs.items(), factors, offsets, strict=True):
+                zeros = 0 if offset else _trailing_zeros(factor)
+                ends = sorted(code * (factor >> zeros) + offset for code in (frame.minimum, frame.maximum))
+                shape = Shape.cast(range(ends[0], ends[1] + 1))
+                operand = register(m, getattr(self, port).payload[lane], f"{port}_{lane}")
+                product = register(m, operand * (factor >> zeros) + offset, f"{port}_product_{lane}", shape)
+                terms.append(product << zeros)
+            sums.append(register(m, terms[0] + terms[1], f"sum_{lane}", signed(requantize.accumulator_bits)))
+        m.d.comb += queue.i_payload.eq(scale(m, requantize, sums, self._requantize))
         return m
+
+
+def _trailing_zeros(value):
+    return max((value & -value).bit_length() - 1, 0)
 
 
 class Mul(Unit):

@@ -5,7 +5,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 
 from .queue import CreditQueue
-from .unit import Unit, advance, beat_layout, choose, delay, reduce_tree, register, scale
+from .scale import scale
+from .unit import Unit, advance, beat_layout, choose, delay, reduce_tree, register
 from .window import Window
 
 __all__ = ["GlobalPool", "Pool"]

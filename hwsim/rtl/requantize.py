@@ -4,8 +4,6 @@ from amaranth.hdl import Const, Module, Mux, Shape, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .unit import register
-
 __all__ = ["Requantize"]
 
 
@@ -57,16 +55,16 @@ class Requantize(wiring.Component):
         for lane in range(self.lanes):
             value = self.i[lane]
             if config.multiplier_bits:
-                operand = register(m, value, f"operand_{lane}")
-                factor = register(m, self.multiplier[lane], f"factor_{lane}")
-                value = register(m, operand * factor, f"product_{lane}")
+                operand = _register(m, value, f"operand_{lane}")
+                factor = _register(m, self.multiplier[lane], f"factor_{lane}")
+                value = _register(m, operand * factor, f"product_{lane}")
             if config.align_bits:
                 align = self.align[lane]
                 for cycle in range(2 * bool(config.multiplier_bits)):
-                    align = register(m, align, f"align_{lane}_{cycle + 1}")
+                    align = _register(m, align, f"align_{lane}_{cycle + 1}")
                 # Bits that a shift by more than the configured range would need are not there.
                 width = len(value) + config.shifts[1] - config.shifts[0]
-                value = register(m, (value << align)[:width].as_signed(), f"aligned_{lane}")
+                value = _register(m, (value << align)[:width].as_signed(), f"aligned_{lane}")
             rounded = _round(m, value, config, f"rounded_{lane}")
             code = Signal(Shape(config.bits, config.signed), name=f"code_{lane}", reset_less=True)
             m.d.sync += code.eq(_saturate(rounded, config))
@@ -74,8 +72,17 @@ class Requantize(wiring.Component):
         return m
 
 
+def _register(m, value, name):
+    later = Signal(value.shape(), name=name, reset_less=True)
+    m.d.sync += later.eq(value)
+    return later
+
+
 def _round(m, value, config, name):
-    """``value / 2**largest shift`` to nearest, ties to even, plus the zero point: a register."""
+    """``value / 2**largest shift`` to nearest, ties to even, plus the zero point: a register.
+
+    It is reset, although nobody reads it then, so that the module's reset is not without effect.
+    """
     shift = config.shifts[1]
     # At least one bit of the quotient, even if it is only copies of the sign.
     extended = Signal(signed(max(len(value), shift + 1)), name=f"{name}_of")
@@ -86,20 +93,24 @@ def _round(m, value, config, name):
         half, odd = extended[shift - 1], extended[shift]
         up = half & (extended[: shift - 1].any() | odd) if shift > 1 else half & odd
     limit = 1 << (len(floor) - 1)
-    rounded = Signal(range(config.zero_point - limit, config.zero_point + limit + 1), name=name, reset_less=True)
+    rounded = Signal(range(config.zero_point - limit, config.zero_point + limit + 1), name=name)
     m.d.sync += rounded.eq(floor + config.zero_point + up)
     return rounded
 
 
 def _saturate(value, config):
     """``value`` held within the bounds of the code."""
-    code = value
     lowest, highest = _bounds(value.shape())
+    code = value[: config.bits] if len(value) > config.bits else value
     if highest > config.maximum:
-        code = Mux(value > config.maximum, config.maximum, code)
+        code = Mux(value > config.maximum, _code(config.maximum, config), code)
     if lowest < config.minimum:
-        code = Mux(value < config.minimum, config.minimum, code)
+        code = Mux(value < config.minimum, _code(config.minimum, config), code)
     return code
+
+
+def _code(value, config):
+    return Const(value & ((1 << config.bits) - 1), config.bits)
 
 
 def _bounds(shape):

@@ -1,14 +1,10 @@
 """What all streaming units share: ports made from the configuration, and the registers of a free-running pipeline."""
 
-from dataclasses import replace
-
-from amaranth.hdl import Const, Mux, Shape, Signal, signed
+from amaranth.hdl import Const, Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .requantize import Requantize
-
-__all__ = ["Unit", "advance", "beat_layout", "choose", "delay", "reduce_tree", "register", "scale"]
+__all__ = ["Unit", "advance", "beat_layout", "choose", "delay", "reduce_tree", "register"]
 
 
 def beat_layout(frame):
@@ -98,39 +94,3 @@ def reduce_tree(m, terms, combine, name, levels, hold=register):
         if level % levels == 0 or len(terms) == 1:
             terms = [hold(m, term, f"{name}_{level}_{k}") for k, term in enumerate(terms)]
     return terms[0]
-
-
-def scale(m, config, values, requantize, index=None):
-    """Codes of ``values`` (one signed value for each lane), ``config.latency`` cycles later.
-
-    Parameters
-    ----------
-    config : RequantizeConfig
-    requantize : hwsim.network.fixed_point.Requantize
-        With a single multiplier unless an index is given.
-    index : Signal, optional
-        Which of its multipliers and shifts to use, for all lanes.
-    """
-    if index is None and config.multiplier_bits and not config.align_bits:
-        # A constant factor is multiplied here, where synthesis sees that it is constant. Its trailing zeros are a shift.
-        factor, shift = int(requantize.multiplier[0]), int(requantize.shift[0])
-        while factor % 2 == 0 and factor and shift:
-            factor, shift = factor // 2, shift - 1
-        shape = signed(config.accumulator_bits + factor.bit_length())
-        values = [register(m, value, f"operand_{lane}") for lane, value in enumerate(values)]
-        values = [register(m, value * factor, f"product_{lane}", shape) for lane, value in enumerate(values)]
-        config = replace(config, accumulator_bits=shape.width, multiplier_bits=0, shifts=(shift, shift))
-    m.submodules.requantize = unit = Requantize(config, len(values))
-    for lane, value in enumerate(values):
-        m.d.comb += unit.i[lane].eq(value)
-    if index is None:
-        index = Const(0, 0)
-    for port, bits, constants in (
-        ("multiplier", config.multiplier_bits, requantize.multiplier),
-        ("align", config.align_bits, config.shifts[1] - requantize.shift),
-    ):
-        if bits:
-            chosen = Signal(bits, name=port)
-            m.d.comb += chosen.eq(choose(index, [Const(int(constant), bits) for constant in constants]))
-            m.d.comb += [getattr(unit, port)[lane].eq(chosen) for lane in range(len(values))]
-    return unit.o

@@ -26,25 +26,42 @@ def make_model(op, inputs, outputs=1, opset=OPSET, domain="", constants=(), **at
     results = [f"y{index}" for index in range(outputs)]
     node = helper.make_node(op, names, results, domain=domain, **attributes)
     values = [
-        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        helper.make_tensor_value_info(
+            name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+        )
         for name, array in inputs.items()
         if array is not None and name not in constants
     ]
     initializers = [numpy_helper.from_array(inputs[name], name) for name in constants]
-    known = helper.np_dtype_to_tensor_dtype(inputs["y_zero_point"].dtype) if domain else TensorProto.UNDEFINED
+    known = (
+        helper.np_dtype_to_tensor_dtype(inputs["y_zero_point"].dtype)
+        if domain
+        else TensorProto.UNDEFINED
+    )
     infos = [helper.make_tensor_value_info(name, known, None) for name in results]
     graph = helper.make_graph([node], op, values, infos, initializers)
     opsets = [helper.make_opsetid("", opset)] + [helper.make_opsetid(domain, 1)] * bool(domain)
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
-    return model if domain else onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    return (
+        model
+        if domain
+        else onnx.shape_inference.infer_shapes(
+            model, check_type=True, strict_mode=True, data_prop=True
+        )
+    )
 
 
 def both(op, inputs, outputs=1, constants=(), **attributes):
     """Outputs of one node from the reference and from ONNX Runtime; shapes as ONNX infers them."""
     model = make_model(op, inputs, outputs, constants=constants, **attributes)
-    feeds = {name: array for name, array in inputs.items() if array is not None and name not in constants}
+    feeds = {
+        name: array for name, array in inputs.items() if array is not None and name not in constants
+    }
     network = hwsim.load(model)
-    inferred = [tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim) for value in model.graph.output]
+    inferred = [
+        tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        for value in model.graph.output
+    ]
     assert [tensor.shape for tensor in network.outputs] == inferred
     ours = list(reference.run(network, feeds).values())
     assert [array.shape for array in ours] == inferred
@@ -64,20 +81,31 @@ def random_window(random, spatial):
     """Attributes of a window that fits into ``spatial``, in any of ONNX's padding forms."""
     rank = len(spatial)
     kernel = [int(random.integers(1, min(5, size) + 1)) for size in spatial]
-    dilations = [int(random.integers(1, 1 + max(1, (size - 1) // max(k - 1, 1)))) for size, k in zip(spatial, kernel, strict=True)]
+    dilations = [
+        int(random.integers(1, 1 + max(1, (size - 1) // max(k - 1, 1))))
+        for size, k in zip(spatial, kernel, strict=True)
+    ]
     dilations = [min(dilation, 3) for dilation in dilations]
-    attributes = {"kernel_shape": kernel, "dilations": dilations, "strides": random.integers(1, 4, rank).tolist()}
+    attributes = {
+        "kernel_shape": kernel,
+        "dilations": dilations,
+        "strides": random.integers(1, 4, rank).tolist(),
+    }
     form = str(random.choice(["pads", "none", "VALID", "SAME_UPPER", "SAME_LOWER"]))
     if form == "pads":
         extents = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
         # ONNX Runtime wants the padding of a pool to be smaller than the kernel itself.
-        attributes["pads"] = [int(random.integers(0, min(k, e))) for k, e in zip(kernel * 2, extents * 2, strict=True)]
+        attributes["pads"] = [
+            int(random.integers(0, min(k, e))) for k, e in zip(kernel * 2, extents * 2, strict=True)
+        ]
     elif form != "none":
         attributes["auto_pad"] = form
         if form != "VALID":
             # ONNX Runtime refuses this combination.
             attributes["dilations"] = [1] * rank
-            attributes["strides"] = [min(k, stride) for k, stride in zip(kernel, attributes["strides"], strict=True)]
+            attributes["strides"] = [
+                min(k, stride) for k, stride in zip(kernel, attributes["strides"], strict=True)
+            ]
     return attributes
 
 
@@ -96,7 +124,10 @@ def test_conv_equals_onnxruntime(seed):
         "b": random.standard_normal(outputs, np.float32) if seed % 2 else None,
     }
     (ours,), (theirs,) = both("Conv", inputs, group=group, **attributes)
-    magnitude = {name: None if array is None else np.abs(array).astype(np.float64) for name, array in inputs.items()}
+    magnitude = {
+        name: None if array is None else np.abs(array).astype(np.float64)
+        for name, array in inputs.items()
+    }
     (total,) = reference.run(
         hwsim.load(make_model("Conv", magnitude, group=group, **attributes)),
         {name: array for name, array in magnitude.items() if array is not None},
@@ -127,7 +158,10 @@ def test_average_pool_equals_onnxruntime(seed):
     rank = int(random.choice([1, 2, 2, 2, 3]))
     spatial = random.integers(5, 12, rank).tolist()
     attributes = random_window(random, spatial)
-    attributes |= {"ceil_mode": int(random.integers(2)), "count_include_pad": int(random.integers(2))}
+    attributes |= {
+        "ceil_mode": int(random.integers(2)),
+        "count_include_pad": int(random.integers(2)),
+    }
     if attributes.get("auto_pad"):
         attributes["ceil_mode"] = 0
     x = random.random((2, 3, *spatial), np.float32)
@@ -141,12 +175,26 @@ def test_average_pool_equals_onnxruntime(seed):
 def test_gemm_equals_onnxruntime(seed):
     random = np.random.default_rng(seed)
     rows, inner, columns = random.integers(1, 40, 3)
-    attributes = {"transA": int(random.integers(2)), "transB": int(random.integers(2)), "alpha": 0.5, "beta": float(seed % 3)}
-    a, b = random.standard_normal((rows, inner), np.float32), random.standard_normal((inner, columns), np.float32)
+    attributes = {
+        "transA": int(random.integers(2)),
+        "transB": int(random.integers(2)),
+        "alpha": 0.5,
+        "beta": float(seed % 3),
+    }
+    a, b = (
+        random.standard_normal((rows, inner), np.float32),
+        random.standard_normal((inner, columns), np.float32),
+    )
     shape = [(rows, columns), (1, columns), (columns,), (rows, 1), ()][seed % 5]
     c = random.standard_normal(shape, np.float32)
-    inputs = {"a": a.T if attributes["transA"] else a, "b": b.T if attributes["transB"] else b, "c": c}
-    (ours,), (theirs,) = both("Gemm", {name: np.ascontiguousarray(array) for name, array in inputs.items()}, **attributes)
+    inputs = {
+        "a": a.T if attributes["transA"] else a,
+        "b": b.T if attributes["transB"] else b,
+        "c": c,
+    }
+    (ours,), (theirs,) = both(
+        "Gemm", {name: np.ascontiguousarray(array) for name, array in inputs.items()}, **attributes
+    )
     terms = inner + 3  # the sum, both factors and the bias
     total = 0.5 * (np.abs(a).astype(np.float64) @ np.abs(b)) + attributes["beta"] * np.abs(c)
     assert np.all(np.abs(ours - theirs) <= 2 * terms * U / (1 - terms * U) * total)
@@ -154,7 +202,14 @@ def test_gemm_equals_onnxruntime(seed):
 
 @pytest.mark.parametrize(
     ("left", "right"),
-    [((3, 4), (4, 5)), ((2, 3, 4), (4, 5)), ((2, 1, 3, 4), (3, 4, 5)), ((4,), (4, 5)), ((2, 3, 4), (4,)), ((4,), (4,))],
+    [
+        ((3, 4), (4, 5)),
+        ((2, 3, 4), (4, 5)),
+        ((2, 1, 3, 4), (3, 4, 5)),
+        ((4,), (4, 5)),
+        ((2, 3, 4), (4,)),
+        ((4,), (4,)),
+    ],
 )
 def test_matmul_equals_onnxruntime(left, right):
     random = np.random.default_rng(1)
@@ -177,12 +232,18 @@ def test_activation_is_accurate(op, exact):
     x = np.random.default_rng(0).uniform(-20, 20, (50, 16)).astype(np.float32)
     (ours,) = reference.run(hwsim.load(make_model(op, {"x": x})), {"x": x}).values()
     # Softmax: x - max is rounded to an absolute error of 40 u, which exp turns into a relative one.
-    assert np.allclose(ours, exact(x.astype(np.float64)), rtol=(40 + 16 + 8 if op == "Softmax" else 8) * U, atol=0)
+    assert np.allclose(
+        ours, exact(x.astype(np.float64)), rtol=(40 + 16 + 8 if op == "Softmax" else 8) * U, atol=0
+    )
 
 
 def test_activations_do_not_overflow():
     x = np.array([-1e38, -200, 0, 200, 1e38], np.float32)
-    for op, expected in (("Sigmoid", [0, 0, 0.5, 1, 1]), ("Tanh", [-1, -1, 0, 1, 1]), ("Softmax", [0, 0, 0, 0, 1])):
+    for op, expected in (
+        ("Sigmoid", [0, 0, 0.5, 1, 1]),
+        ("Tanh", [-1, -1, 0, 1, 1]),
+        ("Softmax", [0, 0, 0, 0, 1]),
+    ):
         (ours,) = reference.run(hwsim.load(make_model(op, {"x": x})), x).values()
         assert np.allclose(ours, expected, rtol=0, atol=1e-80), op
 
@@ -207,17 +268,26 @@ def test_lrn_is_accurate(shape, size):
 def test_batch_normalization_is_accurate():
     random = np.random.default_rng(0)
     x = random.standard_normal((2, 5, 4, 3), np.float32)
-    values = {name: random.uniform(0.5, 2, 5).astype(np.float32) for name in ("scale", "bias", "mean", "variance")}
-    model = make_model("BatchNormalization", {"x": x, **values}, constants=tuple(values), epsilon=1e-3)
+    values = {
+        name: random.uniform(0.5, 2, 5).astype(np.float32)
+        for name in ("scale", "bias", "mean", "variance")
+    }
+    model = make_model(
+        "BatchNormalization", {"x": x, **values}, constants=tuple(values), epsilon=1e-3
+    )
     (ours,) = reference.run(hwsim.load(model), x).values()
-    scale, bias, mean, variance = (array.astype(np.float64).reshape(-1, 1, 1) for array in values.values())
+    scale, bias, mean, variance = (
+        array.astype(np.float64).reshape(-1, 1, 1) for array in values.values()
+    )
     exact = (x - mean) / np.sqrt(variance + 1e-3) * scale + bias
     magnitude = (np.abs(x) + mean) / np.sqrt(variance) * scale + bias
     assert np.all(np.abs(ours - exact) <= 8 * U * magnitude)
 
 
 @pytest.mark.parametrize("mode", ["constant", "reflect", "edge", "wrap"])
-@pytest.mark.parametrize("pads", [(0, 0, 1, 2, 0, 0, 2, 0), (0, 1, 2, 2, 0, 0, 0, 1), (0, 0, -1, 0, 0, 0, -1, -2)])
+@pytest.mark.parametrize(
+    "pads", [(0, 0, 1, 2, 0, 0, 2, 0), (0, 1, 2, 2, 0, 0, 0, 1), (0, 0, -1, 0, 0, 0, -1, -2)]
+)
 def test_pad_equals_onnxruntime(mode, pads):
     x = np.random.default_rng(0).standard_normal((1, 3, 5, 4), np.float32)
     inputs = {"x": x, "pads": np.array(pads, np.int64)}
@@ -230,7 +300,12 @@ def test_pad_equals_onnxruntime(mode, pads):
 
 def test_pad_takes_axes():
     x = np.arange(12, dtype=np.float32).reshape(1, 1, 3, 4)
-    inputs = {"x": x, "pads": np.array([1, 2], np.int64), "value": None, "axes": np.array([-1], np.int64)}
+    inputs = {
+        "x": x,
+        "pads": np.array([1, 2], np.int64),
+        "value": None,
+        "axes": np.array([-1], np.int64),
+    }
     (ours,), (theirs,) = both("Pad", inputs, constants=("pads", "axes"))
     assert ours.shape == (1, 1, 3, 7)
     assert np.array_equal(ours, theirs)
@@ -281,7 +356,9 @@ def test_exact_operator_equals_onnxruntime(op, names, attributes):
 @pytest.mark.parametrize("shape", [(2, -1), (0, 12, -1), (0, 0, 20), (-1,)])
 def test_reshape_equals_onnxruntime(shape):
     x = np.random.default_rng(0).standard_normal((2, 3, 4, 5), np.float32)
-    (ours,), (theirs,) = both("Reshape", {"x": x, "shape": np.array(shape, np.int64)}, constants=("shape",))
+    (ours,), (theirs,) = both(
+        "Reshape", {"x": x, "shape": np.array(shape, np.int64)}, constants=("shape",)
+    )
     assert np.array_equal(ours, theirs)
 
 
@@ -289,14 +366,19 @@ def test_global_average_pool_is_accurate():
     x = np.random.default_rng(0).random((2, 3, 9, 9), np.float32)
     (ours,), (theirs,) = both("GlobalAveragePool", {"x": x})
     for result in (ours, theirs):
-        assert np.allclose(result, x.astype(np.float64).mean((2, 3), keepdims=True), rtol=82 * U, atol=0)
+        assert np.allclose(
+            result, x.astype(np.float64).mean((2, 3), keepdims=True), rtol=82 * U, atol=0
+        )
 
 
-@pytest.mark.parametrize("bounds", [(None, None), (-0.5, None), (None, 0.5), (-0.5, 0.5), (0.5, -0.5)])
+@pytest.mark.parametrize(
+    "bounds", [(None, None), (-0.5, None), (None, 0.5), (-0.5, 0.5), (0.5, -0.5)]
+)
 def test_clip_equals_onnxruntime(bounds):
     x = np.random.default_rng(0).standard_normal((3, 4), np.float32)
     inputs = {"x": x} | {
-        name: None if bound is None else np.array(bound, np.float32) for name, bound in zip(("min", "max"), bounds, strict=True)
+        name: None if bound is None else np.array(bound, np.float32)
+        for name, bound in zip(("min", "max"), bounds, strict=True)
     }
     constants = tuple(name for name, array in inputs.items() if array is not None and name != "x")
     (ours,), (theirs,) = both("Clip", inputs, constants=constants)
@@ -321,7 +403,13 @@ def test_conv_integer_equals_onnxruntime(seed):
         "x_zero_point": codes(random, np.uint8, ()),
         "w_zero_point": codes(random, np.uint8, ()),
     }
-    (ours,), (theirs,) = both("ConvInteger", inputs, constants=("w", "x_zero_point", "w_zero_point"), group=2, **attributes)
+    (ours,), (theirs,) = both(
+        "ConvInteger",
+        inputs,
+        constants=("w", "x_zero_point", "w_zero_point"),
+        group=2,
+        **attributes,
+    )
     assert np.array_equal(ours, theirs)
 
 
@@ -335,7 +423,9 @@ def test_matmul_integer_equals_onnxruntime(dtypes, per_column):
         "a_zero_point": codes(random, dtypes[0], ()),
         "b_zero_point": codes(random, dtypes[1], (4,) if per_column else ()),
     }
-    (ours,), (theirs,) = both("MatMulInteger", inputs, constants=("b", "a_zero_point", "b_zero_point"))
+    (ours,), (theirs,) = both(
+        "MatMulInteger", inputs, constants=("b", "a_zero_point", "b_zero_point")
+    )
     assert np.array_equal(ours, theirs)
 
 
@@ -358,7 +448,9 @@ def test_qlinear_conv_is_within_one_of_onnxruntime(seed):
         "y_zero_point": codes(random, dtype, ()),
         "b": random.integers(-2000, 2000, 6).astype(np.int32),
     }
-    (ours,), (theirs,) = both("QLinearConv", inputs, constants=tuple(inputs)[1:], group=2, **attributes)
+    (ours,), (theirs,) = both(
+        "QLinearConv", inputs, constants=tuple(inputs)[1:], group=2, **attributes
+    )
     difference = np.abs(ours.astype(int) - theirs)
     assert difference.max() <= 1
     assert np.count_nonzero(difference) <= 0.01 * difference.size
@@ -388,26 +480,47 @@ def test_quantize_and_dequantize_equal_onnxruntime(dtype, axis):
     x = random.uniform(-400, 400, (3, 4, 5)).astype(np.float32)
     x[0, 0] = [0.5, 1.5, -0.5, -1.5, 2.5]  # ties
     count = () if axis is None else x.shape[axis]
-    scale = np.ones(count, np.float32) if axis is None else random.uniform(0.5, 2, count).astype(np.float32)
+    scale = (
+        np.ones(count, np.float32)
+        if axis is None
+        else random.uniform(0.5, 2, count).astype(np.float32)
+    )
     parameters = {"scale": scale, "zero_point": random.integers(0, 10, count).astype(dtype)}
     attributes = {} if axis is None else {"axis": axis}
-    (ours,), (theirs,) = both("QuantizeLinear", {"x": x, **parameters}, constants=tuple(parameters), **attributes)
+    (ours,), (theirs,) = both(
+        "QuantizeLinear", {"x": x, **parameters}, constants=tuple(parameters), **attributes
+    )
     assert ours.dtype == dtype
     assert np.array_equal(ours, theirs)
-    (ours,), (theirs,) = both("DequantizeLinear", {"x": ours, **parameters}, constants=tuple(parameters), **attributes)
+    (ours,), (theirs,) = both(
+        "DequantizeLinear", {"x": ours, **parameters}, constants=tuple(parameters), **attributes
+    )
     assert np.array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])
 @pytest.mark.parametrize(
-    "op", ["QGemm", "QLinearAdd", "QLinearMul", "QLinearConcat", "QLinearAveragePool", "QLinearGlobalAveragePool", "QLinearSigmoid"]
+    "op",
+    [
+        "QGemm",
+        "QLinearAdd",
+        "QLinearMul",
+        "QLinearConcat",
+        "QLinearAveragePool",
+        "QLinearGlobalAveragePool",
+        "QLinearSigmoid",
+    ],
 )
 def test_contributed_operator_is_within_one_of_onnxruntime(op, dtype):
     random = np.random.default_rng(0)
 
     def tensor(name, *shape):
         array = codes(random, dtype, shape)
-        return {name: array, f"{name}_scale": np.array(0.03, np.float32), f"{name}_zero_point": codes(random, dtype, ())}
+        return {
+            name: array,
+            f"{name}_scale": np.array(0.03, np.float32),
+            f"{name}_zero_point": codes(random, dtype, ()),
+        }
 
     output = {"y_scale": np.array(0.04, np.float32), "y_zero_point": codes(random, dtype, ())}
     attributes = {}
@@ -427,8 +540,15 @@ def test_contributed_operator_is_within_one_of_onnxruntime(op, dtype):
     else:
         inputs = tensor("a", 2, 3, 7, 7) | output
         if op == "QLinearAveragePool":
-            attributes = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 0, 0, 1], "count_include_pad": 1}
-    constants = tuple(name for name in inputs if name not in ("a", "b") or (op == "QGemm" and name == "b"))
+            attributes = {
+                "kernel_shape": [3, 3],
+                "strides": [2, 2],
+                "pads": [1, 0, 0, 1],
+                "count_include_pad": 1,
+            }
+    constants = tuple(
+        name for name in inputs if name not in ("a", "b") or (op == "QGemm" and name == "b")
+    )
     model = make_model(op, inputs, domain="com.microsoft", constants=constants, **attributes)
     feeds = {name: array for name, array in inputs.items() if name not in constants}
     network = hwsim.load(model)
@@ -493,15 +613,28 @@ def test_run_returns_any_tensor():
     network = small_network()
     x = np.ones((1, 3, 8, 8), np.float32)
     result = reference.run(network, x, outputs=["c", "x", "b"])
-    assert {name: array.shape for name, array in result.items()} == {"c": (1, 4, 8, 8), "x": (1, 3, 8, 8), "b": (10,)}
+    assert {name: array.shape for name, array in result.items()} == {
+        "c": (1, 4, 8, 8),
+        "x": (1, 3, 8, 8),
+        "b": (10,),
+    }
 
 
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        (np.zeros((1, 3, 8, 9), np.float32), "input 'x' must have the shape (1, 3, 8, 8), not (1, 3, 8, 9)"),
-        (np.zeros((3, 8, 8), np.float32), "input 'x' must have the shape (1, 3, 8, 8), not (3, 8, 8)"),
-        (np.zeros((0, 3, 8, 8), np.float32), "input 'x' must have the shape (1, 3, 8, 8), not (0, 3, 8, 8)"),
+        (
+            np.zeros((1, 3, 8, 9), np.float32),
+            "input 'x' must have the shape (1, 3, 8, 8), not (1, 3, 8, 9)",
+        ),
+        (
+            np.zeros((3, 8, 8), np.float32),
+            "input 'x' must have the shape (1, 3, 8, 8), not (3, 8, 8)",
+        ),
+        (
+            np.zeros((0, 3, 8, 8), np.float32),
+            "input 'x' must have the shape (1, 3, 8, 8), not (0, 3, 8, 8)",
+        ),
         (np.zeros((1, 3, 8, 8)), "input 'x' must have the dtype float32, not float64"),
         ({}, "input 'x' is missing"),
         ({"z": 1}, "inputs must name the network's inputs (x), not 'z'"),

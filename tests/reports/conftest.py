@@ -47,7 +47,9 @@ def make_network(folder, names, title="two layers"):
         [onnx.numpy_helper.from_array(weights, "weights")],
     )
     path = folder / "model.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
+    )
     return hwsim.load(path)
 
 
@@ -56,7 +58,11 @@ def make_plan(names):
     from hwsim.blocks.streaming import Stage, Streaming, StreamingPlan
 
     frame = Frame(4, 4, 2, 2)
-    configs = [WorkConfig(frame, 4, 512, 10), WorkConfig(frame, 2, 64, 2), WorkConfig(frame, 1, 0, 0)]
+    configs = [
+        WorkConfig(frame, 4, 512, 10),
+        WorkConfig(frame, 2, 64, 2),
+        WorkConfig(frame, 1, 0, 0),
+    ]
     sources = ["", *names[:2]]
     stages = [
         Stage(name, config, ((source, 0),), queues=(QueueConfig(depth),))
@@ -76,14 +82,24 @@ def make_result(names, images=2, mismatches=0):
         cycles = (starts + first + step * np.arange(count)).ravel()
         return Transfers(cycles, [0] * len(cycles))
 
-    transfers = {"i": moves(0, 36, 1), names[0]: moves(10, 16, 2), names[1]: moves(90, 5, 1), "o": moves(90, 5, 1)}
+    transfers = {
+        "i": moves(0, 36, 1),
+        names[0]: moves(10, 16, 2),
+        names[1]: moves(90, 5, 1),
+        "o": moves(90, 5, 1),
+    }
     maps = {
         names[0]: np.arange(images * 32).reshape(images, 2, 4, 4) - 16,
         names[1]: np.arange(images * 5).reshape(images, 5, 1, 1),
     }
     recording = Recording(transfers, ("i",), ("o",))
     layers = pd.DataFrame(
-        {"name": names, "values": [images * 32, images * 5], "mismatches": [mismatches, 0], "lsb_differences": [0, 0]}
+        {
+            "name": names,
+            "values": [images * 32, images * 5],
+            "mismatches": [mismatches, 0],
+            "lsb_differences": [0, 0],
+        }
     )
     interval = 100 if images > 1 else None
     return Result(images, maps[names[1]], maps, layers, recording.cycles, interval, 1.0, recording)
@@ -105,7 +121,10 @@ def make_items(folder, names):
 
 @pytest.fixture
 def make(tmp_path):
-    """Makers of items: ``make.network(names)``, ``make.plan(names)``, ``make.result(names, ...)``, ``make.items(names)``."""
+    """Makers of items whose names are given: ``network``, ``plan``, ``result``, all ``items``."""
     return SimpleNamespace(
-        network=partial(make_network, tmp_path), plan=make_plan, result=make_result, items=partial(make_items, tmp_path)
+        network=partial(make_network, tmp_path),
+        plan=make_plan,
+        result=make_result,
+        items=partial(make_items, tmp_path),
     )

@@ -17,12 +17,25 @@ import hwsim
 from hwsim.data import bundled
 from hwsim.reports import Accuracy, Report, Section
 
-TABLE = pd.DataFrame({"name": ["conv|1", "__x__"], "output_shape": [(6, 28, 28), (10,)], "macs": [117600, 0], "share_percent": [1 / 3, None]})
+TABLE = pd.DataFrame(
+    {
+        "name": ["conv|1", "__x__"],
+        "output_shape": [(6, 28, 28), (10,)],
+        "macs": [117600, 0],
+        "share_percent": [1 / 3, None],
+    }
+)
 
 
 def make(**arguments):
     figure = go.Figure(go.Bar(x=[1, 2], y=["a", "b"]))
-    section = Section("A *title*", "Text & <more>.", {"Fact": "<1>"}, {"caption": figure}, tables={"layers": TABLE, "others": TABLE})
+    section = Section(
+        "A *title*",
+        "Text & <more>.",
+        {"Fact": "<1>"},
+        {"caption": figure},
+        tables={"layers": TABLE, "others": TABLE},
+    )
     return hwsim.report(section, TABLE, section, title="A < B", date="2025-01-31", **arguments)
 
 
@@ -69,7 +82,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="^disk full$"):
+    with pytest.raises(OSError, match=r"^disk full$"):
         make().save(tmp_path / "r.html")
     assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
     assert (tmp_path / "r.html").read_text() == "old"
@@ -85,7 +98,8 @@ def test_unknown_item():
     with pytest.raises(TypeError) as error:
         hwsim.report(3)
     assert str(error.value) == (
-        "a report cannot show int; it shows Network, Accuracy, StreamingPlan, Design, Result, Estimates, Comparison, DataFrame, Section"
+        "a report cannot show int; it shows Network, Accuracy, StreamingPlan, Design, Result, "
+        "Estimates, Comparison, DataFrame, Section"
     )
 
 
@@ -117,7 +131,17 @@ def test_markdown_tables():
 
 def test_markdown_text():
     lines = make().markdown().splitlines()
-    assert lines[:9] == ["# A &lt; B", "", "2025-01-31", "", "## A \\*title\\*", "", "Text &amp; &lt;more&gt;.", "", "- Fact: &lt;1&gt;"]
+    assert lines[:9] == [
+        "# A &lt; B",
+        "",
+        "2025-01-31",
+        "",
+        "## A \\*title\\*",
+        "",
+        "Text &amp; &lt;more&gt;.",
+        "",
+        "- Fact: &lt;1&gt;",
+    ]
 
 
 def test_csv_holds_all_digits(tmp_path):
@@ -139,7 +163,13 @@ def test_empty_table(tmp_path):
 def test_html_is_one_file():
     page = make().html()
     assert page.count("plotly.js v") == 1
-    assert re.findall(r"<link|<script[^>]* src=|<img[^>]* src=\"(?!data:)|@import|url\(", page.replace(plotly_script(page), "")) == []
+    assert (
+        re.findall(
+            r"<link|<script[^>]* src=|<img[^>]* src=\"(?!data:)|@import|url\(",
+            page.replace(plotly_script(page), ""),
+        )
+        == []
+    )
 
 
 def test_html_without_figures_has_no_script():
@@ -157,10 +187,14 @@ def test_only_the_scripts_of_the_report_may_run():
     page = make().html()
     policy = unescape(re.search(r'Content-Security-Policy" content="([^"]*)"', page)[1])
     scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
-    hashes = [f"'sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts]
+    hashes = [
+        f"'sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+        for script in scripts
+    ]
     assert len(scripts) == 2
     assert policy == (
-        f"default-src 'none'; script-src {' '.join(hashes)}; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"default-src 'none'; script-src {' '.join(hashes)}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
 
@@ -169,7 +203,10 @@ def test_keyboard_reaches_tables_and_contents():
     page = make().html()
     scrolled = re.findall(r'<div class="scroll"[^>]*>', page)
     assert len(scrolled) == 5
-    assert all('tabindex="0"' in tag and 'role="region"' in tag and "aria-label=" in tag for tag in scrolled)
+    assert all(
+        'tabindex="0"' in tag and 'role="region"' in tag and "aria-label=" in tag
+        for tag in scrolled
+    )
     targets = re.findall(r'<a[^>]* href="#([^"]+)"', page)
     assert targets == ["main", "a-title", "table", "a-title-2"]
     identifiers = re.findall(r'\bid="([^"]+)"', page.replace(plotly_script(page), ""))
@@ -180,7 +217,9 @@ def test_keyboard_reaches_tables_and_contents():
 def test_notebook_gets_the_page_in_a_frame():
     report = make()
     shown = report._repr_html_()
-    frame = re.fullmatch(r'<iframe srcdoc="([^"]*)" title="A &lt; B" style="[^"]*"></iframe>', shown)
+    frame = re.fullmatch(
+        r'<iframe srcdoc="([^"]*)" title="A &lt; B" style="[^"]*"></iframe>', shown
+    )
     assert unescape(frame[1]) == report.html()
 
 
@@ -205,7 +244,9 @@ def test_same_items_give_the_same_bytes(tmp_path):
     for seed in "1", "2":
         environment = {**os.environ, "PYTHONHASHSEED": seed}
         folder = tmp_path / seed
-        subprocess.run([sys.executable, "-c", STORY, folder / "r.html"], check=True, env=environment)
+        subprocess.run(
+            [sys.executable, "-c", STORY, folder / "r.html"], check=True, env=environment
+        )
         contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert contents[0].keys() == {"r.html", "r.md", "r-layers.csv", "r-accuracy.csv"}
     assert contents[0] == contents[1]

@@ -1,5 +1,6 @@
 import base64
 import io
+import subprocess
 import sys
 from importlib import import_module
 
@@ -30,9 +31,19 @@ def test_network(make):
 
 
 def test_accuracy():
-    (section,) = sections_of(Accuracy(float_accuracy=0.9, int8_accuracy=0.8875, images=1000, method="min-max"))
-    assert section.facts == {"Float accuracy": "90.00 %", "Int8 accuracy": "88.75 %", "Change": "−1.25 points", "Images": "1,000"}
-    assert section.tables["accuracy"].values.tolist() == [["float", 90.0, 1000], ["int8", 88.75, 1000]]
+    (section,) = sections_of(
+        Accuracy(float_accuracy=0.9, int8_accuracy=0.8875, images=1000, method="min-max")
+    )
+    assert section.facts == {
+        "Float accuracy": "90.00 %",
+        "Int8 accuracy": "88.75 %",
+        "Change": "−1.25 points",
+        "Images": "1,000",
+    }
+    assert section.tables["accuracy"].values.tolist() == [
+        ["float", 90.0, 1000],
+        ["int8", 88.75, 1000],
+    ]
 
 
 def test_plan(make):
@@ -61,13 +72,18 @@ def test_design(make):
 
 def test_result(make):
     (section,) = sections_of(make.result(["conv1", "fc1"]))
-    assert section.facts == {"Images": "2", "Mismatches": "0 of 74", "Cycles": "195", "Cycles per image": "100"}
+    assert section.facts == {
+        "Images": "2",
+        "Mismatches": "0 of 74",
+        "Cycles": "195",
+        "Cycles per image": "100",
+    }
     assert section.text.endswith("all are equal.")
     ((caption, figure),) = section.figures.items()
     assert caption == "When the beats of each image moved, stream by stream"
     first, second = figure.data
     assert (first.name, second.name) == ("image 1", "image 2")
-    assert list(zip(first.y, first.base, first.x, strict=True))[0] == ("input", 0, 36)
+    assert next(zip(first.y, first.base, first.x, strict=True)) == ("input", 0, 36)
     assert list(zip(second.y, second.base, second.x, strict=True))[-1] == ("fc1", 190, 5)
     assert list(section.pictures) == [
         "conv1: 2\u00a0×\u00a04\u00a0×\u00a04, codes -16 to 15",
@@ -93,7 +109,14 @@ def test_estimates(make):
     (section,) = sections_of(estimates)
     devices = section.tables["devices"]
     assert devices["latency_ms"].tolist() == [1000 * entry.latency_s for entry in estimates]
-    assert list(devices.columns[:6]) == ["device", "class", "precision", "batch", "latency_ms", "throughput_images_per_s"]
+    assert list(devices.columns[:6]) == [
+        "device",
+        "class",
+        "precision",
+        "batch",
+        "latency_ms",
+        "throughput_images_per_s",
+    ]
     layers = section.tables["devices-layers"]
     assert layers.groupby("device")["time_us"].sum().to_dict() == pytest.approx(
         {entry.device.name: 1e6 * entry.latency_s for entry in estimates}, rel=1e-9
@@ -107,8 +130,17 @@ def test_estimates(make):
 
 
 def test_comparison():
-    (section,) = sections_of(Comparison(estimated={"a": 90, "b": 5}, actual={"a": 100, "b": 0}, kind="measured", title="T"))
-    assert list(section.tables["comparison"].columns) == ["quantity", "estimated", "measured", "difference_percent"]
+    (section,) = sections_of(
+        Comparison(
+            estimated={"a": 90, "b": 5}, actual={"a": 100, "b": 0}, kind="measured", title="T"
+        )
+    )
+    assert list(section.tables["comparison"].columns) == [
+        "quantity",
+        "estimated",
+        "measured",
+        "difference_percent",
+    ]
     assert section.tables["comparison"]["difference_percent"].tolist()[0] == pytest.approx(-10)
     assert section.facts == {"Largest difference": "10 %"}
 
@@ -134,9 +166,8 @@ def test_every_kind_exists(name):
 
 
 def test_a_report_loads_no_simulator():
-    import subprocess
-
-    code = "import sys, hwsim.reports; print({'amaranth', 'simpy', 'onnx', 'onnxruntime'} & sys.modules.keys())"
+    heavy = {"amaranth", "simpy", "onnx", "onnxruntime"}
+    code = f"import sys, hwsim.reports; print({heavy} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 
@@ -168,7 +199,13 @@ def test_channels_of_a_map():
     pixels = decode(channels(maps, columns=2))
     assert pixels.shape == (5, 5, 4)
     shown = pixels[..., 3] > 0
-    assert shown.tolist() == [[1, 1, 0, 1, 1], [1, 1, 0, 1, 1], [0] * 5, [1, 1, 0, 0, 0], [1, 1, 0, 0, 0]]
+    assert shown.tolist() == [
+        [1, 1, 0, 1, 1],
+        [1, 1, 0, 1, 1],
+        [0] * 5,
+        [1, 1, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+    ]
     grey = (maps + 5) * 255 // 11
     for channel, (row, column) in enumerate([(0, 0), (0, 3), (3, 0)]):
         block = pixels[row : row + 2, column : column + 2]
@@ -194,4 +231,4 @@ def test_figure_json_is_plain_text():
     text = figure_json(figure)
     assert "<" not in text
     assert "&lt;/script&gt;&lt;b&gt;&amp;" in text
-    assert "template\":{" not in text
+    assert 'template":{' not in text

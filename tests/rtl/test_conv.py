@@ -2,13 +2,19 @@
 
 import numpy as np
 import pytest
+from amaranth.hdl import ResetInserter, Signal, Value
+from amaranth.sim import Simulator
 
 from hwsim.blocks.conv import ConvConfig, DenseConfig
 from hwsim.blocks.mac import signed_bits
+from hwsim.blocks.queue import QueueConfig
 from hwsim.blocks.requantize import RequantizeConfig
 from hwsim.blocks.stream import Frame
 from hwsim.network.fixed_point import Requantize
 from hwsim.rtl.conv import Conv, Dense
+from hwsim.sim.amaranth_engine import run
+from hwsim.sim.beats import pack, unpack
+from hwsim.sim.engine import Stimulus
 
 
 def convolve(maps, config, weights, bias):
@@ -104,3 +110,270 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_conv(case, check_unit):
     check_conv(check_unit, seed=len(case), **(PLAIN | CASES[case]))
+
+
+def divisors(n):
+    return [d for d in range(1, n + 1) if n % d == 0]
+
+
+def draw(seed):
+    """Members of a random configuration, small enough to simulate in no time."""
+    rng = np.random.default_rng(seed)
+
+    def pick(values):
+        values = list(values)
+        return values[int(rng.integers(len(values)))]
+
+    while True:
+        groups, per_group, out_per_group = pick((1, 1, 2, 3)), pick((1, 2, 3, 4)), pick((1, 2, 3, 4))
+        together = pick(divisors(groups))  # groups in a beat
+        lanes = together * per_group if together > 1 else pick(divisors(per_group))
+        kernel = (pick((1, 2, 3)), pick((1, 2, 3)))
+        members = dict(
+            frame=Frame(pick(range(1, 7)), pick(range(1, 7)), groups * per_group, lanes, pick((2, 4, 8, 8, 16)), pick((True, False))),
+            out_channels=groups * out_per_group,
+            kernel=kernel,
+            strides=(pick((1, 1, 2)), pick((1, 1, 2))),
+            dilations=(pick((1, 1, 2)), pick((1, 1, 2))),
+            pads=tuple(pick((0, 1, 1, 2)) for _ in range(4)),
+            groups=groups,
+            simd=pick(divisors(kernel[0] * kernel[1] * min(lanes, per_group))),
+            pe=pick(divisors(together * out_per_group)),
+            weight_bits=pick((1, 2, 4, 8, 8, 8)),
+        )
+        members["pad_value"] = int(rng.integers(members["frame"].minimum, members["frame"].maximum + 1))
+        try:
+            config = ConvConfig(**members)
+        except ValueError:  # the kernel does not fit the map
+            continue
+        if config.interval <= 400:
+            return members
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_random_conv(seed, check_unit):
+    check_conv(
+        check_unit,
+        seed,
+        kind=("each", "one", "apart")[seed % 3],
+        requantized=seed % 4 > 0,
+        extreme=seed % 10 == 0,
+        **draw(seed),
+    )
+
+
+def check_dense(check_unit, seed, *, frames=3, weight_bits=8, **members):
+    rng = np.random.default_rng(seed)
+    frame, out_channels = members["frame"], members["out_channels"]
+    limit = 1 << (weight_bits - 1)
+    weights = rng.integers(-limit, limit, (out_channels, frame.channels * frame.height * frame.width))
+    bias = rng.integers(-1000, 1000, out_channels)
+    maps = rng.integers(frame.minimum, frame.maximum + 1, (frames, *frame.shape))
+    accumulators = (maps.reshape(frames, -1) @ weights.T + bias)[:, :, None, None]
+    requantize = requantize_for(rng, accumulators, 8, True, "each")
+    # Wide enough whatever the draw: the default, found out from a configuration without requantization.
+    bits = DenseConfig(weight_bits=weight_bits, **members).mac.accumulator_bits
+    form = RequantizeConfig.of(requantize, accumulator_bits=bits)
+    config = DenseConfig(weight_bits=weight_bits, requantize=form, **members)
+    check_unit(Dense(config, weights, bias, requantize), {"i": maps}, requantize.apply(accumulators), seed=seed)
+
+
+DENSE = {
+    "one beat": dict(frame=Frame(1, 1, 8, 8), out_channels=6, simd=4, pe=3),
+    "many beats": dict(frame=Frame(2, 3, 4, 2), out_channels=10, simd=2, pe=2),
+    "all outputs at once": dict(frame=Frame(2, 2, 3, 3), out_channels=5, simd=3, pe=5),
+    "a single output": dict(frame=Frame(3, 2, 2, 1), out_channels=1, simd=1, pe=1),
+    "all at once": dict(frame=Frame(1, 1, 6, 6), out_channels=3, simd=6, pe=3),
+    "one multiplier": dict(frame=Frame(2, 2, 2, 1), out_channels=3, simd=1, pe=1),
+    "narrow": dict(frame=Frame(2, 2, 4, 4, 4, False), out_channels=4, simd=2, pe=2, weight_bits=2),
+}
+
+
+@pytest.mark.parametrize("case", DENSE)
+def test_dense(case, check_unit):
+    check_dense(check_unit, seed=len(case), **DENSE[case])
+
+
+def test_reference_interval():
+    """The benchmark's first layer: 36 multipliers, 12 cycles per window, no bubble within or between frames."""
+    config = ConvConfig(
+        frame=Frame(32, 32, 3, 3), out_channels=16, kernel=(3, 3), pads=(1, 1, 1, 1), simd=9, pe=4, accumulator_bits=20
+    )
+    assert config.multipliers == 36
+    assert config.interval == 32 * 32 * 12 == config.macs / config.multipliers
+    assert config.cycles(3) - config.cycles(2) == config.interval
+
+
+def simulate_with_reset(component, before, after, count):
+    """Feed beats, reset, feed other beats; the ``count`` output beats that come after the reset."""
+    reset = Signal()
+    output = []
+
+    async def bench(ctx):
+        ctx.set(component.o.ready, 1)
+        for beats, wanted in ((before, 0), (after, count)):
+            ctx.set(component.i.valid, 0)
+            ctx.set(reset, 1)
+            await ctx.tick()
+            ctx.set(reset, 0)
+            output.clear()
+            sent = cycle = 0
+            while sent < len(beats) or len(output) < wanted:
+                ctx.set(component.i.valid, sent < len(beats))
+                ctx.set(Value.cast(component.i.payload), beats[min(sent, len(beats) - 1)])
+                signals = (component.i.ready, component.o.valid, Value.cast(component.o.payload))
+                _, _, ready, valid, payload = await ctx.tick().sample(*signals)
+                sent += ready and sent < len(beats)
+                if valid:
+                    output.append(payload)
+                cycle += 1
+                assert cycle < 5000, "nothing moves any more"
+
+    simulator = Simulator(ResetInserter(reset)(component))
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
+    return output
+
+
+@pytest.mark.parametrize("beats", [1, 5, 17, 32, 47])
+def test_reset_in_mid_frame(beats):
+    """After a reset the unit starts afresh, whatever its delay lines and accumulators still hold."""
+    rng = np.random.default_rng(beats)
+    config = ConvConfig(
+        frame=Frame(4, 4, 2, 1), out_channels=4, kernel=(3, 3), pads=(1, 1, 1, 1), simd=3, pe=2, accumulator_bits=24
+    )
+    weights, bias = rng.integers(-128, 128, (4, 2, 3, 3)), rng.integers(-99, 99, 4)
+    first, second = rng.integers(-128, 128, (2, 2, 2, 4, 4))
+    packed = [pack(config.frame.to_beats(maps), 8) for maps in (first, second)]
+    output = simulate_with_reset(Conv(config, weights, bias), packed[0][:beats], packed[1], 2 * config.output.beats)
+    codes = config.output.from_beats(unpack(output, 2, config.output.bits, True))
+    assert np.array_equal(codes, convolve(second, config, weights, bias))
+
+
+def test_loading():
+    """Constants written through the port take the place of those that the unit was built with."""
+    rng = np.random.default_rng(5)
+    frame = Frame(3, 4, 4, 2)
+    weights, other = rng.integers(-128, 128, (2, 6, 4, 2, 2))
+    bias, other_bias = rng.integers(-500, 500, (2, 6))
+    members = dict(frame=frame, out_channels=6, kernel=(2, 2), simd=4, pe=3, pads=(0, 1, 1, 0), pad_value=9)
+    form = RequantizeConfig(accumulator_bits=21, shifts=(20, 24), zero_point=-3)
+    config = ConvConfig(requantize=form, loadable=True, **members)
+    requantize, other_requantize = (
+        Requantize(rng.integers(1000, 1 << 11, 6), rng.integers(20, 25, 6), -3, -128, 127) for _ in range(2)
+    )
+    maps = rng.integers(-128, 128, (2, *frame.shape))
+    component = Conv(config, weights, bias, requantize)
+    packed = pack(frame.to_beats(maps), 8)
+    words = config.mac.load_words(other, other_bias, other_requantize)
+    output = []
+
+    async def bench(ctx):
+        ctx.set(component.o.ready, 1)
+        for load in ([], words, words):
+            for word in load:
+                ctx.set(component.w.valid, 1)
+                ctx.set(component.w.payload, word)
+                await ctx.tick()
+            ctx.set(component.w.valid, 0)
+            sent, received = 0, []
+            while len(received) < 2 * config.output.beats:
+                ctx.set(component.i.valid, sent < len(packed))
+                ctx.set(Value.cast(component.i.payload), packed[min(sent, len(packed) - 1)])
+                signals = (component.i.ready, component.o.valid, Value.cast(component.o.payload))
+                _, _, ready, valid, payload = await ctx.tick().sample(*signals)
+                sent += ready and sent < len(packed)
+                if valid:
+                    received.append(payload)
+            output.append(config.output.from_beats(unpack(received, 3, 8, True)))
+
+    simulator = Simulator(component)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert np.array_equal(output[0], requantize.apply(convolve(maps, config, weights, bias)))
+    expected = other_requantize.apply(convolve(maps, config, other, other_bias))
+    assert np.array_equal(output[1], expected)
+    assert np.array_equal(output[2], expected)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 70])
+def test_other_queues(depth):
+    """The timing model holds for output queues that are too shallow, and for deep ones, which are registered."""
+    rng = np.random.default_rng(depth)
+    config = ConvConfig(frame=Frame(4, 5, 2, 2), out_channels=2, kernel=(2, 2), simd=8, pe=2, accumulator_bits=24)
+    weights, bias = rng.integers(-128, 128, (2, 2, 2, 2)), rng.integers(-99, 99, 2)
+    maps = rng.integers(-128, 128, (3, 2, 4, 5))
+    queue = QueueConfig(depth)
+    stimulus = Stimulus({"i": pack(config.frame.to_beats(maps), 8)}, {"o": 3 * config.output.beats})
+    recording = run(Conv(config, weights, bias, queue=queue), stimulus)
+    trace = config.trace(3, queue)
+    cycles = recording.transfers["o"].cycles - recording.transfers["i"].cycles[0]
+    assert np.array_equal(cycles, trace.sink - trace.source[0])
+
+
+MEMBERS = dict(frame=Frame(4, 4, 6, 2), out_channels=6, kernel=(3, 3), simd=2, pe=2)
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"simd": 0}, "simd must be a positive integer, not 0"),
+        ({"simd": 4}, "simd must divide the products per beat and output channel (18), not 4"),
+        ({"pe": 4}, "pe must divide the output channels per beat (6), not 4"),
+        ({"groups": 4}, "groups must divide the input channels (6), not 4"),
+        ({"groups": 3, "out_channels": 4}, "groups must divide out_channels (4), not 3"),
+        (
+            {"groups": 2},
+            "lanes must be a divisor or a multiple of the channels per group (3), not 2",
+        ),
+        (
+            {"kernel": (5, 3)},
+            "kernel spans 5 x 3 pixels, more than the padded map's 4 x 4",
+        ),
+        (
+            {"requantize": RequantizeConfig(accumulator_bits=20), "accumulator_bits": 21},
+            "requantize must take 21 accumulator bits, not 20",
+        ),
+    ],
+)
+def test_impossible_configuration(members, message):
+    with pytest.raises(ValueError) as error:
+        ConvConfig(**(MEMBERS | members))
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"weights": np.zeros((6, 5, 3, 3), int)},
+            "weights must have the shape (6, 6) with 9 taps, not (6, 5, 3, 3)",
+        ),
+        ({"weights": np.full((6, 6, 3, 3), 128)}, "weights must lie in [-128, 127], not [128, 128]"),
+        ({"bias": np.zeros(5, int)}, "bias must have the shape (6,), not (5,)"),
+        ({"bias": np.full(6, 1 << 20)}, "bias must fit 20 bits, not 22"),
+        (
+            {"weights": np.full((6, 6, 3, 3), -128)},
+            "accumulator_bits must be at least 21 for these weights, not 20",
+        ),
+        (
+            {"requantize": Requantize([1], [0], 0, -128, 127)},
+            "requantize must be None as configured",
+        ),
+    ],
+)
+def test_constants_that_do_not_fit(change, message):
+    config = ConvConfig(accumulator_bits=20, **MEMBERS)
+    constants = {"weights": np.zeros((6, 6, 3, 3), int), "bias": np.zeros(6, int)} | change
+    with pytest.raises(ValueError) as error:
+        Conv(config, **constants)
+    assert str(error.value) == message
+
+
+def test_dense_weights_of_wrong_shape():
+    config = DenseConfig(frame=Frame(2, 2, 3, 3), out_channels=4, simd=3, pe=2)
+    with pytest.raises(ValueError) as error:
+        Dense(config, np.zeros((4, 11), int), np.zeros(4, int))
+    assert str(error.value) == "weights must have the shape (4, 12), not (4, 11)"

@@ -73,12 +73,12 @@ def draw_codes(rng, tensor, frames):
 
 
 @pytest.mark.parametrize("frames", [1, 4])
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(16))
 def test_add(check_unit, seed, frames):
     rng, draw = np.random.default_rng(seed), random.Random(seed)
     shape, lanes = draw_shape(draw)
     tensors = {name: draw_tensor(draw, name, shape) for name in "abc"}
-    multipliers = draw.choice([(131071, 131071), (1, 65536), (3, 5), (70000, 99)])
+    multipliers = draw.choice([(131071, 131071), (1, 65536), (3, 5), (70000, 99), (65536, 96), (0, 12)])
     requantize = Requantize([1], [draw.choice([0, 3, 17, 25])], tensors["c"].zero_point, tensors["c"].minimum, tensors["c"].maximum)
     layer = integer.Add("add", ("a", "b"), "c", multipliers, requantize)
     config = AddConfig.for_layer(

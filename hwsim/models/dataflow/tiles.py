@@ -128,29 +128,31 @@ class Run:
 
 
 def _transfers(program):
-    """List the DMA engine's transfers (kind, tile, job) as they become possible."""
+    """List the DMA engine's transfers (kind, tile, job) as they become possible.
+
+    What takes no time is not a transfer, and occupies no buffer.
+    """
     owner = [index for index, job in enumerate(program.jobs) for _ in range(job.tiles)]
-    count = len(owner)
-    first = [index == 0 or owner[index] != owner[index - 1] for index in range(count)]
-    steps: list[list[tuple[str, int, int]]] = [
-        [] for _ in range(count + 1)
-    ]  # step k comes when tile k - 1 is computed
-    for tile in range(count):
-        if not program.weights_ahead:
-            # Nothing of a layer is loaded before the layer may start.
-            step = tile if first[tile] else tile - 1
-            weights = max(step, 0)
-        else:
-            weights = max(tile - program.weight_buffer + 1, 0)
-        steps[weights].append(("weights", tile, owner[tile]))
-        steps[max(tile if first[tile] else tile - 1, 0)].append(("inputs", tile, owner[tile]))
-        steps[tile + 1].append(("outputs", tile, owner[tile]))
-    rank = {"outputs": 0, "inputs": 1, "weights": 1}
+    weighted: list[int] = []  # tiles with weights so far
     order = []
-    for entries in steps:
-        order += sorted(entries, key=lambda entry: (rank[entry[0]], entry[1], entry[0] == "inputs"))
-    # What takes no time is not a transfer.
-    return [entry for entry in order if getattr(program.jobs[entry[2]], entry[0])]
+    for tile, index in enumerate(owner):
+        job = program.jobs[index]
+        starts = tile == 0 or owner[tile - 1] != index
+        # A transfer becomes possible in step k: when tile k - 1 is computed. Loads of a layer wait
+        # for the tile before its first; after that they are one tile ahead.
+        load = tile if starts else tile - 1
+        if job.weights:
+            step = load
+            if program.weights_ahead:
+                full = len(weighted) >= program.weight_buffer
+                step = weighted[-program.weight_buffer] + 1 if full else 0
+            order.append((step, 1, tile, 0, "weights", index))
+            weighted.append(tile)
+        if job.inputs:
+            order.append((load, 1, tile, 1, "inputs", index))
+        if job.outputs:
+            order.append((tile + 1, 0, tile, 0, "outputs", index))
+    return [(kind, tile, index) for _, _, tile, _, kind, index in sorted(order)]
 
 
 class _Machine:

@@ -1,6 +1,6 @@
 """What each layer of a network has to do: operations, and the values that it reads and writes.
 
-Every operator that hwsim imports stands in `_MODELS` or `VIEWS`; a layer whose operator does not is
+Every operator that hwsim imports stands in `MODELLED`; a layer whose operator does not is
 refused by name. A layer that costs nothing says why in its ``note``.
 
 Numbers have the width at which the device holds them: 4 bytes in fp32, 2 in fp16 and bf16, 1 in
@@ -18,7 +18,16 @@ from fractions import Fraction
 from hwsim.network.network import NetworkError
 from hwsim.network.operators import OPERATORS
 
-__all__ = ["FLOAT_BYTES", "VIEWS", "Gemm", "Work", "Workload", "is_quantized", "workload"]
+__all__ = [
+    "FLOAT_BYTES",
+    "MODELLED",
+    "VIEWS",
+    "Gemm",
+    "Work",
+    "Workload",
+    "is_quantized",
+    "workload",
+]
 
 FLOAT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
 """Bytes of a value at each precision."""
@@ -91,6 +100,8 @@ _MODELS = {
         ("Conv", "ConvInteger", "Gemm", "MatMul", "MatMulInteger"), lambda layer, network: 0
     ),
 }
+MODELLED = tuple(sorted((*_MODELS, *VIEWS)))
+"""Operators that have a model."""
 
 
 @dataclass(frozen=True)
@@ -209,8 +220,8 @@ def workload(network, batch=1, precision="fp32"):
 class _Builder:
     def __init__(self, network, batch, precision):
         for layer in network.layers:
-            if layer.op not in _MODELS and layer.op not in VIEWS:
-                known = ", ".join(sorted((*_MODELS, *VIEWS)))
+            if layer.op not in MODELLED:
+                known = ", ".join(MODELLED)
                 raise NetworkError(
                     f"{layer.op} '{layer.name}' has no performance model; "
                     f"operators that have one are {known}"

@@ -174,7 +174,8 @@ def _batch_normalization(attributes, x, scale, bias, mean, variance):
     return ((x - mean) / np.sqrt(variance + attributes["epsilon"]) * scale + bias).astype(x.dtype, copy=False)
 
 
-def _softmax(attributes, x):
+def softmax(attributes, x):
+    """Exponentials divided by their sum, over one axis or over all from it on."""
     axis = attributes["axis"]
     rows = x.reshape(math.prod(x.shape[:axis]), -1) if attributes["flatten"] else x
     axis = 1 if attributes["flatten"] else axis
@@ -214,7 +215,7 @@ FLOATING = {
     "Relu": lambda attributes, x: np.maximum(x, x.dtype.type(0)),
     "Reshape": _reshape,
     "Sigmoid": lambda attributes, x: sigmoid(x),
-    "Softmax": _softmax,
+    "Softmax": softmax,
     "Tanh": lambda attributes, x: np.tanh(x),
 }
 """Operator name to function."""

@@ -10,7 +10,7 @@ at most 1 where the real value lies next to a tie.
 
 import numpy as np
 
-from .floating import average_pool, channelwise, convolve, global_average_pool, sigmoid
+from .floating import average_pool, channelwise, convolve, global_average_pool, sigmoid, softmax
 
 __all__ = ["QUANTIZED", "dequantize", "quantize"]
 
@@ -174,6 +174,7 @@ QUANTIZED = {
     "QLinearMatMul": _qlinear_matmul,
     "QLinearMul": _binary(np.multiply),
     "QLinearSigmoid": _unary(lambda attributes, x: sigmoid(x)),
+    "QLinearSoftmax": _unary(softmax),
     "QuantizeLinear": _quantize_linear,
 }
 """Operator name to function, as in `hwsim.models.reference.floating`."""

@@ -1,0 +1,46 @@
+"""From the accumulators of a unit's lanes to codes, where few multipliers serve all channels."""
+
+from dataclasses import replace
+
+from amaranth.hdl import Const, Signal, signed
+
+from .requantize import Requantize
+from .unit import choose, register
+
+__all__ = ["scale"]
+
+
+def scale(m, config, values, requantize, index=None):
+    """Codes of ``values`` (one signed value for each lane), ``config.latency`` cycles later.
+
+    Parameters
+    ----------
+    config : RequantizeConfig
+    requantize : hwsim.network.fixed_point.Requantize
+        With a single multiplier unless an index is given.
+    index : Signal, optional
+        Which of its multipliers and shifts to use, for all lanes.
+    """
+    if index is None and config.multiplier_bits and not config.align_bits:
+        # A constant factor is multiplied here, where synthesis sees that it is constant. Its trailing zeros are a shift.
+        factor, shift = int(requantize.multiplier[0]), int(requantize.shift[0])
+        while factor % 2 == 0 and factor and shift:
+            factor, shift = factor // 2, shift - 1
+        shape = signed(config.accumulator_bits + factor.bit_length())
+        values = [register(m, value, f"operand_{lane}") for lane, value in enumerate(values)]
+        values = [register(m, value * factor, f"product_{lane}", shape) for lane, value in enumerate(values)]
+        config = replace(config, accumulator_bits=shape.width, multiplier_bits=0, shifts=(shift, shift))
+    m.submodules.requantize = unit = Requantize(config, len(values))
+    for lane, value in enumerate(values):
+        m.d.comb += unit.i[lane].eq(value)
+    if index is None:
+        index = Const(0, 0)
+    for port, bits, constants in (
+        ("multiplier", config.multiplier_bits, requantize.multiplier),
+        ("align", config.align_bits, config.shifts[1] - requantize.shift),
+    ):
+        if bits:
+            chosen = Signal(bits, name=port)
+            m.d.comb += chosen.eq(choose(index, [Const(int(constant), bits) for constant in constants]))
+            m.d.comb += [getattr(unit, port)[lane].eq(chosen) for lane in range(len(values))]
+    return unit.o

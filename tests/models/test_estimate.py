@@ -1,0 +1,285 @@
+"""`hwsim.estimate`: one network on several devices, and why it takes as long as it does."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from hwsim.blocks.streaming import Streaming, plan_streaming
+from hwsim.models import devices
+from hwsim.models.dataflow.streaming import Memory
+from hwsim.models.estimate import estimate
+from hwsim.network import NetworkError, load
+from hwsim.network.lower import lower
+
+LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
+PROCESSORS = ["i7-7700k", "gtx-1080-ti", "titan-v", "tpu-v1", "tpu-v2"]
+
+
+def floats(*shape):
+    return np.ones(shape, np.float32)
+
+
+def model(nodes, inputs, constants):
+    graph = helper.make_graph(
+        nodes,
+        "story",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [onnx.numpy_helper.from_array(array, name) for name, array in constants],
+    )
+    opset = [helper.make_opsetid("", 21)]
+    return load(helper.make_model(graph, opset_imports=opset, ir_version=10))
+
+
+@pytest.fixture(scope="module")
+def small():
+    return model(
+        [
+            helper.make_node("Conv", ["x", "w"], ["c"], name="conv", pads=[1, 1, 1, 1]),
+            helper.make_node("Relu", ["c"], ["r"], name="relu"),
+            helper.make_node("Flatten", ["r"], ["f"], name="flatten"),
+            helper.make_node("Gemm", ["f", "v"], ["y"], name="dense", transB=1),
+        ],
+        [("x", [1, 3, 8, 8])],
+        [("w", floats(8, 3, 3, 3)), ("v", floats(10, 512))],
+    )
+
+
+def quantized(channels=4, outputs=8):
+    """QDQ: a 3 x 3 convolution and a Relu."""
+
+    def pair(source, target, name):
+        scales = [f"{name}_s", f"{name}_z"]
+        return [
+            helper.make_node(
+                "QuantizeLinear", [source, *scales], [f"{target}_q"], name=f"q_{name}"
+            ),
+            helper.make_node(
+                "DequantizeLinear", [f"{target}_q", *scales], [target], name=f"dq_{name}"
+            ),
+        ]
+
+    nodes = [
+        *pair("x", "xd", "in"),
+        helper.make_node("DequantizeLinear", ["w", "w_s", "w_z"], ["wd"], name="dq_w"),
+        helper.make_node("Conv", ["xd", "wd"], ["c"], name="conv", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c"], ["r"], name="relu"),
+        *pair("r", "y", "out"),
+    ]
+    codes = (np.arange(outputs * channels * 9) % 256 - 128).astype(np.int8)
+    constants = [("w", codes.reshape(outputs, channels, 3, 3))]
+    for name in ("in", "w", "out"):
+        constants += [(f"{name}_s", np.float32(0.1)), (f"{name}_z", np.int8(0))]
+    return model(nodes, [("x", [1, channels, 10, 10])], constants)
+
+
+@pytest.fixture(scope="module")
+def integer():
+    return quantized()
+
+
+@pytest.fixture(scope="module")
+def plan(integer):
+    return plan_streaming(lower(integer), Streaming(multipliers=36))
+
+
+def test_one_row_per_device_with_units_in_the_names(small):
+    table = estimate(small, PROCESSORS, batch=4).table
+    assert list(table.columns) == [
+        "device",
+        "class",
+        "precision",
+        "batch",
+        "latency_s",
+        "throughput_images_per_s",
+        "bound",
+        "macs",
+        "memory_bytes",
+        "notes",
+    ]
+    assert list(table["device"]) == PROCESSORS
+    assert list(table["class"]) == ["cpu", "gpu", "gpu", "tpu", "tpu"]
+    assert list(table["precision"]) == ["fp32", "fp32", "fp32", "int8", "bf16"]
+    assert (table["macs"] == 4 * (8 * 64 * 27 + 5120)).all()
+    assert (table["latency_s"] > 0).all()
+
+
+@pytest.mark.parametrize("device", PROCESSORS)
+def test_the_layers_add_up_to_the_latency(small, device):
+    found = estimate(small, [device])[device]
+    assert sum(layer.seconds for layer in found.layers) == pytest.approx(found.latency_s, rel=1e-9)
+    frame = found.frame()
+    assert list(frame.columns) == ["name", "op", "seconds", "macs", "bytes", "utilization", "bound"]
+    assert list(frame["name"]) == ["conv", "relu", "flatten", "dense"]
+    assert list(frame["bound"])[2] == "none"
+    assert set(frame["bound"]) <= {"compute", "memory", "launch", "none"}
+    assert frame["utilization"].between(0, 1).all()
+    # Batches back to back are never slower than one by one.
+    assert found.throughput_images_per_s >= 1 / found.latency_s * (1 - 1e-9)
+
+
+def test_equal_runs_give_equal_results(small):
+    first, second = (estimate(small, PROCESSORS, batch=3).to_dict() for _ in range(2))
+    assert json.dumps(first) == json.dumps(second)
+
+
+def test_the_shape_of_the_json(small):
+    found = json.loads(json.dumps(estimate(small, ["gtx-1080-ti"]).to_dict()))
+    (device,) = found["devices"]
+    keys = {"device", "class", "latency_s", "throughput_images_per_s", "bound", "layers"}
+    assert keys <= set(device)
+    layer = {"name", "op", "seconds", "macs", "bytes", "utilization", "bound"}
+    assert set(device["layers"][0]) == layer
+
+
+def test_the_timeline_holds_what_the_layers_say(small):
+    estimates = estimate(small, ["i7-7700k"])
+    timeline = estimates.timeline("i7-7700k")
+    assert [row[2] for row in timeline] == sorted(row[2] for row in timeline)
+    assert {row[0] for row in timeline} == {"memory", "compute"}
+    assert {row[1] for row in timeline} == {"conv", "relu", "dense"}
+    assert max(row[3] for row in timeline) == estimates["i7-7700k"].latency_s
+    for resource in ("memory", "compute"):
+        spans = [(start, end) for name, _, start, end in timeline if name == resource]
+        assert all(before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False))
+
+
+def test_explain_prints_arithmetic_numbers_and_sources(small):
+    text = estimate(small, ["i7-7700k"]).explain("conv", "i7-7700k").split("\n")
+    assert text[0] == "conv (Conv) on i7-7700k, 1 image, fp32"
+    assert text[1] == "  product   M 64 x N 8 x K 27 x 1 groups = 13,824 MAC in fp32"
+    assert text[2] == (
+        "  cores     64 x 1 vectors of 8 / 4 cores = 16;"
+        " x K 27 x 8 / (16 MAC per cycle x 0.75) = 288 cycles"
+    )
+    assert text[3] == "  compute   288 cycles / 4.2 GHz = 68.57 ns"
+    assert "  dispatch  5 us" in text
+    assert any(line.startswith("  result    5.0") and line.endswith("launch") for line in text)
+    device = devices.load("i7-7700k")
+    for quantity in device.quantities.values():
+        assert f"  {quantity.name} = {quantity}: {quantity.source}" in text
+
+
+def test_explain_says_why_a_layer_costs_nothing(small):
+    text = estimate(small, ["tpu-v1"]).explain("flatten", "tpu-v1")
+    assert "  no work: the values stay where they are" in text
+    assert "  tpu-v1 computes in int8 only: the network is taken as quantized" in text
+
+
+def test_an_fpga_takes_the_cycles_of_the_plan(integer, plan):
+    for batch in (1, 2, 4, 7):
+        found = estimate(integer, ["ecp5-85f"], batch=batch, plan=plan)["ecp5-85f"]
+        assert found.cycles == plan.cycles(batch)
+        assert found.interval_cycles == plan.interval
+        assert found.latency_s == plan.cycles(batch) / 100e6
+        assert found.throughput_images_per_s == 100e6 / plan.interval
+        assert [layer.name for layer in found.layers] == [stage.name for stage in plan.stages]
+        assert found.macs == batch * 100 * 8 * 36
+    assert "compute" in [layer.bound for layer in found.layers]
+
+
+def test_a_design_serves_as_its_plan(integer, plan):
+    by_design = estimate(integer, ["ecp5-85f"], design=SimpleNamespace(plan=plan))
+    assert by_design.to_dict() == estimate(integer, ["ecp5-85f"], plan=plan).to_dict()
+
+
+def test_the_clock_is_stated_or_given(integer, plan):
+    assumed = estimate(integer, ["zynq-7020"], plan=plan)["zynq-7020"]
+    assert assumed.notes == (
+        "clock 100 MHz (assumption: 100 MHz until place and route has given a clock; "
+        "state your own with clock_hz)",
+    )
+    given = estimate(integer, ["zynq-7020"], plan=plan, clock_hz=200e6)["zynq-7020"]
+    assert given.notes == ()
+    assert given.latency_s == assumed.latency_s / 2
+
+
+def test_without_a_plan_an_fpga_gets_what_its_dsps_allow(integer):
+    estimates = estimate(integer, ["ecp5-25f", "ecp5-85f"])
+    small, large = estimates
+    assert small.interval_cycles > large.interval_cycles
+    assert not any("fit" in note for entry in estimates for note in entry.notes)
+
+
+def test_a_plan_that_does_not_fit_is_flagged(integer, plan):
+    found = estimate(integer, ["ecp5-25f"], plan=plan)["ecp5-25f"]
+    assert plan.multipliers == 36
+    assert found.notes[1:] == (
+        "does not fit: 36 multipliers of 8 x 8 bits, one DSP each, but ecp5-25f has 28 DSPs",
+    )
+
+
+def test_weights_that_do_not_fit_are_flagged():
+    wide = quantized(channels=128, outputs=128)
+    plan = plan_streaming(lower(wide), Streaming(multipliers=8))
+    found = estimate(wide, ["ice40up5k"], plan=plan)["ice40up5k"]
+    assert found.notes[1:] == (
+        "does not fit: 1,179,648 bits of weights, but ice40up5k has 122,880 bits of block RAM",
+    )
+
+
+def test_images_from_a_slow_memory_bound_the_pipeline(integer, plan):
+    fast = estimate(integer, ["ecp5-85f"], plan=plan, memory=Memory(bytes_per_cycle=1024))
+    assert fast["ecp5-85f"].interval_cycles == plan.interval
+    slow = Memory(bytes_per_cycle=1, burst_bytes=32, burst_latency=100)
+    bound = estimate(integer, ["ecp5-85f"], plan=plan, memory=slow)["ecp5-85f"]
+    assert bound.bound == "memory"
+    # 400 bytes in and 800 out, 32 at a time, 132 cycles each.
+    assert bound.interval_cycles == pytest.approx(1200 / 32 * 132, rel=0.01)
+
+
+def refused(error, *args, **kwargs):
+    with pytest.raises(error) as caught:
+        estimate(*args, **kwargs)
+    return str(caught.value)
+
+
+def test_bad_input(small, integer, plan):
+    assert refused(NetworkError, small, ["ecp5-85f"]) == (
+        "ecp5-85f runs integer networks only, and story is not quantized; "
+        "quantize it with hwsim.quantize"
+    )
+    assert refused(ValueError, small, ["i7"]).startswith("unknown device 'i7'")
+    assert refused(ValueError, small, []) == "devices must name at least one device"
+    assert refused(ValueError, small, ["v100", "k80", "v100"]) == (
+        "devices must differ, but v100 is given twice"
+    )
+    assert refused(ValueError, small, "v100", batch=0) == "batch must be a positive integer, not 0"
+    assert refused(ValueError, small, "v100", precision="int8") == (
+        "v100 computes in fp16, fp32, not in int8"
+    )
+    assert (
+        refused(ValueError, integer, "ecp5-85f", clock_hz=0) == "clock_hz must be positive, not 0"
+    )
+    both = refused(ValueError, integer, "ecp5-85f", plan=plan, design=SimpleNamespace(plan=plan))
+    assert both == "give either plan or design, not both"
+    estimates = estimate(small, "v100")
+    with pytest.raises(ValueError) as caught:
+        estimates.explain("conv1", "v100")
+    assert str(caught.value) == (
+        "there is no layer 'conv1' on v100; layers are conv, relu, flatten, dense"
+    )
+    with pytest.raises(ValueError) as caught:
+        estimates.layers("k80")
+    assert str(caught.value) == "there is no estimate for 'k80'; devices are v100"
+
+
+@pytest.mark.parametrize("name", ["light_bvlc_alexnet", "light_resnet50", "light_vgg19"])
+def test_no_device_is_faster_than_its_multipliers_and_its_memory(name):
+    """The sum over layers of the longer of two lower bounds, both from peaks."""
+    network = load(LIGHT / f"{name}.onnx")
+    for found in estimate(network, PROCESSORS, batch=16):
+        device = found.device
+        units = device[
+            "cores" if device.device_class == "cpu" else "sms" if "sms" in device else "arrays"
+        ]
+        rate = units * device[f"{found.precision}_macs_per_cycle"] * device["clock"]
+        if device.device_class == "tpu":
+            rate *= device["rows"] * device["columns"]
+        least = max(found.macs / rate, found.bytes / device["memory_bandwidth"])
+        assert least <= found.latency_s <= 6 * least, (name, device.name)
