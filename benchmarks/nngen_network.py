@@ -2,7 +2,7 @@
 
 NNgen runs in a Python of its own: make an environment, ``pip install nngen==1.3.4`` in it, and give
 ``--nngen-python ENV/bin/python``. Its simulation needs Icarus Verilog; lint needs Verilator; with
-``--synthesis`` Yosys maps the design to 7-series cells, which takes about half an hour for NNgen.
+``--synthesis`` Yosys maps the design to 7-series cells, which takes some ten minutes for NNgen.
 """
 
 import argparse
@@ -18,8 +18,9 @@ from pathlib import Path
 
 GENERATE = Path(__file__).parent / "nngen" / "generate.py"
 NNGEN = "1.3.4"
-# LUTs that a cell takes: itself, or the distributed memories of Xilinx UG474, tables 2-3 and 2-5.
-LUTS = {f"LUT{inputs}": 1 for inputs in range(1, 7)} | {
+# LUTs that a distributed memory or a shift register takes (Xilinx UG474, "7 Series FPGAs
+# Configurable Logic Block", chapter 2).
+MEMORY_LUTS = {
     "RAM32X1S": 1,
     "RAM32X1D": 2,
     "RAM32M": 4,
@@ -88,8 +89,8 @@ def lint(folder, sources, top):
 def synthesize(folder, sources, top):
     """Map to 7-series cells with Yosys; count LUTs, flip-flops, DSPs and block RAMs.
 
-    A distributed memory counts as the LUTs that hold it. This is not a vendor's count, but the
-    same tool and script for all designs.
+    A distributed memory counts as the LUTs that hold it; inverters, which other cells absorb, do
+    not count. This is not a vendor's count, but the same tool and script for all designs.
     """
     script = (
         f"read_verilog -sv {' '.join(sources)}; synth_xilinx -family xc7 -flatten -top {top}; "
@@ -102,7 +103,8 @@ def synthesize(folder, sources, top):
     text = (folder / "cells.json").read_text()
     cells = json.loads(text)["design"]["num_cells_by_type"]
     return {
-        "lut": sum(cells.get(cell, 0) * luts for cell, luts in LUTS.items()),
+        "lut_logic": sum(cells.get(f"LUT{inputs}", 0) for inputs in range(1, 7)),
+        "lut_memory": sum(cells.get(cell, 0) * luts for cell, luts in MEMORY_LUTS.items()),
         "ff": sum(cells.get(cell, 0) for cell in ("FDRE", "FDSE", "FDCE", "FDPE")),
         "dsp": cells.get("DSP48E1", 0),
         "bram36": cells.get("RAMB36E1", 0) + cells.get("RAMB18E1", 0) / 2,

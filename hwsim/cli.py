@@ -370,14 +370,24 @@ def estimate(
     input_shape: ShapeOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Estimate latency and throughput of a network on one or more devices."""
+    """Estimate latency and throughput of a network on one or more devices.
+
+    On an FPGA that is a streaming pipeline, for which the network has to be quantized.
+    """
     import hwsim
+
+    from .tables import show_estimates
 
     terminal = Terminal(as_json=as_json)
     network = _load(model, input_shape)
     with terminal.progress("estimating"):
-        table = hwsim.estimate(network, devices=device, batch=batch)
-    terminal.finish(show_estimate(terminal, table, explain))
+        estimates = hwsim.estimate(network, devices=device, batch=batch)
+    result = show_estimates(terminal, estimates)
+    if explain is not None:
+        for entry in estimates:
+            terminal.say()
+            terminal.lines(entry.explain(explain))
+    terminal.finish(result)
     return DONE
 
 

@@ -13,7 +13,7 @@ from .models import onnx_runtime
 from .models.reference import integer as reference
 from .reports import Accuracy
 from .sim.simulate import input_codes
-from .tables import show_estimate, show_layers
+from .tables import duration, show_estimates, show_layers
 from .terminal import Terminal
 
 __all__ = ["run"]
@@ -114,19 +114,14 @@ def run(terminal: Terminal, output: Path, *, count: int) -> tuple[dict[str, Any]
 
     terminal.step(5, "Estimate the same network on other hardware")
     with terminal.progress("estimating"):
-        estimates = hwsim.estimate(quantized, devices=DEVICES)
-    summary = show_estimate(terminal, estimates)
-    estimated = 0
+        estimates = hwsim.estimate(quantized, devices=DEVICES, design=design)
+    devices = show_estimates(terminal, estimates)["devices"]
+    (estimated,) = {entry.interval_cycles for entry in estimates} - {None}
 
     terminal.step(6, "Write the report")
     report = output / "report.html"
     hwsim.report(
-        network,
-        accuracy,
-        design,
-        result,
-        estimates,
-        title=f"{network.name}: from network to hardware",
+        network, accuracy, design, result, estimates, title=f"{network.name}: network to hardware"
     ).save(report)
     terminal.say(f"{report}, with Markdown and CSV beside it")
 
@@ -134,16 +129,46 @@ def run(terminal: Terminal, output: Path, *, count: int) -> tuple[dict[str, Any]
     passed = (
         result.mismatches == 0 and largest <= ALLOWED_STEPS and estimated == result.cycles_per_image
     )
+    values, differing = int(opinion["values"].sum()), int(opinion["differing"].sum())
+    terminal.say()
+    terminal.table(
+        ["", ""],
+        [
+            ["accuracy, float", f"{accuracy.float_accuracy:.1%} of {accuracy.images:,} images"],
+            ["accuracy, int8", f"{accuracy.int8_accuracy:.1%} of {accuracy.images:,} images"],
+            [
+                "against the NumPy reference",
+                f"{result.mismatches:,} of {int(result.layers['values'].sum()):,} values differ",
+            ],
+            [
+                "against ONNX Runtime",
+                f"{differing:,} of {values:,} values differ, by at most {largest}",
+            ],
+            ["cycles per image, simulated", f"{result.cycles_per_image:,}"],
+            ["cycles per image, estimated", f"{estimated:,}"],
+            *(
+                [
+                    f"latency on {entry.device.name} ({entry.device.device_class})",
+                    duration(entry.latency_s),
+                ]
+                for entry in estimates
+            ),
+            ["Verilog", f"{design.verilog.lines:,} lines in {files[0]}"],
+            ["report", report],
+        ],
+        title="Passed" if passed else "FAILED",
+    )
     return (
         {
             "images": len(images),
             "mismatches": result.mismatches,
             "onnx_runtime_largest_difference": largest,
+            "onnx_runtime_differing_share": differing / values,
             "float_accuracy": accuracy.float_accuracy,
             "int8_accuracy": accuracy.int8_accuracy,
             "cycles_per_image": result.cycles_per_image,
             "estimated_cycles_per_image": estimated,
-            "devices": summary["devices"],
+            "devices": devices,
             "report": report,
         },
         passed,

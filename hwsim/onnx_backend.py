@@ -21,8 +21,9 @@ __all__ = ["Backend", "Prepared", "prepare", "run_model", "run_node", "supports_
 class Prepared(BackendRep):
     """A model that is ready to run.
 
-    hwsim imports networks with static shapes. A model whose graph inputs decide about shapes (the new shape of a Reshape, the
-    widths of a Pad) is imported again for each set of values that it is run with.
+    hwsim imports networks with static shapes. A model whose graph inputs decide about shapes (the
+    new shape of a Reshape, the widths of a Pad) is imported again for each set of values that it is
+    run with.
     """
 
     def __init__(self, model):
@@ -41,7 +42,7 @@ class Prepared(BackendRep):
         self._network = None if self._static else load(model)
 
     def run(self, inputs, **kwargs):
-        """Run with one array per input, in the model's order, or a mapping by name; returns a tuple of arrays."""
+        """Run with an array per input, in order or by name; returns a tuple of arrays."""
         if kwargs:
             raise TypeError(f"run takes no option {next(iter(kwargs))}")
         names = [value.name for value in self._inputs]
@@ -92,7 +93,7 @@ class Backend(_Backend):
 
     @classmethod
     def run_node(cls, node, inputs, device="CPU", outputs_info=None, **kwargs):
-        """Run one node (an `onnx.NodeProto`) of the newest operator set, or of ``opset_version``."""
+        """Run an `onnx.NodeProto` of the newest operator set, or of ``opset_version``."""
         opset = kwargs.pop("opset_version", onnx.defs.onnx_opset_version())
         cls._check(device, kwargs)
         names = [name for name in node.input if name]

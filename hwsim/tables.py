@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 from .terminal import Terminal
 
 if TYPE_CHECKING:
+    from .models.estimate import Estimates
     from .network import Network
 
-__all__ = ["show_devices", "show_layers"]
+__all__ = ["duration", "show_devices", "show_estimates", "show_layers"]
 
 
 def show_layers(terminal: Terminal, network: "Network") -> dict[str, Any]:
@@ -56,3 +57,33 @@ def show_devices(terminal: Terminal, name: str | None) -> dict[str, Any]:
         ([d.name, d.device_class, d.title, ", ".join(d.precisions)] for d in found),
     )
     return {"devices": [{"name": d.name, "class": d.device_class, "title": d.title} for d in found]}
+
+
+def show_estimates(terminal: Terminal, estimates: "Estimates") -> dict[str, Any]:
+    """Print latency, throughput and bound on every device."""
+    terminal.table(
+        ["device", "class", "data type", "latency", "images per second", "bound by"],
+        (
+            [
+                entry.device.name,
+                entry.device.device_class,
+                entry.precision,
+                duration(entry.latency_s),
+                round(entry.throughput_images_per_s),
+                entry.bound,
+            ]
+            for entry in estimates
+        ),
+    )
+    for entry in estimates:
+        for note in entry.notes:
+            terminal.say(f"{entry.device.name}: {note}")
+    return estimates.to_dict()
+
+
+def duration(seconds: float) -> str:
+    """A time with three digits and the unit that suits it."""
+    unit, size = next(
+        ((unit, size) for unit, size in (("s", 1), ("ms", 1e-3)) if seconds >= size), ("us", 1e-6)
+    )
+    return f"{seconds / size:.3g} {unit}"

@@ -42,6 +42,11 @@ class Terminal:
 
         self._console.print(Text(clean(text), style=style), soft_wrap=True)
 
+    def lines(self, text: str) -> None:
+        """Print a text of several lines."""
+        for line in text.split("\n"):
+            self.say(line)
+
     def step(self, number: int, text: str) -> None:
         """Print the heading of a step."""
         self.say()
@@ -58,14 +63,19 @@ class Terminal:
         """Print a table.
 
         Integers get thousands separators, other numbers four significant digits; columns of
-        numbers are aligned to the right. ``total`` is a last row below a line.
+        numbers are aligned to the right. ``total`` is a last row below a line. Without any
+        column names there is no heading.
         """
         from rich.table import Table
         from rich.text import Text
 
         rows = list(rows)
         lines = rows if total is None else [*rows, total]
-        table = Table(title=title and Text(clean(title), style="bold"), title_justify="left")
+        table = Table(
+            title=title and Text(clean(title), style="bold"),
+            title_justify="left",
+            show_header=any(columns),
+        )
         for index, column in enumerate(columns):
             numeric = all(_is_number(line[index]) or line[index] in ("", None) for line in lines)
             table.add_column(column, justify="right" if numeric else "left", overflow="fold")

@@ -15,7 +15,8 @@ from hwsim import NetworkError, onnx_backend
 from hwsim.network.operators import OPERATORS
 
 EXCLUDED = {
-    r"_(float4e2m1|e4m3fn|e5m2)": "floating-point codes are no integers, which is what quantized hardware computes with",
+    r"_(float4e2m1|e4m3fn|e5m2)": "floating-point codes are no integers, which is what quantized "
+    "hardware computes with",
     r"^test_identity_(sequence|opt)_": "sequences and optional values are not tensors",
     r"^test_training_dropout": "inference only",
     r"^test_batchnorm_.*_training_mode_": "inference only",
@@ -58,7 +59,8 @@ def test_conformance(name):
 
 
 def test_every_exclusion_is_needed():
-    """Each pattern excludes cases, and each of those is refused: none would pass, none gives another result."""
+    """Each pattern excludes cases, and each of those is refused: none would pass, none gives
+    another result."""
     for pattern in EXCLUDED:
         names = [name for name in CASES if re.search(pattern, name)]
         assert names, f"{pattern} excludes nothing"

@@ -379,7 +379,7 @@ def _interval(plan, memory):
     if memory is None:
         last = _streams(plan, SETTLED, None).sink.reshape(SETTLED, -1)[:, -1]
         return int(last[-1] - last[-2])
-    # Bursts straddle images, so that the mean counts; the last images have the memory to themselves.
+    # Bursts straddle images, so that the mean counts; the last images have the memory alone.
     last = _streams(plan, 4 * SETTLED, memory).sink.reshape(4 * SETTLED, -1)[:, -1]
     return -(-int(last[3 * SETTLED] - last[SETTLED]) // (2 * SETTLED))
 

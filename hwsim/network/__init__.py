@@ -5,4 +5,13 @@ from .lower import lower
 from .network import Layer, Network, NetworkError, Tensor
 from .quantize import fold_affine, insert_qdq
 
-__all__ = ["Layer", "Network", "NetworkError", "Tensor", "fold_affine", "insert_qdq", "load", "lower"]
+__all__ = [
+    "Layer",
+    "Network",
+    "NetworkError",
+    "Tensor",
+    "fold_affine",
+    "insert_qdq",
+    "load",
+    "lower",
+]

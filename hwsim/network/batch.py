@@ -1,11 +1,27 @@
-"""Whether a network treats the images of a batch independently, so that any number of them can run at once."""
+"""Whether a network treats images independently, so that any number of them can run at once."""
 
 __all__ = ["images_are_independent"]
 
 _FIRST_INPUT = {
-    "AveragePool", "BatchNormalization", "Clip", "Conv", "ConvInteger", "Dropout", "GlobalAveragePool", "GlobalMaxPool", "Identity",
-    "LRN", "QLinearAveragePool", "QLinearConv", "QLinearGlobalAveragePool", "QLinearSigmoid", "Relu", "Sigmoid", "Tanh",
-}  # fmt: skip
+    "AveragePool",
+    "BatchNormalization",
+    "Clip",
+    "Conv",
+    "ConvInteger",
+    "Dropout",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "Identity",
+    "LRN",
+    "MaxPool",
+    "QLinearAveragePool",
+    "QLinearConv",
+    "QLinearGlobalAveragePool",
+    "QLinearSigmoid",
+    "Relu",
+    "Sigmoid",
+    "Tanh",
+}
 _BROADCAST = {"Add": (0, 1), "Mul": (0, 1), "QLinearAdd": (0, 3), "QLinearMul": (0, 3)}
 _MATRICES = {"MatMul": (0, 1), "MatMulInteger": (0, 1), "QLinearMatMul": (0, 3)}
 
@@ -13,7 +29,8 @@ _MATRICES = {"MatMul": (0, 1), "MatMulInteger": (0, 1), "QLinearMatMul": (0, 3)}
 def images_are_independent(network):
     """Whether axis 0 of every input, output and intermediate map counts images that never mix.
 
-    Where it holds, a network that was imported for a batch of B images computes any other number as well.
+    Where it holds, a network that was imported for a batch of B images computes any other number as
+    well.
     """
     if not network.inputs or any(not tensor.shape for tensor in network.inputs):
         return False
@@ -45,13 +62,17 @@ def _keeps_images_apart(layer, network, batched, batch):
         left, right = (layer.inputs[place] for place in _MATRICES[op])
         if left not in batched or len(shape) < 2:
             return False
-        return right not in batched if len(shape) == 2 else _apart(right, network, batched, len(shape))
+        return (
+            right not in batched if len(shape) == 2 else _apart(right, network, batched, len(shape))
+        )
     if layer.inputs[0] not in batched or not batched.isdisjoint(layer.inputs[1:]):
         return False
     given = network.shape(layer.inputs[0])
     if op in ("Gemm", "QGemm"):
         bias = layer.inputs[2 if op == "Gemm" else 6 :][:1]
-        return not attributes["trans_a"] and (bias in ((), ("",)) or _apart(bias[0], network, batched, 2))
+        return not attributes["trans_a"] and (
+            bias in ((), ("",)) or _apart(bias[0], network, batched, 2)
+        )
     if op in ("Softmax", "QLinearSoftmax", "Flatten"):
         return attributes["axis"] == 1 if op == "Flatten" else attributes["axis"] > 0
     if op in ("Squeeze", "Unsqueeze"):
@@ -62,11 +83,11 @@ def _keeps_images_apart(layer, network, batched, batch):
         return attributes["perm"][0] == 0
     if op == "Pad":
         return attributes["pads"][0] == attributes["pads"][len(given)] == 0
-    return given[:1] == (batch,) if op == "Reshape" else op in _FIRST_INPUT or op == "MaxPool"
+    return given[:1] == (batch,) if op == "Reshape" else op in _FIRST_INPUT
 
 
 def _apart(name, network, batched, rank):
-    """An operand that broadcasts: images on axis 0 of the full rank, or a constant that is the same for all images."""
+    """An operand that broadcasts: images on axis 0 of the full rank, or the same for all images."""
     shape = network.shape(name)
     if name in batched:
         return len(shape) == rank

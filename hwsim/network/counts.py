@@ -1,8 +1,9 @@
 """Parameters and multiply-accumulates (MACs) per layer.
 
-Parameters are the weights and biases of convolutions and dense layers, and the scale and bias of batch normalizations (mean
-and variance are statistics). A constant that several layers share counts once, in the first of them. MACs are the
-multiplications of convolutions and dense layers, for all images of the batch that the shapes show; a bias adds none.
+Parameters are the weights and biases of convolutions and dense layers, and the scale and bias of
+batch normalizations (mean and variance are statistics). A constant that several layers share counts
+once, in the first of them. MACs are the multiplications of convolutions and dense layers, for all
+images of the batch that the shapes show; a bias adds none.
 """
 
 from .operators import OPERATORS
@@ -45,7 +46,10 @@ def table(network):
 
 def _origin(network, name):
     """The tensor that ``name`` holds before any change of number format."""
-    while name in network.producers and network.producers[name].op in ("QuantizeLinear", "DequantizeLinear"):
+    while name in network.producers and network.producers[name].op in (
+        "QuantizeLinear",
+        "DequantizeLinear",
+    ):
         name = network.producers[name].inputs[0]
     return name
 

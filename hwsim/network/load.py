@@ -1,4 +1,7 @@
-"""Import of ONNX models. Nothing in a file is executed, and no file outside the model's folder is read."""
+"""Import of ONNX models.
+
+Nothing in a file is executed, and no file outside the model's folder is read.
+"""
 
 import math
 import os
@@ -11,7 +14,7 @@ from google.protobuf.message import DecodeError
 from onnx import helper, numpy_helper
 
 from .network import Layer, Network, NetworkError, Tensor
-from .operators import DTYPES, OPERATORS, Node, Value, dtype_of
+from .operators import OPERATORS, Node, Value, dtype_of
 
 __all__ = ["load"]
 
@@ -22,12 +25,15 @@ def load(model, input_shapes=None, *, strict=False):
     Parameters
     ----------
     model : path or onnx.ModelProto
-        Operator set 11 to the newest that the installed `onnx` package writes; older sets where the operators in use already
-        had the definition that `hwsim.network.operators` covers.
-    input_shapes : mapping of input name to shape, or one shape where the model has one input; optional
-        Needed for inputs with dynamic axes. An unknown batch axis (the first of at least two) is 1 unless given.
+        Operator set 11 to the newest that the installed `onnx` package writes; older sets where the
+        operators in use already had the definition that `hwsim.network.operators` covers.
+    input_shapes : mapping of input name to shape, or one shape where the model has one input;
+    optional
+        Needed for inputs with dynamic axes. An unknown batch axis (the first of at least two) is 1
+        unless given.
     strict : bool
-        Refuse convolutions and pools whose last window leaves rows or columns of the padded input out.
+        Refuse convolutions and pools whose last window leaves rows or columns of the padded input
+        out.
 
     Returns
     -------
@@ -36,8 +42,8 @@ def load(model, input_shapes=None, *, strict=False):
     Raises
     ------
     NetworkError
-        The file is missing, damaged or not ONNX, or the model uses what is not supported: one sentence with what was found
-        and what is accepted.
+        The file is missing, damaged or not ONNX, or the model uses what is not supported: one
+        sentence with what was found and what is accepted.
     """
     if isinstance(model, onnx.ModelProto):
         # A copy, because external data is moved into the model below.
@@ -89,7 +95,7 @@ def _tensors(graph):
 
 
 def _read_external_data(proto, folder, label):
-    """Move tensors that are stored in other files into the model; the files lie in the model's folder."""
+    """Move tensors that are stored in other files of the model's folder into the model."""
     for tensor in _tensors(proto.graph):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
@@ -97,11 +103,17 @@ def _read_external_data(proto, folder, label):
         location = entries.get("location", "")
         owner = f"{label}: tensor '{tensor.name}'"
         if folder is None:
-            raise NetworkError(f"{owner} is stored in '{location}'; load the model from its file, or with its data inside")
+            raise NetworkError(
+                f"{owner} is stored in '{location}'; load the model from its file, or with its "
+                "data inside"
+            )
         root = folder.resolve()
         path = (root / location).resolve()
         if not location or not path.is_relative_to(root) or path == root:
-            raise NetworkError(f"{owner} is stored in '{location}', outside the model's folder; accepted are files within it")
+            raise NetworkError(
+                f"{owner} is stored in '{location}', outside the model's folder; accepted are "
+                "files within it"
+            )
         try:
             offset, length = int(entries.get("offset", 0)), int(entries.get("length", -1))
             with path.open("rb") as file:
@@ -131,7 +143,7 @@ def _inlined(proto, label):
 
 
 def _check_names(proto, label):
-    """Names are shown in messages and reports, and become names in Verilog: they must be printable."""
+    """Names appear in messages, reports and Verilog: they must be printable."""
     graph = proto.graph
     names = [graph.name, *(imported.domain for imported in proto.opset_import)]
     names += [value.name for value in (*graph.input, *graph.output, *graph.initializer)]
@@ -144,7 +156,9 @@ def _check_names(proto, label):
     for name in names:
         # Text that is not valid UTF-8 comes as bytes.
         if not isinstance(name, str) or not name.isprintable():
-            raise NetworkError(f"{label} holds the name {name!r}; accepted are printable characters")
+            raise NetworkError(
+                f"{label} holds the name {name!r}; accepted are printable characters"
+            )
 
 
 def _check(proto, label):
@@ -152,16 +166,21 @@ def _check(proto, label):
     newest = onnx.defs.onnx_opset_version()
     for imported in proto.opset_import:
         if imported.domain in ("", "ai.onnx") and not 1 <= imported.version <= newest:
-            raise NetworkError(f"{label} has operator set {imported.version}; accepted are 11 to {newest}")
+            raise NetworkError(
+                f"{label} has operator set {imported.version}; accepted are 11 to {newest}"
+            )
     for node in proto.graph.node:
         domain = "" if node.domain == "ai.onnx" else node.domain
         if node.op_type not in OPERATORS or OPERATORS[node.op_type].domain != domain:
             op = f"{domain}.{node.op_type}" if domain else node.op_type
             raise NetworkError(
-                f"operator {op} (node '{node.name or node.op_type}') is not supported; supported are {', '.join(OPERATORS)}"
+                f"operator {op} (node '{node.name or node.op_type}') is not supported; supported "
+                f"are {', '.join(OPERATORS)}"
             )
     if proto.graph.sparse_initializer:
-        raise NetworkError(f"{label} has sparse initializers, which are not supported; accepted are dense ones")
+        raise NetworkError(
+            f"{label} has sparse initializers, which are not supported; accepted are dense ones"
+        )
 
 
 class _Importer:
@@ -176,7 +195,9 @@ class _Importer:
         self.context.ir_version = proto.ir_version
         self.context.opset_imports = {"com.microsoft": 1, **versions, "": self.opset}
         self.constants = {tensor.name: _array(tensor) for tensor in self.graph.initializer}
-        self.values = {name: Value(array.shape, array.dtype, array) for name, array in self.constants.items()}
+        self.values = {
+            name: Value(array.shape, array.dtype, array) for name, array in self.constants.items()
+        }
         self.names: set[str] = set()
         self.counts: dict[str, int] = {}
         inputs = [value for value in self.graph.input if value.name not in self.constants]
@@ -195,9 +216,13 @@ class _Importer:
                 raise NetworkError(f"output '{output.name}' is made by no node")
             value = self.values[output.name]
             outputs.append(Tensor(output.name, value.shape, value.dtype))
-        used = {name for layer in layers for name in layer.inputs} | {tensor.name for tensor in outputs}
+        used = {name for layer in layers for name in layer.inputs} | {
+            tensor.name for tensor in outputs
+        }
         constants = {name: array for name, array in self.constants.items() if name in used}
-        return Network(name, tuple(self.inputs), tuple(outputs), tuple(layers), constants, tensors, self.opset)
+        return Network(
+            name, tuple(self.inputs), tuple(outputs), tuple(layers), constants, tensors, self.opset
+        )
 
     def _inputs(self, inputs, given):
         names = [value.name for value in inputs]
@@ -205,11 +230,17 @@ class _Importer:
             given = {}
         elif not hasattr(given, "items"):
             if len(names) != 1:
-                raise NetworkError(f"input_shapes must name the inputs {', '.join(names)}, because there is more than one")
+                raise NetworkError(
+                    f"input_shapes must name the inputs {', '.join(names)}, because there is more "
+                    "than one"
+                )
             given = {names[0]: given}
         for name in given:
             if name not in names:
-                raise NetworkError(f"input_shapes names '{name}', which is not an input; inputs are {', '.join(names)}")
+                raise NetworkError(
+                    f"input_shapes names '{name}', which is not an input; inputs are "
+                    f"{', '.join(names)}"
+                )
         tensors = []
         for value in inputs:
             owner = f"input '{value.name}'"
@@ -231,7 +262,8 @@ class _Importer:
             version = onnx.defs.get_schema(proto.op_type, self.opset, "").since_version
             if version < operator.since:
                 raise NetworkError(
-                    f"{proto.op_type} '{name}' has version {version} of the operator (operator set {self.opset}); "
+                    f"{proto.op_type} '{name}' has version {version} of the operator (operator "
+                    f"set {self.opset}); "
                     f"accepted is version {operator.since} and newer"
                 )
         attributes = {a.name: _attribute(a, f"{proto.op_type} '{name}'") for a in proto.attribute}
@@ -241,7 +273,9 @@ class _Importer:
             node.only_dtypes(0, operator.dtypes)
         result = operator.rule(node)
         node.finish()
-        if operator.evaluate and (proto.op_type == "Shape" or all(v is None or v.array is not None for v in inputs)):
+        if operator.evaluate and (
+            proto.op_type == "Shape" or all(v is None or v.array is not None for v in inputs)
+        ):
             arrays = [value.array for value in inputs[: result.inputs] if value is not None]
             try:
                 array = np.asarray(operator.evaluate(result.attributes, *arrays))
@@ -261,7 +295,7 @@ class _Importer:
         return Layer(name, proto.op_type, kept, tuple(proto.output), result.attributes)
 
     def _check_node(self, proto, name):
-        """The node has the attributes and the numbers of inputs and outputs that its operator's definition wants."""
+        """The node's attributes and numbers of inputs and outputs fit the operator's definition."""
         try:
             onnx.checker.check_node(proto, self.context)
         except onnx.checker.ValidationError as error:
@@ -269,7 +303,9 @@ class _Importer:
             raise NetworkError(f"{proto.op_type} '{name}': {reason}") from None
         for output in filter(None, proto.output):
             if output in self.values:
-                raise NetworkError(f"{proto.op_type} '{name}': output '{output}' has been made before")
+                raise NetworkError(
+                    f"{proto.op_type} '{name}': output '{output}' has been made before"
+                )
 
     def _value(self, name, op, node):
         if not name:
@@ -279,7 +315,7 @@ class _Importer:
         return self.values[name]
 
     def _unique(self, proto):
-        """The node's name, made unique; a node without one is called by its operator and a number."""
+        """The node's name, made unique; without one, its operator and a number."""
         name = proto.name
         while not name or name in self.names:
             base = proto.name or proto.op_type
@@ -292,18 +328,37 @@ class _Importer:
 def _input_shape(value, given):
     """Static shape of a model input."""
     declared = value.type.tensor_type
-    sizes = [dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None for dim in declared.shape.dim]
+    sizes = [
+        dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None
+        for dim in declared.shape.dim
+    ]
     if given is not None:
         given = tuple(given)
-        if any(isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 0 for size in given):
-            raise NetworkError(f"input_shapes of '{value.name}' must be integers that are not negative, not {given}")
-        fits = len(given) == len(sizes) and all(known in (None, size) for known, size in zip(sizes, given, strict=True))
+        if any(
+            isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 0
+            for size in given
+        ):
+            raise NetworkError(
+                f"input_shapes of '{value.name}' must be integers that are not negative, not "
+                f"{given}"
+            )
+        fits = len(given) == len(sizes) and all(
+            known in (None, size) for known, size in zip(sizes, given, strict=True)
+        )
         if declared.HasField("shape") and not fits:
-            accepted = tuple(dim.dim_param or "?" if size is None else size for dim, size in zip(declared.shape.dim, sizes, strict=True))
-            raise NetworkError(f"input_shapes of '{value.name}' is {given}; the model accepts ({', '.join(map(str, accepted))})")
+            accepted = tuple(
+                dim.dim_param or "?" if size is None else size
+                for dim, size in zip(declared.shape.dim, sizes, strict=True)
+            )
+            raise NetworkError(
+                f"input_shapes of '{value.name}' is {given}; the model accepts "
+                f"({', '.join(map(str, accepted))})"
+            )
         return tuple(int(size) for size in given)
     if not declared.HasField("shape"):
-        raise NetworkError(f"input '{value.name}' has no shape; give input_shapes={{'{value.name}': (...)}}")
+        raise NetworkError(
+            f"input '{value.name}' has no shape; give input_shapes={{'{value.name}': (...)}}"
+        )
     if len(sizes) > 1 and sizes[0] is None:
         sizes[0] = 1
     if None in sizes:
@@ -321,11 +376,15 @@ def _array(tensor):
     """Array of a tensor in the file."""
     dtype = dtype_of(tensor.data_type, f"tensor '{tensor.name}'")
     if any(size < 0 for size in tensor.dims):
-        raise NetworkError(f"tensor '{tensor.name}' has the shape {tuple(tensor.dims)}; sizes must not be negative")
+        raise NetworkError(
+            f"tensor '{tensor.name}' has the shape {tuple(tensor.dims)}; sizes must not be negative"
+        )
     try:
         array = numpy_helper.to_array(tensor)
     except ValueError:
-        raise NetworkError(f"tensor '{tensor.name}' does not hold the {math.prod(tensor.dims)} values of its shape") from None
+        raise NetworkError(
+            f"tensor '{tensor.name}' does not hold the {math.prod(tensor.dims)} values of its shape"
+        ) from None
     array = np.array(array, dtype)
     array.setflags(write=False)
     return array
@@ -342,5 +401,8 @@ def _attribute(attribute, owner):
         except UnicodeDecodeError:
             raise NetworkError(f"{owner}: attribute {attribute.name} is not valid text") from None
     if not isinstance(value, int | float | list):
-        raise NetworkError(f"{owner}: attribute {attribute.name} is not supported; accepted are numbers, texts and tensors")
+        raise NetworkError(
+            f"{owner}: attribute {attribute.name} is not supported; accepted are numbers, texts "
+            "and tensors"
+        )
     return value

@@ -1,11 +1,14 @@
 """The network as imported: layers in topological order, tensors with static shapes, constants.
 
-A `Layer` is one ONNX node with its attributes completed and normalised, so that whoever reads it needs no ONNX default:
+A `Layer` is one ONNX node with its attributes completed and normalised, so that whoever reads it
+needs no ONNX default:
 
-* Conv, ConvInteger, QLinearConv and all pools with a window: ``kernel``, ``strides``, ``dilations`` (tuples, one entry per
-  spatial axis), ``pads`` as ``(begin..., end...)`` per spatial axis with ``auto_pad`` resolved; convolutions have ``group``;
-  pools have ``ceil_mode`` and, if average, ``count_include_pad``.
-* BatchNormalization has ``epsilon``; Softmax, Flatten and Concat have a non-negative ``axis``; and so on: one line per
+* Conv, ConvInteger, QLinearConv and all pools with a window: ``kernel``, ``strides``, ``dilations``
+(tuples, one entry per
+  spatial axis), ``pads`` as ``(begin..., end...)`` per spatial axis with ``auto_pad`` resolved;
+  convolutions have ``group``; pools have ``ceil_mode`` and, if average, ``count_include_pad``.
+* BatchNormalization has ``epsilon``; Softmax, Flatten and Concat have a non-negative ``axis``; and
+so on: one line per
   operator in `hwsim.network.operators`.
 """
 
@@ -20,12 +23,15 @@ __all__ = ["Layer", "Network", "NetworkError", "Tensor"]
 
 
 class NetworkError(ValueError):
-    """A model that cannot be read, or uses what is not supported. The message is one sentence for the user."""
+    """A model that cannot be read, or uses what is not supported.
+
+    The message is one sentence for the user.
+    """
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """Name, static shape (with the batch axis, where the model has one) and NumPy dtype of a value."""
+    """Name, static shape (with the batch axis, where there is one) and NumPy dtype of a value."""
 
     name: str
     shape: tuple[int, ...]
@@ -34,7 +40,10 @@ class Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One operator. ``inputs`` holds tensor or constant names, ``""`` for an optional input that is left out."""
+    """One operator.
+
+    ``inputs`` holds tensor or constant names, ``""`` for an optional input that is left out.
+    """
 
     name: str
     op: str
@@ -89,21 +98,24 @@ class Network:
         return self.constants[name].shape if name in self.constants else self.tensors[name].shape
 
     def table(self):
-        """Layers as a DataFrame with the columns name, op, output_shape, params, macs: see `hwsim.network.counts`."""
+        """Layers as a DataFrame with the columns name, op, output_shape, params, macs.
+
+        What is counted stands in `hwsim.network.counts`.
+        """
         from .counts import table
 
         return table(self)
 
     @property
     def params(self):
-        """Trained parameters: weights, biases, and scale and bias of batch normalizations; shared ones count once."""
+        """Trained parameters: weights, biases, scales of batch normalizations; shared ones once."""
         from .counts import counts
 
         return sum(params for params, _ in counts(self))
 
     @property
     def macs(self):
-        """Multiply-accumulates of all convolutions and dense layers, for the batch that the shapes show."""
+        """Multiply-accumulates of all convolutions and dense layers, for the whole batch."""
         from .counts import counts
 
         return sum(macs for _, macs in counts(self))

@@ -1,32 +1,33 @@
 """Every operator that hwsim imports: one table, `OPERATORS`.
 
-An entry holds the *rule* of an operator, which completes and normalises the attributes and gives the shapes of the outputs,
-the positions of its trained parameters, its multiply-accumulate count, and, for operators that can vanish at import because all
-their inputs are known, an *evaluation* on arrays. The NumPy reference of all operators is `hwsim.models.reference`.
+An entry holds the *rule* of an operator, which completes and normalises the attributes and gives
+the shapes of the outputs, the positions of its trained parameters, its multiply-accumulate count,
+and, for operators that can vanish at import because all their inputs are known, an *evaluation* on
+arrays. The NumPy reference of all operators is `hwsim.models.reference`.
 
 Attributes of a `Layer` (lengths: one entry per spatial axis, unless said otherwise):
 
-=============================  ======================================================================================
-Conv, ConvInteger,             ``kernel``, ``strides``, ``dilations``, ``pads`` (begins, then ends), ``group``
-QLinearConv
-MaxPool                        ``kernel``, ``strides``, ``dilations``, ``pads``, ``ceil_mode``, ``storage_order``
-AveragePool,                   ``kernel``, ``strides``, ``dilations``, ``pads``, ``ceil_mode``, ``count_include_pad``
-QLinearAveragePool
-Gemm, QGemm                    ``alpha``, ``beta`` (Gemm only), ``trans_a``, ``trans_b``
-Clip                           ``minimum``, ``maximum`` (numbers, or None for no bound); one input
-LRN                            ``alpha``, ``beta``, ``bias``, ``size``
-BatchNormalization             ``epsilon``
-Concat, Flatten, QLinearConcat ``axis`` (not negative)
-Softmax, QLinearSoftmax        ``axis`` (not negative), ``flatten``: normalise over all axes from ``axis`` on, as before opset 13
-Reshape                        ``shape``: the output's, all known; one input
-Squeeze, Unsqueeze             ``axes`` (not negative, ascending; of the longer shape); one input
-Transpose                      ``perm``
-Pad                            ``mode``, ``pads`` (begins of all axes, then ends; negative crops), ``value``; one input
-Dropout                        none; one input
-QuantizeLinear,                ``axis`` (None: one scale for the tensor), ``block_size`` (0: one scale per index on the axis),
-DequantizeLinear               ``dtype`` of the output
-all others                     none
-=============================  ======================================================================================
+* Conv, ConvInteger, QLinearConv: ``kernel``, ``strides``, ``dilations``, ``pads`` (begins, then
+  ends), ``group``.
+* MaxPool: ``kernel``, ``strides``, ``dilations``, ``pads``, ``ceil_mode``, ``storage_order``.
+* AveragePool, QLinearAveragePool: ``kernel``, ``strides``, ``dilations``, ``pads``, ``ceil_mode``,
+  ``count_include_pad``.
+* Gemm: ``alpha``, ``beta``, ``trans_a``, ``trans_b``. QGemm: the same without ``beta``.
+* Clip: ``minimum``, ``maximum`` (numbers, or None for no bound).
+* LRN: ``alpha``, ``beta``, ``bias``, ``size``.
+* BatchNormalization: ``epsilon``.
+* Concat, QLinearConcat, Flatten: ``axis`` (not negative).
+* Softmax, QLinearSoftmax: ``axis`` (not negative), ``flatten``: whether it normalises over all axes
+  from ``axis`` on, as before operator set 13.
+* Reshape: ``shape``, the output's, all known.
+* Squeeze, Unsqueeze: ``axes`` (not negative, ascending) of the longer shape.
+* Transpose: ``perm``.
+* Pad: ``mode``, ``pads`` (begins of all axes, then ends; negative ones crop), ``value``.
+* QuantizeLinear, DequantizeLinear: ``axis`` (None: one scale for the tensor), ``block_size`` (0: one
+  scale per index on the axis), ``dtype`` of the output.
+* All others: none.
+
+Clip, Dropout, Pad, Reshape, Squeeze and Unsqueeze have one input: the others became attributes.
 """
 
 import math
@@ -68,7 +69,13 @@ DTYPES = {
 FLOATS = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
 CODES = tuple(
     np.dtype(t)
-    for t in ("int8", "uint8", "int16", "uint16", *(getattr(ml_dtypes, n) for n in ("int4", "uint4", "int2", "uint2")))
+    for t in (
+        "int8",
+        "uint8",
+        "int16",
+        "uint16",
+        *(getattr(ml_dtypes, n) for n in ("int4", "uint4", "int2", "uint2")),
+    )
 )
 
 
@@ -80,12 +87,14 @@ def dtype_of(element_type, owner):
         except ValueError:
             given = f"type {element_type}"
         accepted = ", ".join(str(dtype) for dtype in DTYPES.values())
-        raise NetworkError(f"{owner} has the element type {given}, which is not supported; accepted are {accepted}")
+        raise NetworkError(
+            f"{owner} has the element type {given}, which is not supported; accepted are {accepted}"
+        )
     return DTYPES[element_type]
 
 
 def refuse(op, name, what, accepted):
-    """The one form in which a node is refused: operator, node, what it has, what would be accepted."""
+    """Raise the one form of refusal: operator, node, what it has, what would be accepted."""
     raise NetworkError(f"{op} '{name}': {what} is not supported; accepted: {accepted}")
 
 
@@ -99,9 +108,17 @@ class Value:
 
 
 class Node:
-    """A node during import: its inputs as `Value` (None where left out) and its attributes, read once each."""
+    """A node during import: inputs as `Value` (None where left out), attributes to be read once."""
 
-    def __init__(self, op, name, version, inputs: Sequence[Value | None], attributes: Mapping[str, Any], strict=False):
+    def __init__(
+        self,
+        op,
+        name,
+        version,
+        inputs: Sequence[Value | None],
+        attributes: Mapping[str, Any],
+        strict=False,
+    ):
         self.op = op
         self.name = name
         self.version = version
@@ -121,7 +138,9 @@ class Node:
         """Input ``index``."""
         found = self.inputs[index] if index < len(self.inputs) else None
         if found is None:
-            raise NetworkError(f"{self.op} '{self.name}': input {index}{what and f' ({what})'} is missing")
+            raise NetworkError(
+                f"{self.op} '{self.name}': input {index}{what and f' ({what})'} is missing"
+            )
         return found
 
     def shape(self, index):
@@ -150,7 +169,10 @@ class Node:
         """The constant 1-D input ``index`` as a tuple of int."""
         array = self.constant(index, what)
         if array.ndim != 1 or array.dtype.kind not in "iu":
-            self.refuse(f"input {index} ({what}) of shape {array.shape} and dtype {array.dtype}", "1-D integers")
+            self.refuse(
+                f"input {index} ({what}) of shape {array.shape} and dtype {array.dtype}",
+                "1-D integers",
+            )
         return tuple(int(entry) for entry in array)
 
     def attribute(self, name, default=None):
@@ -182,7 +204,7 @@ class Node:
         return given
 
     def axis(self, name, default, rank, *, end=False):
-        """Attribute ``name``, an axis of a shape with ``rank`` entries (or its end), made non-negative."""
+        """Attribute ``name``, an axis of ``rank`` (or the end of them), made non-negative."""
         return self.normal_axis(name, self.attribute(name, default), rank, end=end)
 
     def normal_axis(self, name, given, rank, *, end=False):
@@ -194,17 +216,36 @@ class Node:
     def only_dtypes(self, index, accepted):
         """Input ``index`` has one of the dtypes ``accepted``."""
         if self.dtype(index) not in accepted:
-            self.refuse(f"input {index} of dtype {self.dtype(index)}", ", ".join(map(str, accepted)))
+            self.refuse(
+                f"input {index} of dtype {self.dtype(index)}", ", ".join(map(str, accepted))
+            )
 
     def finish(self):
         """Refuse the attributes that no rule has read."""
         for name, given in self._attributes.items():
-            self.refuse(f"attribute {name} = {given}", f"no such attribute in version {self.version} of the operator")
+            self.refuse(
+                f"attribute {name} = {given}",
+                f"no such attribute in version {self.version} of the operator",
+            )
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a rule gives: attributes, a shape per output; ``dtype`` (default: that of input 0); ``inputs`` that remain."""
+    """What a rule gives.
+
+    Parameters
+    ----------
+    attributes : mapping
+        Of the layer.
+    shapes : tuple of shapes
+        One per output that the operator can have.
+    dtype : dtype, optional
+        Of all outputs; by default that of input 0.
+    inputs : int, optional
+        How many of the inputs the layer keeps; the others have become attributes.
+    dtypes : tuple of dtype, optional
+        One per output, where they differ.
+    """
 
     attributes: Mapping[str, Any]
     shapes: tuple[tuple[int, ...], ...]
@@ -249,11 +290,11 @@ class Operator:
     domain: str = ""
 
 
-# ---------------------------------------------------------------------------------------------------------------- windows
+# ------------------------------------------------------------------------------------------ windows
 
 
 def _window(node, spatial, kernel, *, ceil_mode=False):
-    """Normalised geometry of a window that slides over the shape ``spatial``, and the output's spatial shape."""
+    """Normalised geometry and ceil mode of a sliding window, and the output's spatial shape."""
     rank = len(spatial)
     strides = node.lengths("strides", (1,) * rank, rank, 1)
     dilations = node.lengths("dilations", (1,) * rank, rank, 1)
@@ -267,7 +308,9 @@ def _window(node, spatial, kernel, *, ceil_mode=False):
             node.refuse(f"pads = {list(pads)}", f"{2 * rank} integers of at least 0")
     else:
         if any(pads):
-            node.refuse(f"pads = {list(pads)} with auto_pad = {given}", "pads with auto_pad = NOTSET only")
+            node.refuse(
+                f"pads = {list(pads)} with auto_pad = {given}", "pads with auto_pad = NOTSET only"
+            )
         # With automatic padding the number of windows does not depend on ceil_mode (ONNX, MaxPool).
         ceil_mode = False
         pads = (0,) * 2 * rank
@@ -275,8 +318,12 @@ def _window(node, spatial, kernel, *, ceil_mode=False):
             axes = zip(spatial, kernel, strides, dilations, strict=True)
             sides = [same_pads(*axis, upper=given == "SAME_UPPER") for axis in axes]
             if "Conv" not in node.op and any(begin + end < 0 for begin, end in sides):
-                # Implementations disagree: ONNX's formula crops the input, ONNX Runtime may fail, TensorFlow pads nothing.
-                node.refuse(f"auto_pad = {given} with a window narrower than the stride", "pads with auto_pad = NOTSET")
+                # Implementations disagree: ONNX's formula crops the input, ONNX Runtime may fail,
+                # TensorFlow pads nothing.
+                node.refuse(
+                    f"auto_pad = {given} with a window narrower than the stride",
+                    "pads with auto_pad = NOTSET",
+                )
             sides = [(max(begin, 0), max(end, 0)) for begin, end in sides]
             pads = tuple(begin for begin, _ in sides) + tuple(end for _, end in sides)
     geometry = {"kernel": kernel, "strides": strides, "dilations": dilations, "pads": pads}
@@ -284,16 +331,20 @@ def _window(node, spatial, kernel, *, ceil_mode=False):
     for axis in range(rank):
         begin, end = pads[axis], pads[axis + rank]
         extent = span(kernel[axis], dilations[axis])
-        count = output_size(spatial[axis], kernel[axis], strides[axis], dilations[axis], begin, end, ceil_mode)
+        count = output_size(
+            spatial[axis], kernel[axis], strides[axis], dilations[axis], begin, end, ceil_mode
+        )
         if count < 1:
             node.refuse(
-                f"a window that spans {extent} on axis {axis + 2}, which has {spatial[axis]} positions and {begin} + {end} padded",
+                f"a window that spans {extent} on axis {axis + 2}, which has {spatial[axis]} "
+                f"positions and {begin} + {end} padded",
                 "a window within the padded input",
             )
         rest = spatial[axis] + begin + end - extent - (count - 1) * strides[axis]
         if node.strict and rest > 0:
             node.refuse(
-                f"a stride of {strides[axis]} on axis {axis + 2} that leaves {rest} of {spatial[axis] + begin + end} positions out",
+                f"a stride of {strides[axis]} on axis {axis + 2} that leaves {rest} of "
+                f"{spatial[axis] + begin + end} positions out",
                 "in strict mode a stride that fits",
             )
         output.append(count)
@@ -313,20 +364,29 @@ def _conv(x, w, bias=None):
         shape, weights = _image(node, x), node.shape(w)
         rank = len(shape) - 2
         if len(weights) != rank + 2:
-            node.refuse(f"weights of shape {weights} for an input of shape {shape}", f"{rank + 2} dimensions")
+            node.refuse(
+                f"weights of shape {weights} for an input of shape {shape}",
+                f"{rank + 2} dimensions",
+            )
         kernel = node.lengths("kernel_shape", weights[2:], rank, 1)
         if kernel != weights[2:]:
-            node.refuse(f"kernel_shape = {list(kernel)} for weights of shape {weights}", f"{list(weights[2:])}")
+            node.refuse(
+                f"kernel_shape = {list(kernel)} for weights of shape {weights}",
+                f"{list(weights[2:])}",
+            )
         group = node.attribute("group", 1)
         if group < 1 or shape[1] != weights[1] * group or weights[0] % group:
             node.refuse(
                 f"group = {group} for {shape[1]} channels and weights of shape {weights}",
-                "a group that divides the output channels, with weights for (input channels / group)",
+                "a group that divides the output channels, with weights for (input channels / "
+                "group)",
             )
         if bias is not None and node.has(bias) and node.shape(bias) != weights[:1]:
             node.refuse(f"a bias of shape {node.shape(bias)}", f"({weights[0]},)")
         geometry, _, output = _window(node, shape[2:], kernel)
-        return Result({**geometry, "group": group}, ((shape[0], weights[0], *output),), _output_dtype(node))
+        return Result(
+            {**geometry, "group": group}, ((shape[0], weights[0], *output),), _output_dtype(node)
+        )
 
     return rule
 
@@ -339,7 +399,9 @@ def _output_dtype(node):
     if op in ("QLinearConv", "QLinearMatMul"):
         return node.dtype(7)
     if op == "QGemm":
-        return node.dtype(8) if node.has(8) else node.dtype(0) if node.has(7) else np.dtype(np.float32)
+        return (
+            node.dtype(8) if node.has(8) else node.dtype(0) if node.has(7) else np.dtype(np.float32)
+        )
     return node.dtype(0)
 
 
@@ -355,7 +417,11 @@ def _max_pool(node):
     kernel = _pool_kernel(node, shape)
     geometry, ceil_mode, output = _window(node, shape[2:], kernel, ceil_mode=node.flag("ceil_mode"))
     _check_pool_pads(node, geometry)
-    attributes = {**geometry, "ceil_mode": ceil_mode, "storage_order": int(node.flag("storage_order"))}
+    attributes = {
+        **geometry,
+        "ceil_mode": ceil_mode,
+        "storage_order": int(node.flag("storage_order")),
+    }
     output = (*shape[:2], *output)
     return Result(attributes, (output, output), dtypes=(node.dtype(0), np.dtype(np.int64)))
 
@@ -363,7 +429,10 @@ def _max_pool(node):
 def _pool_kernel(node, shape):
     kernel = tuple(node.required("kernel_shape"))
     if len(kernel) != len(shape) - 2 or min(kernel) < 1:
-        node.refuse(f"kernel_shape = {list(kernel)} for an input of shape {shape}", f"{len(shape) - 2} positive integers")
+        node.refuse(
+            f"kernel_shape = {list(kernel)} for an input of shape {shape}",
+            f"{len(shape) - 2} positive integers",
+        )
     return kernel
 
 
@@ -373,7 +442,10 @@ def _check_pool_pads(node, geometry):
     for index, pad in enumerate(geometry["pads"]):
         extent = span(geometry["kernel"][index % rank], geometry["dilations"][index % rank])
         if pad >= extent:
-            node.refuse(f"pads = {list(geometry['pads'])}", f"pads smaller than the window, which spans {extent}")
+            node.refuse(
+                f"pads = {list(geometry['pads'])}",
+                f"pads smaller than the window, which spans {extent}",
+            )
 
 
 def _average_pool(node):
@@ -383,7 +455,11 @@ def _average_pool(node):
     kernel = _pool_kernel(node, shape)
     geometry, ceil_mode, output = _window(node, shape[2:], kernel, ceil_mode=node.flag("ceil_mode"))
     _check_pool_pads(node, geometry)
-    attributes = {**geometry, "ceil_mode": ceil_mode, "count_include_pad": node.flag("count_include_pad")}
+    attributes = {
+        **geometry,
+        "ceil_mode": ceil_mode,
+        "count_include_pad": node.flag("count_include_pad"),
+    }
     return Result(attributes, ((*shape[:2], *output),))
 
 
@@ -394,7 +470,7 @@ def _global_pool(node):
     return Result({}, ((*shape[:2], *(1,) * (len(shape) - 2)),))
 
 
-# ---------------------------------------------------------------------------------------------------------------- products
+# ----------------------------------------------------------------------------------------- products
 
 
 def _matmul(a, b):
@@ -406,7 +482,11 @@ def _matmul(a, b):
         columns = right if len(right) > 1 else (*right, 1)
         if rows[-1] != columns[-2]:
             node.refuse(f"inputs of shape {left} and {right}", "equal inner dimensions")
-        shape = _broadcast(node, rows[:-2], columns[:-2]) + rows[-2:-1] * (len(left) > 1) + columns[-1:] * (len(right) > 1)
+        shape = (
+            _broadcast(node, rows[:-2], columns[:-2])
+            + rows[-2:-1] * (len(left) > 1)
+            + columns[-1:] * (len(right) > 1)
+        )
         return Result({}, (shape,), _output_dtype(node))
 
     return rule
@@ -428,9 +508,13 @@ def _gemm(a, b, c):
         left = left[::-1] if trans_a else left
         right = right[::-1] if trans_b else right
         if left[1] != right[0]:
-            node.refuse(f"inputs of shape {node.shape(a)} and {node.shape(b)}", "equal inner dimensions")
+            node.refuse(
+                f"inputs of shape {node.shape(a)} and {node.shape(b)}", "equal inner dimensions"
+            )
         shape = (left[0], right[1])
-        if node.has(c) and (len(node.shape(c)) > 2 or _broadcast(node, node.shape(c), shape) != shape):
+        if node.has(c) and (
+            len(node.shape(c)) > 2 or _broadcast(node, node.shape(c), shape) != shape
+        ):
             node.refuse(f"a bias of shape {node.shape(c)}", f"one that broadcasts to {shape}")
         attributes = {"alpha": node.attribute("alpha", 1.0), "trans_a": trans_a, "trans_b": trans_b}
         if node.op == "Gemm":
@@ -447,7 +531,7 @@ def _gemm_macs(a):
     return macs
 
 
-# ------------------------------------------------------------------------------------------------------------- elementwise
+# -------------------------------------------------------------------------------------- elementwise
 
 
 def _broadcast(node, *shapes):
@@ -495,7 +579,10 @@ def _lrn(node):
     size = node.required("size")
     if size < 1:
         node.refuse(f"size = {size}", "a positive integer")
-    attributes = {name: node.attribute(name, default) for name, default in (("alpha", _float32(1e-4)), ("beta", 0.75), ("bias", 1.0))}
+    attributes = {
+        name: node.attribute(name, default)
+        for name, default in (("alpha", _float32(1e-4)), ("beta", 0.75), ("bias", 1.0))
+    }
     return Result({**attributes, "size": size}, (shape,))
 
 
@@ -516,7 +603,9 @@ def _dropout(node):
     node.attribute("seed")
     if node.version >= 12 and node.has(2) and node.scalar(2, "training_mode"):
         node.refuse("training_mode = True", "inference")
-    return Result({}, (node.shape(0), node.shape(0)), inputs=1, dtypes=(node.dtype(0), np.dtype(np.bool_)))
+    return Result(
+        {}, (node.shape(0), node.shape(0)), inputs=1, dtypes=(node.dtype(0), np.dtype(np.bool_))
+    )
 
 
 def _softmax(node):
@@ -526,12 +615,14 @@ def _softmax(node):
         return Result({"axis": node.axis("axis", -1, len(shape)), "flatten": False}, (shape,))
     axis = node.axis("axis", 1, len(shape), end=True)
     # Where at most one of the axes is longer than 1, the old meaning is the new one on that axis.
-    longer = [index for index in range(axis, len(shape)) if shape[index] > 1] or [min(axis, len(shape) - 1)]
+    longer = [index for index in range(axis, len(shape)) if shape[index] > 1] or [
+        min(axis, len(shape) - 1)
+    ]
     flatten = len(longer) > 1
     return Result({"axis": axis if flatten else longer[0], "flatten": flatten}, (shape,))
 
 
-# ----------------------------------------------------------------------------------------------------------- data movement
+# ------------------------------------------------------------------------------------ data movement
 
 
 def _concat(first, step):
@@ -542,7 +633,10 @@ def _concat(first, step):
         axis = node.normal_axis("axis", node.required("axis"), len(shapes[0]))
         rests = {shape[:axis] + shape[axis + 1 :] for shape in shapes}
         if len(rests) > 1 or len({len(shape) for shape in shapes}) > 1:
-            node.refuse("inputs of shape " + " and ".join(map(str, shapes)), f"shapes that differ on axis {axis} only")
+            node.refuse(
+                "inputs of shape " + " and ".join(map(str, shapes)),
+                f"shapes that differ on axis {axis} only",
+            )
         total = sum(shape[axis] for shape in shapes)
         dtype = node.dtype(1) if first else None
         return Result({"axis": axis}, ((*shapes[0][:axis], total, *shapes[0][axis + 1 :]),), dtype)
@@ -569,12 +663,16 @@ def _reshape(node):
         if target.count(-1) == 1 and known and math.prod(shape) % known == 0:
             target[target.index(-1)] = math.prod(shape) // known
     if min(target, default=1) < 0 or math.prod(target) != math.prod(shape):
-        node.refuse(f"shape = {list(wanted)} for an input of shape {shape}", f"{math.prod(shape)} elements")
+        node.refuse(
+            f"shape = {list(wanted)} for an input of shape {shape}", f"{math.prod(shape)} elements"
+        )
     return Result({"shape": tuple(target)}, (tuple(target),), inputs=1)
 
 
 def _axes(node, rank):
-    axes = node.integers(1, "axes") if node.version >= 13 and node.has(1) else node.attribute("axes")
+    axes = (
+        node.integers(1, "axes") if node.version >= 13 and node.has(1) else node.attribute("axes")
+    )
     if axes is None:
         return None
     axes = tuple(sorted(node.normal_axis("axes", axis, rank) for axis in axes))
@@ -590,15 +688,27 @@ def _squeeze(node):
         axes = tuple(index for index, size in enumerate(shape) if size == 1)
     if any(shape[axis] != 1 for axis in axes):
         node.refuse(f"axes = {list(axes)} of an input of shape {shape}", "axes of size 1")
-    return Result({"axes": axes}, (tuple(size for axis, size in enumerate(shape) if axis not in axes),), inputs=1)
+    return Result(
+        {"axes": axes},
+        (tuple(size for axis, size in enumerate(shape) if axis not in axes),),
+        inputs=1,
+    )
 
 
 def _unsqueeze(node):
     shape = node.shape(0)
-    count = len(node.integers(1, "axes")) if node.version >= 13 else len(node._attributes.get("axes", ()))
+    count = (
+        len(node.integers(1, "axes"))
+        if node.version >= 13
+        else len(node._attributes.get("axes", ()))
+    )
     axes = _axes(node, len(shape) + count) or ()
     rest = iter(shape)
-    return Result({"axes": axes}, (tuple(1 if axis in axes else next(rest) for axis in range(len(shape) + count)),), inputs=1)
+    return Result(
+        {"axes": axes},
+        (tuple(1 if axis in axes else next(rest) for axis in range(len(shape) + count)),),
+        inputs=1,
+    )
 
 
 def _transpose(node):
@@ -612,7 +722,11 @@ def _transpose(node):
 def _pad(node):
     shape = node.shape(0)
     rank = len(shape)
-    modes = ("constant", "reflect", "edge", "wrap") if node.version >= 19 else ("constant", "reflect", "edge")
+    modes = (
+        ("constant", "reflect", "edge", "wrap")
+        if node.version >= 19
+        else ("constant", "reflect", "edge")
+    )
     mode = node.choice("mode", "constant", modes)
     value = 0
     if node.version < 11:
@@ -634,16 +748,28 @@ def _pad(node):
         begin, end = full[axis], full[axis + rank]
         kept = size + min(begin, 0) + min(end, 0)
         # Values beyond the map are copied from within it, once.
-        limit = {"constant": None, "reflect": kept - 1, "edge": None if kept > 0 else 0, "wrap": kept}[mode]
+        limit = {
+            "constant": None,
+            "reflect": kept - 1,
+            "edge": None if kept > 0 else 0,
+            "wrap": kept,
+        }[mode]
         if kept < 0 or (limit is not None and max(begin, end) > max(limit, 0)):
-            accepted = "at most as many values as the axis has" if limit is None or kept < 0 else f"at most {max(limit, 0)}"
-            node.refuse(f"mode = {mode} with pads of {begin} and {end} on axis {axis} of size {size}", accepted)
+            accepted = (
+                "at most as many values as the axis has"
+                if limit is None or kept < 0
+                else f"at most {max(limit, 0)}"
+            )
+            node.refuse(
+                f"mode = {mode} with pads of {begin} and {end} on axis {axis} of size {size}",
+                accepted,
+            )
         output.append(size + begin + end)
     attributes = {"mode": mode, "pads": tuple(full), "value": value if mode == "constant" else 0}
     return Result(attributes, (tuple(output),), inputs=1)
 
 
-# ---------------------------------------------------------------------------------------------------- change of number format
+# -------------------------------------------------------------------------- change of number format
 
 
 def _quantize(node):
@@ -675,7 +801,9 @@ def _granularity(node):
     shape, scale = node.shape(0), node.value(1, "scale").shape
     axis, block = node.attribute("axis", 1), node.attribute("block_size", 0)
     if node.has(2) and node.shape(2) != scale and math.prod(node.shape(2)) != math.prod(scale):
-        node.refuse(f"a zero point of shape {node.shape(2)} with a scale of shape {scale}", "equal shapes")
+        node.refuse(
+            f"a zero point of shape {node.shape(2)} with a scale of shape {scale}", "equal shapes"
+        )
     if math.prod(scale) == 1 and not block and len(scale) <= 1:
         return {"axis": None, "block_size": 0}
     axis = node.normal_axis("axis", axis, len(shape))
@@ -684,11 +812,13 @@ def _granularity(node):
     blocks = (*shape[:axis], -(-shape[axis] // block), *shape[axis + 1 :]) if block > 0 else None
     if scale != blocks:
         accepted = f"{blocks}" if blocks else f"one number or shape {shape[axis : axis + 1]}"
-        node.refuse(f"a scale of shape {scale} on axis {axis} of an input of shape {shape}", accepted)
+        node.refuse(
+            f"a scale of shape {scale} on axis {axis} of an input of shape {shape}", accepted
+        )
     return {"axis": axis, "block_size": block}
 
 
-# --------------------------------------------------------------------------------------------------- known at import only
+# ----------------------------------------------------------------------------- known at import only
 
 
 def _constant(node):
@@ -739,7 +869,8 @@ def _slice(node):
     index = [slice(None)] * len(shape)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         axis = node.normal_axis("axes", axis, len(shape))
-        # Python and ONNX agree but for a reverse slice down to the first element, whose end is below -size.
+        # Python and ONNX agree but for a reverse slice down to the first element, whose end is
+        # below -size.
         index[axis] = slice(start, None if step < 0 and end < -shape[axis] else end, step)
     output = tuple(len(range(*part.indices(size))) for part, size in zip(index, shape, strict=True))
     return Result({"index": tuple(index)}, (output,), inputs=1)
@@ -767,7 +898,9 @@ OPERATORS: dict[str, Operator] = {
     "Add": Operator(_binary, 7, _NUMBERS, evaluate=lambda a, x, y: x + y),
     "AveragePool": Operator(_average_pool),
     "BatchNormalization": Operator(_batch_normalization, 9, parameters=(1, 2)),
-    "Cast": Operator(_cast, 6, _ANY, evaluate=lambda a, x: x.astype(a["dtype"]), only_constant=True),
+    "Cast": Operator(
+        _cast, 6, _ANY, evaluate=lambda a, x: x.astype(a["dtype"]), only_constant=True
+    ),
     "Clip": Operator(_clip, 6, _NUMBERS, static=(1, 2)),
     "Concat": Operator(
         _concat(0, 1), 4, _ANY, evaluate=lambda a, *xs: np.concatenate(xs, a["axis"])
@@ -777,7 +910,8 @@ OPERATORS: dict[str, Operator] = {
         _constant_of_shape,
         9,
         (np.dtype(np.int64),),
-        # A view with strides of 0: the weights of a network that is known by its shapes cost no memory.
+        # A view with strides of 0: the weights of a network that is known by its shapes cost no
+        # memory.
         evaluate=lambda a, _: np.broadcast_to(a["value"], a["shape"]),
         only_constant=True,
         static=(0,),
@@ -788,42 +922,66 @@ OPERATORS: dict[str, Operator] = {
     "Div": Operator(_binary, 7, _NUMBERS, evaluate=_divide, only_constant=True),
     "Dropout": Operator(_dropout, 7, static=(1, 2)),
     "Flatten": Operator(
-        _flatten, 1, _ANY, evaluate=lambda a, x: x.reshape(math.prod(x.shape[: a["axis"]]), math.prod(x.shape[a["axis"] :]))
+        _flatten,
+        1,
+        _ANY,
+        evaluate=lambda a, x: x.reshape(
+            math.prod(x.shape[: a["axis"]]), math.prod(x.shape[a["axis"] :])
+        ),
     ),
-    "Gather": Operator(_gather, 1, _ANY, evaluate=lambda a, x, i: np.take(x, i, a["axis"]), only_constant=True),
+    "Gather": Operator(
+        _gather, 1, _ANY, evaluate=lambda a, x, i: np.take(x, i, a["axis"]), only_constant=True
+    ),
     "Gemm": Operator(_gemm(0, 1, 2), 7, _NUMBERS, parameters=(1, 2), macs=_gemm_macs(0)),
     "GlobalAveragePool": Operator(_global_pool),
     "GlobalMaxPool": Operator(_global_pool),
     "Identity": Operator(_same, 1, _ANY, evaluate=lambda a, x: x),
     "LRN": Operator(_lrn),
     "MatMul": Operator(_matmul(0, 1), 1, _NUMBERS, parameters=(0, 1), macs=_matmul_macs(0, 1)),
-    "MatMulInteger": Operator(_matmul(0, 1), 10, _BYTES, parameters=(0, 1), macs=_matmul_macs(0, 1)),
+    "MatMulInteger": Operator(
+        _matmul(0, 1), 10, _BYTES, parameters=(0, 1), macs=_matmul_macs(0, 1)
+    ),
     "MaxPool": Operator(_max_pool, 1, (*FLOATS, *_BYTES)),
     "Mul": Operator(_binary, 7, _NUMBERS, evaluate=lambda a, x, y: x * y),
     "Pad": Operator(_pad, 2, _ANY, static=(1, 2, 3)),
-    "QGemm": Operator(_gemm(0, 3, 6), 1, _BYTES, parameters=(3, 6), macs=_gemm_macs(0), domain=MICROSOFT),
+    "QGemm": Operator(
+        _gemm(0, 3, 6), 1, _BYTES, parameters=(3, 6), macs=_gemm_macs(0), domain=MICROSOFT
+    ),
     "QLinearAdd": Operator(_qlinear_binary, 1, _BYTES, domain=MICROSOFT),
     "QLinearAveragePool": Operator(_average_pool, 1, _BYTES, domain=MICROSOFT),
     "QLinearConcat": Operator(_concat(2, 3), 1, FLOATS, domain=MICROSOFT),
     "QLinearConv": Operator(_conv(0, 3, 8), 10, _BYTES, parameters=(3, 8), macs=_conv_macs(0, 3)),
     "QLinearGlobalAveragePool": Operator(_global_pool, 1, _BYTES, domain=MICROSOFT),
-    "QLinearMatMul": Operator(_matmul(0, 3), 10, _BYTES, parameters=(0, 3), macs=_matmul_macs(0, 3)),
+    "QLinearMatMul": Operator(
+        _matmul(0, 3), 10, _BYTES, parameters=(0, 3), macs=_matmul_macs(0, 3)
+    ),
     "QLinearMul": Operator(_qlinear_binary, 1, _BYTES, domain=MICROSOFT),
     "QLinearSigmoid": Operator(_same, 1, _BYTES, domain=MICROSOFT),
     "QLinearSoftmax": Operator(_softmax, 1, _BYTES, domain=MICROSOFT),
     "QuantizeLinear": Operator(_quantize, 10, _ANY),
     "Relu": Operator(_same, 6, _NUMBERS),
-    "Reshape": Operator(_reshape, 5, _ANY, evaluate=lambda a, x: x.reshape(a["shape"]), static=(1,)),
+    "Reshape": Operator(
+        _reshape, 5, _ANY, evaluate=lambda a, x: x.reshape(a["shape"]), static=(1,)
+    ),
     "Shape": Operator(_shape, 1, _ANY, evaluate=lambda a, *_: a["value"], only_constant=True),
     "Sigmoid": Operator(_same, 6),
     "Slice": Operator(
-        _slice, 10, _ANY, evaluate=lambda a, x: x[a["index"]], only_constant=True, static=(1, 2, 3, 4)
+        _slice,
+        10,
+        _ANY,
+        evaluate=lambda a, x: x[a["index"]],
+        only_constant=True,
+        static=(1, 2, 3, 4),
     ),
     "Softmax": Operator(_softmax),
-    "Squeeze": Operator(_squeeze, 1, _ANY, evaluate=lambda a, x: np.squeeze(x, a["axes"]), static=(1,)),
+    "Squeeze": Operator(
+        _squeeze, 1, _ANY, evaluate=lambda a, x: np.squeeze(x, a["axes"]), static=(1,)
+    ),
     "Sub": Operator(_binary, 7, _NUMBERS, evaluate=lambda a, x, y: x - y, only_constant=True),
     "Sum": Operator(_sum, 6, evaluate=lambda a, *xs: sum(xs[1:], xs[0])),
     "Tanh": Operator(_same, 6),
     "Transpose": Operator(_transpose, 1, _ANY, evaluate=lambda a, x: x.transpose(a["perm"])),
-    "Unsqueeze": Operator(_unsqueeze, 1, _ANY, evaluate=lambda a, x: np.expand_dims(x, a["axes"]), static=(1,)),
+    "Unsqueeze": Operator(
+        _unsqueeze, 1, _ANY, evaluate=lambda a, x: np.expand_dims(x, a["axes"]), static=(1,)
+    ),
 }

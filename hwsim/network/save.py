@@ -13,14 +13,15 @@ from .operators import DTYPES, MICROSOFT, OPERATORS
 
 __all__ = ["save", "to_onnx"]
 
-# From operator set 13 on the forms that this module writes are valid; files that used a newer one keep it.
+# From operator set 13 on the forms that this module writes are valid; files that used a newer one
+# keep it.
 OLDEST_OPSET = 13
 # Narrow integers came with these operator sets.
 _DTYPE_OPSETS = {"int16": 21, "uint16": 21, "int4": 21, "uint4": 21, "int2": 25, "uint2": 25}
 
 
 def save(network, path):
-    """Write a network as an ONNX file, under a temporary name that is renamed once the file is complete.
+    """Write a network as an ONNX file, under a temporary name until it is complete.
 
     Raises
     ------
@@ -63,25 +64,37 @@ class _Writer:
         outputs = []
         for tensor in network.outputs:
             if tensor.name in network.constants:
-                self.nodes.append(helper.make_node("Identity", [self._constant(tensor.name)], [tensor.name]))
+                self.nodes.append(
+                    helper.make_node("Identity", [self._constant(tensor.name)], [tensor.name])
+                )
             outputs.append(_info(tensor))
         inputs = [_info(tensor) for tensor in network.inputs]
-        graph = helper.make_graph(self.nodes, network.name, inputs, outputs, list(self.initializers.values()))
+        graph = helper.make_graph(
+            self.nodes, network.name, inputs, outputs, list(self.initializers.values())
+        )
         domains = {OPERATORS[layer.op].domain for layer in network.layers}
-        opset = max(network.opset, OLDEST_OPSET, *(self._opset(layer) for layer in network.layers), 0)
+        opset = max(
+            network.opset, OLDEST_OPSET, *(self._opset(layer) for layer in network.layers), 0
+        )
         opsets = [helper.make_opsetid("", opset)]
         if MICROSOFT in domains:
             opsets.append(helper.make_opsetid(MICROSOFT, 1))
         version = helper.find_min_ir_version_for(opsets, ignore_unknown=True)
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=max(version, 7), producer_name="hwsim")
+        model = helper.make_model(
+            graph, opset_imports=opsets, ir_version=max(version, 7), producer_name="hwsim"
+        )
         onnx.checker.check_model(model)
         return model
 
     def _opset(self, layer):
         if layer.op == "QuantizeLinear" or layer.op == "DequantizeLinear":
-            codes = self._dtype(layer.outputs[0] if layer.op == "QuantizeLinear" else layer.inputs[0])
+            codes = self._dtype(
+                layer.outputs[0] if layer.op == "QuantizeLinear" else layer.inputs[0]
+            )
             return 21 if layer.attributes["block_size"] else _DTYPE_OPSETS.get(codes.name, 0)
-        if layer.op == "AveragePool" and any(dilation != 1 for dilation in layer.attributes["dilations"]):
+        if layer.op == "AveragePool" and any(
+            dilation != 1 for dilation in layer.attributes["dilations"]
+        ):
             return 19
         return 0
 
@@ -90,8 +103,10 @@ class _Writer:
         return constants[name].dtype if name in constants else self.network.tensors[name].dtype
 
     def _constant(self, name):
-        """Name of the initializer that holds constant ``name``; a constant that is an output needs another name."""
-        written = f"{name}_value" if any(tensor.name == name for tensor in self.network.outputs) else name
+        """Name of the initializer of constant ``name``, which differs where that is an output."""
+        written = (
+            f"{name}_value" if any(tensor.name == name for tensor in self.network.outputs) else name
+        )
         if written not in self.initializers:
             self.initializers[written] = _tensor(self.network.constants[name], written)
         return written
@@ -109,7 +124,10 @@ class _Writer:
         return name
 
     def layer(self, layer):
-        inputs = [self._constant(name) if name in self.network.constants else name for name in layer.inputs]
+        inputs = [
+            self._constant(name) if name in self.network.constants else name
+            for name in layer.inputs
+        ]
         attributes = dict(layer.attributes)
         more = _INPUTS.get(layer.op)
         if more:
@@ -124,17 +142,24 @@ class _Writer:
             return
         domain = OPERATORS[layer.op].domain
         written = _attributes(layer, attributes)
-        node = helper.make_node(layer.op, inputs, layer.outputs, name=layer.name, domain=domain, **written)
+        node = helper.make_node(
+            layer.op, inputs, layer.outputs, name=layer.name, domain=domain, **written
+        )
         self.nodes.append(node)
 
     def _flat_softmax(self, layer, inputs, axis):
         """The meaning of Softmax before operator set 13, in today's operators."""
-        rows, result = self._free(f"{layer.outputs[0]}_rows"), self._free(f"{layer.outputs[0]}_softmax")
+        rows, result = (
+            self._free(f"{layer.outputs[0]}_rows"),
+            self._free(f"{layer.outputs[0]}_softmax"),
+        )
         shape = self._new(np.array(self.network.shape(layer.inputs[0]), np.int64), layer, "shape")
         self.nodes += [
             helper.make_node("Flatten", inputs, [rows], name=f"{layer.name}_flatten", axis=axis),
             helper.make_node("Softmax", [rows], [result], name=layer.name, axis=1),
-            helper.make_node("Reshape", [result, shape], layer.outputs, name=f"{layer.name}_reshape"),
+            helper.make_node(
+                "Reshape", [result, shape], layer.outputs, name=f"{layer.name}_reshape"
+            ),
         ]
 
 
@@ -142,12 +167,17 @@ def _integers(values):
     return np.array(values, np.int64)
 
 
-# Inputs that the import has moved into attributes: layer attributes and input dtype to (name, array) per input.
+# Inputs that the import has moved into attributes: layer attributes and input dtype to (name,
+# array) per input.
 _INPUTS = {
     "Clip": lambda a, dtype: [
-        (what, None if a[what] is None else np.array(a[what], dtype)) for what in ("minimum", "maximum")
+        (what, None if a[what] is None else np.array(a[what], dtype))
+        for what in ("minimum", "maximum")
     ],
-    "Pad": lambda a, dtype: [("pads", _integers(a["pads"])), ("value", np.array(a["value"], dtype))],
+    "Pad": lambda a, dtype: [
+        ("pads", _integers(a["pads"])),
+        ("value", np.array(a["value"], dtype)),
+    ],
     "Reshape": lambda a, dtype: [("shape", _integers(a["shape"]))],
     "Squeeze": lambda a, dtype: [("axes", _integers(a["axes"]))],
     "Unsqueeze": lambda a, dtype: [("axes", _integers(a["axes"]))],
@@ -161,7 +191,11 @@ def _attributes(layer, attributes):
     for name, value in attributes.items():
         if name == "dtype" or value is None or (name == "block_size" and not value):
             continue
-        if name == "dilations" and layer.op in ("AveragePool", "QLinearAveragePool") and set(value) == {1}:
+        if (
+            name == "dilations"
+            and layer.op in ("AveragePool", "QLinearAveragePool")
+            and set(value) == {1}
+        ):
             continue
         written[_NAMES.get(name, name)] = int(value) if isinstance(value, bool) else value
     if layer.op == "QLinearSoftmax":

@@ -1,4 +1,4 @@
-"""Arithmetic of sliding windows as ONNX defines it: output sizes, automatic padding, ceil mode. One axis at a time."""
+"""Arithmetic of sliding windows as ONNX defines it, one axis at a time."""
 
 __all__ = ["output_size", "same_pads", "span"]
 
@@ -9,10 +9,11 @@ def span(kernel, dilation):
 
 
 def output_size(size, kernel, stride, dilation, begin, end, ceil_mode=False):
-    """Number of windows along an axis of ``size`` positions padded by ``begin`` and ``end``; 0 where none fits.
+    """Number of windows on ``size`` positions padded by ``begin`` and ``end``; 0 if none fits.
 
-    In ceil mode a last window may reach beyond the padding, but one that would start in the padding at the end is ignored: ONNX
-    says so from operator set 22 on, and before it PyTorch and ONNX Runtime do so too.
+    In ceil mode a last window may reach beyond the padding, but one that would start in the padding
+    at the end is ignored: ONNX says so from operator set 22 on, and before it PyTorch and ONNX
+    Runtime do so too.
     """
     room = size + begin + end - span(kernel, dilation)
     if room < 0:
@@ -24,9 +25,9 @@ def output_size(size, kernel, stride, dilation, begin, end, ceil_mode=False):
 
 
 def same_pads(size, kernel, stride, dilation, upper):
-    """(begin, end) with which ``ceil(size / stride)`` windows fit exactly; an odd position goes to the end if ``upper``.
+    """(begin, end) with which ``ceil(size / stride)`` windows fit exactly.
 
-    The sum is negative where windows narrower than the stride leave positions out.
+    An odd position goes to the end if ``upper``. The sum is negative where windows narrower than the stride leave positions out.
     """
     total = (-(-size // stride) - 1) * stride + span(kernel, dilation) - size
     half = total // 2

@@ -109,24 +109,15 @@ def gantt(rows, axis):
     axis : str
         What the time is.
     """
-    end = max(
-        (
-            int(cycles[-1]) + 1
-            for parts in rows.values()
-            for cycles in parts.values()
-            if len(cycles)
-        ),
-        default=1,
-    )
+    moved = [cycles for parts in rows.values() for cycles in parts.values() if len(cycles)]
+    end = max((int(cycles[-1]) + 1 for cycles in moved), default=1)
     found: dict[str, list] = {}
     for row, parts in rows.items():
         for part, cycles in parts.items():
-            pieces = np.split(
-                cycles, np.flatnonzero(np.diff(cycles) > max(1, end // _RESOLUTION)) + 1
-            )
-            found.setdefault(part, []).extend(
-                (row, *_piece(piece)) for piece in pieces if len(piece)
-            )
+            gaps = np.flatnonzero(np.diff(cycles) > max(1, end // _RESOLUTION))
+            if len(cycles):
+                pieces = np.split(cycles, gaps + 1)
+                found.setdefault(part, []).extend((row, *_piece(piece)) for piece in pieces)
     traces = []
     for part, pieces in found.items():
         names, starts, lengths, counts = zip(*pieces, strict=True)

@@ -173,7 +173,7 @@ def result(item):
         "Every cycle of the hardware was simulated, and every value on every stream compared with "
         f"the integer reference: {'some differ' if item.mismatches else 'all are equal'}."
     )
-    transfers = {"input": item.recording.transfers["i"].cycles}
+    transfers = {"images in": item.recording.transfers["i"].cycles}
     transfers |= {name: item.recording.transfers[name].cycles for name in item.feature_maps}
     shown = min(item.images, _IMAGES_IN_TIMELINE)
     rows = {}

@@ -42,7 +42,8 @@ class Pool(Unit):
         _check_requantize(config, requantize, counts)
         missing = sorted(set(config.counts) - set(counts))
         if missing:
-            raise ValueError(f"counts must contain {missing}, not only {list(counts)}")
+            wanted, given = (", ".join(map(str, numbers)) for numbers in (missing, counts))
+            raise ValueError(f"counts must contain {wanted}, not only {given}")
         self._requantize = requantize
         self._counts = counts
         super().__init__(config, queue)
@@ -130,9 +131,13 @@ def _check_requantize(config, requantize, counts):
         if requantize is not None:
             raise ValueError("requantize must be None for a maximum")
         return
+    if requantize is None:
+        raise TypeError(f"requantize must be a Requantize for the kind {config.kind}, not None")
     config.requantize.check(requantize)
     if requantize.multiplier.size != len(counts):
-        raise ValueError(f"requantize must have {len(counts)} multipliers, one for each count, not {requantize.multiplier.size}")
+        raise ValueError(
+            f"requantize must have {len(counts)} multipliers, one for each count, not {requantize.multiplier.size}"
+        )
 
 
 class GlobalPool(Unit):

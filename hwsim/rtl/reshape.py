@@ -28,7 +28,7 @@ class Fork(Unit):
     def __init__(self, config, queues=None):
         self._queues = tuple(queues or [config.queue] * config.outputs)
         if len(self._queues) != config.outputs:
-            raise ValueError(f"queues must be {config.outputs}, not {len(self._queues)}")
+            raise ValueError(f"queues must be {config.outputs}, one for each output, not {len(self._queues)}")
         super().__init__(config)
 
     def _outputs(self):

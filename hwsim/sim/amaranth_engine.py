@@ -15,9 +15,12 @@ __all__ = ["run"]
 def run(component, stimulus):
     """Simulate ``component`` under ``stimulus``. Raises `StreamError`, `Stalled`."""
     sources = {name: _Source(beats, stimulus.stalls, stimulus.seed, name) for name, beats in stimulus.inputs.items()}
-    sinks = {name: _Sink(count, stimulus.stalls, stimulus.seed, name) for name, count in stimulus.outputs.items()}
+    sinks = {name: _Sink(stimulus.stalls, stimulus.seed, name) for name in stimulus.outputs}
     probes = {name: _Watch() for name in stimulus.probes}
-    ports = {name: getattr(component, name) for name in (*sources, *sinks)} | dict(stimulus.probes)
+    ports = {name: getattr(component, name) for name in (*sources, *sinks)}
+    ports |= {name: stream for name, (stream, _) in stimulus.probes.items()}
+    awaited = [(agent, stimulus.outputs[name]) for name, agent in sinks.items()]
+    awaited += [(agent, stimulus.probes[name][1]) for name, agent in probes.items()]
     signals = [s for port in ports.values() for s in (port.valid, port.ready, Value.cast(port.payload))]
 
     async def bench(ctx):
@@ -37,7 +40,7 @@ def run(component, stimulus):
                 if agent.observe(cycle, valid, ready, payload, name):
                     idle = 0
             cycle += 1
-            if all(sink.left == 0 for sink in sinks.values()):
+            if all(len(agent.cycles) >= count for agent, count in awaited):
                 return
             if idle > stimulus.patience:
                 waits = ", ".join(_describe(name, *values[3 * k : 3 * k + 2]) for k, name in enumerate(ports))
@@ -96,15 +99,10 @@ class _Source(_Watch):
 
 
 class _Sink(_Watch):
-    def __init__(self, count, stalls, seed, name):
+    def __init__(self, stalls, seed, name):
         super().__init__()
-        self.count = count
         self.stalls = stalls
         self.random = random.Random(f"{seed} {name}")
-
-    @property
-    def left(self):
-        return self.count - len(self.cycles)
 
     def ready(self):
         return not self.stalls or self.random.random() >= self.stalls

@@ -31,9 +31,10 @@ class Stimulus:
     inputs : mapping of port name to list of int
         Packed beats (see `hwsim.sim.beats`) for each input stream.
     outputs : mapping of port name to int
-        Number of beats to wait for at each output stream; the run ends when all have come.
-    probes : mapping of name to stream
-        Streams inside the component whose transfers are recorded too.
+        Number of beats to wait for at each output stream.
+    probes : mapping of name to (stream, int)
+        Streams inside the component whose transfers are recorded too, and the number of beats to wait for: beats that no
+        result depends on may still be on their way when the last output has come.
     stalls : float
         Probability, per cycle, that a source holds its next beat back, and that a sink is not ready.
     seed : int

@@ -99,7 +99,11 @@ def simulate(design, images, *, engine="amaranth", stalls=0.0, seed=0, wave=None
     stimulus = Stimulus(
         {"i": pack(plan.input.to_beats(codes), plan.input.bits)},
         {"o": len(codes) * plan.output.beats},
-        probes=component.maps,
+        probes={
+            stage.layer.output: (component.maps[stage.layer.output], len(codes) * stage.config.output.beats)
+            for stage in plan.stages
+            if stage.layer is not None
+        },
         stalls=stalls,
         seed=seed,
         wave=wave,

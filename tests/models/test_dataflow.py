@@ -546,10 +546,10 @@ def test_a_tpu_streams_its_weights_and_loads_them_ahead():
         ("i7-7700k", False, "fp32", ""),
         ("i7-7700k", True, "int8", ""),
         (
-            "gtx-1080-ti",
+            "k80",
             True,
             "fp32",
-            "gtx-1080-ti has no int8 rate: the quantized network runs in fp32",
+            "k80 has no int8 rate: the quantized network runs in fp32",
         ),
         ("tpu-v2", False, "bf16", ""),
         (

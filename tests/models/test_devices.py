@@ -93,7 +93,7 @@ def test_quantities_are_in_base_units_and_print_as_given():
     assert str(device.quantities["clock"]) == "1582 MHz"
     assert str(device.quantities["sms"]) == "28"
     assert "sms" in device and "cores" not in device
-    assert device.precisions == ("fp32",)
+    assert device.precisions == ("fp32", "int8")
     assert devices.load("ecp5-85f").precisions == ()
 
 

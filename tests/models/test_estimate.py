@@ -1,6 +1,7 @@
 """`hwsim.estimate`: one network on several devices, and why it takes as long as it does."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -146,7 +147,7 @@ def test_the_timeline_holds_what_the_layers_say(small):
     assert max(row[3] for row in timeline) == estimates["i7-7700k"].latency_s
     for resource in ("memory", "compute"):
         spans = [(start, end) for name, _, start, end in timeline if name == resource]
-        assert all(before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False))
+        assert all(before[1] <= after[0] for before, after in pairwise(spans))
 
 
 def test_explain_prints_arithmetic_numbers_and_sources(small):

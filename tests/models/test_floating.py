@@ -1,8 +1,10 @@
-"""The NumPy reference against ONNX Runtime, against ONNX's shape inference, and against itself in float64.
+"""The NumPy reference against ONNX Runtime, against ONNX's shape inference, and against itself in
+float64.
 
-A tolerance on sums of products follows from the bound on a dot product of n terms in floating point, whatever its order:
-|computed - exact| <= g(n) * sum |a_i b_i| with g(n) = n u / (1 - n u) (Higham, "Accuracy and Stability of Numerical
-Algorithms", section 3.1). Two implementations differ by twice that at most. u is 2**-24 for float32.
+A tolerance on sums of products follows from the bound on a dot product of n terms in floating
+point, whatever its order: |computed - exact| <= g(n) * sum |a_i b_i| with g(n) = n u / (1 - n u)
+(Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1). Two implementations differ
+by twice that at most. u is 2**-24 for float32.
 """
 
 import math
@@ -21,7 +23,8 @@ OPSET = 22
 
 
 def make_model(op, inputs, outputs=1, opset=OPSET, domain="", constants=(), **attributes):
-    """A model of one node. inputs: mapping of name to array; the names in ``constants`` become initializers."""
+    """A model of one node. inputs: mapping of name to array; the names in ``constants`` become
+    initializers."""
     names = [name if array is not None else "" for name, array in inputs.items()]
     results = [f"y{index}" for index in range(outputs)]
     node = helper.make_node(op, names, results, domain=domain, **attributes)
@@ -228,7 +231,8 @@ def test_matmul_equals_onnxruntime(left, right):
     ],
 )
 def test_activation_is_accurate(op, exact):
-    """exp and tanh of NumPy are within 1 ulp (2 u); a sum, a quotient and the subtraction of the maximum add a few more."""
+    """exp and tanh of NumPy are within 1 ulp (2 u); a sum, a quotient and the subtraction of the
+    maximum add a few more."""
     x = np.random.default_rng(0).uniform(-20, 20, (50, 16)).astype(np.float32)
     (ours,) = reference.run(hwsim.load(make_model(op, {"x": x})), {"x": x}).values()
     # Softmax: x - max is rounded to an absolute error of 40 u, which exp turns into a relative one.
@@ -385,7 +389,7 @@ def test_clip_equals_onnxruntime(bounds):
     assert np.array_equal(ours, theirs)
 
 
-# ----------------------------------------------------------------------------------------------------------- quantized operators
+# ------------------------------------------------------------------------------ quantized operators
 
 
 def codes(random, dtype, shape):
@@ -431,7 +435,8 @@ def test_matmul_integer_equals_onnxruntime(dtypes, per_column):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_qlinear_conv_is_within_one_of_onnxruntime(seed):
-    """ONNX Runtime rounds the factor to float32: the real value moves by 255 * 3 u, so that only ties can round otherwise."""
+    """ONNX Runtime rounds the factor to float32: the real value moves by 255 * 3 u, so that only
+    ties can round otherwise."""
     random = np.random.default_rng(seed)
     attributes = random_window(random, [9, 7])
     signed = seed % 2 == 0
@@ -559,7 +564,7 @@ def test_contributed_operator_is_within_one_of_onnxruntime(op, dtype):
     assert np.abs(ours.astype(int) - theirs).max() <= 1
 
 
-# ------------------------------------------------------------------------------------------------------------------------ run
+# ---------------------------------------------------------------------------------------------- run
 
 
 def small_network():
@@ -595,7 +600,8 @@ def test_run_takes_any_number_of_images(monkeypatch):
     single = np.concatenate([reference.run(network, image[np.newaxis])["y"] for image in images])
     together = reference.run(network, {"x": images})["y"]
     assert together.shape == (7, 10)
-    # Both are sums of at most 65 terms of the same numbers, in another order, before an exponential of less than 100.
+    # Both are sums of at most 65 terms of the same numbers, in another order, before an exponential
+    # of less than 100.
     assert np.allclose(together, single, rtol=1e-3, atol=0)
     monkeypatch.setattr("hwsim.models.reference.execute.MAP_ELEMENTS", 3 * 256)
     assert np.allclose(reference.run(network, images)["y"], single, rtol=1e-3, atol=0)

@@ -1,4 +1,5 @@
-"""Import, counts, export: shapes against ONNX's own inference, totals against published ones, every refusal word for word."""
+"""Import, counts, export: shapes against ONNX's own inference, totals against published ones, every
+refusal word for word."""
 
 import os
 import pathlib
@@ -23,10 +24,17 @@ def make_model(nodes, inputs, outputs=("y",), constants=None, opset=21, shapes=N
     """inputs: mapping of name to shape, or to (shape, element type)."""
     infos = []
     for name, given in inputs.items():
-        shape, element_type = given if isinstance(given, tuple) and isinstance(given[0], list) else (given, FLOAT)
+        shape, element_type = (
+            given if isinstance(given, tuple) and isinstance(given[0], list) else (given, FLOAT)
+        )
         infos.append(helper.make_tensor_value_info(name, element_type, shape))
-    results = [helper.make_tensor_value_info(name, FLOAT, (shapes or {}).get(name)) for name in outputs]
-    initializers = [numpy_helper.from_array(np.asarray(array), name) for name, array in (constants or {}).items()]
+    results = [
+        helper.make_tensor_value_info(name, FLOAT, (shapes or {}).get(name)) for name in outputs
+    ]
+    initializers = [
+        numpy_helper.from_array(np.asarray(array), name)
+        for name, array in (constants or {}).items()
+    ]
     graph = helper.make_graph(nodes, "test", infos, results, initializers)
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=10)
@@ -47,10 +55,11 @@ def message(model, *arguments, **options):
     return str(caught.value)
 
 
-# -------------------------------------------------------------------------------------------------- the topologies of onnx
+# --------------------------------------------------------------------------- the topologies of onnx
 
-# Convolutions and dense layers, parameters, MACs. Source: shape inference over the files in onnx 1.23.2; the parameters and
-# the printed digits of the MACs of resnet50, vgg19, squeezenet and densenet121 also stand in torchvision 0.29.2.
+# Convolutions and dense layers, parameters, MACs. Source: shape inference over the files in onnx
+# 1.23.2; the parameters and the printed digits of the MACs of resnet50, vgg19, squeezenet and
+# densenet121 also stand in torchvision 0.29.2.
 TOTALS = {
     "bvlc_alexnet": (8, 60_965_224, 654_560_384),
     "densenet121": (121, 7_978_856, 2_834_161_664),
@@ -77,7 +86,9 @@ def test_totals_of_known_topologies(name):
 @pytest.mark.parametrize("name", TOTALS)
 def test_shapes_of_known_topologies_equal_onnx_inference(name):
     path = LIGHT / f"light_{name}.onnx"
-    inferred = onnx.shape_inference.infer_shapes(onnx.load(path), strict_mode=True, data_prop=True).graph
+    inferred = onnx.shape_inference.infer_shapes(
+        onnx.load(path), strict_mode=True, data_prop=True
+    ).graph
     shapes = {
         value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
         for value in [*inferred.value_info, *inferred.output]
@@ -97,7 +108,7 @@ def test_constants_made_of_shapes_take_no_memory():
     assert all(set(array.strides) == {0} for array in big)
 
 
-# ----------------------------------------------------------------------------------------------------- normalised attributes
+# ---------------------------------------------------------------------------- normalised attributes
 
 
 def test_conv_attributes_are_complete():
@@ -179,9 +190,18 @@ def test_attributes_are_normalised(op, constants, attributes, opset, expected):
 
 def test_ceil_mode_ignores_windows_that_start_in_the_padding():
     for opset in (12, 22):
-        model = one_node("MaxPool", [1, 1, 4, 4], opset=opset, kernel_shape=[1, 1], strides=[3, 2], ceil_mode=1)
+        model = one_node(
+            "MaxPool", [1, 1, 4, 4], opset=opset, kernel_shape=[1, 1], strides=[3, 2], ceil_mode=1
+        )
         assert hwsim.load(model).shape("y") == (1, 1, 2, 2)
-    model = one_node("AveragePool", [1, 1, 5, 5], kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 1, 1], ceil_mode=1)
+    model = one_node(
+        "AveragePool",
+        [1, 1, 5, 5],
+        kernel_shape=[2, 2],
+        strides=[2, 2],
+        pads=[0, 0, 1, 1],
+        ceil_mode=1,
+    )
     assert hwsim.load(model).shape("y") == (1, 1, 3, 3)
 
 
@@ -197,7 +217,9 @@ def test_shape_arithmetic_vanishes():
         helper.make_node("Concat", ["u", "rest"], ["shape"], axis=0),
         helper.make_node("Reshape", ["r", "shape"], ["y"]),
     ]
-    network = hwsim.load(make_model(nodes, {"x": ["N", 3, 4, 5]}, constants={"rest": np.array([-1])}))
+    network = hwsim.load(
+        make_model(nodes, {"x": ["N", 3, 4, 5]}, constants={"rest": np.array([-1])})
+    )
     assert [layer.op for layer in network.layers] == ["Relu", "Reshape"]
     assert network.layers[1].attributes == {"shape": (1, 60)}
     assert network.constants == {}
@@ -205,7 +227,11 @@ def test_shape_arithmetic_vanishes():
 
 def test_integer_division_truncates():
     nodes = [helper.make_node("Div", ["a", "b"], ["q"]), helper.make_node("Identity", ["x"], ["y"])]
-    network = hwsim.load(make_model(nodes, {"x": [1]}, ["y", "q"], {"a": np.array([-7, 7, 6]), "b": np.array([2, -2, 3])}))
+    network = hwsim.load(
+        make_model(
+            nodes, {"x": [1]}, ["y", "q"], {"a": np.array([-7, 7, 6]), "b": np.array([2, -2, 3])}
+        )
+    )
     assert network.constants["q"].tolist() == [-3, -3, 2]
 
 
@@ -221,7 +247,14 @@ def test_names_are_unique():
 
 
 def test_local_functions_are_inlined():
-    twice = helper.make_function("local", "Twice", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])], [helper.make_opsetid("", 21)])
+    twice = helper.make_function(
+        "local",
+        "Twice",
+        ["a"],
+        ["b"],
+        [helper.make_node("Add", ["a", "a"], ["b"])],
+        [helper.make_opsetid("", 21)],
+    )
     model = make_model([helper.make_node("Twice", ["x"], ["y"], domain="local")], {"x": [2]})
     model.functions.append(twice)
     model.opset_import.append(helper.make_opsetid("local", 1))
@@ -229,7 +262,7 @@ def test_local_functions_are_inlined():
     assert [layer.op for layer in network.layers] == ["Add"]
 
 
-# ------------------------------------------------------------------------------------------------------------------- counts
+# ------------------------------------------------------------------------------------------- counts
 
 
 def dense(layers):
@@ -245,7 +278,11 @@ def dense(layers):
 
 def test_parameters_are_counted_behind_dequantize_linear():
     table = hwsim.load(dense(3)).table()
-    assert table[["name", "params", "macs"]].values.tolist() == [["dequantize", 0, 0], ["matmul", 40, 120], ["bias", 5, 0]]
+    assert table[["name", "params", "macs"]].values.tolist() == [
+        ["dequantize", 0, 0],
+        ["matmul", 40, 120],
+        ["bias", 5, 0],
+    ]
     assert table.output_shape.tolist() == [(8, 5), (3, 5), (3, 5)]
 
 
@@ -261,7 +298,7 @@ def test_grouped_convolution_counts_its_own_channels():
     assert (network.params, network.macs) == (144, 2 * 16 * 9 * 9)
 
 
-# ---------------------------------------------------------------------------------------------------------------- dynamic axes
+# ------------------------------------------------------------------------------------- dynamic axes
 
 
 def test_batch_axis_is_one_unless_given():
@@ -277,12 +314,21 @@ def test_batch_axis_is_one_unless_given():
         (
             ["N", 3, "height", 4],
             None,
-            "input 'x' has the dynamic axis 2 (height); give its size, as in input_shapes={'x': (1, 3, ?, 4)}",
+            "input 'x' has the dynamic axis 2 (height); give its size, as in input_shapes={'x': "
+            "(1, 3, ?, 4)}",
         ),
-        ([None], None, "input 'x' has the dynamic axis 0; give its size, as in input_shapes={'x': (?)}"),
+        (
+            [None],
+            None,
+            "input 'x' has the dynamic axis 0; give its size, as in input_shapes={'x': (?)}",
+        ),
         (["N", 3], (1, 4), "input_shapes of 'x' is (1, 4); the model accepts (N, 3)"),
         ([2, 3], (2, 3, 1), "input_shapes of 'x' is (2, 3, 1); the model accepts (2, 3)"),
-        (["N", 3], (-1, 3), "input_shapes of 'x' must be integers that are not negative, not (-1, 3)"),
+        (
+            ["N", 3],
+            (-1, 3),
+            "input_shapes of 'x' must be integers that are not negative, not (-1, 3)",
+        ),
         (["N", 3], {"z": (1, 3)}, "input_shapes names 'z', which is not an input; inputs are x"),
     ],
 )
@@ -292,7 +338,10 @@ def test_dynamic_axes_must_be_given(shape, given, text):
 
 def test_one_shape_is_not_enough_for_two_inputs():
     model = make_model([helper.make_node("Add", ["a", "b"], ["y"])], {"a": ["N", 3], "b": ["N", 3]})
-    assert message(model, (1, 3)) == "input_shapes must name the inputs a, b, because there is more than one"
+    assert (
+        message(model, (1, 3))
+        == "input_shapes must name the inputs a, b, because there is more than one"
+    )
 
 
 def test_input_without_shape():
@@ -302,7 +351,7 @@ def test_input_without_shape():
     assert hwsim.load(model, (4, 5)).shape("y") == (4, 5)
 
 
-# ------------------------------------------------------------------------------------------------------------------- refusals
+# ----------------------------------------------------------------------------------------- refusals
 
 
 @pytest.mark.parametrize(
@@ -310,12 +359,14 @@ def test_input_without_shape():
     [
         (
             one_node("Conv", [1, 4, 8, 8], weights(6, 2, 3, 3), group=3),
-            "Conv 'node': group = 3 for 4 channels and weights of shape (6, 2, 3, 3) is not supported; accepted: a group that "
+            "Conv 'node': group = 3 for 4 channels and weights of shape (6, 2, 3, 3) is not "
+            "supported; accepted: a group that "
             "divides the output channels, with weights for (input channels / group)",
         ),
         (
             one_node("Conv", [1, 4, 8, 8], weights(6, 4, 3, 3), kernel_shape=[3, 2]),
-            "Conv 'node': kernel_shape = [3, 2] for weights of shape (6, 4, 3, 3) is not supported; accepted: [3, 3]",
+            "Conv 'node': kernel_shape = [3, 2] for weights of shape (6, 4, 3, 3) is not "
+            "supported; accepted: [3, 3]",
         ),
         (
             one_node("Conv", [1, 4, 8, 8], weights(6, 4, 3, 3), strides=[0, 1]),
@@ -323,19 +374,23 @@ def test_input_without_shape():
         ),
         (
             one_node("Conv", [1, 4, 8, 8], weights(6, 4, 3, 3), pads=[0, 0, -1, 0]),
-            "Conv 'node': pads = [0, 0, -1, 0] is not supported; accepted: 4 integers of at least 0",
+            "Conv 'node': pads = [0, 0, -1, 0] is not supported; accepted: 4 integers of at least "
+            "0",
         ),
         (
             one_node("Conv", [1, 4, 8, 8], weights(6, 4, 3, 3), auto_pad="SAME"),
-            "Conv 'node': auto_pad = SAME is not supported; accepted: NOTSET, SAME_LOWER, SAME_UPPER or VALID",
+            "Conv 'node': auto_pad = SAME is not supported; accepted: NOTSET, SAME_LOWER, "
+            "SAME_UPPER or VALID",
         ),
         (
             one_node("Conv", [1, 4, 8, 8], weights(6, 4, 3, 3), auto_pad="VALID", pads=[1, 0, 0, 0]),
-            "Conv 'node': pads = [1, 0, 0, 0] with auto_pad = VALID is not supported; accepted: pads with auto_pad = NOTSET only",
+            "Conv 'node': pads = [1, 0, 0, 0] with auto_pad = VALID is not supported; accepted: "
+            "pads with auto_pad = NOTSET only",
         ),
         (
             one_node("Conv", [1, 4, 8, 8], weights(6, 4, 5, 5), dilations=[1, 3], pads=[0, 2, 0, 2]),
-            "Conv 'node': a window that spans 13 on axis 3, which has 8 positions and 2 + 2 padded is not supported; accepted: a "
+            "Conv 'node': a window that spans 13 on axis 3, which has 8 positions and 2 + 2 "
+            "padded is not supported; accepted: a "
             "window within the padded input",
         ),
         (
@@ -344,20 +399,24 @@ def test_input_without_shape():
         ),
         (
             one_node("Conv", [1, 4, 8, 8], weights(6, 4, 3, 3), element_type=TensorProto.INT32),
-            "Conv 'node': input 0 of dtype int32 is not supported; accepted: float16, float32, float64",
+            "Conv 'node': input 0 of dtype int32 is not supported; accepted: float16, float32, "
+            "float64",
         ),
         (
             one_node("MaxPool", [1, 4, 8, 8], kernel_shape=[2, 2], pads=[2, 0, 0, 0]),
-            "MaxPool 'node': pads = [2, 0, 0, 0] is not supported; accepted: pads smaller than the window, which spans 2",
+            "MaxPool 'node': pads = [2, 0, 0, 0] is not supported; accepted: pads smaller than "
+            "the window, which spans 2",
         ),
         (
             one_node("MaxPool", [1, 4, 8, 8], kernel_shape=[1, 2], strides=[3, 3], auto_pad="SAME_UPPER"),
-            "MaxPool 'node': auto_pad = SAME_UPPER with a window narrower than the stride is not supported; accepted: pads with "
+            "MaxPool 'node': auto_pad = SAME_UPPER with a window narrower than the stride is not "
+            "supported; accepted: pads with "
             "auto_pad = NOTSET",
         ),
         (
             one_node("MaxPool", [1, 4, 8, 8], kernel_shape=[2]),
-            "MaxPool 'node': kernel_shape = [2] for an input of shape (1, 4, 8, 8) is not supported; accepted: 2 positive integers",
+            "MaxPool 'node': kernel_shape = [2] for an input of shape (1, 4, 8, 8) is not "
+            "supported; accepted: 2 positive integers",
         ),
         (
             one_node("AveragePool", [1, 4, 8, 8], kernel_shape=[2, 2], ceil_mode=2),
@@ -373,11 +432,13 @@ def test_input_without_shape():
         ),
         (
             one_node("Gemm", [2, 3], weights(4, 5)),
-            "Gemm 'node': inputs of shape (2, 3) and (4, 5) is not supported; accepted: equal inner dimensions",
+            "Gemm 'node': inputs of shape (2, 3) and (4, 5) is not supported; accepted: equal "
+            "inner dimensions",
         ),
         (
             one_node("Add", [2, 3], weights(4, 5)),
-            "Add 'node': inputs of shape (2, 3) and (4, 5) is not supported; accepted: shapes that broadcast",
+            "Add 'node': inputs of shape (2, 3) and (4, 5) is not supported; accepted: shapes "
+            "that broadcast",
         ),
         (
             one_node("Concat", [2, 3], weights(2, 3), axis=2),
@@ -385,7 +446,8 @@ def test_input_without_shape():
         ),
         (
             one_node("Reshape", [2, 3], {"shape": np.array([4, -1])}),
-            "Reshape 'node': shape = [4, -1] for an input of shape (2, 3) is not supported; accepted: 6 elements",
+            "Reshape 'node': shape = [4, -1] for an input of shape (2, 3) is not supported; "
+            "accepted: 6 elements",
         ),
         (
             one_node("Dropout", [2, 3], {"ratio": np.float32(0.5), "training": np.bool_(True)}),
@@ -393,7 +455,8 @@ def test_input_without_shape():
         ),
         (
             one_node("Pad", [1, 1, 3, 3], {"pads": np.array([0, 0, 3, 0, 0, 0, 0, 0])}, mode="reflect"),
-            "Pad 'node': mode = reflect with pads of 3 and 0 on axis 2 of size 3 is not supported; accepted: at most 2",
+            "Pad 'node': mode = reflect with pads of 3 and 0 on axis 2 of size 3 is not "
+            "supported; accepted: at most 2",
         ),
         (
             one_node("Pad", [1, 1, 3, 3], {"pads": np.array([0, 0, 3, 0, 0, 0, 0, 0])}, opset=18, mode="wrap"),
@@ -401,12 +464,14 @@ def test_input_without_shape():
         ),
         (
             one_node("QuantizeLinear", [1, 3, 3], {"s": np.ones(4, np.float32), "z": np.zeros(4, np.int8)}),
-            "QuantizeLinear 'node': a scale of shape (4,) on axis 1 of an input of shape (1, 3, 3) is not supported; accepted: one "
+            "QuantizeLinear 'node': a scale of shape (4,) on axis 1 of an input of shape (1, 3, "
+            "3) is not supported; accepted: one "
             "number or shape (3,)",
         ),
         (
             one_node("Add", [2, 3], weights(2, 3), opset=6),
-            "Add 'node' has version 6 of the operator (operator set 6); accepted is version 7 and newer",
+            "Add 'node' has version 6 of the operator (operator set 6); accepted is version 7 and "
+            "newer",
         ),
         (
             one_node("Relu", [2], opset=99),
@@ -418,20 +483,24 @@ def test_input_without_shape():
         ),
         (
             one_node("QLinearLeakyRelu", [2], domain="com.microsoft"),
-            f"operator com.microsoft.QLinearLeakyRelu (node 'node') is not supported; supported are {', '.join(OPERATORS)}",
+            "operator com.microsoft.QLinearLeakyRelu (node 'node') is not supported; supported "
+            f"are {', '.join(OPERATORS)}",
         ),
         (
             one_node("Relu", [2], element_type=TensorProto.BFLOAT16),
-            "input 'x' has the element type bfloat16, which is not supported; accepted are bool, int2, uint2, int4, uint4, int8, "
+            "input 'x' has the element type bfloat16, which is not supported; accepted are bool, "
+            "int2, uint2, int4, uint4, int8, "
             "uint8, int16, uint16, int32, uint32, int64, uint64, float16, float32, float64",
         ),
         (
             make_model([helper.make_node("Reshape", ["x", "s"], ["y"], name="node")], {"x": [6], "s": ([2], TensorProto.INT64)}),
-            "Reshape 'node': input 1 (shape) that is computed at run time is not supported; accepted: a constant",
+            "Reshape 'node': input 1 (shape) that is computed at run time is not supported; "
+            "accepted: a constant",
         ),
         (
             make_model([helper.make_node("Sub", ["x", "x"], ["y"], name="node")], {"x": [6]}),
-            "Sub 'node': an input that is computed at run time is not supported; accepted: constants",
+            "Sub 'node': an input that is computed at run time is not supported; accepted: "
+            "constants",
         ),
         (
             make_model([helper.make_node("Relu", ["z"], ["y"], name="node")], {"x": [6]}),
@@ -455,7 +524,8 @@ def test_strict_mode_refuses_a_stride_that_does_not_fit():
     model = one_node("MaxPool", [1, 1, 8, 8], kernel_shape=[3, 2], strides=[2, 2])
     assert hwsim.load(model).shape("y") == (1, 1, 3, 4)
     assert message(model, strict=True) == (
-        "MaxPool 'node': a stride of 2 on axis 2 that leaves 1 of 8 positions out is not supported; accepted: in strict mode a "
+        "MaxPool 'node': a stride of 2 on axis 2 that leaves 1 of 8 positions out is not "
+        "supported; accepted: in strict mode a "
         "stride that fits"
     )
     fitting = one_node("MaxPool", [1, 1, 9, 8], kernel_shape=[3, 2], strides=[2, 2])
@@ -468,7 +538,7 @@ def test_model_must_be_a_path_or_a_model():
     assert str(caught.value) == "model must be a path or an onnx.ModelProto, not int"
 
 
-# ---------------------------------------------------------------------------------------------------------------------- files
+# -------------------------------------------------------------------------------------------- files
 
 
 def test_missing_file(tmp_path):
@@ -526,14 +596,17 @@ def test_external_data_is_read_from_the_models_folder(tmp_path):
     assert hwsim.load(path).constants["w"].reshape(-1).tolist() == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("location", ["../weights.bin", "/etc/hostname", "link/weights.bin", "link.bin", "", "."])
+@pytest.mark.parametrize(
+    "location", ["../weights.bin", "/etc/hostname", "link/weights.bin", "link.bin", "", "."]
+)
 def test_external_data_outside_the_models_folder_is_refused(tmp_path, location):
     path = external(tmp_path, location)
     (tmp_path / "weights.bin").write_bytes(bytes(16))
     os.symlink(tmp_path, path.parent / "link")
     os.symlink(tmp_path / "weights.bin", path.parent / "link.bin")
     assert message(path) == (
-        f"{path}: tensor 'w' is stored in '{location}', outside the model's folder; accepted are files within it"
+        f"{path}: tensor 'w' is stored in '{location}', outside the model's folder; accepted are "
+        "files within it"
     )
 
 
@@ -558,7 +631,8 @@ def test_external_data_needs_a_file():
     model.graph.initializer[0].data_location = TensorProto.EXTERNAL
     model.graph.initializer[0].external_data.add(key="location", value="weights.bin")
     assert message(model) == (
-        "test: tensor 'w' is stored in 'weights.bin'; load the model from its file, or with its data inside"
+        "test: tensor 'w' is stored in 'weights.bin'; load the model from its file, or with its "
+        "data inside"
     )
 
 
@@ -575,13 +649,16 @@ def test_the_given_model_is_not_changed():
     assert model.SerializeToString(deterministic=True) == before
 
 
-# --------------------------------------------------------------------------------------------------------------------- export
+# ------------------------------------------------------------------------------------------- export
 
 
 def compare(path, network, feeds):
-    """The saved file: equal to the network in the reference, bit for bit, and runnable by ONNX Runtime."""
+    """The saved file: equal to the network in the reference, bit for bit, and runnable by ONNX
+    Runtime."""
     again = hwsim.load(path)
-    assert [(layer.op, layer.attributes) for layer in again.layers] == [(layer.op, layer.attributes) for layer in network.layers]
+    assert [(layer.op, layer.attributes) for layer in again.layers] == [
+        (layer.op, layer.attributes) for layer in network.layers
+    ]
     assert again.inputs == network.inputs
     assert again.outputs == network.outputs
     assert [layer.name for layer in again.layers] == [layer.name for layer in network.layers]
@@ -593,8 +670,14 @@ def compare(path, network, feeds):
     theirs = onnxruntime.InferenceSession(str(path), options).run(None, feeds)
     for mine, other in zip(ours.values(), theirs, strict=True):
         assert mine.dtype == other.dtype
-        # That the values agree within derived bounds is tested with the reference; here they show that nothing is swapped.
-        assert np.allclose(mine.astype(float), other.astype(float), rtol=1e-4, atol=1e-4 if mine.dtype.kind == "f" else 1)
+        # That the values agree within derived bounds is tested with the reference; here they show
+        # that nothing is swapped.
+        assert np.allclose(
+            mine.astype(float),
+            other.astype(float),
+            rtol=1e-4,
+            atol=1e-4 if mine.dtype.kind == "f" else 1,
+        )
 
 
 @pytest.mark.parametrize("name", ["squeezenet", "shufflenet", "inception_v2"])
@@ -610,9 +693,19 @@ def test_saved_topology_equals_the_original(name, tmp_path):
 @pytest.mark.parametrize(
     ("op", "constants", "attributes", "opset"),
     [
-        ("Conv", weights(6, 1, 3, 2), {"group": 3, "strides": [2, 1], "pads": [1, 0, 2, 1], "dilations": [1, 2]}, 11),
+        (
+            "Conv",
+            weights(6, 1, 3, 2),
+            {"group": 3, "strides": [2, 1], "pads": [1, 0, 2, 1], "dilations": [1, 2]},
+            11,
+        ),
         ("MaxPool", None, {"kernel_shape": [2, 2], "ceil_mode": 1, "strides": [2, 3]}, 12),
-        ("AveragePool", None, {"kernel_shape": [2, 2], "count_include_pad": 1, "pads": [1, 1, 0, 0]}, 11),
+        (
+            "AveragePool",
+            None,
+            {"kernel_shape": [2, 2], "count_include_pad": 1, "pads": [1, 1, 0, 0]},
+            11,
+        ),
         ("AveragePool", None, {"kernel_shape": [2, 2], "dilations": [2, 1]}, 19),
         ("Clip", {"min": np.float32(-0.5)}, {}, 11),
         ("Clip", {"min": np.float32(-0.5), "max": np.float32(0.5)}, {}, 13),
@@ -628,7 +721,12 @@ def test_saved_topology_equals_the_original(name, tmp_path):
         ("LRN", None, {"size": 3, "alpha": 0.5}, 11),
         ("Concat", {"w": np.ones((1, 2, 6, 5), np.float32)}, {"axis": 1}, 11),
         ("QuantizeLinear", {"scale": np.float32(0.01), "zero": np.uint8(128)}, {}, 11),
-        ("QuantizeLinear", {"scale": np.ones(3, np.float32), "zero": np.zeros(3, np.int8)}, {"axis": 1}, 13),
+        (
+            "QuantizeLinear",
+            {"scale": np.ones(3, np.float32), "zero": np.zeros(3, np.int8)},
+            {"axis": 1},
+            13,
+        ),
         ("QuantizeLinear", {"scale": np.float32(0.001), "zero": np.int16(0)}, {}, 21),
     ],
 )
@@ -672,8 +770,16 @@ def test_failed_save_leaves_nothing(tmp_path):
 def test_network_can_be_made_by_hand(tmp_path):
     """What `hwsim.quantize` does: layers and tensors from nothing but the documented attributes."""
     x, y = (Tensor(name, (1, 4), np.dtype(np.float32)) for name in "xy")
-    layer = Layer("dense", "Gemm", ("x", "w"), ("y",), {"alpha": 1.0, "beta": 1.0, "trans_a": False, "trans_b": True})
-    network = Network("hand", (x,), (y,), (layer,), {"w": np.eye(4, dtype=np.float32)}, {"x": x, "y": y}, 13)
+    layer = Layer(
+        "dense",
+        "Gemm",
+        ("x", "w"),
+        ("y",),
+        {"alpha": 1.0, "beta": 1.0, "trans_a": False, "trans_b": True},
+    )
+    network = Network(
+        "hand", (x,), (y,), (layer,), {"w": np.eye(4, dtype=np.float32)}, {"x": x, "y": y}, 13
+    )
     assert (network.params, network.macs) == (16, 16)
     network.save(tmp_path / "saved.onnx")
     compare(tmp_path / "saved.onnx", network, {"x": np.arange(4, dtype=np.float32).reshape(1, 4)})

@@ -83,7 +83,7 @@ def test_result(make):
     assert caption == "When the beats of each image moved, stream by stream"
     first, second = figure.data
     assert (first.name, second.name) == ("image 1", "image 2")
-    assert next(zip(first.y, first.base, first.x, strict=True)) == ("input", 0, 36)
+    assert next(zip(first.y, first.base, first.x, strict=True)) == ("images in", 0, 36)
     assert list(zip(second.y, second.base, second.x, strict=True))[-1] == ("fc1", 190, 5)
     assert list(section.pictures) == [
         "conv1: 2\u00a0×\u00a04\u00a0×\u00a04, codes -16 to 15",

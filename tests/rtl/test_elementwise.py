@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from hwsim.blocks.elementwise import AddConfig, MulConfig, TableConfig
+from hwsim.blocks.queue import QueueConfig
+from hwsim.blocks.requantize import RequantizeConfig
 from hwsim.blocks.stream import Frame
 from hwsim.models.reference.integer import layer_output
 from hwsim.network import integer
@@ -19,6 +21,11 @@ def maps(frame, count, rng):
     return rng.integers(frame.minimum, frame.maximum + 1, (count, *frame.shape))
 
 
+def draw_queue(draw):
+    """A queue that is too shallow for full rate, the default, or one in block RAM."""
+    return draw.choice([QueueConfig(1), QueueConfig(3), None, QueueConfig(65)])
+
+
 @pytest.mark.parametrize("frames", [1, 3])
 @pytest.mark.parametrize("seed", range(6))
 def test_table(check_unit, seed, frames):
@@ -28,7 +35,7 @@ def test_table(check_unit, seed, frames):
     config = TableConfig(frame=frame, output_bits=draw.choice([1, 5, 8]), output_signed=draw.random() < 0.5)
     table = rng.integers(config.output.minimum, config.output.maximum + 1, 1 << frame.bits)
     codes = maps(frame, frames, rng)
-    check_unit(Table(config, table), {"i": codes}, table[codes - frame.minimum], seed=seed)
+    check_unit(Table(config, table, draw_queue(draw)), {"i": codes}, table[codes - frame.minimum], seed=seed)
 
 
 @pytest.mark.parametrize("signed", [True, False])
@@ -85,7 +92,7 @@ def test_add(check_unit, seed, frames):
         layer, [frame_of(tensors[name], lanes) for name in "ab"], [tensors["a"], tensors["b"]], tensors["c"]
     )
     codes = {name: draw_codes(rng, tensors[name], frames) for name in "ab"}
-    unit = Add(config, multipliers, requantize, [tensors[name].zero_point for name in "ab"])
+    unit = Add(config, multipliers, requantize, [tensors[name].zero_point for name in "ab"], draw_queue(draw))
     check_unit(unit, {"i0": codes["a"], "i1": codes["b"]}, layer_output(layer, codes.values(), tensors), seed=seed)
 
 
@@ -112,5 +119,17 @@ def test_mul(check_unit, seed, vector, frames):
         layer, [frame_of(tensors[name], lanes) for name in "ab"], [tensors["a"], tensors["b"]], tensors["c"]
     )
     codes = {name: draw_codes(rng, tensors[name], frames) for name in "ab"}
-    unit = Mul(config, requantize, [tensors[name].zero_point for name in "ab"])
+    unit = Mul(config, requantize, [tensors[name].zero_point for name in "ab"], draw_queue(draw))
     check_unit(unit, {"i0": codes["a"], "i1": codes["b"]}, layer_output(layer, codes.values(), tensors), seed=seed)
+
+
+@pytest.mark.parametrize("unit", [Add, Mul])
+def test_one_multiplier_for_all_channels(unit):
+    requantize = Requantize([3, 4], [1, 1], 0, -128, 127)
+    frame = Frame(1, 1, 2, 1)
+    settings = RequantizeConfig.of(requantize, accumulator_bits=18)
+    with pytest.raises(ValueError, match=r"^requantize must have one multiplier, not 2$"):
+        if unit is Add:
+            Add(AddConfig(frames=(frame, frame), requantize=settings), (1, 1), requantize)
+        else:
+            Mul(MulConfig(frames=(frame, frame), requantize=settings), requantize)

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from hwsim.blocks.pool import GlobalPoolConfig, PoolConfig
+from hwsim.blocks.queue import QueueConfig
+from hwsim.blocks.requantize import RequantizeConfig
 from hwsim.blocks.stream import Frame
 from hwsim.models.reference.integer import layer_output
 from hwsim.network import integer
@@ -83,7 +85,8 @@ def test_pool(check_unit, kind, seed, frames):
     config = PoolConfig.for_layer(layer, frame_of(source, lanes), source, target)
     codes = draw_codes(source, frames, seed)
     expected = layer_output(layer, [codes], {"x": source, "y": target})
-    unit = Pool(config, layer.requantize, None if kind == "max" else layer.counts)
+    queue = random.Random(seed).choice([QueueConfig(1), None, QueueConfig(66)])
+    unit = Pool(config, layer.requantize, None if kind == "max" else layer.counts, queue)
     check_unit(unit, {"i": codes}, expected, seed=seed)
 
 
@@ -96,3 +99,32 @@ def test_global_pool(check_unit, kind, seed, frames):
     codes = draw_codes(source, frames, seed)
     expected = layer_output(layer, [codes], {"x": source, "y": target})
     check_unit(GlobalPool(config, layer.requantize), {"i": codes}, expected, seed=seed)
+
+
+def average(requantize, **changes):
+    settings = RequantizeConfig.of(requantize, accumulator_bits=12)
+    return PoolConfig(frame=Frame(4, 4, 1, 1), kind="average", kernel=(2, 2), pads=(1, 1, 0, 0), requantize=settings, **changes)
+
+
+def test_requantize_of_a_maximum():
+    requantize = Requantize([1], [0], 0, -128, 127)
+    with pytest.raises(ValueError, match=r"^requantize must be None for a maximum$"):
+        Pool(PoolConfig(frame=Frame(4, 4, 1, 1), kind="max", kernel=(2, 2)), requantize)
+
+
+def test_no_requantize_of_an_average():
+    requantize = Requantize([3, 2, 1], [0, 0, 0], 0, -128, 127)
+    with pytest.raises(TypeError, match=r"^requantize must be a Requantize for the kind average, not None$"):
+        Pool(average(requantize))
+
+
+def test_multipliers_do_not_match_counts():
+    requantize = Requantize([3, 2], [0, 0], 0, -128, 127)
+    with pytest.raises(ValueError, match=r"^requantize must have 3 multipliers, one for each count, not 2$"):
+        Pool(average(requantize), requantize)
+
+
+def test_count_is_missing():
+    requantize = Requantize([3, 2], [0, 0], 0, -128, 127)
+    with pytest.raises(ValueError, match=r"^counts must contain 2, not only 1, 4$"):
+        Pool(average(requantize), requantize, (1, 4))

@@ -85,6 +85,7 @@ _MODELS = {
     ),
     "QLinearMul": lambda layer, network: 2 * DEQUANTIZE + 1 + QUANTIZE,
     "QLinearSigmoid": lambda layer, network: 1,
+    "QLinearSoftmax": lambda layer, network: DEQUANTIZE + TRANSCENDENTAL + 4 + QUANTIZE,
     "QuantizeLinear": lambda layer, network: QUANTIZE,
     "Relu": lambda layer, network: 1,
     "Sigmoid": lambda layer, network: TRANSCENDENTAL + 2,

@@ -25,7 +25,8 @@ def run(network, inputs, outputs=None):
     ----------
     network : Network
     inputs : mapping of input name to array, or one array where the network has one input
-        Shapes and dtypes as in ``network.inputs``; the batch axis may hold any multiple of the network's.
+        Shapes and dtypes as in ``network.inputs``; the batch axis may hold any multiple of the
+        network's.
     outputs : iterable of str, optional
         Names of tensors to return; by default the network's outputs.
 
@@ -46,11 +47,17 @@ def run(network, inputs, outputs=None):
     if repeats == 1:
         return _run_once(network, arrays, names)
     largest = max((math.prod(tensor.shape) for tensor in network.tensors.values()), default=1)
-    step = max(1, min(repeats, MAP_ELEMENTS // max(largest, 1))) if images_are_independent(network) else 1
+    step = (
+        max(1, min(repeats, MAP_ELEMENTS // max(largest, 1)))
+        if images_are_independent(network)
+        else 1
+    )
     parts = []
     for start in range(0, repeats, step):
         part = {
-            tensor.name: arrays[tensor.name][start * tensor.shape[0] : (start + step) * tensor.shape[0]]
+            tensor.name: arrays[tensor.name][
+                start * tensor.shape[0] : (start + step) * tensor.shape[0]
+            ]
             for tensor in network.inputs
         }
         parts.append(_run_once(network, part, names))
@@ -75,25 +82,38 @@ def _checked(network, inputs):
     wanted = {tensor.name: tensor for tensor in network.inputs}
     if not isinstance(inputs, Mapping):
         if len(wanted) != 1:
-            raise ValueError(f"inputs must be a mapping of {', '.join(wanted)} to arrays, not one array")
+            raise ValueError(
+                f"inputs must be a mapping of {', '.join(wanted)} to arrays, not one array"
+            )
         inputs = {next(iter(wanted)): inputs}
     for name in inputs:
         if name not in wanted:
-            raise ValueError(f"inputs must name the network's inputs ({', '.join(wanted)}), not '{name}'")
+            raise ValueError(
+                f"inputs must name the network's inputs ({', '.join(wanted)}), not '{name}'"
+            )
     arrays, repeats = {}, set()
     for name, tensor in wanted.items():
         if name not in inputs:
             raise ValueError(f"input '{name}' is missing")
         array = np.asarray(inputs[name])
         if array.dtype != tensor.dtype:
-            raise ValueError(f"input '{name}' must have the dtype {tensor.dtype}, not {array.dtype}")
+            raise ValueError(
+                f"input '{name}' must have the dtype {tensor.dtype}, not {array.dtype}"
+            )
         batch = tensor.shape[0] if tensor.shape else 0
         if array.shape == tensor.shape:
             repeats.add(1)
-        elif batch and array.ndim == len(tensor.shape) and array.shape[1:] == tensor.shape[1:] and array.shape[0] % batch == 0 < array.shape[0]:
+        elif (
+            batch
+            and array.ndim == len(tensor.shape)
+            and array.shape[1:] == tensor.shape[1:]
+            and array.shape[0] % batch == 0 < array.shape[0]
+        ):
             repeats.add(array.shape[0] // batch)
         else:
-            raise ValueError(f"input '{name}' must have the shape {tensor.shape}, not {array.shape}")
+            raise ValueError(
+                f"input '{name}' must have the shape {tensor.shape}, not {array.shape}"
+            )
         arrays[name] = array
     if len(repeats) > 1:
         raise ValueError("inputs must hold the same number of images each")

@@ -1,8 +1,9 @@
 """ONNX operators in NumPy, for floating-point numbers and for whatever integers they accept.
 
-Every function takes the attributes of a `hwsim.network.Layer` and the input arrays (None for an input that is left out), and
-returns an array, or a tuple where the operator has more outputs. Feature maps are (N, C, spatial...), with any number of
-spatial axes. Loops run over the taps of a kernel, never over positions.
+Every function takes the attributes of a `hwsim.network.Layer` and the input arrays (None for an
+input that is left out), and returns an array, or a tuple where the operator has more outputs.
+Feature maps are (N, C, spatial...), with any number of spatial axes. Loops run over the taps of a
+kernel, never over positions.
 """
 
 import math
@@ -14,7 +15,8 @@ from hwsim.network.windows import output_size, span
 
 __all__ = ["FLOATING", "convolve"]
 
-# Columns of an im2col matrix are built for so many images at once that it stays below this number of elements.
+# Columns of an im2col matrix are built for so many images at once that it stays below this number
+# of elements.
 COLUMN_ELEMENTS = 1 << 24
 
 
@@ -29,7 +31,9 @@ def pad_maps(maps, attributes, value):
     widths, output = [(0, 0), (0, 0)], []
     for axis, (kernel, stride, dilation) in enumerate(zip(*geometry, strict=True)):
         size, begin, end = maps.shape[axis + 2], pads[axis], pads[axis + rank]
-        count = output_size(size, kernel, stride, dilation, begin, end, attributes.get("ceil_mode", False))
+        count = output_size(
+            size, kernel, stride, dilation, begin, end, attributes.get("ceil_mode", False)
+        )
         beyond = (count - 1) * stride + span(kernel, dilation) - (size + begin + end)
         widths.append((begin, end + max(beyond, 0)))
         output.append(count)
@@ -39,19 +43,22 @@ def pad_maps(maps, attributes, value):
 
 
 def taps(maps, attributes, output):
-    """For each tap of the window, in row-major order: a view with the value that it reads at each output position."""
+    """For each tap, in row-major order: a view with what it reads at each output position."""
     for tap in np.ndindex(*attributes["kernel"]):
         index = (
             slice(t * dilation, t * dilation + (count - 1) * stride + 1, stride)
-            for t, dilation, stride, count in zip(tap, attributes["dilations"], attributes["strides"], output, strict=True)
+            for t, dilation, stride, count in zip(
+                tap, attributes["dilations"], attributes["strides"], output, strict=True
+            )
         )
         yield maps[(slice(None), slice(None), *index)]
 
 
 def convolve(attributes, maps, weights):
-    """Cross-correlation of (N, C, spatial...) with (M, C / group, kernel...), by im2col and matrix product.
+    """Cross-correlation of (N, C, spatial...) with (M, C / group, kernel...).
 
-    The result has the arrays' dtype. In float64 it is exact for integers as long as sums stay below 2**53.
+    By im2col and matrix product. The result has the arrays' dtype. In float64 it is exact for integers as long as sums stay below
+    2**53.
     """
     maps, output = pad_maps(maps, attributes, 0)
     count, channels = maps.shape[:2]
@@ -107,7 +114,9 @@ def max_pool_indices(attributes, maps):
     padded, _ = pad_maps(maps, attributes, 0)
     best = np.zeros((*maps.shape[:2], *output), maps.dtype)
     found = np.full(best.shape, -1, np.int64)
-    for view, place in zip(taps(padded, attributes, output), taps(places, attributes, output), strict=True):
+    for view, place in zip(
+        taps(padded, attributes, output), taps(places, attributes, output), strict=True
+    ):
         better = (place >= 0) & ((found < 0) | (view > best))
         best = np.where(better, view, best)
         found = np.where(better, place, found)
@@ -116,7 +125,10 @@ def max_pool_indices(attributes, maps):
 
 
 def average_pool(attributes, maps):
-    """Average over each window; the padding counts if ``count_include_pad``, what lies beyond it never does."""
+    """Average over each window.
+
+    The padding counts if ``count_include_pad``; what ceil mode adds beyond it never does.
+    """
     wide = _wide(maps.dtype)
     padded, output = pad_maps(maps.astype(wide, copy=False), attributes, 0)
     total = sum(taps(padded, attributes, output))
@@ -132,7 +144,9 @@ def average_pool(attributes, maps):
 
 def global_average_pool(attributes, maps):
     """Average over all positions."""
-    return maps.mean(axis=tuple(range(2, maps.ndim)), keepdims=True, dtype=_wide(maps.dtype)).astype(maps.dtype)
+    return maps.mean(
+        axis=tuple(range(2, maps.ndim)), keepdims=True, dtype=_wide(maps.dtype)
+    ).astype(maps.dtype)
 
 
 def _global_max_pool(attributes, maps):
@@ -170,8 +184,12 @@ def _lrn(attributes, x):
 
 
 def _batch_normalization(attributes, x, scale, bias, mean, variance):
-    scale, bias, mean, variance = (channelwise(values, x.ndim) for values in (scale, bias, mean, variance))
-    return ((x - mean) / np.sqrt(variance + attributes["epsilon"]) * scale + bias).astype(x.dtype, copy=False)
+    scale, bias, mean, variance = (
+        channelwise(values, x.ndim) for values in (scale, bias, mean, variance)
+    )
+    return ((x - mean) / np.sqrt(variance + attributes["epsilon"]) * scale + bias).astype(
+        x.dtype, copy=False
+    )
 
 
 def softmax(attributes, x):
@@ -186,7 +204,10 @@ def softmax(attributes, x):
 def _pad(attributes, x):
     rank = x.ndim
     pads = [(attributes["pads"][axis], attributes["pads"][axis + rank]) for axis in range(rank)]
-    kept = tuple(slice(max(-begin, 0), size - max(-end, 0)) for (begin, end), size in zip(pads, x.shape, strict=True))
+    kept = tuple(
+        slice(max(-begin, 0), size - max(-end, 0))
+        for (begin, end), size in zip(pads, x.shape, strict=True)
+    )
     widths = [(max(begin, 0), max(end, 0)) for begin, end in pads]
     value = {"constant_values": attributes["value"]} if attributes["mode"] == "constant" else {}
     return np.pad(x[kept], widths, attributes["mode"], **value)
@@ -199,7 +220,11 @@ def _reshape(attributes, x):
 
 
 FLOATING = {
-    **{op: operator.evaluate for op, operator in OPERATORS.items() if operator.evaluate and not operator.only_constant},
+    **{
+        op: operator.evaluate
+        for op, operator in OPERATORS.items()
+        if operator.evaluate and not operator.only_constant
+    },
     "AveragePool": average_pool,
     "BatchNormalization": _batch_normalization,
     "Clip": _clip,

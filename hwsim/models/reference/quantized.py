@@ -1,11 +1,13 @@
-"""ONNX operators on quantized numbers, in exact integers up to the one rounding that each of them defines.
+"""ONNX operators on quantized numbers: exact integers up to the one rounding that each defines.
 
-Sums of products are formed in float64, where they are exact: products of two 8-bit codes need 17 bits, so that 2**36 of them
-fit into the 53 bits of the mantissa, and matrix products run at the speed of the machine's linear algebra.
+Sums of products are formed in float64, where they are exact: products of two 8-bit codes need 17
+bits, so that 2**36 of them fit into the 53 bits of the mantissa, and matrix products run at the
+speed of the machine's linear algebra.
 
-Scales are the file's float32 numbers, and requantization is evaluated in float64 as ONNX defines it, ``round(real / scale) +
-zero point``, to nearest with ties to even. An implementation that rounds the factor to float32 first, as ONNX Runtime does, differs by
-at most 1 where the real value lies next to a tie.
+Scales are the file's float32 numbers, and requantization is evaluated in float64 as ONNX defines
+it, ``round(real / scale) + zero point``, to nearest with ties to even. An implementation that
+rounds the factor to float32 first, as ONNX Runtime does, differs by at most 1 where the real value
+lies next to a tie.
 """
 
 import numpy as np
@@ -29,7 +31,10 @@ def _codes(rounded, dtype):
 
 
 def quantize(real, scale, zero_point):
-    """Codes of real numbers: ``saturate(round(real / scale) + zero_point)`` with the zero point's dtype, in float64."""
+    """Codes of real numbers, ``saturate(round(real / scale) + zero_point)``, in float64.
+
+    The result has the zero point's dtype.
+    """
     scale = np.asarray(scale, np.float64)
     return _codes(np.rint(real / scale) + _whole(zero_point), np.asarray(zero_point).dtype)
 
@@ -58,7 +63,9 @@ def _spread(values, shape, attributes):
 def _quantize_linear(attributes, x, scale, zero_point=None):
     dtype = attributes["dtype"]
     # The scale's type is the precision of the division (ONNX, QuantizeLinear).
-    rounded = np.rint(x.astype(scale.dtype) / _spread(scale, x.shape, attributes)).astype(np.float64)
+    rounded = np.rint(x.astype(scale.dtype) / _spread(scale, x.shape, attributes)).astype(
+        np.float64
+    )
     if zero_point is not None:
         rounded = rounded + _whole(_spread(zero_point, x.shape, attributes))
     return _codes(rounded, dtype)
@@ -66,7 +73,9 @@ def _quantize_linear(attributes, x, scale, zero_point=None):
 
 def _dequantize_linear(attributes, x, scale, zero_point=None):
     whole = _whole(x, None if zero_point is None else _spread(zero_point, x.shape, attributes))
-    return (whole.astype(scale.dtype) * _spread(scale, x.shape, attributes)).astype(attributes["dtype"])
+    return (whole.astype(scale.dtype) * _spread(scale, x.shape, attributes)).astype(
+        attributes["dtype"]
+    )
 
 
 def _conv_sums(attributes, x, w, x_zero_point, w_zero_point):
@@ -82,7 +91,11 @@ def _single(value):
 
 def _rows(value):
     """One value per row of the left matrix, or per tensor, in a shape that broadcasts."""
-    return value[:, np.newaxis] if value is not None and value.ndim == 1 and value.size > 1 else _single(value)
+    return (
+        value[:, np.newaxis]
+        if value is not None and value.ndim == 1 and value.size > 1
+        else _single(value)
+    )
 
 
 def _product(a, b, a_zero_point, b_zero_point):
@@ -108,32 +121,53 @@ def _requantize(sums, factor, scale, zero_point):
     return _codes(np.rint(sums * factor) + _whole(_single(zero_point)), zero_point.dtype)
 
 
-def _qlinear_conv(attributes, x, x_scale, x_zero_point, w, w_scale, w_zero_point, y_scale, y_zero_point, bias=None):
+def _qlinear_conv(
+    attributes, x, x_scale, x_zero_point, w, w_scale, w_zero_point, y_scale, y_zero_point, bias=None
+):
     sums = _conv_sums(attributes, x, w, x_zero_point, w_zero_point)
     if bias is not None:
         sums += channelwise(bias, sums.ndim)
-    factor = _single(x_scale).astype(np.float64) * channelwise(w_scale.astype(np.float64), sums.ndim)
+    factor = _single(x_scale).astype(np.float64) * channelwise(
+        w_scale.astype(np.float64), sums.ndim
+    )
     return _requantize(sums, factor, y_scale, y_zero_point)
 
 
-def _qlinear_matmul(attributes, a, a_scale, a_zero_point, b, b_scale, b_zero_point, y_scale, y_zero_point):
+def _qlinear_matmul(
+    attributes, a, a_scale, a_zero_point, b, b_scale, b_zero_point, y_scale, y_zero_point
+):
     sums = _product(a, b, a_zero_point, b_zero_point)
     factor = _rows(a_scale).astype(np.float64) * _single(b_scale).astype(np.float64)
     return _requantize(sums, factor, y_scale, y_zero_point)
 
 
 def _qgemm(
-    attributes, a, a_scale, a_zero_point, b, b_scale, b_zero_point, c=None, y_scale=None, y_zero_point=None
+    attributes,
+    a,
+    a_scale,
+    a_zero_point,
+    b,
+    b_scale,
+    b_zero_point,
+    c=None,
+    y_scale=None,
+    y_zero_point=None,
 ):
     a = a.T if attributes["trans_a"] else a
     b = _whole(b.T if attributes["trans_b"] else b, _single(b_zero_point))
     sums = _whole(a, _single(a_zero_point)) @ b
     if c is not None:
         sums = sums + c
-    factor = attributes["alpha"] * _single(a_scale).astype(np.float64) * _single(b_scale).astype(np.float64)
+    factor = (
+        attributes["alpha"]
+        * _single(a_scale).astype(np.float64)
+        * _single(b_scale).astype(np.float64)
+    )
     if y_scale is None:
         return (sums * factor).astype(np.float32)
-    return _requantize(sums, factor, y_scale, np.zeros((), a.dtype) if y_zero_point is None else y_zero_point)
+    return _requantize(
+        sums, factor, y_scale, np.zeros((), a.dtype) if y_zero_point is None else y_zero_point
+    )
 
 
 def _zero(codes, zero_point):
@@ -141,8 +175,13 @@ def _zero(codes, zero_point):
 
 
 def _binary(function):
-    def operation(attributes, a, a_scale, a_zero_point, b, b_scale, b_zero_point, y_scale, y_zero_point=None):
-        real = function(dequantize(a, a_scale, _zero(a, a_zero_point)), dequantize(b, b_scale, _zero(b, b_zero_point)))
+    def operation(
+        attributes, a, a_scale, a_zero_point, b, b_scale, b_zero_point, y_scale, y_zero_point=None
+    ):
+        real = function(
+            dequantize(a, a_scale, _zero(a, a_zero_point)),
+            dequantize(b, b_scale, _zero(b, b_zero_point)),
+        )
         return quantize(real, y_scale, _zero(a, y_zero_point))
 
     return operation
@@ -157,7 +196,10 @@ def _unary(function):
 
 
 def _qlinear_concat(attributes, y_scale, y_zero_point, *groups):
-    parts = [quantize(dequantize(*groups[index : index + 3]), y_scale, y_zero_point) for index in range(0, len(groups), 3)]
+    parts = [
+        quantize(dequantize(*groups[index : index + 3]), y_scale, y_zero_point)
+        for index in range(0, len(groups), 3)
+    ]
     return np.concatenate(parts, attributes["axis"])
 
 
