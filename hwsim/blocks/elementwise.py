@@ -194,4 +194,11 @@ class MulConfig(UnitConfig):
         """One actor; each beat of the first input is a beat out."""
         beats = np.arange(self.output.beats)
         every = np.ones(len(beats), bool)
-        return (Actor(name, every.astype(np.int64), {"i0": every, "i1": beats < self.frames[1].beats}, every),)
+        return (
+            Actor(
+                name,
+                every.astype(np.int64),
+                {"i0": every, "i1": beats < self.frames[1].beats},
+                every,
+            ),
+        )

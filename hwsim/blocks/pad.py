@@ -48,17 +48,31 @@ class PadConfig(UnitConfig):
     @classmethod
     def for_layer(cls, layer, frame, tensor, output):
         """The unit of a `hwsim.network.integer.Pad` between two `IntegerTensor`."""
-        return cls(frame=frame, pads=layer.pads, mode=layer.mode, value=layer.value if layer.mode == "constant" else 0)
+        return cls(
+            frame=frame,
+            pads=layer.pads,
+            mode=layer.mode,
+            value=layer.value if layer.mode == "constant" else 0,
+        )
 
     @cached_property
     def window(self):
         """The window that makes the padding."""
         if self.mode != "edge":
-            return WindowConfig(frame=self.frame, kernel=(1, 1), pads=self.pads, pad_value=self.value, mode=self.mode)
+            return WindowConfig(
+                frame=self.frame,
+                kernel=(1, 1),
+                pads=self.pads,
+                pad_value=self.value,
+                mode=self.mode,
+            )
         top, left, bottom, right = self.pads
         height, width = top + bottom, left + right
         return WindowConfig(
-            frame=self.frame, kernel=(height + 1, width + 1), pads=(height, width, height, width), mode="edge"
+            frame=self.frame,
+            kernel=(height + 1, width + 1),
+            pads=(height, width, height, width),
+            mode="edge",
         )
 
     @property

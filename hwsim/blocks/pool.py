@@ -12,7 +12,7 @@ from .stream import Frame
 from .timing import Actor
 from .tree import tree_latency
 from .unit import UnitConfig
-from .widths import signed_bits
+from .widths import check_accumulator, signed_bits
 from .window import WindowConfig
 
 __all__ = ["GlobalPoolConfig", "PoolConfig"]
@@ -20,16 +20,24 @@ __all__ = ["GlobalPoolConfig", "PoolConfig"]
 KINDS = ("max", "average", "sum")
 
 
-def _check_kind(config):
+def _check(config, taps):
     if config.kind not in KINDS:
         raise ValueError(f'kind must be "max", "average" or "sum", not {config.kind!r}')
     if (config.kind == "max") != (config.requantize is None):
         given = "none" if config.requantize is None else "one"
-        raise ValueError(f"requantize must be given unless kind is max, not {given} for {config.kind}")
+        raise ValueError(
+            f"requantize must be given unless kind is max, not {given} for {config.kind}"
+        )
     if not config.frame.minimum <= config.zero_point <= config.frame.maximum:
         raise ValueError(
             f"zero_point must lie in [{config.frame.minimum}, {config.frame.maximum}], not {config.zero_point}"
         )
+    if config.requantize:
+        low, high = (
+            taps * (code - config.zero_point)
+            for code in (config.frame.minimum, config.frame.maximum)
+        )
+        check_accumulator(config.requantize, low, high)
 
 
 def _requantize(layer, tensor, output):
@@ -87,7 +95,7 @@ class PoolConfig(UnitConfig):
     requantize: RequantizeConfig | None = None
 
     def __post_init__(self):
-        _check_kind(self)
+        _check(self, self.window.taps)
         if 0 in self.counts:
             raise ValueError(f"pads must leave a tap of each window on the map, not {self.pads}")
 
@@ -113,10 +121,16 @@ class PoolConfig(UnitConfig):
         pads = list(self.pads)
         if self.ceil_mode:
             for axis, size in enumerate((self.frame.height, self.frame.width)):
-                kernel, stride, dilation = self.kernel[axis], self.strides[axis], self.dilations[axis]
+                kernel, stride, dilation = (
+                    self.kernel[axis],
+                    self.strides[axis],
+                    self.dilations[axis],
+                )
                 begin, end = self.pads[axis], self.pads[axis + 2]
                 windows = output_size(size, kernel, stride, dilation, begin, end, ceil_mode=True)
-                pads[axis + 2] = max((windows - 1) * stride + span(kernel, dilation) - size - begin, 0)
+                pads[axis + 2] = max(
+                    (windows - 1) * stride + span(kernel, dilation) - size - begin, 0
+                )
         return WindowConfig(
             frame=self.frame,
             kernel=self.kernel,
@@ -131,7 +145,9 @@ class PoolConfig(UnitConfig):
         """Taps counted along each output row and each output column: two int arrays."""
         counts = []
         for axis, size in enumerate((self.frame.height, self.frame.width)):
-            begin, end = (self.pads[axis], self.pads[axis + 2]) if self.count_include_pad else (0, 0)
+            begin, end = (
+                (self.pads[axis], self.pads[axis + 2]) if self.count_include_pad else (0, 0)
+            )
             first = np.arange(self.window.shape[axis]) * self.strides[axis] - self.pads[axis]
             taps = first[:, None] + np.arange(self.kernel[axis]) * self.dilations[axis]
             counts.append(((taps >= -begin) & (taps < size + end)).sum(axis=1))
@@ -160,7 +176,9 @@ class PoolConfig(UnitConfig):
     @property
     def tree_latency(self):
         """Cycles of the reduction; a sum adds the zero points of all taps as a term of its own."""
-        return tree_latency(self.window.taps + (self.kind != "max" and self.zero_point != 0), self.TREE_LEVELS)
+        return tree_latency(
+            self.window.taps + (self.kind != "max" and self.zero_point != 0), self.TREE_LEVELS
+        )
 
     @property
     def latency(self):
@@ -204,7 +222,7 @@ class GlobalPoolConfig(UnitConfig):
     requantize: RequantizeConfig | None = None
 
     def __post_init__(self):
-        _check_kind(self)
+        _check(self, self.pixels)
 
     @classmethod
     def for_layer(cls, layer, frame, tensor, output):

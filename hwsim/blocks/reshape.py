@@ -92,7 +92,9 @@ class ConcatConfig(UnitConfig):
     def actors(self, name):
         """One actor that takes from one port at a time."""
         groups = [frame.groups for frame in self.frames]
-        port = np.tile(np.repeat(np.arange(len(groups)), groups), self.output.height * self.output.width)
+        port = np.tile(
+            np.repeat(np.arange(len(groups)), groups), self.output.height * self.output.width
+        )
         takes = {f"i{k}": port == k for k in range(len(groups))}
         return (Actor(name, np.ones(len(port), np.int64), takes, np.ones(len(port), bool)),)
 
@@ -114,7 +116,9 @@ class ResizeConfig(UnitConfig):
     def __post_init__(self):
         check_positive("lanes", self.lanes)
         if self.lanes % self.frame.lanes and self.frame.lanes % self.lanes:
-            raise ValueError(f"lanes must be a multiple or a divisor of {self.frame.lanes}, not {self.lanes}")
+            raise ValueError(
+                f"lanes must be a multiple or a divisor of {self.frame.lanes}, not {self.lanes}"
+            )
         replace(self.frame, lanes=self.lanes)  # refuses lanes that do not divide the channels
 
     @property

@@ -302,7 +302,7 @@ def evaluate(actors, edges, frames=1, *, interval=0):
     for edge in sinks:
         last = by_name[edge.producer]
         if len(states[edge].taken) < frames * int(last.puts.sum() + last.tail.sum()):
-            stuck = [name for name, run in zip(names, runs, strict=True) if run.frames_left]
+            stuck = [name for name in by_name if runs[order[name]].frames_left]
             raise Deadlock(
                 f"no unit can move with {', '.join(stuck)} unfinished; a FIFO on a path that rejoins is too shallow"
             )

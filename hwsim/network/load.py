@@ -107,8 +107,12 @@ def _read_external_data(proto, folder, label):
                 f"{owner} is stored in '{location}'; load the model from its file, or with its "
                 "data inside"
             )
-        root = folder.resolve()
-        path = (root / location).resolve()
+        try:
+            root = folder.resolve()
+            path = (root / location).resolve()
+        except (OSError, RuntimeError):
+            # A link that leads to itself.
+            raise NetworkError(f"{owner}: '{location}' cannot be read") from None
         if not location or not path.is_relative_to(root) or path == root:
             raise NetworkError(
                 f"{owner} is stored in '{location}', outside the model's folder; accepted are "

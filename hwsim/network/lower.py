@@ -118,7 +118,8 @@ class _Lowering:
             )
         maps = (*given.shape[1:], 1, 1)[:3]
         if given.dtype.kind == "f":
-            self.values[given.name] = FloatInput(self.network.layers[0], given.shape, maps)
+            readers = self.network.consumers.get(given.name, self.network.layers)
+            self.values[given.name] = FloatInput(readers[0], given.shape, maps)
             return
         form = self.input_format(given.name)
         if form is None:
@@ -181,9 +182,10 @@ class _Lowering:
         """Find the integer tensors that the outputs follow from, and the float layers between."""
         boundary: dict[str, None] = {}
         between = set()
-        pending = [tensor.name for tensor in self.network.outputs]
+        # A stack, so that the first output's tensors come first.
+        pending = [tensor.name for tensor in self.network.outputs[::-1]]
         while pending:
-            name = pending.pop(0)
+            name = pending.pop()
             if name in self.tensors:
                 boundary[name] = None
             elif name not in self.network.constants:

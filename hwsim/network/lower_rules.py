@@ -260,12 +260,11 @@ def _combined(lowering, layer, first, second):
         value, number = (second, first) if constant[0] else (first, second)
         return _with_constant(lowering, layer, value, number, multiplies)
     first, second = (lowering.codes(value, layer) for value in (first, second))
-    shape, maps = first.shape, first.tensor.shape
-    if multiplies and maps == (maps[0], 1, 1):
+    if multiplies and first.tensor.shape[1:] == (1, 1):
         first, second = second, first
-        shape, maps = first.shape, first.tensor.shape
-    same = maps == second.tensor.shape
-    vector = second.shape == (shape[0], shape[1], 1, 1) and len(shape) == 4
+    shape, maps = first.shape, first.tensor.shape
+    same = shape == second.shape and maps == second.tensor.shape
+    vector = len(shape) == 4 and second.shape == (shape[0], shape[1], 1, 1)
     if not same and not (multiplies and vector):
         accepted = "equal shapes, or (N, C, 1, 1) for one of them" if multiplies else "equal shapes"
         lowering.refuse(layer, f"inputs of shape {shape} and {second.shape}", accepted)
@@ -366,7 +365,6 @@ def _qlinear_function(lowering, layer):
 
 def _window(lowering, layer, value):
     """Return the fields of `Pool` that say where its windows lie; global pools have one window."""
-    lowering.computable(value, layer)
     if len(value.shape) != 4 or value.maps != value.shape[1:]:
         lowering.refuse(layer, f"an input of shape {value.shape}", "(N, C, H, W)")
     if "kernel" not in layer.attributes:
@@ -384,6 +382,7 @@ def _max_pool(lowering, layer):
 
 
 def _average(lowering, layer, value):
+    lowering.computable(value, layer)
     geometry = _window(lowering, layer, value)
     codes = lowering.codes(value, layer)
     shape, maps = lowering.output_maps(layer)
@@ -411,7 +410,7 @@ def _passing(lowering, layer, name):
         lowering.refuse(layer, "a constant as input", "a feature map")
     if isinstance(value, Codes):
         return Dequantized(layer, value.shape, value.tensor.shape, value)
-    return lowering.computable(value, layer)
+    return value if isinstance(value, FloatInput) else lowering.computable(value, layer)
 
 
 def _pass(lowering, layer, value):
@@ -425,6 +424,9 @@ def _pass(lowering, layer, value):
 def _joined(lowering, layer, values):
     if layer.attributes["axis"] != 1:
         lowering.refuse(layer, f"axis = {layer.attributes['axis']}", "1, the channels")
+    for value in values:
+        if value.shape[1:] not in (value.maps, (math.prod(value.maps),)):
+            lowering.refuse(layer, f"an input of shape {value.shape}", "(N, C, H, W) or (N, C)")
     if len({value.maps[1:] for value in values}) > 1:
         given = " and ".join(str(value.maps) for value in values)
         accepted = "equal heights and widths"
@@ -490,8 +492,10 @@ def _reshaped(lowering, layer):
         return
     if not isinstance(value, Host) and shape != before:
         maps = value.tensor.shape if isinstance(value, Codes) else value.maps
-        flat = shape == (before[0], math.prod(maps))
-        if not flat and shape != (before[0], *maps):
+        vector = math.prod(maps) == maps[0] == max(shape[1:], default=0)
+        if shape[0] != before[0] or not (
+            vector or shape[1:] == maps or shape[1:] == (math.prod(maps),)
+        ):
             given = f"a change of shape from {before} to {shape}"
             lowering.refuse(layer, given, "(N, C, H, W) to (N, C * H * W)")
     lowering.values[name] = replace(value, shape=shape)

@@ -86,7 +86,7 @@ class Network:
     @cached_property
     def consumers(self):
         """Mapping of tensor name to the tuple of layers that read it."""
-        found = {}
+        found: dict[str, list[Layer]] = {}
         for layer in self.layers:
             for name in dict.fromkeys(layer.inputs):
                 if name:

@@ -23,8 +23,8 @@ Attributes of a `Layer` (lengths: one entry per spatial axis, unless said otherw
 * Squeeze, Unsqueeze: ``axes`` (not negative, ascending) of the longer shape.
 * Transpose: ``perm``.
 * Pad: ``mode``, ``pads`` (begins of all axes, then ends; negative ones crop), ``value``.
-* QuantizeLinear, DequantizeLinear: ``axis`` (None: one scale for the tensor), ``block_size`` (0: one
-  scale per index on the axis), ``dtype`` of the output.
+* QuantizeLinear, DequantizeLinear: ``axis`` (None: one scale for the tensor), ``block_size`` (0:
+  one scale per index on the axis), ``dtype`` of the output.
 * All others: none.
 
 Clip, Dropout, Pad, Reshape, Squeeze and Unsqueeze have one input: the others became attributes.
@@ -890,7 +890,10 @@ def _divide(attributes, left, right):
     return (np.sign(left) * np.sign(right) * (np.abs(left) // np.abs(right))).astype(left.dtype)
 
 
-_NUMBERS = (*FLOATS, *(DTYPES[t] for t in (2, 3, 4, 5, 6, 7, 12, 13)))
+_NUMBERS = (
+    *FLOATS,
+    *(np.dtype(f"{kind}{bits}") for kind in ("int", "uint") for bits in (8, 16, 32, 64)),
+)
 _BYTES = (np.dtype(np.uint8), np.dtype(np.int8))
 _ANY = tuple(DTYPES.values())
 

@@ -140,6 +140,11 @@ class Real:
 class FloatInput(Real):
     """The network's float input."""
 
+    def clip(self, low, high):
+        """Refuse a bound: the input of the integer network is quantized as it is."""
+        what = "a bound of the network's input in float"
+        refuse(self.layer.op, self.layer.name, what, "QuantizeLinear before it")
+
     def emit(self, lowering, output):
         """Make ``output`` the input of the integer network."""
         return lowering.set_input(output)

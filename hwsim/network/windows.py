@@ -27,7 +27,8 @@ def output_size(size, kernel, stride, dilation, begin, end, ceil_mode=False):
 def same_pads(size, kernel, stride, dilation, upper):
     """(begin, end) with which ``ceil(size / stride)`` windows fit exactly.
 
-    An odd position goes to the end if ``upper``. The sum is negative where windows narrower than the stride leave positions out.
+    An odd position goes to the end if ``upper``. The sum is negative where windows narrower than
+    the stride leave positions out.
     """
     total = (-(-size // stride) - 1) * stride + span(kernel, dilation) - size
     half = total // 2

@@ -16,7 +16,6 @@ from urllib.parse import quote
 import jinja2
 import pandas as pd
 import plotly.graph_objects as go
-from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from .figures import TEMPLATES, Picture, figure_json
@@ -138,11 +137,11 @@ class Report:
             figures = []
             for caption, figure in section.figures.items():
                 number += 1
-                data = Markup(figure_json(figure))  # it escapes for this very place
+                data = figure_json(figure)  # escaped for the place where it stands
                 figures.append((f"figure-{number}", caption, figure.layout.height or 450, data))
             sections.append((_unique(slug(section.title), taken), section, figures, tables))
         templates = json.dumps(TEMPLATES, separators=(",", ":"), sort_keys=True)
-        script = _environment().get_template("report.js").render(templates=Markup(templates))
+        script = _environment().get_template("report.js").render(templates=templates)
         scripts = [get_plotlyjs(), script] if number else []
         page = (
             _environment()
@@ -153,7 +152,7 @@ class Report:
                 files={name: quote(file) for name, file in files.items()},
                 # Only these scripts may run, whatever else found its way into the page.
                 hashes=" ".join(f"'sha256-{_digest(text)}'" for text in scripts) or "'none'",
-                scripts=[Markup(text) for text in scripts],
+                scripts=scripts,
             )
         )
         return str(page)

@@ -230,6 +230,7 @@ def estimates(item):
     }
     if shares:
         parts = pd.DataFrame(shares).fillna(0.0)
+        parts = parts[parts.max(axis=1) > 0]
         largest = parts.max(axis=1).nlargest(_LAYERS_IN_BAR).index
         series = {name: list(parts.loc[name]) for name in parts.index if name in largest}
         rest = parts.drop(index=largest).sum()

@@ -7,6 +7,8 @@ from amaranth.hdl import Module, Mux, Shape, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 
+from hwsim.blocks.widths import check_accumulator
+
 from .queue import CreditQueue
 from .scale import scale
 from .unit import Unit, advance, beat_layout, delay, register
@@ -36,7 +38,9 @@ class Table(Unit):
             raise ValueError(f"table must have the shape ({size},), not {table.shape}")
         low, high = config.output.minimum, config.output.maximum
         if table.min() < low or table.max() > high:
-            raise ValueError(f"table must hold codes in [{low}, {high}], not [{table.min()}, {table.max()}]")
+            raise ValueError(
+                f"table must hold codes in [{low}, {high}], not [{table.min()}, {table.max()}]"
+            )
         self._table = table.astype(np.int64)
         super().__init__(config, queue)
 
@@ -97,6 +101,13 @@ class Add(Unit):
         self._multipliers = tuple(int(k) for k in multipliers)
         self._requantize = requantize
         self._zero_points = tuple(int(k) for k in zero_points)
+        ranges = [
+            sorted((code - zero) * factor for code in (frame.minimum, frame.maximum))
+            for frame, zero, factor in zip(
+                config.frames, self._zero_points, self._multipliers, strict=True
+            )
+        ]
+        check_accumulator(config.requantize, *(sum(ends) for ends in zip(*ranges, strict=True)))
         super().__init__(config, queue)
 
     def elaborate(self, platform):
@@ -121,19 +132,29 @@ class Add(Unit):
                 shifts=(requantize.shifts[0] - zeros, requantize.shifts[1] - zeros),
             )
         # Both zero points are subtracted at once, where the factor is odd and no bit of the sum a constant.
-        offset = -sum(factor * zero for factor, zero in zip(factors, self._zero_points, strict=True))
+        offset = -sum(
+            factor * zero for factor, zero in zip(factors, self._zero_points, strict=True)
+        )
         offsets = (offset, 0) if factors[0] % 2 else (0, offset)
         sums = []
         for lane in range(config.output.lanes):
             terms = []
-            for (port, frame), factor, offset in zip(config.inputs.items(), factors, offsets, strict=True):
+            for (port, frame), factor, offset in zip(
+                config.inputs.items(), factors, offsets, strict=True
+            ):
                 zeros = 0 if offset else _trailing_zeros(factor)
-                ends = sorted(code * (factor >> zeros) + offset for code in (frame.minimum, frame.maximum))
+                ends = sorted(
+                    code * (factor >> zeros) + offset for code in (frame.minimum, frame.maximum)
+                )
                 shape = Shape.cast(range(ends[0], ends[1] + 1))
                 operand = register(m, getattr(self, port).payload[lane], f"{port}_{lane}")
-                product = register(m, operand * (factor >> zeros) + offset, f"{port}_product_{lane}", shape)
+                product = register(
+                    m, operand * (factor >> zeros) + offset, f"{port}_product_{lane}", shape
+                )
                 terms.append(product << zeros)
-            sums.append(register(m, terms[0] + terms[1], f"sum_{lane}", signed(requantize.accumulator_bits)))
+            sums.append(
+                register(m, terms[0] + terms[1], f"sum_{lane}", signed(requantize.accumulator_bits))
+            )
         m.d.comb += queue.i_payload.eq(scale(m, requantize, sums, self._requantize))
         return m
 
@@ -170,6 +191,12 @@ class Mul(Unit):
         _check_single(requantize)
         self._requantize = requantize
         self._zero_points = tuple(int(k) for k in zero_points)
+        first, second = (
+            [code - zero for code in (frame.minimum, frame.maximum)]
+            for frame, zero in zip(config.frames, self._zero_points, strict=True)
+        )
+        products = [a * b for a in first for b in second]
+        check_accumulator(config.requantize, min(products), max(products))
         super().__init__(config, queue)
 
     def elaborate(self, platform):
@@ -214,7 +241,9 @@ class Mul(Unit):
             advance(m, group, frame.groups)
             with m.If(group == frame.groups - 1):
                 advance(m, pixel, pixels)
-        m.submodules.vector = memory = Memory(shape=beat_layout(vector), depth=frame.groups, init=[])
+        m.submodules.vector = memory = Memory(
+            shape=beat_layout(vector), depth=frame.groups, init=[]
+        )
         write, read = memory.write_port(), memory.read_port(domain="comb")
         m.d.comb += [
             write.addr.eq(group),

@@ -63,12 +63,16 @@ class Pool(Unit):
         lanes = range(config.frame.lanes)
         if config.kind == "max":
             for lane in lanes:
-                largest = reduce_tree(m, self._taps(window, lane), _larger, f"lane_{lane}", config.TREE_LEVELS)
+                largest = reduce_tree(
+                    m, self._taps(window, lane), _larger, f"lane_{lane}", config.TREE_LEVELS
+                )
                 m.d.comb += queue.i_payload[lane].eq(largest)
         else:
             sums = [self._sum(m, self._taps(window, lane), f"lane_{lane}") for lane in lanes]
             index = self._multiplier_index(m, queue.issue)
-            m.d.comb += queue.i_payload.eq(scale(m, config.requantize, sums, self._requantize, index))
+            m.d.comb += queue.i_payload.eq(
+                scale(m, config.requantize, sums, self._requantize, index)
+            )
         return m
 
     def _taps(self, window, lane):
@@ -86,7 +90,9 @@ class Pool(Unit):
 
         if config.zero_point:
             taps = [*taps, Const(-len(taps) * config.zero_point)]
-        return reduce_tree(m, taps, lambda left, right: left + right, name, config.TREE_LEVELS, hold)
+        return reduce_tree(
+            m, taps, lambda left, right: left + right, name, config.TREE_LEVELS, hold
+        )
 
     def _multiplier_index(self, m, step):
         """Which of the multipliers is for the window that comes out of the tree."""
@@ -109,7 +115,9 @@ class Pool(Unit):
         row_kind = _lookup(row, [row_kinds.index(count) for count in rows])
         column_kind = _lookup(column, [column_kinds.index(count) for count in columns])
         width = (len(self._counts) - 1).bit_length()
-        indices = [[Const(self._counts.index(r * c), width) for c in column_kinds] for r in row_kinds]
+        indices = [
+            [Const(self._counts.index(r * c), width) for c in column_kinds] for r in row_kinds
+        ]
         index = Signal(width)
         m.d.comb += index.eq(choose(row_kind, [choose(column_kind, of_row) for of_row in indices]))
         return delay(m, index, config.tree_latency, "index")

@@ -28,7 +28,9 @@ class Fork(Unit):
     def __init__(self, config, queues=None):
         self._queues = tuple(queues or [config.queue] * config.outputs)
         if len(self._queues) != config.outputs:
-            raise ValueError(f"queues must be {config.outputs}, one for each output, not {len(self._queues)}")
+            raise ValueError(
+                f"queues must be {config.outputs}, one for each output, not {len(self._queues)}"
+            )
         super().__init__(config)
 
     def _outputs(self):
@@ -46,7 +48,11 @@ class Fork(Unit):
         m.d.comb += [self.i.ready.eq(room.all()), step.eq(self.i.valid & self.i.ready)]
         for k, config in enumerate(self.queues):
             m.submodules[f"queue_{k}"] = queue = Queue(beat_layout(self.config.output), config)
-            m.d.comb += [room[k].eq(queue.i.ready), queue.i.valid.eq(step), queue.i.payload.eq(self.i.payload)]
+            m.d.comb += [
+                room[k].eq(queue.i.ready),
+                queue.i.valid.eq(step),
+                queue.i.payload.eq(self.i.payload),
+            ]
             wiring.connect(m, wiring.flipped(getattr(self, f"o{k}")), queue.o)
         return m
 
@@ -129,7 +135,9 @@ class Resize(Unit):
             m.d.comb += [
                 self.i.ready.eq(last & queue.i.ready),
                 queue.i.valid.eq(self.i.valid),
-                o_payload.eq(choose(part, [i_payload.word_select(k, width) for k in range(config.factor)])),
+                o_payload.eq(
+                    choose(part, [i_payload.word_select(k, width) for k in range(config.factor)])
+                ),
             ]
             with m.If(queue.i.valid & queue.i.ready):
                 advance(m, part, config.factor)

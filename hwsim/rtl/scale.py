@@ -28,8 +28,13 @@ def scale(m, config, values, requantize, index=None):
             factor, shift = factor // 2, shift - 1
         shape = signed(config.accumulator_bits + factor.bit_length())
         values = [register(m, value, f"operand_{lane}") for lane, value in enumerate(values)]
-        values = [register(m, value * factor, f"product_{lane}", shape) for lane, value in enumerate(values)]
-        config = replace(config, accumulator_bits=shape.width, multiplier_bits=0, shifts=(shift, shift))
+        values = [
+            register(m, value * factor, f"product_{lane}", shape)
+            for lane, value in enumerate(values)
+        ]
+        config = replace(
+            config, accumulator_bits=shape.width, multiplier_bits=0, shifts=(shift, shift)
+        )
     m.submodules.requantize = unit = Requantize(config, len(values))
     for lane, value in enumerate(values):
         m.d.comb += unit.i[lane].eq(value)
@@ -41,6 +46,8 @@ def scale(m, config, values, requantize, index=None):
     ):
         if bits:
             chosen = Signal(bits, name=port)
-            m.d.comb += chosen.eq(choose(index, [Const(int(constant), bits) for constant in constants]))
+            m.d.comb += chosen.eq(
+                choose(index, [Const(int(constant), bits) for constant in constants])
+            )
             m.d.comb += [getattr(unit, port)[lane].eq(chosen) for lane in range(len(values))]
     return unit.o

@@ -31,7 +31,9 @@ class Unit(wiring.Component):
     def __init__(self, config, queue=None):
         self._config = config
         self._queue = queue or config.queue
-        ports = {name: In(stream.Signature(beat_layout(frame))) for name, frame in config.inputs.items()}
+        ports = {
+            name: In(stream.Signature(beat_layout(frame))) for name, frame in config.inputs.items()
+        }
         super().__init__(ports | self._outputs())
 
     def _outputs(self):

@@ -14,7 +14,10 @@ def _check_unit(component, inputs, expected, *, seed, outputs=("o",), stalls=0.3
     Without stalls each output beat must come in the very cycle that the configuration's timing model states.
     """
     config = component.config
-    beats = {port: pack(frame.to_beats(inputs[port]), frame.bits) for port, frame in config.inputs.items()}
+    beats = {
+        port: pack(frame.to_beats(inputs[port]), frame.bits)
+        for port, frame in config.inputs.items()
+    }
     frames = len(expected)
     for probability in (0.0, stalls):
         stimulus = Stimulus(
@@ -26,14 +29,23 @@ def _check_unit(component, inputs, expected, *, seed, outputs=("o",), stalls=0.3
         )
         recording = run(component, stimulus)
         for port in outputs:
-            codes = unpack(recording.transfers[port].payloads, config.output.lanes, config.output.bits, config.output.signed)
-            assert np.array_equal(config.output.from_beats(codes), expected), f"seed {seed}, {config}"
+            codes = unpack(
+                recording.transfers[port].payloads,
+                config.output.lanes,
+                config.output.bits,
+                config.output.signed,
+            )
+            assert np.array_equal(config.output.from_beats(codes), expected), (
+                f"seed {seed}, {config}"
+            )
         if not probability:
             trace = config.trace(frames, queue=component.queue)
             first = recording.transfers[next(iter(config.inputs))].cycles[0]
             for port in outputs:
                 cycles = recording.transfers[port].cycles - first
-                assert np.array_equal(cycles, trace.sink - trace.source[0]), f"seed {seed}, {config}"
+                assert np.array_equal(cycles, trace.sink - trace.source[0]), (
+                    f"seed {seed}, {config}"
+                )
             assert recording.cycles == config.cycles(frames, queue=component.queue)
             assert config.cycles(4) - config.cycles(3) == config.interval
 

@@ -31,18 +31,37 @@ def draw_queue(draw):
 def test_table(check_unit, seed, frames):
     rng, draw = np.random.default_rng(seed), random.Random(seed)
     lanes = draw.choice([1, 2, 3])
-    frame = Frame(draw.randint(1, 4), draw.randint(1, 5), 2 * lanes, lanes, draw.choice([2, 4, 8]), draw.random() < 0.5)
-    config = TableConfig(frame=frame, output_bits=draw.choice([1, 5, 8]), output_signed=draw.random() < 0.5)
+    frame = Frame(
+        draw.randint(1, 4),
+        draw.randint(1, 5),
+        2 * lanes,
+        lanes,
+        draw.choice([2, 4, 8]),
+        draw.random() < 0.5,
+    )
+    config = TableConfig(
+        frame=frame, output_bits=draw.choice([1, 5, 8]), output_signed=draw.random() < 0.5
+    )
     table = rng.integers(config.output.minimum, config.output.maximum + 1, 1 << frame.bits)
     codes = maps(frame, frames, rng)
-    check_unit(Table(config, table, draw_queue(draw)), {"i": codes}, table[codes - frame.minimum], seed=seed)
+    check_unit(
+        Table(config, table, draw_queue(draw)),
+        {"i": codes},
+        table[codes - frame.minimum],
+        seed=seed,
+    )
 
 
 @pytest.mark.parametrize("signed", [True, False])
 def test_table_holds_every_code(check_unit, signed):
     frame = Frame(16, 16, 1, 1, 8, signed)
     codes = np.arange(frame.minimum, frame.maximum + 1).reshape(1, 1, 16, 16)
-    check_unit(Table(TableConfig(frame=frame), np.arange(-128, 128)), {"i": codes}, codes - frame.minimum - 128, seed=0)
+    check_unit(
+        Table(TableConfig(frame=frame), np.arange(-128, 128)),
+        {"i": codes},
+        codes - frame.minimum - 128,
+        seed=0,
+    )
 
 
 def test_table_of_wrong_shape():
@@ -51,7 +70,9 @@ def test_table_of_wrong_shape():
 
 
 def test_table_out_of_range():
-    with pytest.raises(ValueError, match=r"^table must hold codes in \[-128, 127\], not \[0, 255\]$"):
+    with pytest.raises(
+        ValueError, match=r"^table must hold codes in \[-128, 127\], not \[0, 255\]$"
+    ):
         Table(TableConfig(frame=Frame(1, 1, 1, 1)), np.arange(256))
 
 
@@ -62,7 +83,9 @@ def frame_of(tensor, lanes):
 
 def draw_tensor(draw, name, shape):
     signed = draw.random() < 0.5
-    zero_point = draw.choice([-128, 127, draw.randint(-128, 127)] if signed else [0, 255, draw.randint(0, 255)])
+    zero_point = draw.choice(
+        [-128, 127, draw.randint(-128, 127)] if signed else [0, 255, draw.randint(0, 255)]
+    )
     return IntegerTensor(name, shape, 1.0, zero_point, 8, signed)
 
 
@@ -85,15 +108,37 @@ def test_add(check_unit, seed, frames):
     rng, draw = np.random.default_rng(seed), random.Random(seed)
     shape, lanes = draw_shape(draw)
     tensors = {name: draw_tensor(draw, name, shape) for name in "abc"}
-    multipliers = draw.choice([(131071, 131071), (1, 65536), (3, 5), (70000, 99), (65536, 96), (0, 12)])
-    requantize = Requantize([1], [draw.choice([0, 3, 17, 25])], tensors["c"].zero_point, tensors["c"].minimum, tensors["c"].maximum)
+    multipliers = draw.choice(
+        [(131071, 131071), (1, 65536), (3, 5), (70000, 99), (65536, 96), (0, 12)]
+    )
+    requantize = Requantize(
+        [1],
+        [draw.choice([0, 3, 17, 25])],
+        tensors["c"].zero_point,
+        tensors["c"].minimum,
+        tensors["c"].maximum,
+    )
     layer = integer.Add("add", ("a", "b"), "c", multipliers, requantize)
     config = AddConfig.for_layer(
-        layer, [frame_of(tensors[name], lanes) for name in "ab"], [tensors["a"], tensors["b"]], tensors["c"]
+        layer,
+        [frame_of(tensors[name], lanes) for name in "ab"],
+        [tensors["a"], tensors["b"]],
+        tensors["c"],
     )
     codes = {name: draw_codes(rng, tensors[name], frames) for name in "ab"}
-    unit = Add(config, multipliers, requantize, [tensors[name].zero_point for name in "ab"], draw_queue(draw))
-    check_unit(unit, {"i0": codes["a"], "i1": codes["b"]}, layer_output(layer, codes.values(), tensors), seed=seed)
+    unit = Add(
+        config,
+        multipliers,
+        requantize,
+        [tensors[name].zero_point for name in "ab"],
+        draw_queue(draw),
+    )
+    check_unit(
+        unit,
+        {"i0": codes["a"], "i1": codes["b"]},
+        layer_output(layer, codes.values(), tensors),
+        seed=seed,
+    )
 
 
 @pytest.mark.parametrize("frames", [1, 4])
@@ -116,11 +161,19 @@ def test_mul(check_unit, seed, vector, frames):
     )
     layer = integer.Mul("mul", ("a", "b"), "c", requantize)
     config = MulConfig.for_layer(
-        layer, [frame_of(tensors[name], lanes) for name in "ab"], [tensors["a"], tensors["b"]], tensors["c"]
+        layer,
+        [frame_of(tensors[name], lanes) for name in "ab"],
+        [tensors["a"], tensors["b"]],
+        tensors["c"],
     )
     codes = {name: draw_codes(rng, tensors[name], frames) for name in "ab"}
     unit = Mul(config, requantize, [tensors[name].zero_point for name in "ab"], draw_queue(draw))
-    check_unit(unit, {"i0": codes["a"], "i1": codes["b"]}, layer_output(layer, codes.values(), tensors), seed=seed)
+    check_unit(
+        unit,
+        {"i0": codes["a"], "i1": codes["b"]},
+        layer_output(layer, codes.values(), tensors),
+        seed=seed,
+    )
 
 
 @pytest.mark.parametrize("unit", [Add, Mul])

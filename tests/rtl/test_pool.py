@@ -25,20 +25,32 @@ def draw_layer(rng, kind, whole=False):
     shape = (lanes * rng.randint(1, 3), rng.randint(1, 7), rng.randint(1, 7))
     while True:
         if whole:
-            kernel, strides, dilations, pads, ceil_mode = shape[1:], (1, 1), (1, 1), (0, 0, 0, 0), False
+            kernel, strides, dilations, pads, ceil_mode = (
+                shape[1:],
+                (1, 1),
+                (1, 1),
+                (0, 0, 0, 0),
+                False,
+            )
         else:
-            kernel, strides, dilations = (tuple(rng.randint(1, 3) for _ in range(2)) for _ in range(3))
+            kernel, strides, dilations = (
+                tuple(rng.randint(1, 3) for _ in range(2)) for _ in range(3)
+            )
             pads = tuple(rng.randint(0, kernel[k % 2] - 1) for k in range(4))
             ceil_mode = rng.random() < 0.5
         include = rng.random() < 0.5
         size = tuple(
-            output_size(shape[1 + k], kernel[k], strides[k], dilations[k], pads[k], pads[k + 2], ceil_mode)
+            output_size(
+                shape[1 + k], kernel[k], strides[k], dilations[k], pads[k], pads[k + 2], ceil_mode
+            )
             for k in range(2)
         )
         if min(size) == 0:
             continue
         source = draw_tensor(rng, "x", shape, signed)
-        layer = integer.Pool("pool", ("x",), "y", kind, kernel, strides, dilations, pads, ceil_mode, include)
+        layer = integer.Pool(
+            "pool", ("x",), "y", kind, kernel, strides, dilations, pads, ceil_mode, include
+        )
         counts = np.unique(layer.window_counts(source, size)).tolist()
         if 0 not in counts or kind == "max":
             break
@@ -54,19 +66,34 @@ def draw_layer(rng, kind, whole=False):
         maximum=target.maximum,
     )
     layer = integer.Pool(
-        "pool", ("x",), "y", kind, kernel, strides, dilations, pads, ceil_mode, include, counts, requantize
+        "pool",
+        ("x",),
+        "y",
+        kind,
+        kernel,
+        strides,
+        dilations,
+        pads,
+        ceil_mode,
+        include,
+        counts,
+        requantize,
     )
     return layer, source, target, lanes
 
 
 def draw_tensor(rng, name, shape, signed):
     low, high = (-128, 127) if signed else (0, 255)
-    return IntegerTensor(name, shape, 1.0, rng.choice([low, high, 0, rng.randint(low, high)]), 8, signed)
+    return IntegerTensor(
+        name, shape, 1.0, rng.choice([low, high, 0, rng.randint(low, high)]), 8, signed
+    )
 
 
 def draw_codes(tensor, frames, seed):
     """Random codes; of several maps the first is at one extreme throughout, the last at the other."""
-    codes = np.random.default_rng(seed).integers(tensor.minimum, tensor.maximum + 1, (frames, *tensor.shape))
+    codes = np.random.default_rng(seed).integers(
+        tensor.minimum, tensor.maximum + 1, (frames, *tensor.shape)
+    )
     if frames > 1:
         codes[0], codes[-1] = tensor.minimum, tensor.maximum
     return codes
@@ -78,7 +105,7 @@ def frame_of(tensor, lanes):
 
 
 @pytest.mark.parametrize("frames", [1, 3])
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("kind", ["max", "average", "sum"])
 def test_pool(check_unit, kind, seed, frames):
     layer, source, target, lanes = draw_layer(random.Random(f"{kind} {seed}"), kind)
@@ -91,7 +118,7 @@ def test_pool(check_unit, kind, seed, frames):
 
 
 @pytest.mark.parametrize("frames", [1, 3])
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("kind", ["max", "average", "sum"])
 def test_global_pool(check_unit, kind, seed, frames):
     layer, source, target, lanes = draw_layer(random.Random(f"{kind} {seed}"), kind, whole=True)
@@ -103,7 +130,14 @@ def test_global_pool(check_unit, kind, seed, frames):
 
 def average(requantize, **changes):
     settings = RequantizeConfig.of(requantize, accumulator_bits=12)
-    return PoolConfig(frame=Frame(4, 4, 1, 1), kind="average", kernel=(2, 2), pads=(1, 1, 0, 0), requantize=settings, **changes)
+    return PoolConfig(
+        frame=Frame(4, 4, 1, 1),
+        kind="average",
+        kernel=(2, 2),
+        pads=(1, 1, 0, 0),
+        requantize=settings,
+        **changes,
+    )
 
 
 def test_requantize_of_a_maximum():
@@ -114,13 +148,17 @@ def test_requantize_of_a_maximum():
 
 def test_no_requantize_of_an_average():
     requantize = Requantize([3, 2, 1], [0, 0, 0], 0, -128, 127)
-    with pytest.raises(TypeError, match=r"^requantize must be a Requantize for the kind average, not None$"):
+    with pytest.raises(
+        TypeError, match=r"^requantize must be a Requantize for the kind average, not None$"
+    ):
         Pool(average(requantize))
 
 
 def test_multipliers_do_not_match_counts():
     requantize = Requantize([3, 2], [0, 0], 0, -128, 127)
-    with pytest.raises(ValueError, match=r"^requantize must have 3 multipliers, one for each count, not 2$"):
+    with pytest.raises(
+        ValueError, match=r"^requantize must have 3 multipliers, one for each count, not 2$"
+    ):
         Pool(average(requantize), requantize)
 
 

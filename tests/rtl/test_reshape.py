@@ -17,7 +17,9 @@ from hwsim.sim.engine import Stimulus
 
 
 def maps(frame, count, seed):
-    return np.random.default_rng(seed).integers(frame.minimum, frame.maximum + 1, (count, *frame.shape))
+    return np.random.default_rng(seed).integers(
+        frame.minimum, frame.maximum + 1, (count, *frame.shape)
+    )
 
 
 def draw_frame(rng):
@@ -49,11 +51,16 @@ def test_fork_with_a_queue_for_each_output(depths, stalls):
     fork = Fork(config, [QueueConfig(depth) for depth in depths])
     beats = pack(config.frame.to_beats(maps(config.frame, 2, seed=0)), 8)
     ports = [f"o{k}" for k in range(len(depths))]
-    recording = run(fork, Stimulus({"i": beats}, dict.fromkeys(ports, len(beats)), stalls=stalls, seed=1))
+    recording = run(
+        fork, Stimulus({"i": beats}, dict.fromkeys(ports, len(beats)), stalls=stalls, seed=1)
+    )
     for port in ports:
         assert recording.transfers[port].payloads == beats
     if not stalls:
-        edges = [config.output_edge("fork", None, port, queue) for port, queue in zip(ports, fork.queues, strict=True)]
+        edges = [
+            config.output_edge("fork", None, port, queue)
+            for port, queue in zip(ports, fork.queues, strict=True)
+        ]
         trace = evaluate(config.actors("fork"), [Edge(None, "fork"), *edges], 2)
         assert np.array_equal(recording.transfers["i"].cycles, trace.taken[Edge(None, "fork")])
         for port, edge in zip(ports, edges, strict=True):
@@ -72,16 +79,27 @@ def test_concat(check_unit, seed, frames):
     rng = random.Random(seed)
     first = draw_frame(rng)
     others = [
-        Frame(first.height, first.width, first.lanes * rng.randint(1, 3), first.lanes, first.bits, first.signed)
+        Frame(
+            first.height,
+            first.width,
+            first.lanes * rng.randint(1, 3),
+            first.lanes,
+            first.bits,
+            first.signed,
+        )
         for _ in range(rng.randint(1, 3))
     ]
     config = ConcatConfig(frames=(first, *others))
-    inputs = {port: maps(frame, frames, seed + k) for k, (port, frame) in enumerate(config.inputs.items())}
+    inputs = {
+        port: maps(frame, frames, seed + k) for k, (port, frame) in enumerate(config.inputs.items())
+    }
     check_unit(Concat(config), inputs, np.concatenate(list(inputs.values()), axis=1), seed=seed)
 
 
 @pytest.mark.parametrize("frames", [1, 3])
-@pytest.mark.parametrize("source, target", [(1, 2), (1, 3), (2, 12), (6, 6), (12, 6), (12, 4), (4, 1), (3, 1)])
+@pytest.mark.parametrize(
+    "source, target", [(1, 2), (1, 3), (2, 12), (6, 6), (12, 6), (12, 4), (4, 1), (3, 1)]
+)
 def test_resize(check_unit, source, target, frames):
     seed = 100 * source + target
     config = ResizeConfig(frame=Frame(2, 3, 12, source, 8, seed % 2 == 0), lanes=target)

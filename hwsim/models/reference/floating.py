@@ -7,6 +7,7 @@ kernel, never over positions.
 """
 
 import math
+from typing import Literal
 
 import numpy as np
 
@@ -57,8 +58,8 @@ def taps(maps, attributes, output):
 def convolve(attributes, maps, weights):
     """Cross-correlation of (N, C, spatial...) with (M, C / group, kernel...).
 
-    By im2col and matrix product. The result has the arrays' dtype. In float64 it is exact for integers as long as sums stay below
-    2**53.
+    By im2col and matrix product. The result has the arrays' dtype. In float64 it is exact for
+    integers as long as sums stay below 2**53.
     """
     maps, output = pad_maps(maps, attributes, 0)
     count, channels = maps.shape[:2]
@@ -108,7 +109,7 @@ def _max_pool(attributes, maps):
 def max_pool_indices(attributes, maps):
     """Index of each maximum in the flattened input; the first one where there are several."""
     spatial = maps.shape[2:]
-    order = "F" if attributes["storage_order"] else "C"
+    order: Literal["C", "F"] = "F" if attributes["storage_order"] else "C"
     places = np.arange(math.prod(spatial)).reshape((1, 1, *spatial), order=order)
     places, output = pad_maps(places, attributes, -1)
     padded, _ = pad_maps(maps, attributes, 0)
