@@ -54,9 +54,11 @@ def missing_nngen(python):
     return None
 
 
-def measure_nngen(python, folder):
+def measure_nngen(python, folder, ideal_memory):
     """Generate and simulate one frame; returns what `benchmarks/nngen/generate.py` prints."""
-    command = [python, GENERATE.resolve(), folder.resolve()]
+    # Not resolved: the link in an environment is what makes it that environment's Python.
+    command = [Path(shutil.which(python)).absolute(), GENERATE.resolve(), folder.resolve()]
+    command += ["--ideal-memory"] * ideal_memory
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"NNgen failed: {done.stderr.strip().splitlines()[-1]}")
@@ -89,8 +91,8 @@ def lint(folder, sources, top):
 def synthesize(folder, sources, top):
     """Map to 7-series cells with Yosys; count LUTs, flip-flops, DSPs and block RAMs.
 
-    A distributed memory counts as the LUTs that hold it; inverters, which other cells absorb, do
-    not count. This is not a vendor's count, but the same tool and script for all designs.
+    A distributed memory counts as the LUTs that hold it; inverters (cell INV) do not count. This is
+    not a vendor's count, but the same tool and script for all designs.
     """
     script = (
         f"read_verilog -sv {' '.join(sources)}; synth_xilinx -family xc7 -flatten -top {top}; "
@@ -116,6 +118,7 @@ def main():
     """Measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--nngen-python", metavar="PYTHON", help=f"a Python with NNgen {NNGEN}")
+    parser.add_argument("--ideal-memory", action="store_true", help="give NNgen an ideal memory")
     parser.add_argument("--output", type=Path, metavar="DIR", help="keep Verilog and reports here")
     parser.add_argument("--synthesis", action="store_true", help="count LUTs and more with Yosys")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -130,7 +133,7 @@ def main():
         else:
             design = folder / "nngen"
             design.mkdir(parents=True, exist_ok=True)
-            facts = measure_nngen(arguments.nngen_python, design)
+            facts = measure_nngen(arguments.nngen_python, design, arguments.ideal_memory)
             results["nngen"] = facts | measure_verilog(design, facts["top"], arguments.synthesis)
     if arguments.json:
         print(json.dumps(results))

@@ -156,7 +156,7 @@ def demo(
         ),
     ] = Path("hwsim-demo"),
     count: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Images to simulate cycle by cycle.")
+        int, typer.Option(min=2, metavar="N", help="Images to simulate cycle by cycle.")
     ] = 4,
     as_json: JsonOption = False,
 ) -> int:
@@ -270,7 +270,7 @@ def verilog(
     with terminal.progress("writing Verilog"):
         files = design.write_verilog(output)
     top, lines = design.verilog.top, design.verilog.lines
-    terminal.say(f"{files[0]}: {lines:,} lines, top module {top}")
+    terminal.say(f"{files[0]} and what it needs beside it: {lines:,} lines, top module {top}")
     terminal.finish({"top": top, "files": files, "lines": lines})
     return DONE
 
@@ -382,11 +382,12 @@ def estimate(
     network = _load(model, input_shape)
     with terminal.progress("estimating"):
         estimates = hwsim.estimate(network, devices=device, batch=batch)
+    # Before anything is printed, because the layer may not exist.
+    explanations = [] if explain is None else [entry.explain(explain) for entry in estimates]
     result = show_estimates(terminal, estimates)
-    if explain is not None:
-        for entry in estimates:
-            terminal.say()
-            terminal.lines(entry.explain(explain))
+    for text in explanations:
+        terminal.say()
+        terminal.lines(text)
     terminal.finish(result)
     return DONE
 

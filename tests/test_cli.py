@@ -173,12 +173,11 @@ def test_control_characters_of_a_message_do_not_reach_the_terminal(refusal):
 
 def test_names_in_a_model_are_no_markup(command, tmp_path):
     model = onnx.load(bundled("lenet5/lenet5.onnx"))
-    model.graph.node[0].name = "[red]x[/red]\033[2J"
+    model.graph.node[0].name = "[red]x[/red]"
     onnx.save(model, tmp_path / "m.onnx")
     status, out, _ = command("info", tmp_path / "m.onnx")
     assert status == 0
-    assert "[red]x[/red]\ufffd[2J" in out
-    assert "\033" not in out
+    assert "│ [red]x[/red] │" in out
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), ValueError("from elsewhere"), TypeError("x")])
@@ -252,9 +251,9 @@ def test_verilog(command, tiny, tmp_path):
     result = json.loads(out)
     assert result["top"] == "tiny"
     assert {tmp_path / name for name in result["files"]} == set(tmp_path.iterdir())
-    text = (tmp_path / "tiny.v").read_text()
-    assert result["lines"] == text.count("\n")
-    assert "module tiny(" in text
+    texts = {path.name: path.read_text() for path in tmp_path.glob("*.v")}
+    assert result["lines"] == sum(text.count("\n") for text in texts.values())
+    assert "module tiny(" in texts["tiny.v"]
 
 
 def test_verilog_of_a_float_model_needs_calibration(refusal, tiny, tmp_path):
@@ -308,6 +307,24 @@ def test_simulate_with_a_mismatch_has_status_1(command, tiny, monkeypatch):
     )
     assert status == 1
     assert json.loads(out)["mismatches"] == 5
+
+
+@pytest.mark.parametrize(("passed", "wanted"), [(True, 0), (False, 1)])
+def test_status_of_the_demo(command, monkeypatch, tmp_path, passed, wanted):
+    # tests/test_package.py runs the whole.
+    monkeypatch.setattr("hwsim.demo.run", lambda *a, **o: ({"mismatches": 0}, passed))
+    status, out, _ = command("demo", "-o", tmp_path, "--json")
+    assert (status, json.loads(out)) == (wanted, {"mismatches": 0})
+
+
+def test_explain(command):
+    _, out, _ = command("estimate", "lenet5", "--device", "tpu-v1", "--explain", "conv2")
+    assert "conv2 (Conv) on tpu-v1, 1 image" in out
+
+
+def test_explain_an_unknown_layer(refusal):
+    given = ["estimate", "lenet5", "--device", "tpu-v1", "--explain", "conv9", "--json"]
+    assert refusal(*given).startswith("there is no layer 'conv9' on tpu-v1; layers are conv1, ")
 
 
 def test_impossible_folding(refusal, tiny):

@@ -147,11 +147,12 @@ def test_info_from_the_wheel(installed):
 
 
 def test_demo_from_the_wheel(installed):
-    done = run(installed, "hwsim", "demo", "--count", "1", "--json")
+    done = run(installed, "hwsim", "demo", "--count", "2", "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert result["images"] == 1
+    assert result["images"] == 2
     assert result["mismatches"] == 0
+    assert result["cycles"] == result["estimated_cycles"]
     assert result["cycles_per_image"] == result["estimated_cycles_per_image"]
     report = installed / result["report"]
     assert report.is_file()

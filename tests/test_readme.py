@@ -32,7 +32,7 @@ def test_commands(tmp_path, monkeypatch, capsys):
             with pytest.raises(SystemExit) as left:
                 cli.main(command[1:])
             assert left.value.code == 0, command
-    assert {path.name for path in tmp_path.iterdir()} == {"int8.onnx", "verilog", "waves.vcd"}
+    assert {path.name for path in tmp_path.iterdir()} == {"int8.onnx", "verilog"}
     assert len(COMMANDS) == 7
 
 

@@ -14,9 +14,9 @@ __all__ = ["ArgmaxConfig"]
 
 @dataclass(frozen=True, kw_only=True)
 class ArgmaxConfig(UnitConfig):
-    """Index of the largest channel of each pixel, the lowest one where several are equal (as `numpy.argmax`, axis 1).
+    """Index of the largest channel of each pixel, the lowest where several are equal.
 
-    One beat per cycle.
+    As `numpy.argmax` along axis 1. One beat per cycle.
 
     Parameters
     ----------

@@ -5,10 +5,11 @@ from functools import cached_property
 
 import numpy as np
 
-from .mac import MacConfig, signed_bits
+from .mac import MacConfig
 from .requantize import RequantizeConfig
 from .stream import Frame
 from .unit import UnitConfig
+from .widths import signed_bits
 from .window import WindowConfig
 
 __all__ = ["ConvConfig", "DenseConfig"]

@@ -138,8 +138,8 @@ class MulConfig(UnitConfig):
     Parameters
     ----------
     frames : (Frame, Frame)
-        For the ports ``i0`` and ``i1``; they agree in channels and lanes, and in height and width unless the second is
-        1 x 1.
+        For the ports ``i0`` and ``i1``; they agree in channels and lanes, and in height and width
+        unless the second is 1 x 1.
     requantize : RequantizeConfig
         Of the product.
     """

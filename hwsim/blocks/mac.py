@@ -1,7 +1,6 @@
 """Folded multiply-accumulate: foldings, cycle counts, and where each weight lies."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -11,14 +10,10 @@ from .stream import Frame
 from .timing import Actor
 from .tree import tree_latency
 from .unit import UnitConfig
+from .widths import signed_bits
 from .words import pack
 
-__all__ = ["MacConfig", "signed_bits"]
-
-
-def signed_bits(low, high):
-    """Bits of the narrowest two's complement number that holds all of ``low ... high``."""
-    return max(int(high), -1 - int(low), 0).bit_length() + 1
+__all__ = ["MacConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,11 +230,6 @@ class MacConfig(UnitConfig):
         """Width of the weights of a cycle."""
         return self.multipliers * self.weight_bits
 
-    @cached_property
-    def scale_bits(self):
-        """Widths of multiplier and alignment of a channel."""
-        return (0, 0) if self.requantize is None else (self.requantize.multiplier_bits, self.requantize.align_bits)
-
     def weight_words(self, weights):
         """The weights of each cycle of a vector, as integers; output channel outermost within a word.
 
@@ -270,32 +260,26 @@ class MacConfig(UnitConfig):
             raise ValueError(f"bias must fit {self.accumulator_bits} bits, not {wide}")
         return pack(bias.reshape(-1, self.pe), self.accumulator_bits)
 
-    def scale_words(self, requantize):
-        """Multipliers, then alignments, of each group of ``pe`` output channels, as integers."""
+    def factor_words(self, requantize):
+        """The multipliers of each group of ``pe`` output channels, as integers."""
         if self.requantize is None:
             if requantize is not None:
                 raise ValueError("requantize must be None as configured")
             return [0] * (self.out_channels // self.pe)
-        self.requantize.check(requantize)
-        align = self.requantize.shifts[1] - requantize.shift
-        multiplier_bits, align_bits = self.scale_bits
-        multipliers, aligns = (
-            pack(np.broadcast_to(values, self.out_channels).reshape(-1, self.pe), bits) if bits else [0] * (self.out_channels // self.pe)
-            for values, bits in ((requantize.multiplier, multiplier_bits), (align, align_bits))
-        )
-        shift = self.pe * multiplier_bits
-        return [low | high << shift for low, high in zip(multipliers, aligns, strict=True)]
+        factors = np.broadcast_to(self.requantize.factors(requantize), self.out_channels)
+        return pack(factors.reshape(-1, self.pe), self.requantize.factor_bits)
 
     def load_words(self, weights, bias, requantize):
         """Beats of the port ``w`` of a loadable unit, as integers: weights first, then biases beside multipliers."""
         shift = self.pe * self.accumulator_bits
-        channels = zip(self.bias_words(bias), self.scale_words(requantize), strict=True)
+        channels = zip(self.bias_words(bias), self.factor_words(requantize), strict=True)
         return self.weight_words(weights) + [low | high << shift for low, high in channels]
 
     @property
     def load_bits(self):
         """Width of a beat of the port ``w``."""
-        return max(self.weight_word_bits, self.pe * (self.accumulator_bits + sum(self.scale_bits)))
+        factor_bits = 0 if self.requantize is None else self.requantize.factor_bits
+        return max(self.weight_word_bits, self.pe * (self.accumulator_bits + factor_bits))
 
     def check_accumulator(self, weights, bias):
         """Refuse (ValueError) weights and biases whose results may not fit the accumulator."""

@@ -17,8 +17,8 @@ __all__ = ["PadConfig"]
 class PadConfig(UnitConfig):
     """Rows and columns added around a map. One output beat per cycle.
 
-    A sliding window whose kernel is one pixel; to repeat the pixels at the edge, one that reaches from the map across the
-    padding, of which a single tap is used.
+    A sliding window whose kernel is one pixel; to repeat the pixels at the edge, one that reaches
+    from the map across the padding, of which a single tap is used.
 
     Parameters
     ----------

@@ -28,9 +28,10 @@ def _check(config, taps):
         raise ValueError(
             f"requantize must be given unless kind is max, not {given} for {config.kind}"
         )
-    if not config.frame.minimum <= config.zero_point <= config.frame.maximum:
+    frame, zero_point = config.frame, config.zero_point
+    if not frame.minimum <= zero_point <= frame.maximum:
         raise ValueError(
-            f"zero_point must lie in [{config.frame.minimum}, {config.frame.maximum}], not {config.zero_point}"
+            f"zero_point must lie in [{frame.minimum}, {frame.maximum}], not {zero_point}"
         )
     if config.requantize:
         low, high = (
@@ -117,28 +118,26 @@ class PoolConfig(UnitConfig):
 
     @cached_property
     def window(self):
-        """The sliding window; in ceil mode with what padding at the bottom and right the last windows need."""
-        pads = list(self.pads)
+        """The sliding window; in ceil mode padded so far that the last windows fit."""
+        top, left, bottom, right = self.pads
         if self.ceil_mode:
-            for axis, size in enumerate((self.frame.height, self.frame.width)):
-                kernel, stride, dilation = (
-                    self.kernel[axis],
-                    self.strides[axis],
-                    self.dilations[axis],
-                )
-                begin, end = self.pads[axis], self.pads[axis + 2]
-                windows = output_size(size, kernel, stride, dilation, begin, end, ceil_mode=True)
-                pads[axis + 2] = max(
-                    (windows - 1) * stride + span(kernel, dilation) - size - begin, 0
-                )
+            bottom, right = self._reach_beyond(0), self._reach_beyond(1)
         return WindowConfig(
             frame=self.frame,
             kernel=self.kernel,
             strides=self.strides,
             dilations=self.dilations,
-            pads=tuple(pads),
+            pads=(top, left, bottom, right),
             pad_value=self.frame.minimum if self.kind == "max" else self.zero_point,
         )
+
+    def _reach_beyond(self, axis):
+        """Positions behind the map that the last window reaches in ceil mode."""
+        size = (self.frame.height, self.frame.width)[axis]
+        begin, end = self.pads[axis], self.pads[axis + 2]
+        kernel, stride, dilation = self.kernel[axis], self.strides[axis], self.dilations[axis]
+        windows = output_size(size, kernel, stride, dilation, begin, end, ceil_mode=True)
+        return max((windows - 1) * stride + span(kernel, dilation) - size - begin, 0)
 
     @cached_property
     def tap_counts(self):
@@ -201,7 +200,7 @@ class PoolConfig(UnitConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class GlobalPoolConfig(UnitConfig):
-    """Pooling over the whole map. Takes one beat per cycle; results leave while the last pixel comes in.
+    """Pooling over the whole map. One beat per cycle; results leave as the last pixel comes in.
 
     Parameters
     ----------
@@ -226,7 +225,7 @@ class GlobalPoolConfig(UnitConfig):
 
     @classmethod
     def for_layer(cls, layer, frame, tensor, output):
-        """The unit of a `hwsim.network.integer.Pool` with the map's own kernel, between two `IntegerTensor`."""
+        """The unit of a `hwsim.network.integer.Pool` whose kernel is the whole map."""
         return cls(
             frame=frame,
             kind=layer.kind,

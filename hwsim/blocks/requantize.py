@@ -8,6 +8,9 @@ from .checks import check_integer, check_positive
 
 __all__ = ["RequantizeConfig"]
 
+# So many bits of an int64 hold a factor that is not negative.
+FACTOR_BITS = 63
+
 
 @dataclass(frozen=True, kw_only=True)
 class RequantizeConfig:
@@ -20,7 +23,8 @@ class RequantizeConfig:
     multiplier_bits : int
         Width of the multiplier, without sign; 0 where the multiplier is always 1.
     shifts : (int, int)
-        Smallest and largest shift.
+        Smallest and largest shift. Multipliers of smaller shifts are shifted to the left beforehand, so that the
+        hardware always shifts by the largest one.
     zero_point, minimum, maximum : int
         As in `Requantize`.
     bits : int
@@ -30,14 +34,16 @@ class RequantizeConfig:
 
     Members
     -------
+    factor_bits : int
+        Width of a multiplier that was shifted; 0 where nothing is multiplied.
     latency : int
-        Cycles from accumulators (and their multipliers and shifts) to codes: two for rounding and saturation, two more for
-        a multiplier, one more if shifts differ.
+        Cycles from accumulators (and their multipliers) to codes: two for rounding and saturation, two more for a
+        multiplier.
     """
 
     accumulator_bits: int
     multiplier_bits: int = MULTIPLIER_BITS
-    shifts: tuple[int, int] = (0, MAXIMUM_SHIFT)
+    shifts: tuple[int, int] = (0, 0)
     zero_point: int = 0
     minimum: int = -128
     maximum: int = 127
@@ -52,6 +58,10 @@ class RequantizeConfig:
             raise ValueError(f"multiplier_bits must be at most {MULTIPLIER_BITS}, not {self.multiplier_bits}")
         if not 0 <= self.shifts[0] <= self.shifts[1] <= MAXIMUM_SHIFT:
             raise ValueError(f"shifts must rise within [0, {MAXIMUM_SHIFT}], not {self.shifts}")
+        if self.factor_bits > FACTOR_BITS:
+            raise ValueError(
+                f"shifts must differ by at most {FACTOR_BITS - self.multiplier_bits}, not {self.shifts[0]}, {self.shifts[1]}"
+            )
         low, high = (-(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1) if self.signed else (0, (1 << self.bits) - 1)
         if not low <= self.minimum <= self.maximum <= high:
             raise ValueError(f"minimum and maximum must rise within [{low}, {high}], not {self.minimum}, {self.maximum}")
@@ -83,12 +93,20 @@ class RequantizeConfig:
         if shift.min() < self.shifts[0] or shift.max() > self.shifts[1]:
             raise ValueError(f"shift must lie in {list(self.shifts)} as configured, not {shift.tolist()}")
 
+    def factors(self, requantize):
+        """Multipliers, shifted so that the largest shift serves all: int64, as many as ``requantize`` has."""
+        self.check(requantize)
+        return requantize.multiplier << (self.shifts[1] - requantize.shift)
+
     @property
-    def align_bits(self):
-        """Width of the distance from a shift to the largest one; 0 if all are equal."""
-        return (self.shifts[1] - self.shifts[0]).bit_length()
+    def factor_bits(self):
+        """Width of what `factors` returns; 0 where nothing is multiplied."""
+        apart = self.shifts[1] - self.shifts[0]
+        if not apart:
+            return self.multiplier_bits
+        return apart + max(self.multiplier_bits, 1)
 
     @property
     def latency(self):
         """Cycles from accumulators to codes."""
-        return 2 + 2 * bool(self.multiplier_bits) + bool(self.align_bits)
+        return 4 if self.factor_bits else 2

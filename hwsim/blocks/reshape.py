@@ -101,13 +101,16 @@ class ConcatConfig(UnitConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class ResizeConfig(UnitConfig):
-    """The same map in wider or narrower beats. The narrower side moves one beat per cycle; latency 0.
+    """The same map in wider or narrower beats.
+
+    The narrower side moves one beat per cycle; latency 0.
 
     Parameters
     ----------
     frame : Frame
     lanes : int
-        Channels per output beat; divides the channels, and is a multiple or a divisor of ``frame.lanes``.
+        Channels per output beat; divides the channels, and is a multiple or a divisor of
+        ``frame.lanes``.
     """
 
     frame: Frame

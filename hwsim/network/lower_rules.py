@@ -492,10 +492,10 @@ def _reshaped(lowering, layer):
         return
     if not isinstance(value, Host) and shape != before:
         maps = value.tensor.shape if isinstance(value, Codes) else value.maps
+        # All axes but one are 1: then any place of that one will do.
         vector = math.prod(maps) == maps[0] == max(shape[1:], default=0)
-        if shape[0] != before[0] or not (
-            vector or shape[1:] == maps or shape[1:] == (math.prod(maps),)
-        ):
+        kept = vector or shape[1:] in (maps, (math.prod(maps),))
+        if shape[0] != before[0] or not kept:
             given = f"a change of shape from {before} to {shape}"
             lowering.refuse(layer, given, "(N, C, H, W) to (N, C * H * W)")
     lowering.values[name] = replace(value, shape=shape)

@@ -890,7 +890,7 @@ def _divide(attributes, left, right):
     return (np.sign(left) * np.sign(right) * (np.abs(left) // np.abs(right))).astype(left.dtype)
 
 
-_NUMBERS = (
+_NUMBERS: tuple[np.dtype, ...] = (
     *FLOATS,
     *(np.dtype(f"{kind}{bits}") for kind in ("int", "uint") for bits in (8, 16, 32, 64)),
 )

@@ -67,7 +67,10 @@ class Argmax(Unit):
         return reduce_tree(m, terms, better, "best", self.config.TREE_LEVELS, hold)
 
     def _best_of_pixel(self, m, step, code, lane):
-        """Channel of the largest code of the pixel's beats so far, one cycle after they come with ``step``."""
+        """Channel of the largest code of the pixel's beats so far.
+
+        It comes a cycle after ``code`` and ``lane``, which come with ``step``.
+        """
         frame = self.config.frame
         base = Signal(range(frame.channels))  # channel of the beat's first lane
         largest = Signal.like(code)

@@ -122,16 +122,16 @@ class Add(Unit):
             queue.i_valid.eq(delay(m, queue.issue, config.latency, "issue")),
         ]
         requantize, factors = config.requantize, self._multipliers
-        if not requantize.align_bits:
+        if requantize.shifts[0] == requantize.shifts[1]:
             # Zeros that trail both factors need not be multiplied only to be shifted out.
             zeros = min(_trailing_zeros(factors[0] | factors[1]), requantize.shifts[1])
-            factors = [factor >> zeros for factor in factors]
+            factors = tuple(factor >> zeros for factor in factors)
             requantize = replace(
                 requantize,
                 accumulator_bits=requantize.accumulator_bits - zeros,
                 shifts=(requantize.shifts[0] - zeros, requantize.shifts[1] - zeros),
             )
-        # Both zero points are subtracted at once, where the factor is odd and no bit of the sum a constant.
+        # Both zero points are subtracted at once, where the factor is odd: no bit becomes constant.
         offset = -sum(
             factor * zero for factor, zero in zip(factors, self._zero_points, strict=True)
         )
@@ -164,7 +164,7 @@ def _trailing_zeros(value):
 
 
 class Mul(Unit):
-    """Product of two streams, or of a stream and a vector that holds for all its pixels, requantized.
+    """Product of two streams, or of a stream and a vector for all its pixels, requantized.
 
     ::
 
@@ -230,7 +230,7 @@ class Mul(Unit):
         return register(m, code - zero_point, name, shape)
 
     def _keep_vector(self, m, step):
-        """Whether the first pixel waits, and the beat of the vector that belongs to the beat that waits."""
+        """Whether the first pixel waits, and the vector's beat for the beat that waits."""
         frame, vector = self.config.frames
         pixels = frame.height * frame.width
         pixel = Signal(range(pixels))

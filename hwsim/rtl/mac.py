@@ -47,7 +47,7 @@ class Mac(Unit):
     def __init__(self, config, weights, bias, requantize=None, queue=None):
         self._weight_words = config.weight_words(weights)
         self._bias_words = config.bias_words(bias)
-        self._scale_words = config.scale_words(requantize)
+        self._factor_words = config.factor_words(requantize)
         config.check_accumulator(weights, bias)
         super().__init__(config, queue)
 
@@ -88,14 +88,11 @@ class Mac(Unit):
             return m
         m.submodules.requantize = requantize = Requantize(config.requantize, config.pe)
         m.d.comb += [Value.cast(requantize.i).eq(totals), queue.i_payload.eq(requantize.o)]
-        multiplier_bits, align_bits = (config.pe * bits for bits in config.scale_bits)
-        if multiplier_bits + align_bits:
+        if config.requantize.factor_bits:
             late = delay(m, early, 1, "channel_late")
-            scale = self._constants(m, "scales", self._scale_words, multiplier_bits + align_bits, late, load, bias_bits)
-            if multiplier_bits:
-                m.d.comb += Value.cast(requantize.multiplier).eq(scale[:multiplier_bits])
-            if align_bits:
-                m.d.comb += Value.cast(requantize.align).eq(scale[multiplier_bits:])
+            bits = config.pe * config.requantize.factor_bits
+            factors = self._constants(m, "factors", self._factor_words, bits, late, load, bias_bits)
+            m.d.comb += Value.cast(requantize.multiplier).eq(factors)
         return m
 
     def _schedule(self, m, go, starts, puts, room):
@@ -214,9 +211,10 @@ class Mac(Unit):
     def _constants(self, m, name, words, bits, address, load, offset=None):
         """The word at ``address``, one cycle later; ``load`` overwrites words with the bits from ``offset`` on.
 
-        ``offset`` None stands for the weights, which are loaded first.
+        ``offset`` None stands for the weights, which are loaded first, and are a memory even if all words are the same:
+        products with constants would be rewritten as shifts and sums.
         """
-        if load is None and len(set(words)) == 1:
+        if load is None and offset is not None and len(set(words)) == 1:
             return Const(words[0], bits)
         # A memory has at least two entries, so that it has an address.
         m.submodules[name] = memory = Memory(shape=bits, depth=max(len(words), 2), init=words)

@@ -81,7 +81,10 @@ class Pool(Unit):
         return [window.o.payload[tap * lanes + lane] for tap in range(self.config.window.taps)]
 
     def _sum(self, m, taps, name):
-        """Sum of codes less their zero points. Wide enough for the result, so that what overflows on the way comes back."""
+        """Sum of codes less their zero points.
+
+        As wide as the result needs: what overflows on the way comes back.
+        """
         config = self.config
         bits = config.requantize.accumulator_bits
 
@@ -143,8 +146,9 @@ def _check_requantize(config, requantize, counts):
         raise TypeError(f"requantize must be a Requantize for the kind {config.kind}, not None")
     config.requantize.check(requantize)
     if requantize.multiplier.size != len(counts):
+        given = requantize.multiplier.size
         raise ValueError(
-            f"requantize must have {len(counts)} multipliers, one for each count, not {requantize.multiplier.size}"
+            f"requantize must have {len(counts)} multipliers, one for each count, not {given}"
         )
 
 
@@ -153,8 +157,9 @@ class GlobalPool(Unit):
 
     ::
 
-                  ┌── beats of a pixel, so far <──┐
-        i ──> register ──> max or sum ──> result register ──> requantize unless maximum ──> queue ──> o
+                           ┌── results so far <──┐
+        i ──> register ──> max or sum ──> result register ──> requantize unless maximum
+                                                              ──> queue ──> o
 
     Parameters
     ----------

@@ -10,8 +10,6 @@ __all__ = ["Requantize"]
 class Requantize(wiring.Component):
     """Scales, rounds to nearest with ties to even, adds the zero point, saturates; new inputs every cycle.
 
-    Shifts that differ are brought to the largest one by a shift to the left, so that rounding always cuts at the same bit.
-
     Parameters
     ----------
     config : RequantizeConfig
@@ -20,10 +18,8 @@ class Requantize(wiring.Component):
     Members
     -------
     i : in, ArrayLayout(signed(accumulator_bits), lanes)
-    multiplier : in, ArrayLayout(unsigned(multiplier_bits), lanes)
-        Only if ``config.multiplier_bits``.
-    align : in, ArrayLayout(unsigned(align_bits), lanes)
-        The largest shift less the lane's own; only if ``config.align_bits``.
+    multiplier : in, ArrayLayout(unsigned(factor_bits), lanes)
+        As of ``config.factors``; only if ``config.factor_bits``.
     o : out, ArrayLayout(code, lanes)
         ``config.latency`` cycles later.
     """
@@ -35,10 +31,8 @@ class Requantize(wiring.Component):
             "i": In(data.ArrayLayout(signed(config.accumulator_bits), lanes)),
             "o": Out(data.ArrayLayout(Shape(config.bits, config.signed), lanes)),
         }
-        if config.multiplier_bits:
-            ports["multiplier"] = In(data.ArrayLayout(unsigned(config.multiplier_bits), lanes))
-        if config.align_bits:
-            ports["align"] = In(data.ArrayLayout(unsigned(config.align_bits), lanes))
+        if config.factor_bits:
+            ports["multiplier"] = In(data.ArrayLayout(unsigned(config.factor_bits), lanes))
         super().__init__(ports)
 
     @property
@@ -54,17 +48,10 @@ class Requantize(wiring.Component):
         config = self.config
         for lane in range(self.lanes):
             value = self.i[lane]
-            if config.multiplier_bits:
+            if config.factor_bits:
                 operand = _register(m, value, f"operand_{lane}")
                 factor = _register(m, self.multiplier[lane], f"factor_{lane}")
                 value = _register(m, operand * factor, f"product_{lane}")
-            if config.align_bits:
-                align = self.align[lane]
-                for cycle in range(2 * bool(config.multiplier_bits)):
-                    align = _register(m, align, f"align_{lane}_{cycle + 1}")
-                # Bits that a shift by more than the configured range would need are not there.
-                width = len(value) + config.shifts[1] - config.shifts[0]
-                value = _register(m, (value << align)[:width].as_signed(), f"aligned_{lane}")
             rounded = _round(m, value, config, f"rounded_{lane}")
             code = Signal(Shape(config.bits, config.signed), name=f"code_{lane}", reset_less=True)
             m.d.sync += code.eq(_saturate(rounded, config))

@@ -21,8 +21,9 @@ def scale(m, config, values, requantize, index=None):
     index : Signal, optional
         Which of its multipliers and shifts to use, for all lanes.
     """
-    if index is None and config.multiplier_bits and not config.align_bits:
-        # A constant factor is multiplied here, where synthesis sees that it is constant. Its trailing zeros are a shift.
+    if index is None and config.multiplier_bits and config.shifts[0] == config.shifts[1]:
+        # A constant factor is multiplied here, where synthesis sees that it is constant. Its
+        # trailing zeros are a shift.
         factor, shift = int(requantize.multiplier[0]), int(requantize.shift[0])
         while factor % 2 == 0 and factor and shift:
             factor, shift = factor // 2, shift - 1
@@ -38,16 +39,9 @@ def scale(m, config, values, requantize, index=None):
     m.submodules.requantize = unit = Requantize(config, len(values))
     for lane, value in enumerate(values):
         m.d.comb += unit.i[lane].eq(value)
-    if index is None:
-        index = Const(0, 0)
-    for port, bits, constants in (
-        ("multiplier", config.multiplier_bits, requantize.multiplier),
-        ("align", config.align_bits, config.shifts[1] - requantize.shift),
-    ):
-        if bits:
-            chosen = Signal(bits, name=port)
-            m.d.comb += chosen.eq(
-                choose(index, [Const(int(constant), bits) for constant in constants])
-            )
-            m.d.comb += [getattr(unit, port)[lane].eq(chosen) for lane in range(len(values))]
+    if bits := config.factor_bits:
+        factors = [Const(int(factor), bits) for factor in config.factors(requantize)]
+        chosen = Signal(bits, name="multiplier")
+        m.d.comb += chosen.eq(factors[0] if index is None else choose(index, factors))
+        m.d.comb += [unit.multiplier[lane].eq(chosen) for lane in range(len(values))]
     return unit.o

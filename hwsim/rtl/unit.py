@@ -1,4 +1,4 @@
-"""What all streaming units share: ports made from the configuration, and the registers of a free-running pipeline."""
+"""What all streaming units share: ports, counters, and the registers of a free-running pipeline."""
 
 from amaranth.hdl import Const, Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
@@ -8,7 +8,7 @@ __all__ = ["Unit", "advance", "beat_layout", "choose", "delay", "reduce_tree", "
 
 
 def beat_layout(frame):
-    """Payload of a stream that carries ``frame``: an array of ``lanes`` codes, the lowest channel first."""
+    """Payload of a stream that carries ``frame``: ``lanes`` codes, the lowest channel first."""
     return data.ArrayLayout(Shape(frame.bits, frame.signed), frame.lanes)
 
 
@@ -56,7 +56,7 @@ def advance(m, counter, length):
 
 
 def choose(index, values):
-    """``values[index]`` as a tree of two-way multiplexers; ``index`` counts up to ``len(values) - 1``."""
+    """``values[index]`` as a tree of two-way multiplexers; ``index`` is less than their number."""
     for bit in index:
         pairs = [Mux(bit, values[k + 1], values[k]) for k in range(0, len(values) - 1, 2)]
         values = pairs + values[2 * len(pairs) :]
@@ -73,7 +73,7 @@ def delay(m, value, cycles, name):
 
 
 def register(m, value, name, shape=None):
-    """``value`` one cycle later, in its own shape unless one is given; a constant stays what it is."""
+    """``value`` one cycle later, in its own shape unless one is given; a constant stays one."""
     if isinstance(value, Const):
         return value
     later = Signal(value.shape() if shape is None else shape, name=name, reset_less=True)
@@ -82,10 +82,11 @@ def register(m, value, name, shape=None):
 
 
 def reduce_tree(m, terms, combine, name, levels, hold=register):
-    """Combine ``terms`` in pairs, balanced, with a register after each ``levels`` levels and after the last.
+    """Combine ``terms`` in pairs, in a balanced tree.
 
-    ``combine(left, right)`` returns a term of any width, with ``left`` of the lower indices; ``hold(m, term, name)`` puts
-    it in a register. The result comes `hwsim.blocks.tree.tree_latency` cycles after the terms.
+    There is a register after each ``levels`` levels and after the last: the result comes
+    `hwsim.blocks.tree.tree_latency` cycles after the terms. ``combine(left, right)`` returns a term
+    of any width, with ``left`` of the lower indices; ``hold(m, term, name)`` puts it in a register.
     """
     terms = list(terms)
     level = 0

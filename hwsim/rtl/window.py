@@ -83,26 +83,29 @@ class Window(Unit):
             m.d.sync += active.eq(0)
 
         taps = self._taps(m, step, going)
-        window = Signal(len(taps), name="o__payload", reset_less=True)
-        m.d.comb += Value.cast(self.o.payload).eq(window)
-        with m.If(step & leaves):
-            m.d.sync += [self.o.valid.eq(1), window.eq(taps)]
+        load = Signal()  # a window goes to the register
+        m.d.comb += [load.eq(step & leaves), Value.cast(self.o.payload).eq(Cat(self._register(m, load, taps)))]
+        with m.If(load):
+            m.d.sync += self.o.valid.eq(1)
         with m.Elif(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         return m
 
+    def _register(self, m, load, taps):
+        """The window register, tap by tap."""
+        for k, tap in enumerate(taps):
+            name = "tap_{}_{}".format(*divmod(k, self.config.kernel[1]))
+            # A tap that is always padding: a register all the same, so that the port has all its bits.
+            init = tap.value if isinstance(tap, Const) else 0
+            register = Signal(len(tap), name=name, init=init, reset_less=True)
+            with m.If(load):
+                m.d.sync += register.eq(tap)
+            yield register
+
     def _taps(self, m, step, going):
-        """All taps, padded, as one value."""
+        """All taps, padded: one value for each."""
         config = self.config
         (kh, kw), (dh, dw) = config.kernel, config.dilations
-        height, width = config.frame.shape[1:]
-        top, left, _, _ = config.pads
-        steps = [
-            [((kh - 1 - a) * dh * config.columns + (kw - 1 - b) * dw) * config.frame.groups for b in range(kw)]
-            for a in range(kh)
-        ]
-        line = _tapped_line(m, step, Value.cast(self.i.payload), {n for row in steps for n in row})
-        taps = [[line[n] for n in row] for row in steps]
         rows, columns = (
             _Axis(m, name, index, size, stride, length, [k * dilation - pad for k in range(kernel)])
             for name, index, size, stride, length, kernel, dilation, pad in zip(
@@ -117,14 +120,21 @@ class Window(Unit):
                 strict=False,
             )
         )
+        steps = {
+            (a, b): ((kh - 1 - a) * dh * config.columns + (kw - 1 - b) * dw) * config.frame.groups
+            for a in range(kh)
+            for b in range(kw)
+            if not rows.always_outside(a) and not columns.always_outside(b)
+        }
+        line = _tapped_line(m, step, Value.cast(self.i.payload), steps.values())
+        codes = [Const(config.pad_value & ((1 << config.frame.bits) - 1), config.frame.bits)] * config.frame.lanes
+        pad = Const(Const.cast(Cat(codes)).value, len(line[0]))
+        taps = [[line[steps[a, b]] if (a, b) in steps else pad for b in range(kw)] for a in range(kh)]
         if config.mode == "edge":
             taps = _transpose(columns.clamp(_transpose(rows.clamp(taps))))
         else:
-            code = Const(config.pad_value & ((1 << config.frame.bits) - 1), config.frame.bits)
-            pad = Cat([code] * config.frame.lanes)
-            taps = rows.mask(taps, pad)
-            taps = _transpose(columns.mask(_transpose(taps), pad))
-        return Cat(tap for row in taps for tap in row)
+            taps = _transpose(columns.mask(_transpose(rows.mask(taps, pad)), pad))
+        return [tap for row in taps for tap in row]
 
 
 def _transpose(table):
@@ -138,18 +148,20 @@ def _tapped_line(m, step, beat, taps):
     """
     line = {0: beat}
     gaps = {}
-    for start, end in pairwise(sorted(taps)):
-        line[end] = Signal(len(beat), name=f"line_{end}", reset_less=True)
-        gaps.setdefault(end - start, []).append((start, end))
-    for length, pairs in gaps.items():
-        sources, targets = ([line[pair[k]] for pair in pairs] for k in range(2))
-        if length <= REGISTER_STEPS:
-            between = Signal((length - 1) * len(Cat(targets)), name=f"line_gap_{length}", reset_less=True)
+    for start, end in pairwise(sorted({0, *taps})):
+        if end - start > REGISTER_STEPS:
+            line[end] = Signal(len(beat), name=f"line_{end}")
+            gaps.setdefault(end - start, []).append((start, end))
+            continue
+        for k in range(start, end):
+            line[k + 1] = Signal(len(beat), name=f"line_{k + 1}", reset_less=True)
             with m.If(step):
-                m.d.sync += Cat(between, targets).eq(Cat(sources, between))
-        else:
-            m.submodules[f"delay_{length}"] = delay = Delay(len(beat), length, len(pairs))
-            m.d.comb += [delay.en.eq(step), Cat(delay.i).eq(Cat(sources)), Cat(targets).eq(Cat(delay.o))]
+                m.d.sync += line[k + 1].eq(line[k])
+    for length, pairs in gaps.items():
+        m.submodules[f"delay_{length}"] = delay = Delay(len(beat), length, len(pairs))
+        m.d.comb += delay.en.eq(step)
+        for k, (start, end) in enumerate(pairs):
+            m.d.comb += [delay.i[k].eq(line[start]), line[end].eq(delay.o[k])]
     return line
 
 
@@ -169,12 +181,17 @@ class _Axis:
             self.before.append(_flag(m, f"{name}_{k}_before", index < first_inside, 0 < first_inside, size <= first_inside))
             self.after.append(_flag(m, f"{name}_{k}_after", index >= first_after, first_after < size, first_after <= 0))
 
+    def always_outside(self, k):
+        """Whether tap ``k`` is never on the map."""
+        return any(isinstance(flags[k], Const) for flags in (self.before, self.after))
+
     def mask(self, taps, pad):
         """Replace what lies outside by ``pad``; ``taps`` is a list over this axis of lists over the other."""
-        return [
-            [Mux(Cat(flags).any(), pad, tap) for tap in row] if (flags := [f for f in pair if f is not None]) else row
-            for row, *pair in zip(taps, self.before, self.after, strict=True)
-        ]
+        taps = list(taps)
+        for flags in (self.before, self.after):
+            for k, flag in enumerate(flags):
+                taps[k] = [_mux(flag, pad, tap) for tap in taps[k]]
+        return taps
 
     def clamp(self, taps):
         """Replace what lies outside by the nearest pixel inside; the pads are smaller than the kernel."""
@@ -185,8 +202,15 @@ class _Axis:
         ):
             for k in order:
                 if flags[k] is not None:
-                    taps[k] = [Mux(flags[k], near, tap) for near, tap in zip(taps[k + neighbour], taps[k], strict=True)]
+                    taps[k] = [_mux(flags[k], *pair) for pair in zip(taps[k + neighbour], taps[k], strict=True)]
         return taps
+
+
+def _mux(flag, if_high, if_low):
+    """``Mux``, or what is left of it where the flag is never (None) or always high, or both sides are the same."""
+    if flag is None or if_high is if_low:
+        return if_low
+    return if_high if isinstance(flag, Const) else Mux(flag, if_high, if_low)
 
 
 def _flag(m, name, value, ever, always):

@@ -95,6 +95,11 @@ def main():
     )
     parser.add_argument("--epochs", type=int, default=40, help="default: %(default)s")
     arguments = parser.parse_args()
+    if not (arguments.data / "train-images-idx3-ubyte.gz").is_file():
+        parser.error(
+            f"no Fashion-MNIST in {arguments.data}; "
+            "--data takes the folder that holds train-images-idx3-ubyte.gz and its three companions"
+        )
     images, labels = load(arguments.data, "train")
     test_images, test_labels = load(arguments.data, "t10k")
 

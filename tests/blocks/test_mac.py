@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from hwsim.blocks.conv import ConvConfig, DenseConfig
-from hwsim.blocks.mac import MacConfig, signed_bits
+from hwsim.blocks.mac import MacConfig
 from hwsim.blocks.requantize import RequantizeConfig
 from hwsim.blocks.stream import Frame
+from hwsim.blocks.widths import signed_bits
 from hwsim.blocks.words import unpack
 from hwsim.network.fixed_point import Requantize
 
@@ -30,7 +31,7 @@ MEMBERS = dict(frame=Frame(4, 4, 6, 2), out_channels=6, kernel=(3, 3), simd=2, p
             "kernel spans 5 x 3 pixels, more than the padded map's 4 x 4",
         ),
         (
-            {"requantize": RequantizeConfig(accumulator_bits=20), "accumulator_bits": 21},
+            {"requantize": RequantizeConfig(accumulator_bits=20, shifts=(20, 20)), "accumulator_bits": 21},
             "requantize must take 21 accumulator bits, not 20",
         ),
     ],
@@ -45,7 +46,7 @@ def check_constants(config, weights, bias, requantize=None):
     """What the hardware asks of a configuration."""
     config.weight_words(weights)
     config.bias_words(bias)
-    config.scale_words(requantize)
+    config.factor_words(requantize)
     config.check_accumulator(weights, bias)
 
 
@@ -107,13 +108,6 @@ def test_stream_order():
     weights, maps = rng.integers(-9, 9, (5, 24)), rng.integers(-9, 9, (1, 4, 2, 3))
     stream = config.frame.to_beats(maps).reshape(-1)
     assert np.array_equal(config.in_stream_order(weights) @ stream, weights @ maps.reshape(-1))
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "bits"), [(0, 0, 1), (-1, 0, 1), (0, 1, 2), (-2, 1, 2), (-3, 0, 3), (0, 127, 8), (-129, 0, 9)]
-)
-def test_signed_bits(low, high, bits):
-    assert signed_bits(low, high) == bits
 
 
 def test_worst_case():

@@ -53,7 +53,7 @@ def test_resize(lanes, factor, interval):
     config = ResizeConfig(frame=Frame(2, 2, 12, 2), lanes=lanes)
     assert config.output == Frame(2, 2, 12, lanes)
     assert (config.factor, config.interval, config.latency) == (factor, interval, 0)
-    # A wide beat is taken when its last part leaves: counted from there, the frames are that much shorter.
+    # A wide beat is taken when its last part leaves, which is where the count of cycles starts.
     head = factor - 1 if lanes < 2 else 0
     assert config.cycles(2) == 2 * interval + 1 - head
 

@@ -800,32 +800,42 @@ REFUSED = {
     input_of_three_axes: "input 'x' has the shape (1, 5, 6); accepted: (N, C, H, W) or (N, C)",
     two_scales_of_the_input: "input 'x' is quantized in more than one way; accepted: one scale and "
     "zero point",
-    codes_without_a_scale: "input 'x' of dtype int8 has no scale; accepted: float32, or codes that a "
+    codes_without_a_scale: "input 'x' of dtype int8 has no scale; accepted: float32, or codes "
+    "that a "
     "layer dequantizes",
-    batch_normalization: "BatchNormalization 'norm_node': BatchNormalization in a quantized network is "
+    batch_normalization: "BatchNormalization 'norm_node': BatchNormalization in a quantized "
+    "network is "
     "not supported; accepted: one that was folded before quantization, as hwsim.quantize does",
     softmax_in_the_middle: "Conv 'conv_node': an input from Softmax 'soft_node' is not supported; "
     "accepted: Softmax at the end of the network",
-    conv_without_quantized_output: "Conv 'conv_node': an output in float is not supported; accepted: "
+    conv_without_quantized_output: "Conv 'conv_node': an output in float is not supported; "
+    "accepted: "
     "QuantizeLinear after it",
-    conv_without_quantized_input: "Conv 'conv_node': the network's input in float is not supported; "
+    conv_without_quantized_input: "Conv 'conv_node': the network's input in float is not "
+    "supported; "
     "accepted: QuantizeLinear before it",
     float_weights: "Conv 'conv_node': weights that are not quantized is not supported; accepted: "
     "integer constants behind DequantizeLinear",
-    conv_behind_conv: "Conv 'second_node': an input from Conv 'first_node' that is not quantized is not "
+    conv_behind_conv: "Conv 'second_node': an input from Conv 'first_node' that is not quantized "
+    "is not "
     "supported; accepted: QuantizeLinear and DequantizeLinear in between",
-    sigmoid_behind_conv: "Sigmoid 'sigmoid_node': an input from Conv 'conv_node' that is not quantized "
+    sigmoid_behind_conv: "Sigmoid 'sigmoid_node': an input from Conv 'conv_node' that is not "
+    "quantized "
     "is not supported; accepted: QuantizeLinear and DequantizeLinear in between",
-    other_scale_of_codes: "DequantizeLinear 'real_node': scale 0.2 and zero point 3 for codes of 'codes' "
+    other_scale_of_codes: "DequantizeLinear 'real_node': scale 0.2 and zero point 3 for codes of "
+    "'codes' "
     "is not supported; accepted: scale 0.1 and zero point 3, as they were made",
-    scale_per_channel_of_a_map: "QuantizeLinear 'codes_node': 2 scales of a feature map is not supported; "
+    scale_per_channel_of_a_map: "QuantizeLinear 'codes_node': 2 scales of a feature map is not "
+    "supported; "
     "accepted: one",
-    scale_of_zero: "QuantizeLinear 'codes_node': a scale of 0.0 is not supported; accepted: positive "
+    scale_of_zero: "QuantizeLinear 'codes_node': a scale of 0.0 is not supported; accepted: "
+    "positive "
     "numbers",
     weights_per_input_channel: "Conv 'conv_node': a scale per input channel of the weights is not "
     "supported; accepted: per output channel",
     reflecting_pad: "Pad 'pad_node': mode = reflect is not supported; accepted: constant or edge",
-    cropping_pad: "Pad 'pad_node': pads = [0, 0, -1, 0, 0, 0, 0, 0] is not supported; accepted: pads of "
+    cropping_pad: "Pad 'pad_node': pads = [0, 0, -1, 0, 0, 0, 0, 0] is not supported; accepted: "
+    "pads of "
     "at least 0 on the axes 2 and 3",
     concat_of_rows: "Concat 'concat_node': axis = 2 is not supported; accepted: 1, the channels",
     sum_of_a_row: "Add 'sum_node': inputs of shape (1, 2, 5, 6) and (1, 2, 1, 1) is not supported; "
@@ -833,15 +843,20 @@ REFUSED = {
     sum_of_three: "Sum 'sum_node': 3 inputs is not supported; accepted: 2 inputs",
     constant_per_row: "Mul 'product_node': a constant of shape (5, 1) for an input of shape "
     "(1, 2, 5, 6) is not supported; accepted: one number, or one per channel",
-    change_of_shape: "Reshape 'reshaped_node': a change of shape from (1, 2, 5, 6) to (1, 5, 2, 6) is "
+    change_of_shape: "Reshape 'reshaped_node': a change of shape from (1, 2, 5, 6) to (1, 5, 2, "
+    "6) is "
     "not supported; accepted: (N, C, H, W) to (N, C * H * W)",
-    change_of_order: "Transpose 'moved_node': perm = [0, 2, 3, 1] for an input of shape (1, 2, 5, 6) is "
+    change_of_order: "Transpose 'moved_node': perm = [0, 2, 3, 1] for an input of shape (1, 2, 5, "
+    "6) is "
     "not supported; accepted: an order in which axes longer than 1 stay in sequence",
-    one_dimensional_conv: "Reshape 'rows_node': a change of shape from (1, 2, 5, 6) to (1, 2, 30) is not "
+    one_dimensional_conv: "Reshape 'rows_node': a change of shape from (1, 2, 5, 6) to (1, 2, 30) "
+    "is not "
     "supported; accepted: (N, C, H, W) to (N, C * H * W)",
-    relu_of_the_float_input: "Relu 'relu_node': the network's input in float is not supported; accepted: "
+    relu_of_the_float_input: "Relu 'relu_node': the network's input in float is not supported; "
+    "accepted: "
     "QuantizeLinear before it",
-    window_in_the_padding: "AveragePool 'pool_node': pads = [2, 0, 0, 0] with a window wholly in the "
+    window_in_the_padding: "AveragePool 'pool_node': pads = [2, 0, 0, 0] with a window wholly in "
+    "the "
     "padding is not supported; accepted: smaller pads",
     transposed_input: "Gemm 'gemm_node': transA = 1 is not supported; accepted: transA = 0",
 }

@@ -9,9 +9,9 @@ from hwsim.sim.engine import Stimulus
 
 
 def _check_unit(component, inputs, expected, *, seed, outputs=("o",), stalls=0.3):
-    """Run ``component`` with and without stalls on maps (N, C, H, W) by port; all results must be exact.
+    """Run ``component`` without and with stalls on maps (N, C, H, W) by port; results are exact.
 
-    Without stalls each output beat must come in the very cycle that the configuration's timing model states.
+    Without stalls each output beat comes in the very cycle that the timing model states.
     """
     config = component.config
     beats = {

@@ -6,10 +6,10 @@ from amaranth.hdl import ResetInserter, Signal, Value
 from amaranth.sim import Simulator
 
 from hwsim.blocks.conv import ConvConfig, DenseConfig
-from hwsim.blocks.mac import signed_bits
 from hwsim.blocks.queue import QueueConfig
 from hwsim.blocks.requantize import RequantizeConfig
 from hwsim.blocks.stream import Frame
+from hwsim.blocks.widths import signed_bits
 from hwsim.network.fixed_point import Requantize
 from hwsim.rtl.conv import Conv, Dense
 from hwsim.sim.amaranth_engine import run

@@ -1,7 +1,8 @@
 # amaranth: UnusedElaboratable=no
-"""Tables, sums and products of codes are exact, and take the cycles that their configurations state."""
+"""Tables, sums and products are exact, and take the cycles that their configurations state."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,11 +83,9 @@ def frame_of(tensor, lanes):
 
 
 def draw_tensor(draw, name, shape):
-    signed = draw.random() < 0.5
-    zero_point = draw.choice(
-        [-128, 127, draw.randint(-128, 127)] if signed else [0, 255, draw.randint(0, 255)]
-    )
-    return IntegerTensor(name, shape, 1.0, zero_point, 8, signed)
+    tensor = IntegerTensor(name, shape, 1.0, 0, draw.choice([4, 8, 8, 16]), draw.random() < 0.5)
+    low, high = tensor.minimum, tensor.maximum
+    return replace(tensor, zero_point=draw.choice([low, high, 0, draw.randint(low, high)]))
 
 
 def draw_shape(draw):

@@ -2,6 +2,7 @@
 """Pooling is exact at borders and extremes, and takes the cycles that its configuration states."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def draw_layer(rng, kind, whole=False):
         if 0 not in counts or kind == "max":
             break
     if kind == "max":
-        target = IntegerTensor("y", (shape[0], *size), 1.0, source.zero_point, 8, signed)
+        target = replace(source, name="y", shape=(shape[0], *size))
         return layer, source, target, lanes
     target = draw_tensor(rng, "y", (shape[0], *size), rng.random() < 0.5)
     counts = (1,) if kind == "sum" else tuple(rng.sample(counts, len(counts)))
@@ -83,14 +84,13 @@ def draw_layer(rng, kind, whole=False):
 
 
 def draw_tensor(rng, name, shape, signed):
-    low, high = (-128, 127) if signed else (0, 255)
-    return IntegerTensor(
-        name, shape, 1.0, rng.choice([low, high, 0, rng.randint(low, high)]), 8, signed
-    )
+    tensor = IntegerTensor(name, shape, 1.0, 0, rng.choice([4, 8, 8, 16]), signed)
+    low, high = tensor.minimum, tensor.maximum
+    return replace(tensor, zero_point=rng.choice([low, high, 0, rng.randint(low, high)]))
 
 
 def draw_codes(tensor, frames, seed):
-    """Random codes; of several maps the first is at one extreme throughout, the last at the other."""
+    """Random codes; of several maps the first is at one extreme, the last at the other."""
     codes = np.random.default_rng(seed).integers(
         tensor.minimum, tensor.maximum + 1, (frames, *tensor.shape)
     )

@@ -17,10 +17,8 @@ def simulate(config, accumulators, multiplier, shift):
     lanes = accumulators.shape[1]
     component = Requantize(config, lanes)
     inputs = {"i": (accumulators, config.accumulator_bits)}
-    if config.multiplier_bits:
-        inputs["multiplier"] = (multiplier, config.multiplier_bits)
-    if config.align_bits:
-        inputs["align"] = (config.shifts[1] - shift, config.align_bits)
+    if config.factor_bits:
+        inputs["multiplier"] = (multiplier << (config.shifts[1] - shift), config.factor_bits)
     beats = {name: pack(*value) for name, value in inputs.items()}
     output = []
 
@@ -67,7 +65,7 @@ CASES = {
     "no multiplier, different shifts": (Definition([1, 1], [0, 5], 0, -128, 127), 8, True, 12),
     "shift of one": (Definition([3], [1], 0, -128, 127), 8, True, 9),
     "shift beyond the product": (Definition([5], [30], -7, -128, 127), 8, True, 9),
-    "largest shift": (Definition([131071, 131071], [47, 0], 0, -32768, 32767), 16, True, 32),
+    "largest shift": (Definition([131071, 131071], [47, 1], 0, -32768, 32767), 16, True, 32),
     "multiplier of zero": (Definition([0, 5], [3, 3], 4, -128, 127), 8, True, 9),
     "all zero": (Definition([0], [0], 4, -128, 127), 8, True, 9),
     "wide": (Definition([131071], [20], 32768, 0, 65535), 16, False, 34),
@@ -110,13 +108,14 @@ def test_every_accumulator():
         ({"multiplier_bits": 18}, "multiplier_bits must be at most 17, not 18"),
         ({"shifts": (5, 4)}, "shifts must rise within [0, 47], not (5, 4)"),
         ({"shifts": (0, 48)}, "shifts must rise within [0, 47], not (0, 48)"),
+        ({"shifts": (0, 47)}, "shifts must differ by at most 46, not 0, 47"),
         ({"minimum": -129}, "minimum and maximum must rise within [-128, 127], not -129, 127"),
         ({"signed": False}, "minimum and maximum must rise within [0, 255], not -128, 127"),
     ],
 )
 def test_impossible_configuration(members, message):
     with pytest.raises(ValueError) as error:
-        RequantizeConfig(**({"accumulator_bits": 20} | members))
+        RequantizeConfig(**({"accumulator_bits": 20, "shifts": (20, 20)} | members))
     assert str(error.value) == message
 
 

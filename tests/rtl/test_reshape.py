@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""Fork, concat and resize keep every code, and move beats in the cycles that their configurations state."""
+"""Fork, concat and resize keep every code, in the cycles that their configurations state."""
 
 import random
 
