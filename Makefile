@@ -9,11 +9,13 @@ ARGS ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV := $(shell command -v uv 2>/dev/null)
+LOCK_OPTIONS := --quiet --upgrade --universal --python-version 3.11 --all-extras --generate-hashes --no-annotate \
+    --no-config --custom-compile-command "make lock"
 
 .PHONY: demo test lint format lock clean distclean
 .DELETE_ON_ERROR:
 
-demo: $(READY)  ## Run the main job on the bundled network; ARGS="--images 4" and such are passed on
+demo: $(READY)  ## Run the main job on the bundled network; ARGS="--count 8" and such are passed on
 	$(BIN)/hwsim demo $(ARGS)
 
 test: $(READY)  ## Run the tests; ARGS="tests/test_cli.py" and such are passed on
@@ -38,7 +40,7 @@ ifneq ($(UV),)
 	$(UV) pip install --python $(BIN)/python --require-hashes -r requirements.lock
 	$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation -e .
 else
-	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	test -x $(BIN)/pip || "$(PYTHON)" -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
 endif
@@ -54,9 +56,6 @@ else
 	build/lock/bin/python -m pip install --disable-pip-version-check --quiet uv
 	build/lock/bin/uv pip compile $(LOCK_OPTIONS) pyproject.toml -o requirements.lock
 endif
-
-LOCK_OPTIONS := --quiet --upgrade --universal --python-version 3.11 --all-extras --generate-hashes --no-annotate \
-    --no-config --custom-compile-command "make lock"
 
 clean:  ## Remove what runs leave behind
 	rm -rf build dist hwsim-demo .hypothesis .mypy_cache .pytest_cache .ruff_cache

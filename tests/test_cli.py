@@ -2,7 +2,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import numpy as np
 import onnx
@@ -93,18 +92,6 @@ def test_every_command_has_help_and_json(command, name):
 
 def test_version(command):
     assert command("--version") == (0, f"hwsim {hwsim.__version__}\n", "")
-
-
-def test_help_is_quick():
-    # The best of three: another process may take the machine for a moment.
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "hwsim", "--help"], check=True, stdout=subprocess.DEVNULL
-        )
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.5
 
 
 def test_info(command):

@@ -110,7 +110,7 @@ def test_part_does_not_import(part, foreign):
         ("hwsim.models.devices", {"amaranth"}),
         ("hwsim.models.reference", {"amaranth", "simpy"}),
         ("hwsim.rtl", {"simpy"}),
-        # What `hwsim --help` loads: nothing that takes time.
+        # What `hwsim --help` loads: nothing that takes long.
         ("hwsim.cli", {"amaranth", "numpy", "onnx", "onnxruntime", "pandas", "plotly", "simpy"}),
     ],
 )

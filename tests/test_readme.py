@@ -1,26 +1,37 @@
-"""What the README shows runs as it stands there."""
+"""What the README and the other documents show runs as it stands there."""
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 
 from hwsim import cli
+from hwsim.data import bundled
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-(PYTHON,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [shlex.split(line, comments=True) for line in re.findall(r"^hwsim .*", README, re.M)]
+DOCUMENTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("[a-z]*/README.md")})
 
 
-def test_python(tmp_path, monkeypatch):
+def python_of(document):
+    """The Python of a document, which may build on what stands further up in it."""
+    return "\n".join(
+        re.findall(r"```python\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
+    )
+
+
+@pytest.mark.parametrize(
+    "document",
+    [document for document in DOCUMENTS if python_of(document)],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_python(document, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    exec(compile(PYTHON, "README.md", "exec"), {})
-    assert {path.name for path in tmp_path.iterdir()} >= {
-        "lenet5_int8.onnx",
-        "lenet5_verilog",
-        "report.html",
-    }
+    shutil.copy(bundled("lenet5/lenet5.onnx"), tmp_path)
+    exec(compile(python_of(document), str(document), "exec"), {})
 
 
 def test_commands(tmp_path, monkeypatch, capsys):
@@ -36,8 +47,7 @@ def test_commands(tmp_path, monkeypatch, capsys):
     assert len(COMMANDS) == 7
 
 
-def test_links():
-    links = re.findall(r"\]\(([^)]+)\)", README)
-    assert links
-    for link in links:
-        assert (Path(__file__).parents[1] / link).exists(), link
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links(document):
+    for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
+        assert (document.parent / link).exists(), link

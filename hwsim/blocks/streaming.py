@@ -110,7 +110,7 @@ class StreamingPlan:
     @property
     def multipliers(self):
         """Multiply-accumulates per cycle of all units together."""
-        return sum(stage.config.multipliers for stage in self.stages)
+        return _multipliers(self.stages)
 
     @property
     def macs(self):
@@ -188,21 +188,12 @@ def plan_streaming(network, options=None):
 
 def _fold_within(network, multipliers):
     """The fastest folding that needs at most so many multipliers."""
-    low, high = 1, 1
-    fewest = None
-    while True:
-        try:
-            stages = _fold(network, high)
-        except ValueError:
-            pass
-        else:
-            fewest = sum(stage.config.multipliers for stage in stages)
-            if fewest <= multipliers:
-                break
-            if high > 1 << 40:
-                raise ValueError(f"multipliers must be at least {fewest} for {network.name}, not {multipliers}")
-        low, high = high, high * 2
-    best = stages
+    best = _fold(network, _ANY_TIME)
+    fewest = _multipliers(best)
+    if fewest > multipliers:
+        raise ValueError(f"multipliers must be at least {fewest} for {network.name}, not {multipliers}")
+    # Fewer cycles take more multipliers: bisect between a target that is missed and one that is met.
+    low, high = 0, max(stage.config.interval for stage in best)
     while high - low > 1:
         middle = (low + high) // 2
         try:
@@ -210,11 +201,19 @@ def _fold_within(network, multipliers):
         except ValueError:
             low = middle
             continue
-        if sum(stage.config.multipliers for stage in stages) <= multipliers:
+        if _multipliers(stages) <= multipliers:
             best, high = stages, middle
         else:
             low = middle
     return best
+
+
+# Cycles per image that every folding keeps within.
+_ANY_TIME = 1 << 62
+
+
+def _multipliers(stages):
+    return sum(stage.config.multipliers for stage in stages)
 
 
 def _fold(network, target):

@@ -1,8 +1,6 @@
 """The planner: foldings that meet the target with few multipliers, queues that cost no cycle, clear refusals."""
 
 import dataclasses
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +12,7 @@ from hwsim.blocks.streaming import Stage, Streaming, plan_streaming
 from hwsim.blocks.timing import Deadlock, evaluate
 from hwsim.network.integer import IntegerLayer
 from hwsim.network.network import NetworkError
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from networks import NetworkBuilder, nngen_network, random_network  # noqa: E402
+from tests.networks import NetworkBuilder, nngen_network, random_network
 
 
 def test_comparison_network():
