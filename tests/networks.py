@@ -10,6 +10,8 @@ from hwsim.network.integer import (
     Dense,
     IntegerNetwork,
     IntegerTensor,
+    Mul,
+    Pad,
     Pool,
     Table,
 )
@@ -117,6 +119,21 @@ class NetworkBuilder:
         self.layers.append(Table(name, (source,), output, self.rng.integers(low, high + 1, 256)))
         return output
 
+    def mul(self, first, second):
+        """``second`` has the shape of ``first``, or is one value per channel."""
+        name = self._name("mul")
+        output = self._tensor(f"{name}_out", self.tensors[first].shape, True)
+        self.layers.append(Mul(name, (first, second), output, self._requantize(output, 74 * 74)))
+        return output
+
+    def pad(self, source, pads, mode="constant"):
+        t = self.tensors[source]
+        name = self._name("pad")
+        size = (t.shape[1] + pads[0] + pads[2], t.shape[2] + pads[1] + pads[3])
+        output = self._tensor(f"{name}_out", (t.shape[0], *size), t.signed, t.zero_point)
+        self.layers.append(Pad(name, (source,), output, pads, mode, t.zero_point))
+        return output
+
     def build(self, output, name="random"):
         tensor = self.tensors[self.input]
         return IntegerNetwork(name, tensor, (self.tensors[output],), tuple(self.layers), dict(self.tensors))
@@ -133,6 +150,10 @@ def random_network(seed):
         x = b.add(x, b.conv(x, channels, pads=(1, 1, 1, 1), groups=int(rng.choice([1, channels]))))
     if rng.random() < 0.5:
         x = b.concat(b.conv(x, channels, (1, 1)), b.conv(x, 2 * channels, pads=(1, 1, 1, 1)))
+    if rng.random() < 0.3:
+        x = b.pad(x, (1, 0, 2, 1), str(rng.choice(["constant", "edge"])))
+    if rng.random() < 0.3:  # squeeze and excite
+        x = b.mul(x, b.conv(b.global_average(x), b.tensors[x].shape[0], (1, 1)))
     if rng.random() < 0.5:
         x = b.max_pool(x)
     if rng.random() < 0.5:

@@ -24,6 +24,7 @@ from hwsim.network.network import NetworkError
 from .checks import check_positive
 from .conv import ConvConfig, DenseConfig
 from .elementwise import AddConfig, MulConfig, TableConfig
+from .pad import PadConfig
 from .pool import GlobalPoolConfig, PoolConfig
 from .queue import QueueConfig
 from .reshape import ConcatConfig, ForkConfig, ResizeConfig
@@ -383,9 +384,11 @@ def _fold_pool(builder, layer, frame):
     return (GlobalPoolConfig if whole else PoolConfig).for_layer(layer, frame, tensor, output)
 
 
-def _fold_table(builder, layer, frame):
+def _fold_single(builder, layer, frame):
     tensor, output = (builder.network.tensors[name] for name in (layer.inputs[0], layer.output))
-    return TableConfig.for_layer(layer, builder.frame(tensor.name, builder.lanes(tensor.name, frame)), tensor, output)
+    frame = builder.frame(tensor.name, builder.lanes(tensor.name, frame))
+    config = TableConfig if isinstance(layer, integer.Table) else PadConfig
+    return config.for_layer(layer, frame, tensor, output)
 
 
 def _fold_pair(builder, layer, *frames):
@@ -412,8 +415,9 @@ _FOLDINGS = {
     integer.Conv: _fold_conv,
     integer.Dense: _fold_dense,
     integer.Mul: _fold_pair,
+    integer.Pad: _fold_single,
     integer.Pool: _fold_pool,
-    integer.Table: _fold_table,
+    integer.Table: _fold_single,
 }
 
 

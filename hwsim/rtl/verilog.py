@@ -180,7 +180,12 @@ _CELL = re.compile(r"^  cell (\$\w+) \S+\n((?:    .*\n)*)  end\n", re.MULTILINE)
 def _extend_operands(text):
     """RTLIL in which the operands of sums, bitwise operators and comparisons are as wide as each other."""
 
-    def extended(match):
+    def module(match):
+        wires = re.findall(r"^  wire (?:width (\d+) )?.*?(\S+)$", match[0], re.MULTILINE)
+        sizes = {name: int(width or 1) for width, name in wires}
+        return _CELL.sub(lambda cell: extended(cell, sizes), match[0])
+
+    def extended(match, sizes):
         kind, body = match[1], match[2]
         if kind == "$logic_not":
             return _compared_with_zero(match[0])
@@ -194,14 +199,15 @@ def _extend_operands(text):
             wanted = max(wanted, widths["Y"])
         for port in "AB":
             if widths[port] < wanted:
-                spec = _extend(value[port], widths[port], wanted, signed=int(value[f"{port}_SIGNED"], 2) == 1)
+                signed = int(value[f"{port}_SIGNED"], 2) == 1
+                spec = _extend(value[port], wanted, widths[port], signed, sizes)
                 body = body.replace(f"    connect \\{port} {value[port]}\n", f"    connect \\{port} {spec}\n")
                 body = body.replace(
                     f"    parameter \\{port}_WIDTH {widths[port]}\n", f"    parameter \\{port}_WIDTH {wanted}\n"
                 )
         return match[0].replace(match[2], body)
 
-    return _CELL.sub(extended, text)
+    return re.sub(r"^module .*?^end\n", module, text, flags=re.MULTILINE | re.DOTALL)
 
 
 def _compared_with_zero(cell):
@@ -213,27 +219,28 @@ def _compared_with_zero(cell):
     return cell.replace("  cell $logic_not ", "  cell $eq ", 1).removesuffix("  end\n") + operand + "  end\n"
 
 
-def _extend(spec, width, wanted, signed):
-    """A signal of ``width`` bits in RTLIL, extended to ``wanted`` bits."""
+def _extend(spec, wanted, width, signed, sizes):
+    """A signal of ``width`` bits in RTLIL, extended to ``wanted`` bits; ``sizes`` holds the widths of wires."""
     constant = re.fullmatch(r"\d+'([01]+)", spec)
     if constant:
         top = constant[1][0] if signed else "0"
         return f"{wanted}'{constant[1].rjust(wanted, top)}"
     if not signed:
         return f"{{ {wanted - width}'{'0' * (wanted - width)} {spec} }}"
-    return f"{{ {' '.join([_top_bit(spec, width)] * (wanted - width))} {spec} }}"
+    return f"{{ {' '.join([_top_bit(spec, sizes)] * (wanted - width))} {spec} }}"
 
 
-def _top_bit(spec, width):
+def _top_bit(spec, sizes):
     """The highest bit of a signal in RTLIL."""
     if spec.startswith("{"):  # { most significant part ... }
-        parts = re.findall(r"(?:\\|\$)\S+(?: \[[\d:]+\])?|\d+'[01]+", spec)
-        return _top_bit(parts[0], None)
+        spec = re.match(r"\{ ((?:\\|\$)\S+(?: \[[\d:]+\])?|\d+'[01]+)", spec)[1]
     constant = re.fullmatch(r"\d+'([01])[01]*", spec)
     if constant:
         return f"1'{constant[1]}"
     part = re.fullmatch(r"(\S+) \[(\d+)(?::\d+)?\]", spec)
-    return f"{part[1]} [{part[2]}]" if part else f"{spec} [{width - 1}]"
+    if part:
+        return f"{part[1]} [{part[2]}]"
+    return f"{spec} [{sizes[spec] - 1}]" if sizes[spec] > 1 else spec
 
 
 def _finish(verilog, contents, top, header):

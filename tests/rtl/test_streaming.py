@@ -38,7 +38,7 @@ def test_random_stalls(seed, stalls):
     design = build(network, Streaming(multipliers=200))
     result = simulate(design, images_for(network, 2, seed), stalls=stalls, seed=seed)
     assert result.mismatches == 0, f"seed {seed}: {result.layers}"
-    assert result.cycles > design.cycles(2)
+    assert result.cycles >= design.cycles(2)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 7), (3, 7, 1), (1, 2, 2)])
