@@ -18,7 +18,10 @@ from hwsim.network.integer import (
 
 
 class NetworkBuilder:
-    """Adds layers with random constants to a network; every method returns the name of the new tensor."""
+    """Adds layers with random constants to a network.
+
+    Every method returns the name of the new tensor.
+    """
 
     def __init__(self, rng, shape, signed=True):
         self.rng = rng
@@ -27,8 +30,14 @@ class NetworkBuilder:
         self.input = self._tensor("image", shape, signed)
 
     def _tensor(self, name, shape, signed, zero_point=None):
-        zero = int(self.rng.integers(-20, 20) + (0 if signed else 128)) if zero_point is None else zero_point
-        self.tensors[name] = IntegerTensor(name, tuple(int(n) for n in shape), 0.05, zero, 8, signed)
+        zero = (
+            int(self.rng.integers(-20, 20) + (0 if signed else 128))
+            if zero_point is None
+            else zero_point
+        )
+        self.tensors[name] = IntegerTensor(
+            name, tuple(int(n) for n in shape), 0.05, zero, 8, signed
+        )
         return name
 
     def _name(self, kind):
@@ -39,14 +48,25 @@ class NetworkBuilder:
         tensor = self.tensors[name]
         scales = 60.0 / accumulators * self.rng.uniform(0.5, 2.0, channels)
         low = tensor.zero_point if self.rng.random() < 0.5 else tensor.minimum  # ReLU or not
-        return Requantize.from_scales(scales, zero_point=tensor.zero_point, minimum=low, maximum=tensor.maximum)
+        return Requantize.from_scales(
+            scales, zero_point=tensor.zero_point, minimum=low, maximum=tensor.maximum
+        )
 
     def _bias(self, source, weights):
         """Random biases with the correction for the input's zero point."""
         own = self.rng.integers(-2000, 2000, len(weights))
         return own - self.tensors[source].zero_point * weights.reshape(len(weights), -1).sum(axis=1)
 
-    def conv(self, source, out_channels, kernel=(3, 3), strides=(1, 1), dilations=(1, 1), pads=(0, 0, 0, 0), groups=1):
+    def conv(
+        self,
+        source,
+        out_channels,
+        kernel=(3, 3),
+        strides=(1, 1),
+        dilations=(1, 1),
+        pads=(0, 0, 0, 0),
+        groups=1,
+    ):
         channels, height, width = self.tensors[source].shape
         size = [
             (length + pads[a] + pads[a + 2] - (kernel[a] - 1) * dilations[a] - 1) // strides[a] + 1
@@ -57,7 +77,9 @@ class NetworkBuilder:
         weights = self.rng.integers(-128, 128, (out_channels, channels // groups, *kernel))
         bias = self._bias(source, weights)
         rescale = self._requantize(output, 74 * 74 * np.sqrt(weights[0].size), out_channels)
-        self.layers.append(Conv(name, (source,), output, weights, bias, strides, dilations, pads, groups, rescale))
+        self.layers.append(
+            Conv(name, (source,), output, weights, bias, strides, dilations, pads, groups, rescale)
+        )
         return output
 
     def dense(self, source, out_channels):
@@ -72,7 +94,10 @@ class NetworkBuilder:
 
     def max_pool(self, source, kernel=(2, 2), strides=(2, 2), pads=(0, 0, 0, 0)):
         t = self.tensors[source]
-        size = [(n + pads[a] + pads[a + 2] - kernel[a]) // strides[a] + 1 for a, n in enumerate(t.shape[1:])]
+        size = [
+            (n + pads[a] + pads[a + 2] - kernel[a]) // strides[a] + 1
+            for a, n in enumerate(t.shape[1:])
+        ]
         name = self._name("pool")
         output = self._tensor(f"{name}_out", (t.shape[0], *size), t.signed, t.zero_point)
         self.layers.append(Pool(name, (source,), output, "max", kernel, strides, (1, 1), pads))
@@ -85,7 +110,16 @@ class NetworkBuilder:
         output = self._tensor(f"{name}_out", (t.shape[0], 1, 1), True)
         rescale = self._requantize(output, 74 * count)
         pool = Pool(
-            name, (source,), output, "average", t.shape[1:], (1, 1), (1, 1), (0, 0, 0, 0), counts=(count,), requantize=rescale
+            name,
+            (source,),
+            output,
+            "average",
+            t.shape[1:],
+            (1, 1),
+            (1, 1),
+            (0, 0, 0, 0),
+            counts=(count,),
+            requantize=rescale,
         )
         self.layers.append(pool)
         return output
@@ -106,7 +140,9 @@ class NetworkBuilder:
             aligned.append(self.table(source, like=first))
         name = self._name("concat")
         channels = sum(self.tensors[s].shape[0] for s in aligned)
-        output = self._tensor(f"{name}_out", (channels, *first.shape[1:]), first.signed, first.zero_point)
+        output = self._tensor(
+            f"{name}_out", (channels, *first.shape[1:]), first.signed, first.zero_point
+        )
         self.layers.append(Concat(name, tuple(aligned), output))
         return output
 
@@ -136,7 +172,9 @@ class NetworkBuilder:
 
     def build(self, output, name="random"):
         tensor = self.tensors[self.input]
-        return IntegerNetwork(name, tensor, (self.tensors[output],), tuple(self.layers), dict(self.tensors))
+        return IntegerNetwork(
+            name, tensor, (self.tensors[output],), tuple(self.layers), dict(self.tensors)
+        )
 
 
 def random_network(seed):

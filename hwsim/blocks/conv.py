@@ -57,12 +57,15 @@ def _for_layer(layer, tensor, output):
 
 @dataclass(frozen=True, kw_only=True)
 class ConvConfig(_Multiplies):
-    """A 2-D convolution: `WindowConfig`, then `MacConfig`. Without padding, a 1 x 1 kernel of stride 1 needs no window.
+    """A 2-D convolution: `WindowConfig`, then `MacConfig`.
+
+    Without padding, a 1 x 1 kernel of stride 1 needs no window.
 
     Parameters
     ----------
     frame : Frame
-        The map that arrives. Its lanes divide the input channels of a group, or are a multiple of them.
+        The map that arrives. Its lanes divide the input channels of a group, or are a multiple of
+        them.
     out_channels, simd, pe, groups, weight_bits, accumulator_bits, requantize, loadable
         As of `MacConfig`.
     kernel, strides, dilations, pads, pad_value
@@ -149,10 +152,12 @@ class ConvConfig(_Multiplies):
     def interval(self):
         """Cycles per frame in the steady state.
 
-        That of the multiply-accumulate, and in addition those steps of the window between two outputs for which the
-        multiply-accumulate has no work.
+        That of the multiply-accumulate, and in addition those steps of the window between two
+        outputs for which the multiply-accumulate has no work.
         """
-        return self.mac.interval if self.window is None else self.window.interval_held(self.mac.hold)
+        return (
+            self.mac.interval if self.window is None else self.window.interval_held(self.mac.hold)
+        )
 
     def actors(self, name):
         """The window, if there is one, and the multiply-accumulate."""
@@ -191,7 +196,13 @@ class DenseConfig(_Multiplies):
     @classmethod
     def for_layer(cls, layer, frame, tensor, output, *, simd, pe):
         """The unit of a `hwsim.network.integer.Dense` between two `IntegerTensor`."""
-        return cls(frame=frame, out_channels=len(layer.weights), simd=simd, pe=pe, **_for_layer(layer, tensor, output))
+        return cls(
+            frame=frame,
+            out_channels=len(layer.weights),
+            simd=simd,
+            pe=pe,
+            **_for_layer(layer, tensor, output),
+        )
 
     @cached_property
     def mac(self):
@@ -227,5 +238,7 @@ class DenseConfig(_Multiplies):
         weights = np.asarray(weights)
         size = self.frame.beats * self.frame.lanes
         if weights.shape != (self.out_channels, size):
-            raise ValueError(f"weights must have the shape {(self.out_channels, size)}, not {weights.shape}")
+            raise ValueError(
+                f"weights must have the shape {(self.out_channels, size)}, not {weights.shape}"
+            )
         return weights.reshape(-1, *self.frame.shape).transpose(0, 2, 3, 1).reshape(weights.shape)

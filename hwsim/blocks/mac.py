@@ -20,12 +20,13 @@ __all__ = ["MacConfig"]
 class MacConfig(UnitConfig):
     """Dot products of a stream of vectors with constant weights, folded in time.
 
-    A vector is what one output position needs: ``taps`` pixels of all input channels. It arrives in one or more beats of
-    ``taps`` x lanes codes. For each beat, ``pe`` output channels at a time, ``simd`` products of each are added per cycle;
-    partial sums wait for the vector's next beat in an accumulator for each output channel, so that no beat is needed twice.
+    A vector is what one output position needs: ``taps`` pixels of all input channels. It arrives in
+    one or more beats of ``taps`` x lanes codes. For each beat, ``pe`` output channels at a time,
+    ``simd`` products of each are added per cycle; partial sums wait for the vector's next beat in
+    an accumulator for each output channel, so that no beat is needed twice.
 
-    Beats of fewer channels than a convolution group has add up over several beats; beats of several whole groups yield the
-    output channels of all of them.
+    Beats of fewer channels than a convolution group has add up over several beats; beats of several
+    whole groups yield the output channels of all of them.
 
     Parameters
     ----------
@@ -35,7 +36,8 @@ class MacConfig(UnitConfig):
     simd : int
         Products per output channel in a cycle; divides the part of a dot product that a beat holds.
     pe : int
-        Output channels at a time, and lanes of the output; divides the output channels that a beat contributes to.
+        Output channels at a time, and lanes of the output; divides the output channels that a beat
+        contributes to.
     taps : int
         Pixels in a vector.
     groups : int
@@ -43,8 +45,8 @@ class MacConfig(UnitConfig):
     weight_bits : int
         Width of a weight, two's complement.
     accumulator_bits : int, optional
-        Width of an accumulator; that of ``requantize`` unless given, or else enough for all codes, weights and a bias as
-        large as the sum of products.
+        Width of an accumulator; that of ``requantize`` unless given, or else enough for all codes,
+        weights and a bias as large as the sum of products.
     requantize : RequantizeConfig, optional
         Without it the accumulators are the output codes.
     loadable : bool
@@ -91,14 +93,24 @@ class MacConfig(UnitConfig):
                 f"({self.channels_per_group}), not {self.lanes}"
             )
         check_divides("simd", self.simd, "the products per beat and output channel", self.dot)
-        check_divides("pe", self.pe, "the output channels per beat", self.out_channels // self.blocks)
+        check_divides(
+            "pe", self.pe, "the output channels per beat", self.out_channels // self.blocks
+        )
         if self.accumulator_bits is None:
-            wide = self.worst_case_bits if self.requantize is None else self.requantize.accumulator_bits
+            wide = (
+                self.worst_case_bits
+                if self.requantize is None
+                else self.requantize.accumulator_bits
+            )
             object.__setattr__(self, "accumulator_bits", wide)
         check_positive("accumulator_bits", self.accumulator_bits)
-        if self.requantize is not None and self.requantize.accumulator_bits != self.accumulator_bits:
+        if (
+            self.requantize is not None
+            and self.requantize.accumulator_bits != self.accumulator_bits
+        ):
             raise ValueError(
-                f"requantize must take {self.accumulator_bits} accumulator bits, not {self.requantize.accumulator_bits}"
+                f"requantize must take {self.accumulator_bits} accumulator bits, not "
+                f"{self.requantize.accumulator_bits}"
             )
 
     @property
@@ -158,7 +170,10 @@ class MacConfig(UnitConfig):
 
     @property
     def entries(self):
-        """Groups of ``pe`` partial sums that wait at a time; one if each output is finished before the next."""
+        """Groups of ``pe`` partial sums that wait at a time.
+
+        One if each output is finished before the next.
+        """
         return self.outputs if self.beats > 1 else 1
 
     @property
@@ -181,7 +196,11 @@ class MacConfig(UnitConfig):
     @property
     def output(self):
         """One pixel for each vector."""
-        codes = (self.accumulator_bits, True) if self.requantize is None else (self.requantize.bits, self.requantize.signed)
+        codes = (
+            (self.accumulator_bits, True)
+            if self.requantize is None
+            else (self.requantize.bits, self.requantize.signed)
+        )
         return Frame(self.frame.height, self.frame.width, self.out_channels, self.pe, *codes)
 
     @property
@@ -223,7 +242,15 @@ class MacConfig(UnitConfig):
         puts = np.array([False] * (self.beats - 1) + [True] * last)
         count = self.positions * self.blocks
         reads = np.ones(count * len(puts), bool)
-        return (Actor(name, np.tile(duration, count), {"i": np.tile(takes, count)}, np.tile(puts, count), {"i": reads}),)
+        return (
+            Actor(
+                name,
+                np.tile(duration, count),
+                {"i": np.tile(takes, count)},
+                np.tile(puts, count),
+                {"i": reads},
+            ),
+        )
 
     @property
     def weight_word_bits(self):
@@ -231,7 +258,9 @@ class MacConfig(UnitConfig):
         return self.multipliers * self.weight_bits
 
     def weight_words(self, weights):
-        """The weights of each cycle of a vector, as integers; output channel outermost within a word.
+        """The weights of each cycle of a vector, as integers.
+
+        Output channel outermost within a word.
 
         Parameters
         ----------
@@ -241,17 +270,26 @@ class MacConfig(UnitConfig):
         weights = np.asarray(weights, np.int64)
         size = (self.out_channels, self.channels_per_group)
         if weights.shape[:2] != size or weights.size != size[0] * size[1] * self.taps:
-            raise ValueError(f"weights must have the shape {size} with {self.taps} taps, not {weights.shape}")
+            raise ValueError(
+                f"weights must have the shape {size} with {self.taps} taps, not {weights.shape}"
+            )
         limit = 1 << (self.weight_bits - 1)
         if weights.min() < -limit or weights.max() >= limit:
-            raise ValueError(f"weights must lie in [{-limit}, {limit - 1}], not [{weights.min()}, {weights.max()}]")
-        parts = weights.reshape(self.blocks, self.outputs, self.pe, self.beats, self.dot_channels, self.taps)
+            raise ValueError(
+                f"weights must lie in [{-limit}, {limit - 1}], not [{weights.min()}, {weights.max()}]"
+            )
+        parts = weights.reshape(
+            self.blocks, self.outputs, self.pe, self.beats, self.dot_channels, self.taps
+        )
         # To (blocks, beats, outputs, pe, dot product), which is then cut into slices.
         dots = parts.transpose(0, 3, 1, 2, 5, 4).reshape(-1, self.pe, self.slices, self.simd)
         return pack(dots.transpose(0, 2, 1, 3).reshape(-1, self.multipliers), self.weight_bits)
 
     def bias_words(self, bias):
-        """The biases of each group of ``pe`` output channels, as integers. bias: int, (out_channels,)."""
+        """The biases of each group of ``pe`` output channels, as integers.
+
+        Bias: int, (out_channels,).
+        """
         bias = np.asarray(bias, np.int64)
         if bias.shape != (self.out_channels,):
             raise ValueError(f"bias must have the shape ({self.out_channels},), not {bias.shape}")
@@ -288,4 +326,6 @@ class MacConfig(UnitConfig):
         low = (ends.min(axis=0).sum(axis=1) + bias).min()
         high = (ends.max(axis=0).sum(axis=1) + bias).max()
         if (bits := signed_bits(low, high)) > self.accumulator_bits:
-            raise ValueError(f"accumulator_bits must be at least {bits} for these weights, not {self.accumulator_bits}")
+            raise ValueError(
+                f"accumulator_bits must be at least {bits} for these weights, not {self.accumulator_bits}"
+            )

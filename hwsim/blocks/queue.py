@@ -6,8 +6,8 @@ from .checks import check_positive
 
 __all__ = ["QueueConfig"]
 
-# Deeper than this, a queue is cheaper in block RAM than in distributed RAM: 64 entries are two 32-deep (or four 16-deep)
-# look-up-table RAMs per bit.
+# Deeper than this, a queue is cheaper in block RAM than in distributed RAM: 64 entries are two
+# 32-deep (or four 16-deep) look-up-table RAMs per bit.
 DISTRIBUTED_DEPTH = 64
 
 

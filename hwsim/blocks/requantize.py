@@ -23,8 +23,8 @@ class RequantizeConfig:
     multiplier_bits : int
         Width of the multiplier, without sign; 0 where the multiplier is always 1.
     shifts : (int, int)
-        Smallest and largest shift. Multipliers of smaller shifts are shifted to the left beforehand, so that the
-        hardware always shifts by the largest one.
+        Smallest and largest shift. Multipliers of smaller shifts are shifted to the left
+        beforehand, so that the hardware always shifts by the largest one.
     zero_point, minimum, maximum : int
         As in `Requantize`.
     bits : int
@@ -37,8 +37,8 @@ class RequantizeConfig:
     factor_bits : int
         Width of a multiplier that was shifted; 0 where nothing is multiplied.
     latency : int
-        Cycles from accumulators (and their multipliers) to codes: two for rounding and saturation, two more for a
-        multiplier.
+        Cycles from accumulators (and their multipliers) to codes: two for rounding and saturation,
+        two more for a multiplier.
     """
 
     accumulator_bits: int
@@ -55,16 +55,25 @@ class RequantizeConfig:
         check_integer("multiplier_bits", self.multiplier_bits, 0)
         check_positive("bits", self.bits)
         if self.multiplier_bits > MULTIPLIER_BITS:
-            raise ValueError(f"multiplier_bits must be at most {MULTIPLIER_BITS}, not {self.multiplier_bits}")
+            raise ValueError(
+                f"multiplier_bits must be at most {MULTIPLIER_BITS}, not {self.multiplier_bits}"
+            )
         if not 0 <= self.shifts[0] <= self.shifts[1] <= MAXIMUM_SHIFT:
             raise ValueError(f"shifts must rise within [0, {MAXIMUM_SHIFT}], not {self.shifts}")
         if self.factor_bits > FACTOR_BITS:
             raise ValueError(
-                f"shifts must differ by at most {FACTOR_BITS - self.multiplier_bits}, not {self.shifts[0]}, {self.shifts[1]}"
+                f"shifts must differ by at most {FACTOR_BITS - self.multiplier_bits}, not "
+                f"{self.shifts[0]}, {self.shifts[1]}"
             )
-        low, high = (-(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1) if self.signed else (0, (1 << self.bits) - 1)
+        low, high = (
+            (-(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1)
+            if self.signed
+            else (0, (1 << self.bits) - 1)
+        )
         if not low <= self.minimum <= self.maximum <= high:
-            raise ValueError(f"minimum and maximum must rise within [{low}, {high}], not {self.minimum}, {self.maximum}")
+            raise ValueError(
+                f"minimum and maximum must rise within [{low}, {high}], not {self.minimum}, {self.maximum}"
+            )
 
     @classmethod
     def of(cls, requantize, *, accumulator_bits, bits=8, signed=True):
@@ -72,7 +81,9 @@ class RequantizeConfig:
         multiplier = requantize.multiplier
         return cls(
             accumulator_bits=accumulator_bits,
-            multiplier_bits=0 if (multiplier == 1).all() else int(multiplier.max()).bit_length() or 1,
+            multiplier_bits=0
+            if (multiplier == 1).all()
+            else int(multiplier.max()).bit_length() or 1,
             shifts=(int(requantize.shift.min()), int(requantize.shift.max())),
             zero_point=requantize.zero_point,
             minimum=requantize.minimum,
@@ -85,13 +96,19 @@ class RequantizeConfig:
         """Refuse (ValueError) a `Requantize` that this hardware cannot carry out."""
         for name in ("zero_point", "minimum", "maximum"):
             if getattr(requantize, name) != getattr(self, name):
-                raise ValueError(f"{name} must be {getattr(self, name)} as configured, not {getattr(requantize, name)}")
+                raise ValueError(
+                    f"{name} must be {getattr(self, name)} as configured, not {getattr(requantize, name)}"
+                )
         multiplier, shift = requantize.multiplier, requantize.shift
         highest = (1 << self.multiplier_bits) - 1 if self.multiplier_bits else 1
         if multiplier.max() > highest or (not self.multiplier_bits and multiplier.min() < 1):
-            raise ValueError(f"multiplier must have {self.multiplier_bits} bits as configured, not {multiplier.tolist()}")
+            raise ValueError(
+                f"multiplier must have {self.multiplier_bits} bits as configured, not {multiplier.tolist()}"
+            )
         if shift.min() < self.shifts[0] or shift.max() > self.shifts[1]:
-            raise ValueError(f"shift must lie in {list(self.shifts)} as configured, not {shift.tolist()}")
+            raise ValueError(
+                f"shift must lie in {list(self.shifts)} as configured, not {shift.tolist()}"
+            )
 
     def factors(self, requantize):
         """Multipliers, shifted so that the largest shift serves all: int64, as many as ``requantize`` has."""

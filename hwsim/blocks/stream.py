@@ -1,8 +1,8 @@
 """The order in which a feature map travels over a stream.
 
-A frame is one feature map. It travels in raster order, row by row, pixel by pixel; the channels of a pixel travel
-innermost, ``lanes`` at a time: one transfer ("beat") carries channels ``g * lanes ... (g + 1) * lanes - 1`` of one pixel, the
-lowest channel in the least significant bits.
+A frame is one feature map. It travels in raster order, row by row, pixel by pixel; the channels of
+a pixel travel innermost, ``lanes`` at a time: one transfer ("beat") carries channels ``g * lanes
+... (g + 1) * lanes - 1`` of one pixel, the lowest channel in the least significant bits.
 """
 
 from dataclasses import dataclass
@@ -68,10 +68,15 @@ class Frame:
         return (1 << (self.bits - 1)) - 1 if self.signed else (1 << self.bits) - 1
 
     def to_beats(self, maps):
-        """(N, C, H, W) codes to (N * beats, lanes) codes in stream order; refuses codes out of range."""
+        """(N, C, H, W) codes to (N * beats, lanes) codes in stream order.
+
+        Refuses codes out of range.
+        """
         maps = np.asarray(maps)
         if maps.ndim != 4 or maps.shape[1:] != self.shape:
-            raise ValueError(f"feature maps must have the shape (N, {self.channels}, {self.height}, {self.width}), not {maps.shape}")
+            raise ValueError(
+                f"feature maps must have the shape (N, {self.channels}, {self.height}, {self.width}), not {maps.shape}"
+            )
         low, high = self.minimum, self.maximum
         if maps.size and (maps.min() < low or maps.max() > high):
             raise ValueError(f"codes must lie in [{low}, {high}], not [{maps.min()}, {maps.max()}]")

@@ -1,14 +1,16 @@
 """The streaming pipeline on paper: a unit per layer, folded so that all take about as long, with FIFOs as deep as needed.
 
-`plan_streaming` turns an `IntegerNetwork` into stages (unit configurations) and connections. `hwsim.rtl.build` makes
-hardware of it, `hwsim.models` its estimate; both get the very same cycle counts.
+`plan_streaming` turns an `IntegerNetwork` into stages (unit configurations) and connections.
+`hwsim.rtl.build` makes hardware of it, `hwsim.models` its estimate; both get the very same cycle
+counts.
 
 Queue depths
-    The pipeline is evaluated with queues without limit and images offered one interval apart, the interval being that of the
-    slowest unit. The most beats that any queue then holds, plus one that is on its way out, is its depth. With these depths
-    that schedule remains possible; and since units that start as early as they can are never later than in any possible
-    schedule (max-plus monotonicity of dataflow graphs: Baccelli et al., "Synchronization and Linearity", 1992, chapter 2), the pipeline
-    keeps the interval and cannot deadlock, forks that rejoin included.
+    The pipeline is evaluated with queues without limit and images offered one interval apart, the
+    interval being that of the slowest unit. The most beats that any queue then holds, plus one that
+    is on its way out, is its depth. With these depths that schedule remains possible; and since
+    units that start as early as they can are never later than in any possible schedule (max-plus
+    monotonicity of dataflow graphs: Baccelli et al., "Synchronization and Linearity", 1992, chapter
+    2), the pipeline keeps the interval and cannot deadlock, forks that rejoin included.
 """
 
 from dataclasses import dataclass, field, replace
@@ -69,7 +71,8 @@ class Stage:
     name : str
     config : UnitConfig
     inputs : tuple of (str, int)
-        For each input port the stage that feeds it and the number of that stage's output; ("", 0) is the source.
+        For each input port the stage that feeds it and the number of that stage's output; ("", 0)
+        is the source.
     layer : IntegerLayer or None
         The layer that it computes; None for units that only move beats.
     queues : tuple of QueueConfig
@@ -151,7 +154,8 @@ class StreamingPlan:
         return self.trace(images).cycles
 
 
-# Images after which a pipeline is taken to have settled; the plan checks that the last two intervals are equal.
+# Images after which a pipeline is taken to have settled; the plan checks that the last two
+# intervals are equal.
 _SETTLED = 4
 
 
@@ -172,12 +176,15 @@ def plan_streaming(network, options=None):
     NetworkError
         For a layer that no streaming unit computes, or a network with more than one output.
     ValueError
-        If the target cannot be reached; the message names the layer that stands in the way and what it can reach.
+        If the target cannot be reached; the message names the layer that stands in the way and what
+        it can reach.
     """
     options = options or Streaming()
     if len(network.outputs) != 1:
         names = ", ".join(tensor.name for tensor in network.outputs)
-        raise NetworkError(f"a streaming pipeline has one output, but {network.name} has {len(network.outputs)}: {names}")
+        raise NetworkError(
+            f"a streaming pipeline has one output, but {network.name} has {len(network.outputs)}: {names}"
+        )
     if not network.layers:
         raise NetworkError(f"{network.name} has no layer to build")
     if options.cycles_per_image is not None:
@@ -192,8 +199,11 @@ def _fold_within(network, multipliers):
     best = _fold(network, _ANY_TIME)
     fewest = _multipliers(best)
     if fewest > multipliers:
-        raise ValueError(f"multipliers must be at least {fewest} for {network.name}, not {multipliers}")
-    # Fewer cycles take more multipliers: bisect between a target that is missed and one that is met.
+        raise ValueError(
+            f"multipliers must be at least {fewest} for {network.name}, not {multipliers}"
+        )
+    # Fewer cycles take more multipliers: bisect between a target that is missed and one that is
+    # met.
     low, high = 0, max(stage.config.interval for stage in best)
     while high - low > 1:
         middle = (low + high) // 2
@@ -238,8 +248,8 @@ class _Builder:
         self.network = network
         self.target = target
         self.stages: list[Stage] = []
-        # tensor -> (outputs that carry it and are not yet read, frame); the frame of the images is None until the first
-        # reader has chosen how many lanes they have.
+        # tensor -> (outputs that carry it and are not yet read, frame); the frame of the images is
+        # None until the first reader has chosen how many lanes they have.
         self.sources: dict[str, tuple[list[tuple[str, int]], Frame | None]] = {}
 
     def provide(self, tensor, stage, frame, readers):
@@ -248,7 +258,9 @@ class _Builder:
         if count > 1:
             if frame is None:
                 frame = self.frame(tensor, self._fit(self.network.tensors[tensor], 1))
-            stage = self._append(f"{tensor}_fork", ForkConfig(frame=frame, outputs=count), ((stage or "", 0),))
+            stage = self._append(
+                f"{tensor}_fork", ForkConfig(frame=frame, outputs=count), ((stage or "", 0),)
+            )
         self.sources[tensor] = ([(stage or "", k) for k in range(count)], frame)
 
     def add(self, layer):
@@ -292,7 +304,11 @@ class _Builder:
     def _fit(self, tensor, minimum):
         """The fewest lanes, at least ``minimum``, with which ``tensor`` passes within the target."""
         channels, height, width = tensor.shape
-        fitting = [n for n in _divisors(channels) if n >= minimum and height * width * channels // n <= self.target]
+        fitting = [
+            n
+            for n in _divisors(channels)
+            if n >= minimum and height * width * channels // n <= self.target
+        ]
         return fitting[0] if fitting else channels
 
     def lanes(self, tensor, frame):
@@ -334,7 +350,9 @@ def _fold_dense(builder, layer, frame):
     choices = []
     for lanes in _divisors(channels):
         for simd, pe in product(_divisors(lanes), _divisors(len(layer.weights))):
-            work = height * width * (channels // lanes) * (len(layer.weights) // pe) * (lanes // simd)
+            work = (
+                height * width * (channels // lanes) * (len(layer.weights) // pe) * (lanes // simd)
+            )
             choices.append((work, lanes, simd, pe))
     return _fewest_multipliers(builder, layer, frame, DenseConfig, choices)
 
@@ -359,11 +377,15 @@ def _fewest_multipliers(builder, layer, frame, config_type, choices):
         if config.interval <= builder.target:
             return config
         quickest = min(quickest, config.interval)
-    raise _too_slow(layer, min(quickest, min(choices)[0]) if quickest == inf else quickest, builder.target)
+    raise _too_slow(
+        layer, min(quickest, min(choices)[0]) if quickest == inf else quickest, builder.target
+    )
 
 
 def _too_slow(layer, possible, target):
-    return ValueError(f"cycles_per_image must be at least {possible} for layer {layer.name}, not {target}")
+    return ValueError(
+        f"cycles_per_image must be at least {possible} for layer {layer.name}, not {target}"
+    )
 
 
 def _widths(builder, layer):
@@ -393,7 +415,9 @@ def _fold_single(builder, layer, frame):
 
 def _fold_pair(builder, layer, *frames):
     tensors = [builder.network.tensors[name] for name in layer.inputs]
-    lanes = max(builder.lanes(t.name, frame) for t, frame in zip(tensors[:1] * 2, frames, strict=True))
+    lanes = max(
+        builder.lanes(t.name, frame) for t, frame in zip(tensors[:1] * 2, frames, strict=True)
+    )
     config = AddConfig if isinstance(layer, integer.Add) else MulConfig
     frames = [builder.frame(t.name, lanes) for t in tensors]
     return config.for_layer(layer, frames, tensors, builder.network.tensors[layer.output])
@@ -453,14 +477,16 @@ def _size_queues(stages):
     interval = _interval(evaluate(actors, _edges(stages), _SETTLED).sink, _SETTLED)
     sized = None
     while True:
-        # A deep queue is a cycle slower than a shallow one, which may change what the others have to hold: repeat until
-        # the depths stay as they are. They only grow, so that this ends.
+        # A deep queue is a cycle slower than a shallow one, which may change what the others have
+        # to hold: repeat until the depths stay as they are. They only grow, so that this ends.
         edges = _edges(sized or stages)
         free = [replace(edge, capacity=None) if edge.backward else edge for edge in edges]
         occupancy = evaluate(actors, free, _SETTLED, interval=interval).occupancy
         needed = {(e.producer, e.consumer, e.port): occupancy[e] + 1 for e in free if e.producer}
         grown = _with_queues(stages, sized, needed)
-        if sized is not None and all(a.queues == b.queues for a, b in zip(sized, grown, strict=True)):
+        if sized is not None and all(
+            a.queues == b.queues for a, b in zip(sized, grown, strict=True)
+        ):
             return grown
         sized = grown
 
@@ -485,7 +511,8 @@ def _with_queues(stages, before, needed):
         replace(
             stage,
             queues=tuple(
-                QueueConfig(depths[stage.name, output]) for output in range(getattr(stage.config, "outputs", 1))
+                QueueConfig(depths[stage.name, output])
+                for output in range(getattr(stage.config, "outputs", 1))
             ),
         )
         for stage in stages

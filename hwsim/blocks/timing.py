@@ -1,19 +1,22 @@
 """When each beat moves: units as cyclo-static dataflow actors, evaluated cycle by cycle, exactly.
 
-Every streaming unit issues *actions*. The sequence of actions of one frame is fixed by the configuration and repeats for each
-frame (cyclo-static dataflow, Bilsen et al., "Cyclo-static dataflow", IEEE Trans. Signal Processing 44 (2), 1996). An action
+Every streaming unit issues *actions*. The sequence of actions of one frame is fixed by the
+configuration and repeats for each frame (cyclo-static dataflow, Bilsen et al., "Cyclo-static
+dataflow", IEEE Trans. Signal Processing 44 (2), 1996). An action
 
 * starts when the actor is free and a beat waits at every port that the action reads,
 * runs for ``duration`` cycles; in the last one it needs room at the output if it puts a beat there,
 * in that last cycle takes the beats that it takes and issues the beat that it puts.
 
-A beat issued in cycle ``t`` waits at the other end of its edge from cycle ``t + forward`` on; the room that it takes is free
-again from cycle ``u + backward`` on, where ``u`` is the cycle in which the beat is taken. An edge into a `hwsim.rtl` FIFO has
-``forward = latency of the unit's pipeline + 1`` and ``backward = 1``; a register that is reloaded in the cycle in which it is
-emptied has ``forward = 1``, ``backward = 0`` and room for one.
+A beat issued in cycle ``t`` waits at the other end of its edge from cycle ``t + forward`` on; the
+room that it takes is free again from cycle ``u + backward`` on, where ``u`` is the cycle in which
+the beat is taken. An edge into a `hwsim.rtl` FIFO has ``forward = latency of the unit's pipeline +
+1`` and ``backward = 1``; a register that is reloaded in the cycle in which it is emptied has
+``forward = 1``, ``backward = 0`` and room for one.
 
-Sliding windows reach beyond the end of a frame: the last windows come out while the next frame moves in. ``tail`` holds these
-trailing actions. They merge with the first actions of the next frame, or run alone while no beat of a next frame waits.
+Sliding windows reach beyond the end of a frame: the last windows come out while the next frame
+moves in. ``tail`` holds these trailing actions. They merge with the first actions of the next
+frame, or run alone while no beat of a next frame waits.
 """
 
 import heapq
@@ -26,7 +29,10 @@ __all__ = ["Actor", "Deadlock", "Edge", "Trace", "evaluate"]
 
 
 class Deadlock(RuntimeError):
-    """No actor can move and beats are missing. The message names the actors and what each waits for."""
+    """No actor can move and beats are missing.
+
+    The message names the actors and what each waits for.
+    """
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +51,8 @@ class Actor:
     reads : mapping of input port to ndarray of bool, optional
         Whether the action needs a waiting beat at all; as ``takes`` unless given.
     tail : ndarray of bool
-        Output beats of the trailing single-cycle actions after the frame's own (see the module's text).
+        Output beats of the trailing single-cycle actions after the frame's own (see the module's
+        text).
     """
 
     name: str
@@ -63,7 +70,9 @@ class Actor:
 
 @dataclass(frozen=True)
 class Edge:
-    """A connection. ``producer`` None: the source, always ready to give; ``consumer`` None: the sink, always ready.
+    """A connection. ``producer`` None: the source, always ready to give.
+
+    ``consumer`` None: the sink, always ready.
 
     Parameters
     ----------
@@ -113,7 +122,9 @@ class Trace:
     def cycles(self):
         """From the first beat taken from a source to the last beat given to a sink, both included."""
         first = min(int(t[0]) for edge, t in self.taken.items() if edge.producer is None)
-        return max(int(t[-1]) for edge, t in self.taken.items() if edge.consumer is None) - first + 1
+        return (
+            max(int(t[-1]) for edge, t in self.taken.items() if edge.consumer is None) - first + 1
+        )
 
 
 class _EdgeState:
@@ -156,12 +167,15 @@ class _ActorState:
         self.puts = actor.puts.tolist()
         reads = {port: actor.reads.get(port, actor.takes[port]) for port in inputs}
         self.reads = [[inputs[p] for p in inputs if reads[p][k]] for k in range(len(self.puts))]
-        self.takes = [[inputs[p] for p in inputs if actor.takes[p][k]] for k in range(len(self.puts))]
+        self.takes = [
+            [inputs[p] for p in inputs if actor.takes[p][k]] for k in range(len(self.puts))
+        ]
 
     def act(self, t):
         """Do what can be done in cycle ``t``.
 
-        Returns whether a beat may have moved, and the cycle at which to look again (None: when a neighbour moves).
+        Returns whether a beat may have moved, and the cycle at which to look again (None: when a
+        neighbour moves).
         """
         pending = self.tail_index < len(self.tail)
         if self.end is None:
@@ -171,8 +185,11 @@ class _ActorState:
                 moved, room = self._step(t, self.tail[self.tail_index], alone=True)
                 if moved:
                     return True, room
-                # Without room yet: a beat of the next frame may come first, and then the action merges with it.
-                return False, min((c for c in (room, self._next_arrival()) if c is not None), default=None)
+                # Without room yet: a beat of the next frame may come first, and then the action
+                # merges with it.
+                return False, min(
+                    (c for c in (room, self._next_arrival()) if c is not None), default=None
+                )
             else:
                 return False, self._next_arrival()
         if t < self.end:
@@ -239,7 +256,8 @@ def _run(runs, wakes):
     """Let all actors move until none can."""
     agenda = [(0, k) for k in range(len(runs))]
     heapq.heapify(agenda)
-    due = [0] * len(runs)  # the cycle each actor is next looked at; later entries in the agenda are stale
+    # the cycle each actor is next looked at; later entries in the agenda are stale
+    due = [0] * len(runs)
     while agenda:
         t, k = heapq.heappop(agenda)
         if due[k] != t:
@@ -256,13 +274,16 @@ def _run(runs, wakes):
 
 
 def evaluate(actors, edges, frames=1, *, interval=0):
-    """Run actors over ``frames`` frames; the sink is always ready, the source as soon as a frame is offered.
+    """Run actors over ``frames`` frames.
+
+    The sink is always ready, the source as soon as a frame is offered.
 
     Parameters
     ----------
     actors : sequence of Actor
     edges : sequence of Edge
-        At least one leads from a source (``producer`` None) and one to a sink (``consumer`` None). There is no loop.
+        At least one leads from a source (``producer`` None) and one to a sink (``consumer`` None).
+        There is no loop.
     frames : int
     interval : int
         The source offers frame ``f`` from cycle ``f * interval`` on.
@@ -278,7 +299,8 @@ def evaluate(actors, edges, frames=1, *, interval=0):
     """
     states = {edge: _EdgeState(edge) for edge in edges}
     by_name = {actor.name: actor for actor in actors}
-    # Within a cycle consumers act first: where backward is 0, the room that they free is used in the same cycle.
+    # Within a cycle consumers act first: where backward is 0, the room that they free is used in
+    # the same cycle.
     names = _consumers_first(by_name, edges)
     order = {name: k for k, name in enumerate(names)}
     runs = []
@@ -290,7 +312,11 @@ def evaluate(actors, edges, frames=1, *, interval=0):
         runs.append(_ActorState(by_name[name], ports, [states[edge] for edge in outputs], frames))
         wakes.append(
             [(order[edge.producer], edge.backward) for edge in inputs if edge.producer is not None]
-            + [(order[edge.consumer], edge.forward) for edge in outputs if edge.consumer is not None]
+            + [
+                (order[edge.consumer], edge.forward)
+                for edge in outputs
+                if edge.consumer is not None
+            ]
         )
     sources = [edge for edge in edges if edge.producer is None]
     sinks = [edge for edge in edges if edge.consumer is None]
@@ -304,7 +330,8 @@ def evaluate(actors, edges, frames=1, *, interval=0):
         if len(states[edge].taken) < frames * int(last.puts.sum() + last.tail.sum()):
             stuck = [name for name in by_name if runs[order[name]].frames_left]
             raise Deadlock(
-                f"no unit can move with {', '.join(stuck)} unfinished; a FIFO on a path that rejoins is too shallow"
+                f"no unit can move with {', '.join(stuck)} unfinished; a FIFO on a path that "
+                "rejoins is too shallow"
             )
     taken = {edge: np.array(state.taken, np.int64) for edge, state in states.items()}
     issue = {name: np.array(run.issues, np.int64) for name, run in zip(names, runs, strict=True)}

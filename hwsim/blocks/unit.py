@@ -11,9 +11,9 @@ __all__ = ["UnitConfig"]
 class UnitConfig(ABC):
     """Base of the configurations (frozen dataclasses) of streaming units.
 
-    A unit is a chain of one or more actors (`hwsim.blocks.timing`). Neighbours in the chain are joined by a register that
-    is reloaded in the cycle in which it is emptied. The last actor issues into a pipeline of ``latency`` stages that ends
-    in the unit's output queue.
+    A unit is a chain of one or more actors (`hwsim.blocks.timing`). Neighbours in the chain are
+    joined by a register that is reloaded in the cycle in which it is emptied. The last actor issues
+    into a pipeline of ``latency`` stages that ends in the unit's output queue.
 
     Members
     -------
@@ -22,7 +22,8 @@ class UnitConfig(ABC):
     output : Frame
         What leaves.
     latency : int
-        Cycles from the one in which an output beat is issued to the one in which it enters the output queue.
+        Cycles from the one in which an output beat is issued to the one in which it enters the
+        output queue.
     interval : int
         Cycles per frame in the steady state when neither side limits.
     macs : int
@@ -55,7 +56,10 @@ class UnitConfig(ABC):
 
     @abstractmethod
     def actors(self, name) -> tuple[Actor, ...]:
-        """The unit's chain of actors, whose names start with ``name``; the first takes from all input ports."""
+        """The unit's chain of actors, whose names start with ``name``.
+
+        The first takes from all input ports.
+        """
 
     @property
     def queue(self):
@@ -77,7 +81,14 @@ class UnitConfig(ABC):
     def output_edge(self, producer, consumer, port="i", queue=None):
         """The edge from the unit's last actor, through its output queue, to a ``consumer`` (None: the sink)."""
         queue = queue or self.queue
-        return Edge(producer, consumer, port, capacity=queue.depth, forward=self.latency + queue.latency, backward=1)
+        return Edge(
+            producer,
+            consumer,
+            port,
+            capacity=queue.depth,
+            forward=self.latency + queue.latency,
+            backward=1,
+        )
 
     def trace(self, frames=1, queue=None):
         """`hwsim.blocks.timing.Trace` of ``frames`` frames back to back, source and sink always ready."""

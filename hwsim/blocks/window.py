@@ -17,10 +17,11 @@ __all__ = ["WindowConfig"]
 class WindowConfig(UnitConfig):
     """A sliding window: for each output position, the kernel's taps side by side.
 
-    The unit works in steps on a grid of ``rows`` x ``columns`` pixels of ``frame.groups`` beats each: the map itself, and
-    more only where padding exceeds the kernel's reach. A step on the map takes a beat into the delay lines; a window leaves
-    in the step that brings its bottom right tap. Taps outside the map are replaced on the way out, so that padding takes no
-    steps. The last windows of a frame leave in the first steps of the next, or in steps of their own if none waits.
+    The unit works in steps on a grid of ``rows`` x ``columns`` pixels of ``frame.groups`` beats
+    each: the map itself, and more only where padding exceeds the kernel's reach. A step on the map
+    takes a beat into the delay lines; a window leaves in the step that brings its bottom right tap.
+    Taps outside the map are replaced on the way out, so that padding takes no steps. The last
+    windows of a frame leave in the first steps of the next, or in steps of their own if none waits.
 
     Parameters
     ----------
@@ -66,17 +67,29 @@ class WindowConfig(UnitConfig):
                 check_integer(name, value, 0) if name == "pads" else check_positive(name, value)
         check_integer("pad_value", self.pad_value, self.frame.minimum)
         if self.pad_value > self.frame.maximum:
-            raise ValueError(f"pad_value must be a code of at most {self.frame.maximum}, not {self.pad_value}")
+            raise ValueError(
+                f"pad_value must be a code of at most {self.frame.maximum}, not {self.pad_value}"
+            )
         if self.mode not in ("constant", "edge"):
             raise ValueError(f'mode must be "constant" or "edge", not {self.mode!r}')
         if min(self._free) < 0:
-            size = (self.frame.height + self.pads[0] + self.pads[2], self.frame.width + self.pads[1] + self.pads[3])
-            raise ValueError(f"kernel spans {self.reach[0] + 1} x {self.reach[1] + 1} pixels, more than the padded map's {size[0]} x {size[1]}")
+            size = (
+                self.frame.height + self.pads[0] + self.pads[2],
+                self.frame.width + self.pads[1] + self.pads[3],
+            )
+            raise ValueError(
+                f"kernel spans {self.reach[0] + 1} x {self.reach[1] + 1} pixels, more than the padded map's {size[0]} x {size[1]}"
+            )
         if self.mode == "edge":
             if self.dilations != (1, 1):
                 raise ValueError(f"dilations must be (1, 1) in mode edge, not {self.dilations}")
-            if max(self.pads[0], self.pads[2]) > self.reach[0] or max(self.pads[1], self.pads[3]) > self.reach[1]:
-                raise ValueError(f"pads must be smaller than the kernel {self.kernel} in mode edge, not {self.pads}")
+            if (
+                max(self.pads[0], self.pads[2]) > self.reach[0]
+                or max(self.pads[1], self.pads[3]) > self.reach[1]
+            ):
+                raise ValueError(
+                    f"pads must be smaller than the kernel {self.kernel} in mode edge, not {self.pads}"
+                )
 
     @property
     def reach(self):
@@ -95,7 +108,9 @@ class WindowConfig(UnitConfig):
     @cached_property
     def shape(self):
         """(height, width) of the output."""
-        return tuple(free // stride + 1 for free, stride in zip(self._free, self.strides, strict=True))
+        return tuple(
+            free // stride + 1 for free, stride in zip(self._free, self.strides, strict=True)
+        )
 
     @property
     def taps(self):
@@ -105,12 +120,16 @@ class WindowConfig(UnitConfig):
     @cached_property
     def lead(self):
         """Rows and columns of the grid before the map: where padding exceeds the kernel's reach."""
-        return tuple(max(0, pad - reach) for pad, reach in zip(self.pads[:2], self.reach, strict=True))
+        return tuple(
+            max(0, pad - reach) for pad, reach in zip(self.pads[:2], self.reach, strict=True)
+        )
 
     @cached_property
     def span(self):
         """Rows and columns from the first window's to the last one's."""
-        return tuple((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
+        return tuple(
+            (size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True)
+        )
 
     @cached_property
     def columns(self):
@@ -120,14 +139,18 @@ class WindowConfig(UnitConfig):
     @cached_property
     def first(self):
         """Step of a frame in which its first window leaves."""
-        down, right = (r - p + a for r, p, a in zip(self.reach, self.pads[:2], self.lead, strict=True))
+        down, right = (
+            r - p + a for r, p, a in zip(self.reach, self.pads[:2], self.lead, strict=True)
+        )
         return (down * self.columns + right) * self.frame.groups
 
     @cached_property
     def rows(self):
         """Rows of the grid: enough for the map, for all rows of windows, and for the first window to leave within them."""
         steps_per_row = self.columns * self.frame.groups
-        return max(self.lead[0] + self.frame.height, self.span[0] + 1, self.first // steps_per_row + 1)
+        return max(
+            self.lead[0] + self.frame.height, self.span[0] + 1, self.first // steps_per_row + 1
+        )
 
     @property
     def steps(self):
@@ -162,8 +185,9 @@ class WindowConfig(UnitConfig):
     def interval_held(self, cycles):
         """Cycles per frame in the steady state if what follows holds each window for so many ``cycles``.
 
-        A window leaves as soon as the one before it has been held long enough, and not before the steps between the two
-        are done: the sum of the longer of the two over all windows, the first of the next frame included.
+        A window leaves as soon as the one before it has been held long enough, and not before the
+        steps between the two are done: the sum of the longer of the two over all windows, the first
+        of the next frame included.
         """
         groups, (height, width) = self.frame.groups, self.shape
         per_group = groups - 1

@@ -23,7 +23,9 @@ class _Multiplies(Unit):
         return weights
 
     def _outputs(self):
-        load = {"w": In(stream.Signature(self.config.mac.load_bits))} if self.config.loadable else {}
+        load = (
+            {"w": In(stream.Signature(self.config.mac.load_bits))} if self.config.loadable else {}
+        )
         return super()._outputs() | load
 
     def elaborate(self, platform):

@@ -13,10 +13,13 @@ __all__ = ["Delay"]
 
 
 class Delay(wiring.Component):
-    """``o[k]`` is what ``i[k]`` was ``steps`` steps ago; a step is a clock cycle in which ``en`` is high.
+    """``o[k]`` is what ``i[k]`` was ``steps`` steps ago.
 
-    A ring of ``steps - 1`` entries, of which every step reads the oldest and overwrites it, and an output register. What
-    lies in the ring survives a reset: whoever reads it must know from when on it is meaningful.
+    A step is a clock cycle in which ``en`` is high.
+
+    A ring of ``steps - 1`` entries, of which every step reads the oldest and overwrites it, and an
+    output register. What lies in the ring survives a reset: whoever reads it must know from when on
+    it is meaningful.
 
     Parameters
     ----------

@@ -34,12 +34,13 @@ class Mac(Unit):
     Members
     -------
     i : stream
-        ``config.frame``. A beat is taken in the last of the ``config.hold`` cycles that it is needed for.
+        ``config.frame``. A beat is taken in the last of the ``config.hold`` cycles that it is
+        needed for.
     o : stream
         ``config.output``.
     w : stream of ``config.load_bits`` bits
-        Only if ``config.loadable``: overwrites the weights and other constants in the order of ``config.load_words``, always
-        ready. Vectors that are under way meanwhile get a mixture.
+        Only if ``config.loadable``: overwrites the weights and other constants in the order of
+        ``config.load_words``, always ready. Vectors that are under way meanwhile get a mixture.
 
     A result enters the queue ``config.latency`` cycles after the last of its cycles at ``i``.
     """
@@ -96,7 +97,10 @@ class Mac(Unit):
         return m
 
     def _schedule(self, m, go, starts, puts, room):
-        """Counters: word of weights, slice, output within the block, output; all as of the cycle of issue."""
+        """Counters: word of weights, slice, output within the block, output.
+
+        All as of the cycle of issue.
+        """
         config = self.config
         word, slice_, output, beat, channel = (
             Signal(range(length), name=name)
@@ -110,7 +114,11 @@ class Mac(Unit):
         )
         slice_ends, output_ends, beat_ends = (
             counter == length - 1 if length > 1 else Const(1)
-            for counter, length in ((slice_, config.slices), (output, config.outputs), (beat, config.beats))
+            for counter, length in (
+                (slice_, config.slices),
+                (output, config.outputs),
+                (beat, config.beats),
+            )
         )
         m.d.comb += [
             starts.eq(Cat(slice_, beat) == 0 if config.slices * config.beats > 1 else 1),
@@ -134,7 +142,9 @@ class Mac(Unit):
         config = self.config
         wide = config.pe * config.simd * config.weight_bits
         weights = self._constants(m, "weights", self._weight_words, wide, word, load)
-        weights = data.View(data.ArrayLayout(signed(config.weight_bits), config.multipliers), weights)
+        weights = data.View(
+            data.ArrayLayout(signed(config.weight_bits), config.multipliers), weights
+        )
         operands = list(self._operands(m, slice_, output))
         bits = min(config.frame.bits + config.weight_bits, config.accumulator_bits)
         sums = []
@@ -159,13 +169,18 @@ class Mac(Unit):
         outputs_per_group = config.out_channels // config.groups
         registers = {}
         for p in range(config.pe):
-            # Which of the groups in the beat the output channel belongs to, for each value of `output`.
+            # Which of the groups in the beat the output channel belongs to, for each value of
+            # `output`.
             groups = tuple((o * config.pe + p) // outputs_per_group for o in range(config.outputs))
             if groups not in registers:
                 operands = Signal(layout, name=f"operands_{len(registers)}", reset_less=True)
-                slices = {group: choose(slice_, self._slices(group)) for group in dict.fromkeys(groups)}
+                slices = {
+                    group: choose(slice_, self._slices(group)) for group in dict.fromkeys(groups)
+                }
                 codes = [slices[group] for group in groups]
-                m.d.sync += Value.cast(operands).eq(choose(output, codes) if len(slices) > 1 else codes[0])
+                m.d.sync += Value.cast(operands).eq(
+                    choose(output, codes) if len(slices) > 1 else codes[0]
+                )
                 registers[groups] = operands
             yield registers[groups]
 
@@ -209,10 +224,12 @@ class Mac(Unit):
         return Value.cast(totals)
 
     def _constants(self, m, name, words, bits, address, load, offset=None):
-        """The word at ``address``, one cycle later; ``load`` overwrites words with the bits from ``offset`` on.
+        """The word at ``address``, one cycle later.
 
-        ``offset`` None stands for the weights, which are loaded first, and are a memory even if all words are the same:
-        products with constants would be rewritten as shifts and sums.
+        ``load`` overwrites words with the bits from ``offset`` on.
+
+        ``offset`` None stands for the weights, which are loaded first, and are a memory even if all
+        words are the same: products with constants would be rewritten as shifts and sums.
         """
         if load is None and offset is not None and len(set(words)) == 1:
             return Const(words[0], bits)

@@ -5,17 +5,15 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hwsim.blocks.queue import QueueConfig
-
 __all__ = ["CreditQueue", "Queue"]
 
 
 class Queue(wiring.Component):
     """A synchronous FIFO.
 
-    A beat that enters in cycle ``t`` can leave from cycle ``t + config.latency`` on; one beat can enter and one leave in
-    each cycle. Shallow queues keep their beats in distributed RAM (read without a clock); deep ones in block RAM behind an
-    output register.
+    A beat that enters in cycle ``t`` can leave from cycle ``t + config.latency`` on; one beat can
+    enter and one leave in each cycle. Shallow queues keep their beats in distributed RAM (read
+    without a clock); deep ones in block RAM behind an output register.
 
     Parameters
     ----------
@@ -86,8 +84,9 @@ class Queue(wiring.Component):
 class CreditQueue(wiring.Component):
     """A queue at the end of a pipeline that cannot stop.
 
-    The unit issues work only while ``room`` is high and says so with ``issue``; the result arrives at ``i`` any fixed number
-    of cycles later and always finds a place. Since nothing in the pipeline ever waits, no stall signal fans out to it.
+    The unit issues work only while ``room`` is high and says so with ``issue``; the result arrives
+    at ``i`` any fixed number of cycles later and always finds a place. Since nothing in the
+    pipeline ever waits, no stall signal fans out to it.
 
     Members
     -------

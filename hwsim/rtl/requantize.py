@@ -8,7 +8,9 @@ __all__ = ["Requantize"]
 
 
 class Requantize(wiring.Component):
-    """Scales, rounds to nearest with ties to even, adds the zero point, saturates; new inputs every cycle.
+    """Scales, rounds to nearest with ties to even, adds the zero point, saturates.
+
+    New inputs every cycle.
 
     Parameters
     ----------

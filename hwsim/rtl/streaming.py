@@ -39,7 +39,11 @@ class Pipeline(wiring.Component):
     def __init__(self, plan):
         self._plan = plan
         self._units = {stage.name: make_unit(stage, plan.network) for stage in plan.stages}
-        self.maps = {stage.layer.output: self._units[stage.name].o for stage in plan.stages if stage.layer is not None}
+        self.maps = {
+            stage.layer.output: self._units[stage.name].o
+            for stage in plan.stages
+            if stage.layer is not None
+        }
         super().__init__(
             {
                 "i": In(stream.Signature(beat_layout(plan.input))),
@@ -75,8 +79,8 @@ class AxiTop(wiring.Component):
     Members
     -------
     s_axis_tdata, s_axis_tvalid, s_axis_tready
-        Images, one beat of ``plan.input`` per transfer, lane 0 in the lowest bits. Frames follow one another; their length
-        is fixed, so that no TLAST is needed.
+        Images, one beat of ``plan.input`` per transfer, lane 0 in the lowest bits. Frames follow
+        one another; their length is fixed, so that no TLAST is needed.
     m_axis_tdata, m_axis_tvalid, m_axis_tready, m_axis_tlast
         Results, one beat of ``plan.output`` per transfer; TLAST marks the last beat of a frame.
     """
@@ -152,7 +156,10 @@ class Design:
         return convert(AxiTop(self.plan), self.name, self._header())
 
     def write_verilog(self, directory):
-        """Write the Verilog and its memory contents to ``directory``; returns the paths, the top first."""
+        """Write the Verilog and its memory contents to ``directory``.
+
+        Returns the paths, the top first.
+        """
         return self.verilog.write(directory)
 
     def _header(self):
@@ -160,14 +167,18 @@ class Design:
         lines = [
             f"Streaming pipeline for the network {self.network.name}.",
             "",
-            f"Interface: clk, rst (synchronous, active high), AXI4-Stream s_axis (images) and m_axis (results).",
+            "Interface: clk, rst (synchronous, active high), AXI4-Stream s_axis (images) and "
+            "m_axis (results).",
             f"  s_axis: {_describe(plan.input)}",
             f"  m_axis: {_describe(plan.output)}, TLAST on the last",
-            "  Verilog knows neither signed ports nor structs: codes lie side by side in TDATA, lane 0 in the lowest bits,",
+            "  Verilog knows neither signed ports nor structs: codes lie side by side in TDATA, "
+            "lane 0 in the lowest bits,",
             "  two's complement where signed.",
-            f"Timing: {plan.cycles(1)} cycles from the first beat of an image to the last beat of its result,",
+            f"Timing: {plan.cycles(1)} cycles from the first beat of an image to the last beat of "
+            "its result,",
             f"  {plan.interval} cycles per image with images back to back.",
-            f"Multipliers: {plan.multipliers}, {100 * plan.utilization:.1f} % of their cycles useful.",
+            f"Multipliers: {plan.multipliers}, {100 * plan.utilization:.1f} % of their cycles "
+            "useful.",
             "Stages (unit, cycles per image, multipliers, queue depths):",
         ]
         width = max(len(stage.name) for stage in plan.stages)
@@ -175,7 +186,8 @@ class Design:
             unit = type(stage.config).__name__.removesuffix("Config")
             depths = ", ".join(str(queue.depth) for queue in stage.queues)
             lines.append(
-                f"  {_printable(stage.name):{width}}  {unit:10}  {stage.config.interval:8}  {stage.config.multipliers:5}  {depths}"
+                f"  {_printable(stage.name):{width}}  {unit:10}  {stage.config.interval:8}  "
+                f"{stage.config.multipliers:5}  {depths}"
             )
         return "\n".join(lines)
 
@@ -213,7 +225,8 @@ def _byte_width(frame):
 def _describe(frame):
     kind = f"{'signed' if frame.signed else 'unsigned'} {frame.bits}-bit"
     return (
-        f"{frame.height} x {frame.width} pixels of {frame.channels} {kind} channels, {frame.lanes} per beat, "
+        f"{frame.height} x {frame.width} pixels of {frame.channels} {kind} channels, {frame.lanes} "
+        "per beat, "
         f"{frame.beats} beats per image"
     )
 

@@ -9,12 +9,15 @@ from .unit import Unit
 
 __all__ = ["Window"]
 
-# A gap between taps of up to this many steps is made of registers: a memory's address counter would cost as much.
+# A gap between taps of up to this many steps is made of registers: a memory's address counter would
+# cost as much.
 REGISTER_STEPS = 4
 
 
 class Window(Unit):
-    """For each output position, the kernel's taps side by side; one window per cycle where strides allow.
+    """For each output position, the kernel's taps side by side.
+
+    One window per cycle where strides allow.
 
     ::
 
@@ -34,8 +37,8 @@ class Window(Unit):
     o : stream
         ``config.output``: kernel rows outermost, then kernel columns, then lanes.
 
-    A window waits at ``o`` from the cycle after its step on. The window register is the only output storage: it is
-    reloaded in the cycle in which it is emptied.
+    A window waits at ``o`` from the cycle after its step on. The window register is the only output
+    storage: it is reloaded in the cycle in which it is emptied.
     """
 
     def __init__(self, config):
@@ -62,14 +65,17 @@ class Window(Unit):
             self.i.ready.eq(clear & takes),
         ]
 
-        # The output position runs over the same grid, `first` steps behind, and rests between frames.
+        # The output position runs over the same grid, `first` steps behind, and rests between
+        # frames.
         active = Signal(init=config.first == 0)
         launch = Signal()  # the next step issues the first window of the frame
         final = Signal()  # this one issues the last
         sizes = (config.span[0] + 1, config.columns, config.frame.groups)
         going = _Scan(m, step, "out", sizes, config.strides, launch)
         strides_per_row = (config.columns - 1) // config.strides[1] + 1
-        in_row = going.column.index < config.shape[1] if strides_per_row > config.shape[1] else Const(1)
+        in_row = (
+            going.column.index < config.shape[1] if strides_per_row > config.shape[1] else Const(1)
+        )
         m.d.comb += [
             launch.eq(own & coming.at((config.first - 1) % config.steps)),
             final.eq(going.at(config.last - config.first)),
@@ -84,7 +90,10 @@ class Window(Unit):
 
         taps = self._taps(m, step, going)
         load = Signal()  # a window goes to the register
-        m.d.comb += [load.eq(step & leaves), Value.cast(self.o.payload).eq(Cat(self._register(m, load, taps)))]
+        m.d.comb += [
+            load.eq(step & leaves),
+            Value.cast(self.o.payload).eq(Cat(self._register(m, load, taps))),
+        ]
         with m.If(load):
             m.d.sync += self.o.valid.eq(1)
         with m.Elif(self.o.ready):
@@ -95,7 +104,8 @@ class Window(Unit):
         """The window register, tap by tap."""
         for k, tap in enumerate(taps):
             name = "tap_{}_{}".format(*divmod(k, self.config.kernel[1]))
-            # A tap that is always padding: a register all the same, so that the port has all its bits.
+            # A tap that is always padding: a register all the same, so that the port has all its
+            # bits.
             init = tap.value if isinstance(tap, Const) else 0
             register = Signal(len(tap), name=name, init=init, reset_less=True)
             with m.If(load):
@@ -127,9 +137,13 @@ class Window(Unit):
             if not rows.always_outside(a) and not columns.always_outside(b)
         }
         line = _tapped_line(m, step, Value.cast(self.i.payload), steps.values())
-        codes = [Const(config.pad_value & ((1 << config.frame.bits) - 1), config.frame.bits)] * config.frame.lanes
+        codes = [
+            Const(config.pad_value & ((1 << config.frame.bits) - 1), config.frame.bits)
+        ] * config.frame.lanes
         pad = Const(Const.cast(Cat(codes)).value, len(line[0]))
-        taps = [[line[steps[a, b]] if (a, b) in steps else pad for b in range(kw)] for a in range(kh)]
+        taps = [
+            [line[steps[a, b]] if (a, b) in steps else pad for b in range(kw)] for a in range(kh)
+        ]
         if config.mode == "edge":
             taps = _transpose(columns.clamp(_transpose(rows.clamp(taps))))
         else:
@@ -144,7 +158,8 @@ def _transpose(table):
 def _tapped_line(m, step, beat, taps):
     """``beat`` as it was so many steps ago, for each number of steps in ``taps``.
 
-    One line of delays from tap to tap. Short gaps are registers; long gaps of equal length share one memory.
+    One line of delays from tap to tap. Short gaps are registers; long gaps of equal length share
+    one memory.
     """
     line = {0: beat}
     gaps = {}
@@ -176,17 +191,37 @@ class _Axis:
         self.before = []
         self.after = []
         for k, offset in enumerate(offsets):
-            first_inside = -(offset // stride)  # the smallest index whose pixel is not before the map
+            # the smallest index whose pixel is not before the map
+            first_inside = -(offset // stride)
             first_after = -((offset - length) // stride)
-            self.before.append(_flag(m, f"{name}_{k}_before", index < first_inside, 0 < first_inside, size <= first_inside))
-            self.after.append(_flag(m, f"{name}_{k}_after", index >= first_after, first_after < size, first_after <= 0))
+            self.before.append(
+                _flag(
+                    m,
+                    f"{name}_{k}_before",
+                    index < first_inside,
+                    first_inside > 0,
+                    size <= first_inside,
+                )
+            )
+            self.after.append(
+                _flag(
+                    m,
+                    f"{name}_{k}_after",
+                    index >= first_after,
+                    first_after < size,
+                    first_after <= 0,
+                )
+            )
 
     def always_outside(self, k):
         """Whether tap ``k`` is never on the map."""
         return any(isinstance(flags[k], Const) for flags in (self.before, self.after))
 
     def mask(self, taps, pad):
-        """Replace what lies outside by ``pad``; ``taps`` is a list over this axis of lists over the other."""
+        """Replace what lies outside by ``pad``.
+
+        ``taps`` is a list over this axis of lists over the other.
+        """
         taps = list(taps)
         for flags in (self.before, self.after):
             for k, flag in enumerate(flags):
@@ -194,7 +229,10 @@ class _Axis:
         return taps
 
     def clamp(self, taps):
-        """Replace what lies outside by the nearest pixel inside; the pads are smaller than the kernel."""
+        """Replace what lies outside by the nearest pixel inside.
+
+        The pads are smaller than the kernel.
+        """
         taps = list(taps)
         for order, neighbour, flags in (
             (reversed(range(len(taps))), 1, self.before),
@@ -202,7 +240,10 @@ class _Axis:
         ):
             for k in order:
                 if flags[k] is not None:
-                    taps[k] = [_mux(flags[k], *pair) for pair in zip(taps[k + neighbour], taps[k], strict=True)]
+                    taps[k] = [
+                        _mux(flags[k], *pair)
+                        for pair in zip(taps[k + neighbour], taps[k], strict=True)
+                    ]
         return taps
 
 
@@ -214,7 +255,10 @@ def _mux(flag, if_high, if_low):
 
 
 def _flag(m, name, value, ever, always):
-    """A named signal that is ``value``; a constant if it is ``always`` high, None if it is not ``ever``."""
+    """A named signal that is ``value``.
+
+    A constant if it is ``always`` high, None if it is not ``ever``.
+    """
     if not ever or always:
         return Const(1) if ever else None
     flag = Signal(name=name)
@@ -266,7 +310,10 @@ class _Scan:
 
 
 class _Counter:
-    """Counts through ``0 ... size - 1`` and round again, as whole strides (``index``) and what is left (``phase``)."""
+    """Counts through ``0 ...
+
+    Size - 1`` and round again, as whole strides (``index``) and what is left (``phase``).
+    """
 
     def __init__(self, name, size, stride=1):
         self.last = size - 1

@@ -14,14 +14,19 @@ __all__ = ["run"]
 
 def run(component, stimulus):
     """Simulate ``component`` under ``stimulus``. Raises `StreamError`, `Stalled`."""
-    sources = {name: _Source(beats, stimulus.stalls, stimulus.seed, name) for name, beats in stimulus.inputs.items()}
+    sources = {
+        name: _Source(beats, stimulus.stalls, stimulus.seed, name)
+        for name, beats in stimulus.inputs.items()
+    }
     sinks = {name: _Sink(stimulus.stalls, stimulus.seed, name) for name in stimulus.outputs}
     probes = {name: _Watch() for name in stimulus.probes}
     ports = {name: getattr(component, name) for name in (*sources, *sinks)}
     ports |= {name: stream for name, (stream, _) in stimulus.probes.items()}
     awaited = [(agent, stimulus.outputs[name]) for name, agent in sinks.items()]
     awaited += [(agent, stimulus.probes[name][1]) for name, agent in probes.items()]
-    signals = [s for port in ports.values() for s in (port.valid, port.ready, Value.cast(port.payload))]
+    signals = [
+        s for port in ports.values() for s in (port.valid, port.ready, Value.cast(port.payload))
+    ]
 
     async def bench(ctx):
         cycle = idle = 0
@@ -43,8 +48,12 @@ def run(component, stimulus):
             if all(len(agent.cycles) >= count for agent, count in awaited):
                 return
             if idle > stimulus.patience:
-                waits = ", ".join(_describe(name, *values[3 * k : 3 * k + 2]) for k, name in enumerate(ports))
-                raise Stalled(f"nothing moved for {stimulus.patience} cycles up to cycle {cycle}: {waits}")
+                waits = ", ".join(
+                    _describe(name, *values[3 * k : 3 * k + 2]) for k, name in enumerate(ports)
+                )
+                raise Stalled(
+                    f"nothing moved for {stimulus.patience} cycles up to cycle {cycle}: {waits}"
+                )
             if stimulus.progress is not None and cycle % 64 == 0:
                 stimulus.progress(sum(len(sink.cycles) for sink in sinks.values()), cycle)
 
@@ -54,12 +63,19 @@ def run(component, stimulus):
     with simulator.write_vcd(str(stimulus.wave)) if stimulus.wave is not None else nullcontext():
         simulator.run()
     agents = sources | sinks | probes
-    transfers = {name: Transfers(np.array(a.cycles, np.int64), a.payloads) for name, a in agents.items()}
+    transfers = {
+        name: Transfers(np.array(a.cycles, np.int64), a.payloads) for name, a in agents.items()
+    }
     return Recording(transfers, tuple(sources), tuple(sinks))
 
 
 def _describe(name, valid, ready):
-    states = {(0, 0): "idle", (0, 1): "waits for a beat", (1, 0): "waits for ready", (1, 1): "moves"}
+    states = {
+        (0, 0): "idle",
+        (0, 1): "waits for a beat",
+        (1, 0): "waits for ready",
+        (1, 1): "moves",
+    }
     return f"{name} {states[bool(valid), bool(ready)]}"
 
 
@@ -73,7 +89,9 @@ class _Watch:
 
     def observe(self, cycle, valid, ready, payload, name):
         if self.offered is not None and (not valid or payload != self.offered):
-            raise StreamError(f"stream {name} changed a beat that was offered and not yet taken, in cycle {cycle}")
+            raise StreamError(
+                f"stream {name} changed a beat that was offered and not yet taken, in cycle {cycle}"
+            )
         self.offered = payload if valid and not ready else None
         if valid and ready:
             self.cycles.append(cycle)
@@ -90,10 +108,15 @@ class _Source(_Watch):
         self.random = random.Random(f"{seed} {name}")
 
     def offer(self):
-        """The beat to offer in the next cycle, or None; one that was offered stays until it is taken."""
+        """The beat to offer in the next cycle, or None.
+
+        One that was offered stays until it is taken.
+        """
         if self.offered is not None:
             return self.offered
-        if len(self.payloads) == len(self.beats) or (self.stalls and self.random.random() < self.stalls):
+        if len(self.payloads) == len(self.beats) or (
+            self.stalls and self.random.random() < self.stalls
+        ):
             return None
         return self.beats[len(self.payloads)]
 

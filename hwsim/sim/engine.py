@@ -1,7 +1,8 @@
 """What an engine is given and what it gives back.
 
-An engine is a function ``run(component, stimulus) -> Recording``. It clocks ``component`` (an Amaranth component with stream
-ports) in the domain ``sync`` from reset, feeds the input streams, drains the output streams and records every transfer.
+An engine is a function ``run(component, stimulus) -> Recording``. It clocks ``component`` (an
+Amaranth component with stream ports) in the domain ``sync`` from reset, feeds the input streams,
+drains the output streams and records every transfer.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +20,10 @@ class StreamError(RuntimeError):
 
 
 class Stalled(RuntimeError):
-    """Nothing moved for longer than the stimulus allows. The message names each stream and what it waits for."""
+    """Nothing moved for longer than the stimulus allows.
+
+    The message names each stream and what it waits for.
+    """
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,12 @@ class Stimulus:
     outputs : mapping of port name to int
         Number of beats to wait for at each output stream.
     probes : mapping of name to (stream, int)
-        Streams inside the component whose transfers are recorded too, and the number of beats to wait for: beats that no
-        result depends on may still be on their way when the last output has come.
+        Streams inside the component whose transfers are recorded too, and the number of beats to
+        wait for: beats that no result depends on may still be on their way when the last output has
+        come.
     stalls : float
-        Probability, per cycle, that a source holds its next beat back, and that a sink is not ready.
+        Probability, per cycle, that a source holds its next beat back, and that a sink is not
+        ready.
     seed : int
         Of the stalls.
     wave : path, optional

@@ -100,7 +100,10 @@ def simulate(design, images, *, engine="amaranth", stalls=0.0, seed=0, wave=None
         {"i": pack(plan.input.to_beats(codes), plan.input.bits)},
         {"o": len(codes) * plan.output.beats},
         probes={
-            stage.layer.output: (component.maps[stage.layer.output], len(codes) * stage.config.output.beats)
+            stage.layer.output: (
+                component.maps[stage.layer.output],
+                len(codes) * stage.config.output.beats,
+            )
             for stage in plan.stages
             if stage.layer is not None
         },
@@ -135,15 +138,22 @@ def simulate(design, images, *, engine="amaranth", stalls=0.0, seed=0, wave=None
 
 
 def input_codes(network, images):
-    """Codes of images that are given as real values (floating point) or as codes; shape and range are checked."""
+    """Codes of images that are given as real values (floating point) or as codes.
+
+    Shape and range are checked.
+    """
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[1:] != network.input.shape or not len(images):
         wanted = ", ".join(map(str, network.input.shape))
-        raise ValueError(f"images must have the shape (N, {wanted}) with N at least 1, not {images.shape}")
+        raise ValueError(
+            f"images must have the shape (N, {wanted}) with N at least 1, not {images.shape}"
+        )
     if np.issubdtype(images.dtype, np.floating):
         return network.input.quantize(images)
     if not np.issubdtype(images.dtype, np.integer):
-        raise TypeError(f"images must be floating-point values or integer codes, not {images.dtype}")
+        raise TypeError(
+            f"images must be floating-point values or integer codes, not {images.dtype}"
+        )
     if images.min() < network.input.minimum or images.max() > network.input.maximum:
         raise ValueError(
             f"codes of images must lie in [{network.input.minimum}, {network.input.maximum}], "

@@ -31,7 +31,10 @@ MEMBERS = dict(frame=Frame(4, 4, 6, 2), out_channels=6, kernel=(3, 3), simd=2, p
             "kernel spans 5 x 3 pixels, more than the padded map's 4 x 4",
         ),
         (
-            {"requantize": RequantizeConfig(accumulator_bits=20, shifts=(20, 20)), "accumulator_bits": 21},
+            {
+                "requantize": RequantizeConfig(accumulator_bits=20, shifts=(20, 20)),
+                "accumulator_bits": 21,
+            },
             "requantize must take 21 accumulator bits, not 20",
         ),
     ],
@@ -57,7 +60,10 @@ def check_constants(config, weights, bias, requantize=None):
             {"weights": np.zeros((6, 5, 3, 3), int)},
             "weights must have the shape (6, 6) with 9 taps, not (6, 5, 3, 3)",
         ),
-        ({"weights": np.full((6, 6, 3, 3), 128)}, "weights must lie in [-128, 127], not [128, 128]"),
+        (
+            {"weights": np.full((6, 6, 3, 3), 128)},
+            "weights must lie in [-128, 127], not [128, 128]",
+        ),
         ({"bias": np.zeros(5, int)}, "bias must have the shape (6,), not (5,)"),
         ({"bias": np.full(6, 1 << 20)}, "bias must fit 20 bits, not 22"),
         (
@@ -87,8 +93,13 @@ def test_dense_weights_of_wrong_shape():
 
 
 def test_weight_words():
-    """Blocks outermost, then beats, outputs and slices; within a word output channel, then tap, then channel."""
-    config = MacConfig(frame=Frame(1, 1, 2 * 8, 2 * 2), out_channels=4, simd=2, pe=1, taps=2, groups=2)
+    """Blocks outermost, then beats, outputs and slices.
+
+    Within a word output channel, then tap, then channel.
+    """
+    config = MacConfig(
+        frame=Frame(1, 1, 2 * 8, 2 * 2), out_channels=4, simd=2, pe=1, taps=2, groups=2
+    )
     weights = np.arange(4 * 4 * 2).reshape(4, 4, 2)  # (output channel, channel of the group, tap)
     words = unpack(config.weight_words(weights), 2, 8, True)
     expected = [
@@ -120,14 +131,21 @@ def test_worst_case():
 def test_counts():
     """A depthwise convolution of four channels: useful work, work done, rate and latency."""
     config = ConvConfig(
-        frame=Frame(6, 6, 4, 2), out_channels=4, kernel=(3, 3), groups=4, simd=3, pe=2, accumulator_bits=20
+        frame=Frame(6, 6, 4, 2),
+        out_channels=4,
+        kernel=(3, 3),
+        groups=4,
+        simd=3,
+        pe=2,
+        accumulator_bits=20,
     )
     assert config.output == Frame(4, 4, 4, 2, 20, True)
     assert config.macs == 4 * 4 * 4 * 9
     assert config.multipliers == 6
     assert config.mac.hold == 3
     assert config.mac.interval == 4 * 4 * 2 * 3 == config.macs / config.multipliers
-    # Windows of four rows leave two columns, so four beats, apart: one cycle more than the beat before is held.
-    # From the last window of a frame to the first of the next there are two rows more.
+    # Windows of four rows leave two columns, so four beats, apart: one cycle more than the beat
+    # before is held. From the last window of a frame to the first of the next there are two rows
+    # more.
     assert config.interval == config.mac.interval + 3 * 2 + (2 * 12 + 5 - 3)
     assert config.latency == 3 + 1

@@ -18,7 +18,8 @@ from tests.networks import NetworkBuilder, nngen_network, random_network
 def test_comparison_network():
     plan = plan_streaming(nngen_network(), Streaming(cycles_per_image=12_300))
     assert plan.multipliers == 36 + 4
-    assert plan.interval == 12_288  # one multiply cycle for each of 432 / 36 products at each of 1,024 pixels, no bubble
+    # one multiply cycle for each of 432 / 36 products at each of 1,024 pixels, no bubble
+    assert plan.interval == 12_288
     assert plan.macs == 442_368 + 40_960
     assert plan.utilization == pytest.approx(483_328 / (40 * 12_288))
 
@@ -53,13 +54,20 @@ def test_budget_is_kept(budget):
 
 
 def test_shallow_queue_before_a_join_deadlocks():
-    """The branch around a convolution must hold what the convolution's line buffer holds; depth 1 cannot."""
+    """The branch around a convolution must hold what the convolution's line buffer holds.
+
+    Depth 1 cannot.
+    """
     b = NetworkBuilder(np.random.default_rng(0), (2, 8, 8))
     x = b.conv(b.input, 2, pads=(1, 1, 1, 1))
-    plan = plan_streaming(b.build(b.add(x, b.conv(x, 2, pads=(1, 1, 1, 1)))), Streaming(multipliers=100))
+    plan = plan_streaming(
+        b.build(b.add(x, b.conv(x, 2, pads=(1, 1, 1, 1)))), Streaming(multipliers=100)
+    )
     assert plan.trace(3).sink.size == 3 * plan.output.beats
     stages = tuple(
-        dataclasses.replace(s, queues=tuple(QueueConfig(1) for _ in s.queues)) if isinstance(s.config, ForkConfig) else s
+        dataclasses.replace(s, queues=tuple(QueueConfig(1) for _ in s.queues))
+        if isinstance(s.config, ForkConfig)
+        else s
         for s in plan.stages
     )
     shallow = dataclasses.replace(plan, stages=stages)
@@ -75,7 +83,9 @@ def test_whole_pixel_of_the_images_is_a_beat():
 
 
 def test_refuses_both_targets():
-    with pytest.raises(ValueError, match=r"^give either cycles_per_image or multipliers, not both$"):
+    with pytest.raises(
+        ValueError, match=r"^give either cycles_per_image or multipliers, not both$"
+    ):
         Streaming(cycles_per_image=1, multipliers=1)
 
 
@@ -86,12 +96,16 @@ def test_refuses_zero(name):
 
 
 def test_refuses_what_no_folding_reaches():
-    with pytest.raises(ValueError, match=r"^cycles_per_image must be at least 1024 for layer conv1, not 1000$"):
+    with pytest.raises(
+        ValueError, match=r"^cycles_per_image must be at least 1024 for layer conv1, not 1000$"
+    ):
         plan_streaming(nngen_network(), Streaming(cycles_per_image=1000))
 
 
 def test_refuses_too_few_multipliers():
-    with pytest.raises(ValueError, match=r"^multipliers must be at least 2 for cifar_small, not 1$"):
+    with pytest.raises(
+        ValueError, match=r"^multipliers must be at least 2 for cifar_small, not 1$"
+    ):
         plan_streaming(nngen_network(), Streaming(multipliers=1))
 
 
@@ -105,6 +119,11 @@ def test_refuses_several_outputs():
 
 def test_refuses_a_layer_without_a_unit():
     network = nngen_network()
-    odd = dataclasses.replace(network, layers=(IntegerLayer("odd", (network.input.name,), "conv1_out"), *network.layers[1:]))
-    with pytest.raises(NetworkError, match=r"^no streaming unit computes IntegerLayer \(layer odd\)$"):
+    odd = dataclasses.replace(
+        network,
+        layers=(IntegerLayer("odd", (network.input.name,), "conv1_out"), *network.layers[1:]),
+    )
+    with pytest.raises(
+        NetworkError, match=r"^no streaming unit computes IntegerLayer \(layer odd\)$"
+    ):
         plan_streaming(odd)

@@ -90,7 +90,8 @@ def test_fork_that_rejoins():
     with pytest.raises(Deadlock) as error:
         evaluate((fork, late, join), edges(3), 3)
     assert str(error.value) == (
-        "no unit can move with fork, late, join unfinished; a FIFO on a path that rejoins is too shallow"
+        "no unit can move with fork, late, join unfinished; a FIFO on a path that rejoins is too "
+        "shallow"
     )
 
 
@@ -98,7 +99,9 @@ def test_several_sources_and_sinks():
     every = np.ones(2, bool)
     adder = Actor("adder", np.ones(2, int), {"i0": every, "i1": every}, every)
     first, second = (Edge("adder", None, f"o{k}", capacity=2, forward=2 + k) for k in range(2))
-    trace = evaluate((adder,), (Edge(None, "adder", "i0"), Edge(None, "adder", "i1"), first, second), 2)
+    trace = evaluate(
+        (adder,), (Edge(None, "adder", "i0"), Edge(None, "adder", "i1"), first, second), 2
+    )
     assert trace.source.tolist() == [0, 1, 4, 5]
     assert trace.taken[first].tolist() == trace.sink.tolist() == [2, 3, 6, 7]
     assert trace.taken[second].tolist() == [3, 4, 7, 8]
@@ -108,7 +111,8 @@ def test_several_sources_and_sinks():
 def step_by_step(actors, edges, frames, cycles):
     """The module's rules, carried out naively: every actor is looked at in every cycle, consumers first.
 
-    Actors stand in topological order and all take from one port. Returns the cycles of beats taken, by edge.
+    Actors stand in topological order and all take from one port. Returns the cycles of beats taken,
+    by edge.
     """
     waiting = {edge: [] for edge in edges}
     room = {edge: [0] * (edge.capacity or 10**6) for edge in edges}

@@ -15,13 +15,25 @@ MEMBERS = dict(frame=Frame(4, 5, 2, 1), kernel=(3, 3))
     [
         ({"kernel": (3, 0)}, ValueError, "kernel must be a positive integer, not 0"),
         ({"kernel": 3}, ValueError, "kernel must be a tuple of 2 integers, not 3"),
-        ({"strides": (1, 1, 1)}, ValueError, "strides must be a tuple of 2 integers, not (1, 1, 1)"),
+        (
+            {"strides": (1, 1, 1)},
+            ValueError,
+            "strides must be a tuple of 2 integers, not (1, 1, 1)",
+        ),
         ({"dilations": (1, 1.5)}, TypeError, "dilations must be an integer, not 1.5"),
         ({"pads": (0, -1, 0, 0)}, ValueError, "pads must be an integer of at least 0, not -1"),
-        ({"pad_value": -129}, ValueError, "pad_value must be an integer of at least -128, not -129"),
+        (
+            {"pad_value": -129},
+            ValueError,
+            "pad_value must be an integer of at least -128, not -129",
+        ),
         ({"pad_value": 128}, ValueError, "pad_value must be a code of at most 127, not 128"),
         ({"mode": "wrap"}, ValueError, 'mode must be "constant" or "edge", not \'wrap\''),
-        ({"kernel": (5, 1)}, ValueError, "kernel spans 5 x 1 pixels, more than the padded map's 4 x 5"),
+        (
+            {"kernel": (5, 1)},
+            ValueError,
+            "kernel spans 5 x 1 pixels, more than the padded map's 4 x 5",
+        ),
         (
             {"dilations": (1, 3), "pads": (0, 1, 0, 0)},
             ValueError,
@@ -73,7 +85,9 @@ def test_interval_held(seed):
     """The closed form equals what the timing model finds, however long each window is held."""
     rng = np.random.default_rng(seed)
     while True:
-        kernel, strides, dilations = (tuple(map(int, rng.integers(1, high, 2))) for high in (5, 4, 3))
+        kernel, strides, dilations = (
+            tuple(map(int, rng.integers(1, high, 2))) for high in (5, 4, 3)
+        )
         lanes, groups, hold = map(int, rng.integers(1, 5, 3))
         try:
             config = WindowConfig(

@@ -20,7 +20,9 @@ from hwsim.sim.engine import Stimulus
 def convolve(maps, config, weights, bias):
     """Accumulators (N, M, H, W), from first principles."""
     top, left, bottom, right = config.pads
-    padded = np.pad(maps, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=config.pad_value)
+    padded = np.pad(
+        maps, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=config.pad_value
+    )
     (kh, kw), (sh, sw), (dh, dw) = config.kernel, config.strides, config.dilations
     height = (padded.shape[2] - (kh - 1) * dh - 1) // sh + 1
     width = (padded.shape[3] - (kw - 1) * dw - 1) // sw + 1
@@ -33,7 +35,9 @@ def convolve(maps, config, weights, bias):
             for g in range(config.groups):
                 channels = slice(g * per_group, (g + 1) * per_group)
                 outs = slice(g * out_per_group, (g + 1) * out_per_group)
-                out[:, outs] += np.einsum("nchw,oc->nohw", pixels[:, channels], weights[outs, :, a, b])
+                out[:, outs] += np.einsum(
+                    "nchw,oc->nohw", pixels[:, channels], weights[outs, :, a, b]
+                )
     return out
 
 
@@ -44,13 +48,27 @@ def requantize_for(rng, accumulators, bits, signed, kind):
     zero_point = int(rng.integers(low, high + 1))
     scales = 1.2 * (1 << bits) / 2 / spread * rng.uniform(0.5, 1, spread.shape)
     if kind == "one":
-        return Requantize.from_scales(scales.min(), zero_point=zero_point, minimum=low, maximum=high)
+        return Requantize.from_scales(
+            scales.min(), zero_point=zero_point, minimum=low, maximum=high
+        )
     if kind == "apart":
         scales[0] = scales[0] / 1000
-    return Requantize.from_scales(scales, zero_point=zero_point, minimum=max(low, zero_point), maximum=high)
+    return Requantize.from_scales(
+        scales, zero_point=zero_point, minimum=max(low, zero_point), maximum=high
+    )
 
 
-def check_conv(check_unit, seed, *, weight_bits=8, extreme=False, requantized=True, kind="each", frames=2, **members):
+def check_conv(
+    check_unit,
+    seed,
+    *,
+    weight_bits=8,
+    extreme=False,
+    requantized=True,
+    kind="each",
+    frames=2,
+    **members,
+):
     rng = np.random.default_rng(seed)
     frame = members["frame"]
     config = ConvConfig(weight_bits=weight_bits, **members)
@@ -65,11 +83,15 @@ def check_conv(check_unit, seed, *, weight_bits=8, extreme=False, requantized=Tr
     expected = convolve(maps, config, weights, bias)
     requantize = None
     ends = np.stack([weights * frame.minimum, weights * frame.maximum]).reshape(2, len(weights), -1)
-    bits = signed_bits((ends.min(axis=0).sum(axis=1) + bias).min(), (ends.max(axis=0).sum(axis=1) + bias).max())
+    bits = signed_bits(
+        (ends.min(axis=0).sum(axis=1) + bias).min(), (ends.max(axis=0).sum(axis=1) + bias).max()
+    )
     if requantized:
         out_bits, out_signed = (frame.bits, bool(rng.integers(2)))
         requantize = requantize_for(rng, expected, out_bits, out_signed, kind)
-        form = RequantizeConfig.of(requantize, accumulator_bits=bits, bits=out_bits, signed=out_signed)
+        form = RequantizeConfig.of(
+            requantize, accumulator_bits=bits, bits=out_bits, signed=out_signed
+        )
         config = ConvConfig(weight_bits=weight_bits, requantize=form, **members)
         expected = requantize.apply(expected)
     else:
@@ -78,7 +100,15 @@ def check_conv(check_unit, seed, *, weight_bits=8, extreme=False, requantized=Tr
     return config
 
 
-PLAIN = dict(frame=Frame(5, 6, 4, 2), out_channels=6, kernel=(3, 3), simd=6, pe=2, pads=(1, 1, 1, 1), pad_value=-3)
+PLAIN = dict(
+    frame=Frame(5, 6, 4, 2),
+    out_channels=6,
+    kernel=(3, 3),
+    simd=6,
+    pe=2,
+    pads=(1, 1, 1, 1),
+    pad_value=-3,
+)
 CASES = {
     "plain": {},
     "all at once": dict(frame=Frame(4, 4, 2, 2), simd=18, pe=6),
@@ -125,12 +155,23 @@ def draw(seed):
         return values[int(rng.integers(len(values)))]
 
     while True:
-        groups, per_group, out_per_group = pick((1, 1, 2, 3)), pick((1, 2, 3, 4)), pick((1, 2, 3, 4))
+        groups, per_group, out_per_group = (
+            pick((1, 1, 2, 3)),
+            pick((1, 2, 3, 4)),
+            pick((1, 2, 3, 4)),
+        )
         together = pick(divisors(groups))  # groups in a beat
         lanes = together * per_group if together > 1 else pick(divisors(per_group))
         kernel = (pick((1, 2, 3)), pick((1, 2, 3)))
         members = dict(
-            frame=Frame(pick(range(1, 7)), pick(range(1, 7)), groups * per_group, lanes, pick((2, 4, 8, 8, 16)), pick((True, False))),
+            frame=Frame(
+                pick(range(1, 7)),
+                pick(range(1, 7)),
+                groups * per_group,
+                lanes,
+                pick((2, 4, 8, 8, 16)),
+                pick((True, False)),
+            ),
             out_channels=groups * out_per_group,
             kernel=kernel,
             strides=(pick((1, 1, 2)), pick((1, 1, 2))),
@@ -141,7 +182,9 @@ def draw(seed):
             pe=pick(divisors(together * out_per_group)),
             weight_bits=pick((1, 2, 4, 8, 8, 8)),
         )
-        members["pad_value"] = int(rng.integers(members["frame"].minimum, members["frame"].maximum + 1))
+        members["pad_value"] = int(
+            rng.integers(members["frame"].minimum, members["frame"].maximum + 1)
+        )
         try:
             config = ConvConfig(**members)
         except ValueError:  # the kernel does not fit the map
@@ -166,16 +209,24 @@ def check_dense(check_unit, seed, *, frames=3, weight_bits=8, **members):
     rng = np.random.default_rng(seed)
     frame, out_channels = members["frame"], members["out_channels"]
     limit = 1 << (weight_bits - 1)
-    weights = rng.integers(-limit, limit, (out_channels, frame.channels * frame.height * frame.width))
+    weights = rng.integers(
+        -limit, limit, (out_channels, frame.channels * frame.height * frame.width)
+    )
     bias = rng.integers(-1000, 1000, out_channels)
     maps = rng.integers(frame.minimum, frame.maximum + 1, (frames, *frame.shape))
     accumulators = (maps.reshape(frames, -1) @ weights.T + bias)[:, :, None, None]
     requantize = requantize_for(rng, accumulators, 8, True, "each")
-    # Wide enough whatever the draw: the default, found out from a configuration without requantization.
+    # Wide enough whatever the draw: the default, found out from a configuration without
+    # requantization.
     bits = DenseConfig(weight_bits=weight_bits, **members).mac.accumulator_bits
     form = RequantizeConfig.of(requantize, accumulator_bits=bits)
     config = DenseConfig(weight_bits=weight_bits, requantize=form, **members)
-    check_unit(Dense(config, weights, bias, requantize), {"i": maps}, requantize.apply(accumulators), seed=seed)
+    check_unit(
+        Dense(config, weights, bias, requantize),
+        {"i": maps},
+        requantize.apply(accumulators),
+        seed=seed,
+    )
 
 
 DENSE = {
@@ -197,7 +248,13 @@ def test_dense(case, check_unit):
 def test_reference_interval():
     """The benchmark's first layer: 36 multipliers, 12 cycles per window, no bubble within or between frames."""
     config = ConvConfig(
-        frame=Frame(32, 32, 3, 3), out_channels=16, kernel=(3, 3), pads=(1, 1, 1, 1), simd=9, pe=4, accumulator_bits=20
+        frame=Frame(32, 32, 3, 3),
+        out_channels=16,
+        kernel=(3, 3),
+        pads=(1, 1, 1, 1),
+        simd=9,
+        pe=4,
+        accumulator_bits=20,
     )
     assert config.multipliers == 36
     assert config.interval == 32 * 32 * 12 == config.macs / config.multipliers
@@ -241,12 +298,20 @@ def test_reset_in_mid_frame(beats):
     """After a reset the unit starts afresh, whatever its delay lines and accumulators still hold."""
     rng = np.random.default_rng(beats)
     config = ConvConfig(
-        frame=Frame(4, 4, 2, 1), out_channels=4, kernel=(3, 3), pads=(1, 1, 1, 1), simd=3, pe=2, accumulator_bits=24
+        frame=Frame(4, 4, 2, 1),
+        out_channels=4,
+        kernel=(3, 3),
+        pads=(1, 1, 1, 1),
+        simd=3,
+        pe=2,
+        accumulator_bits=24,
     )
     weights, bias = rng.integers(-128, 128, (4, 2, 3, 3)), rng.integers(-99, 99, 4)
     first, second = rng.integers(-128, 128, (2, 2, 2, 4, 4))
     packed = [pack(config.frame.to_beats(maps), 8) for maps in (first, second)]
-    output = simulate_with_reset(Conv(config, weights, bias), packed[0][:beats], packed[1], 2 * config.output.beats)
+    output = simulate_with_reset(
+        Conv(config, weights, bias), packed[0][:beats], packed[1], 2 * config.output.beats
+    )
     codes = config.output.from_beats(unpack(output, 2, config.output.bits, True))
     assert np.array_equal(codes, convolve(second, config, weights, bias))
 
@@ -257,11 +322,14 @@ def test_loading():
     frame = Frame(3, 4, 4, 2)
     weights, other = rng.integers(-128, 128, (2, 6, 4, 2, 2))
     bias, other_bias = rng.integers(-500, 500, (2, 6))
-    members = dict(frame=frame, out_channels=6, kernel=(2, 2), simd=4, pe=3, pads=(0, 1, 1, 0), pad_value=9)
+    members = dict(
+        frame=frame, out_channels=6, kernel=(2, 2), simd=4, pe=3, pads=(0, 1, 1, 0), pad_value=9
+    )
     form = RequantizeConfig(accumulator_bits=21, shifts=(20, 24), zero_point=-3)
     config = ConvConfig(requantize=form, loadable=True, **members)
     requantize, other_requantize = (
-        Requantize(rng.integers(1000, 1 << 11, 6), rng.integers(20, 25, 6), -3, -128, 127) for _ in range(2)
+        Requantize(rng.integers(1000, 1 << 11, 6), rng.integers(20, 25, 6), -3, -128, 127)
+        for _ in range(2)
     )
     maps = rng.integers(-128, 128, (2, *frame.shape))
     component = Conv(config, weights, bias, requantize)
@@ -302,7 +370,9 @@ def test_loading():
 def test_other_queues(depth):
     """The timing model holds for output queues that are too shallow, and for deep ones, which are registered."""
     rng = np.random.default_rng(depth)
-    config = ConvConfig(frame=Frame(4, 5, 2, 2), out_channels=2, kernel=(2, 2), simd=8, pe=2, accumulator_bits=24)
+    config = ConvConfig(
+        frame=Frame(4, 5, 2, 2), out_channels=2, kernel=(2, 2), simd=8, pe=2, accumulator_bits=24
+    )
     weights, bias = rng.integers(-128, 128, (2, 2, 2, 2)), rng.integers(-99, 99, 2)
     maps = rng.integers(-128, 128, (3, 2, 4, 5))
     queue = QueueConfig(depth)

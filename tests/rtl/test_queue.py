@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from amaranth.lib import data
 from amaranth.hdl import signed
+from amaranth.lib import data
 
 from hwsim.blocks.queue import QueueConfig
 from hwsim.rtl.queue import Queue

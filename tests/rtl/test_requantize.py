@@ -38,7 +38,9 @@ def simulate(config, accumulators, multiplier, shift):
 
 def check(definition, bits, signed, accumulator_bits, seed, lanes=2, count=120):
     rng = np.random.default_rng(seed)
-    config = RequantizeConfig.of(definition, accumulator_bits=accumulator_bits, bits=bits, signed=signed)
+    config = RequantizeConfig.of(
+        definition, accumulator_bits=accumulator_bits, bits=bits, signed=signed
+    )
     channels = definition.multiplier.size
     limit = 1 << (accumulator_bits - 1)
     accumulators = rng.integers(-limit, limit, (count, lanes))
@@ -49,7 +51,9 @@ def check(definition, bits, signed, accumulator_bits, seed, lanes=2, count=120):
     multiplier, shift = definition.multiplier[channel], definition.shift[channel]
     codes = simulate(config, accumulators, multiplier, shift)
     each = [
-        Definition(m, s, definition.zero_point, definition.minimum, definition.maximum).apply(np.array([a]))[0]
+        Definition(m, s, definition.zero_point, definition.minimum, definition.maximum).apply(
+            np.array([a])
+        )[0]
         for a, m, s in zip(accumulators.flat, multiplier.flat, shift.flat, strict=True)
     ]
     assert np.array_equal(codes.reshape(-1), each), f"seed {seed}, {config}"
@@ -97,7 +101,9 @@ def test_every_accumulator():
     definition = Definition([1], [4], 0, -128, 127)
     config = RequantizeConfig.of(definition, accumulator_bits=12)
     accumulators = np.arange(-2048, 2048).reshape(-1, 1)
-    codes = simulate(config, accumulators, np.ones_like(accumulators), np.full_like(accumulators, 4))
+    codes = simulate(
+        config, accumulators, np.ones_like(accumulators), np.full_like(accumulators, 4)
+    )
     assert np.array_equal(codes, definition.apply(accumulators, axis=0))
 
 
@@ -123,7 +129,10 @@ def test_impossible_configuration(members, message):
     ("definition", "message"),
     [
         (Definition([9], [8], 1, -128, 127), "zero_point must be 0 as configured, not 1"),
-        (Definition([16], [8], 0, -128, 127), "multiplier must have 4 bits as configured, not [16]"),
+        (
+            Definition([16], [8], 0, -128, 127),
+            "multiplier must have 4 bits as configured, not [16]",
+        ),
         (Definition([9], [7], 0, -128, 127), "shift must lie in [8, 8] as configured, not [7]"),
     ],
 )

@@ -68,7 +68,10 @@ def test_bundled_networks(name):
 
     network = hwsim.load(bundled(f"{name}/{name}.onnx"))
     with np.load(bundled(f"{name}/images.npz")) as file:
-        calibration, images = file["calibration"] / np.float32(255), file["images"][:2] / np.float32(255)
+        calibration, images = (
+            file["calibration"] / np.float32(255),
+            file["images"][:2] / np.float32(255),
+        )
     quantized = hwsim.quantize(network, calibration)
     # Many multipliers: few cycles for a slow simulator.
     design = build(quantized, Streaming(multipliers=1500))

@@ -21,7 +21,12 @@ def windows(config, maps):
     width = (padded.shape[3] - (kw - 1) * dw - 1) // sw + 1
     taps = np.stack(
         [
-            padded[:, :, a * dh : a * dh + (height - 1) * sh + 1 : sh, b * dw : b * dw + (width - 1) * sw + 1 : sw]
+            padded[
+                :,
+                :,
+                a * dh : a * dh + (height - 1) * sh + 1 : sh,
+                b * dw : b * dw + (width - 1) * sw + 1 : sw,
+            ]
             for a in range(kh)
             for b in range(kw)
         ],
@@ -40,7 +45,10 @@ def check(config, seed, frames=(1, 3), stalls=0.0):
         maps = rng.integers(frame.minimum, frame.maximum + 1, (count, *frame.shape))
         expected = windows(config, maps)
         stimulus = Stimulus(
-            {"i": pack(frame.to_beats(maps), frame.bits)}, {"o": len(expected)}, stalls=stalls, seed=seed
+            {"i": pack(frame.to_beats(maps), frame.bits)},
+            {"o": len(expected)},
+            stalls=stalls,
+            seed=seed,
         )
         recording = run(Window(config), stimulus)
         output = recording.transfers["o"]
@@ -51,7 +59,9 @@ def check(config, seed, frames=(1, 3), stalls=0.0):
             inputs = recording.transfers["i"].cycles
             assert np.array_equal(output.cycles - inputs[0], trace.sink - trace.source[0])
             # The run ends with the last output; beats that no window needs may then still wait.
-            assert np.array_equal(inputs - inputs[0], (trace.source - trace.source[0])[: len(inputs)])
+            assert np.array_equal(
+                inputs - inputs[0], (trace.source - trace.source[0])[: len(inputs)]
+            )
             assert recording.cycles == config.cycles(count)
 
 
@@ -72,11 +82,17 @@ CASES = {
     "pixel": dict(frame=Frame(1, 1, 2, 1), kernel=(3, 3), pads=(1, 1, 1, 1)),
     "flat": dict(frame=Frame(1, 4, 1, 1), kernel=(3, 3), pads=(1, 1, 1, 1)),
     "padding alone": dict(frame=Frame(3, 4, 2, 1), kernel=(1, 1), pads=(1, 2, 3, 0), pad_value=-3),
-    "padding beyond the kernel": dict(frame=Frame(3, 3, 1, 1), kernel=(2, 2), strides=(3, 2), pads=(4, 3, 2, 5)),
+    "padding beyond the kernel": dict(
+        frame=Frame(3, 3, 1, 1), kernel=(2, 2), strides=(3, 2), pads=(4, 3, 2, 5)
+    ),
     "edge": dict(frame=Frame(5, 6, 1, 1), kernel=(3, 3), pads=(1, 1, 1, 1), mode="edge"),
     "edge, far": dict(frame=Frame(2, 3, 2, 1), kernel=(4, 4), pads=(3, 3, 2, 3), mode="edge"),
-    "wide codes": dict(frame=Frame(4, 4, 1, 1, 16, True), kernel=(2, 2), pad_value=-32768, pads=(1, 0, 0, 0)),
-    "unsigned": dict(frame=Frame(4, 4, 1, 1, 8, False), kernel=(3, 3), pad_value=255, pads=(1, 1, 1, 1)),
+    "wide codes": dict(
+        frame=Frame(4, 4, 1, 1, 16, True), kernel=(2, 2), pad_value=-32768, pads=(1, 0, 0, 0)
+    ),
+    "unsigned": dict(
+        frame=Frame(4, 4, 1, 1, 8, False), kernel=(3, 3), pad_value=255, pads=(1, 1, 1, 1)
+    ),
 }
 
 
@@ -85,7 +101,9 @@ def test_window(case):
     check(WindowConfig(**CASES[case]), seed=1)
 
 
-@pytest.mark.parametrize("case", ["same", "strided", "channel groups", "pixel", "padding alone", "edge"])
+@pytest.mark.parametrize(
+    "case", ["same", "strided", "channel groups", "pixel", "padding alone", "edge"]
+)
 def test_window_under_stalls(case):
     check(WindowConfig(**CASES[case]), seed=2, frames=(3,), stalls=0.4)
 
@@ -94,10 +112,14 @@ def draw(seed):
     """A random configuration, small enough to simulate in no time."""
     rng = np.random.default_rng(seed)
     while True:
-        kernel, strides, dilations = (tuple(map(int, rng.integers(1, high, 2))) for high in (5, 4, 4))
+        kernel, strides, dilations = (
+            tuple(map(int, rng.integers(1, high, 2))) for high in (5, 4, 4)
+        )
         pads = tuple(map(int, rng.integers(0, 4, 4)))
         lanes, groups = map(int, rng.integers(1, 4, 2))
-        frame = Frame(*map(int, rng.integers(1, 9, 2)), lanes * groups, lanes, 4, bool(rng.integers(2)))
+        frame = Frame(
+            *map(int, rng.integers(1, 9, 2)), lanes * groups, lanes, 4, bool(rng.integers(2))
+        )
         mode = "edge" if rng.random() < 0.2 else "constant"
         if mode == "edge":
             dilations = (1, 1)
