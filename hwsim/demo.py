@@ -8,6 +8,7 @@ import numpy as np
 import hwsim
 
 from .data import bundled
+from .files import make_folder
 from .images import Images, load_images
 from .models import onnx_runtime
 from .models.reference import integer as reference
@@ -47,7 +48,7 @@ def run(terminal: Terminal, output: Path, *, count: int) -> tuple[dict[str, Any]
     bool
         Whether the hardware did what both references and the estimate say.
     """
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
 
     terminal.step(1, "Import the network")
     network = hwsim.load(bundled(f"{NETWORK}/{NETWORK}.onnx"))

@@ -1,11 +1,15 @@
 """Images from files: ``.npz``, ``.npy`` or a folder of pictures."""
 
+import lzma
+import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -102,36 +106,74 @@ def _convert(images: np.ndarray, dtype: np.dtype, path: Path) -> np.ndarray:
         raise ValueError(
             f"images in {path} must be uint8 (0 to 255) or floating-point, not {images.dtype}"
         )
+    with np.errstate(over="ignore"):
+        images = images.astype(dtype)
     if not np.isfinite(images).all():
-        raise ValueError(f"images in {path} must be finite, and some values are not")
-    return images.astype(dtype)
+        raise ValueError(f"images in {path} must be finite as {dtype}, and some values are not")
+    return images
 
 
 def _read_npz(path: Path, key: str) -> tuple[np.ndarray, np.ndarray | None]:
     try:
-        if not zipfile.is_zipfile(path):
-            raise zipfile.BadZipFile("it is not a ZIP archive")
-        with np.load(path, allow_pickle=False) as archive:
-            names = archive.files
-            if key != "images" and key in names:
-                return archive[key], None
-            images = archive["images"] if "images" in names else None
-            labels = archive["labels"] if "labels" in names else None
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+        with zipfile.ZipFile(path) as archive:
+            sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+
+            def read(name: str) -> np.ndarray | None:
+                member = f"{name}.npy"
+                if member not in sizes:
+                    return None
+                with archive.open(member) as file:
+                    return _parse(file, sizes[member])
+
+            if key != "images" and (found := read(key)) is not None:
+                return found, None
+            images, labels = read("images"), read("labels")
+    except _DAMAGE as error:
         raise ValueError(f"{path} is not an .npz file that can be read: {error}") from error
     if images is None:
-        found = ", ".join(names) or "nothing"
-        raise ValueError(f"{path} must hold an array 'images', and holds {found}")
+        names = ", ".join(name.removesuffix(".npy") for name in sizes) or "nothing"
+        raise ValueError(f"{path} must hold an array 'images', and holds {names}")
     return images, labels
 
 
 def _read_array(path: Path) -> np.ndarray:
     try:
-        # Opened here, so that whatever np.load finds wrong is the content's fault.
         with path.open("rb") as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
-    except (EOFError, ValueError) as error:
+            return _parse(file, path.stat().st_size)
+    except _DAMAGE as error:
         raise ValueError(f"{path} is not an .npy file that can be read: {error}") from error
+
+
+# What zipfile, its decompressors and NumPy raise for files that are no such files, or are damaged.
+_DAMAGE = (
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    lzma.LZMAError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def _parse(file: IO[bytes], size: int) -> np.ndarray:
+    """The array in a file of ``size`` bytes in NumPy's format.
+
+    Memory is taken for what the file holds, not for what its header claims.
+    """
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    elif version == (2, 0):
+        shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+    else:
+        raise ValueError(f"it has version {version[0]}.{version[1]} of the format, not 1.0 or 2.0")
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > size - file.tell():
+        raise ValueError("it is cut off")
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _read_pictures(folder: Path, shape: tuple[int, ...]) -> np.ndarray:

@@ -44,7 +44,7 @@ class NetworkBuilder:
         return f"{kind}{len(self.layers) + 1}"
 
     def _requantize(self, name, accumulators, channels=1):
-        """Multipliers that spread accumulators of about the size ``accumulators`` over the output's codes."""
+        """Multipliers that spread accumulators of about that size over the output's codes."""
         tensor = self.tensors[name]
         scales = 60.0 / accumulators * self.rng.uniform(0.5, 2.0, channels)
         low = tensor.zero_point if self.rng.random() < 0.5 else tensor.minimum  # ReLU or not
@@ -208,7 +208,7 @@ def images_for(network, count, seed):
 
 
 def nngen_network():
-    """The network on which NNgen 1.3.4 was measured: conv 3 x 3 (3 -> 16), ReLU, max-pool 2 x 2, dense to 10."""
+    """What NNgen 1.3.4 was measured on: conv 3 x 3 (3 -> 16), ReLU, max-pool 2 x 2, dense to 10."""
     b = NetworkBuilder(np.random.default_rng(0), (3, 32, 32))
     x = b.max_pool(b.conv(b.input, 16, pads=(1, 1, 1, 1)))
     return b.build(b.dense(x, 10), "cifar_small")

@@ -123,7 +123,7 @@ def test_values_that_are_not_finite(tmp_path, value):
     images = RAMP.astype(np.float32)
     images[1, 0, 2, 3] = value
     np.save(path, images)
-    assert refusal(path, SHAPE) == f"images in {path} must be finite, and some values are not"
+    assert refusal(path, SHAPE) == f"images in {path} must be finite as float32, and some values are not"
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_truncated_file(tmp_path, npz, part):
     path = tmp_path / "cut.npz"
     path.write_bytes(content[: int(part * len(content))])
     assert refusal(path, SHAPE) == (
-        f"{path} is not an .npz file that can be read: it is not a ZIP archive"
+        f"{path} is not an .npz file that can be read: File is not a zip file"
     )
 
 

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "hwsim"
 
 # A part may import what stands in a lower line, and itself.
 LEVELS = [
-    {"version"},
+    {"files", "version"},
     {"network", "data", "images"},
     {"blocks"},
     {"rtl", "models"},

@@ -1,0 +1,1 @@
+"""Configurations of the hardware blocks: geometry, folding, latency and cycle counts."""

@@ -1,5 +1,6 @@
-"""Convolution and dense layers: a sliding window where one is needed, then folded multiply-accumulate."""
+"""Convolution and dense layers: a sliding window if needed, then folded multiply-accumulate."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +18,13 @@ __all__ = ["ConvConfig", "DenseConfig"]
 
 class _Multiplies(UnitConfig):
     """What convolution and dense layers take from their `MacConfig`, the member ``mac``."""
+
+    frame: Frame
+
+    @property
+    @abstractmethod
+    def mac(self) -> MacConfig:
+        """The multiply-accumulate."""
 
     @property
     def inputs(self):
@@ -88,7 +96,7 @@ class ConvConfig(_Multiplies):
     pad_value: int = 0
     groups: int = 1
     weight_bits: int = 8
-    accumulator_bits: int | None = None
+    accumulator_bits: int = 0
     requantize: RequantizeConfig | None = None
     loadable: bool = False
 
@@ -186,7 +194,7 @@ class DenseConfig(_Multiplies):
     simd: int
     pe: int
     weight_bits: int = 8
-    accumulator_bits: int | None = None
+    accumulator_bits: int = 0
     requantize: RequantizeConfig | None = None
     loadable: bool = False
 
@@ -234,7 +242,7 @@ class DenseConfig(_Multiplies):
         return self.mac.actors(name)
 
     def in_stream_order(self, weights):
-        """Weights with columns in the order C, H, W to columns in the order of the stream: H, W, C."""
+        """Weights with columns in the order C, H, W to the order of the stream: H, W, C."""
         weights = np.asarray(weights)
         size = self.frame.beats * self.frame.lanes
         if weights.shape != (self.out_channels, size):

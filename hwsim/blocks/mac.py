@@ -45,8 +45,8 @@ class MacConfig(UnitConfig):
     weight_bits : int
         Width of a weight, two's complement.
     accumulator_bits : int, optional
-        Width of an accumulator; that of ``requantize`` unless given, or else enough for all codes,
-        weights and a bias as large as the sum of products.
+        Width of an accumulator. By default (0) that of ``requantize``, or else enough for all
+        codes and weights and a bias as large as the sum of products.
     requantize : RequantizeConfig, optional
         Without it the accumulators are the output codes.
     loadable : bool
@@ -77,7 +77,7 @@ class MacConfig(UnitConfig):
     taps: int = 1
     groups: int = 1
     weight_bits: int = 8
-    accumulator_bits: int | None = None
+    accumulator_bits: int = 0
     requantize: RequantizeConfig | None = None
     loadable: bool = False
 
@@ -96,7 +96,7 @@ class MacConfig(UnitConfig):
         check_divides(
             "pe", self.pe, "the output channels per beat", self.out_channels // self.blocks
         )
-        if self.accumulator_bits is None:
+        if self.accumulator_bits == 0:
             wide = (
                 self.worst_case_bits
                 if self.requantize is None
@@ -235,7 +235,7 @@ class MacConfig(UnitConfig):
         return self.frame.beats * self.hold
 
     def actors(self, name):
-        """One actor: an action for each beat but a block's last, and one for each output of the last."""
+        """One actor: an action for each beat but a block's last; one for each output of that."""
         last = self.outputs
         duration = np.array([self.hold] * (self.beats - 1) + [self.slices] * last, np.int64)
         takes = np.array([True] * (self.beats - 1) + [False] * (last - 1) + [True])
@@ -276,7 +276,8 @@ class MacConfig(UnitConfig):
         limit = 1 << (self.weight_bits - 1)
         if weights.min() < -limit or weights.max() >= limit:
             raise ValueError(
-                f"weights must lie in [{-limit}, {limit - 1}], not [{weights.min()}, {weights.max()}]"
+                f"weights must lie in [{-limit}, {limit - 1}], "
+                f"not [{weights.min()}, {weights.max()}]"
             )
         parts = weights.reshape(
             self.blocks, self.outputs, self.pe, self.beats, self.dot_channels, self.taps
@@ -288,7 +289,7 @@ class MacConfig(UnitConfig):
     def bias_words(self, bias):
         """The biases of each group of ``pe`` output channels, as integers.
 
-        Bias: int, (out_channels,).
+        bias: int, (out_channels,).
         """
         bias = np.asarray(bias, np.int64)
         if bias.shape != (self.out_channels,):
@@ -308,7 +309,7 @@ class MacConfig(UnitConfig):
         return pack(factors.reshape(-1, self.pe), self.requantize.factor_bits)
 
     def load_words(self, weights, bias, requantize):
-        """Beats of the port ``w`` of a loadable unit, as integers: weights first, then biases beside multipliers."""
+        """Beats of the port ``w`` of a loadable unit: weights, then biases beside multipliers."""
         shift = self.pe * self.accumulator_bits
         channels = zip(self.bias_words(bias), self.factor_words(requantize), strict=True)
         return self.weight_words(weights) + [low | high << shift for low, high in channels]
@@ -327,5 +328,6 @@ class MacConfig(UnitConfig):
         high = (ends.max(axis=0).sum(axis=1) + bias).max()
         if (bits := signed_bits(low, high)) > self.accumulator_bits:
             raise ValueError(
-                f"accumulator_bits must be at least {bits} for these weights, not {self.accumulator_bits}"
+                f"accumulator_bits must be at least {bits} for these weights, "
+                f"not {self.accumulator_bits}"
             )

@@ -14,7 +14,7 @@ FACTOR_BITS = 63
 
 @dataclass(frozen=True, kw_only=True)
 class RequantizeConfig:
-    """Fixed-point scaling as `hwsim.network.fixed_point.Requantize` defines it, for accumulators of a given width.
+    """Scaling as `hwsim.network.fixed_point.Requantize` defines it, for a width of accumulators.
 
     Parameters
     ----------
@@ -72,7 +72,8 @@ class RequantizeConfig:
         )
         if not low <= self.minimum <= self.maximum <= high:
             raise ValueError(
-                f"minimum and maximum must rise within [{low}, {high}], not {self.minimum}, {self.maximum}"
+                f"minimum and maximum must rise within [{low}, {high}], "
+                f"not {self.minimum}, {self.maximum}"
             )
 
     @classmethod
@@ -97,13 +98,15 @@ class RequantizeConfig:
         for name in ("zero_point", "minimum", "maximum"):
             if getattr(requantize, name) != getattr(self, name):
                 raise ValueError(
-                    f"{name} must be {getattr(self, name)} as configured, not {getattr(requantize, name)}"
+                    f"{name} must be {getattr(self, name)} as configured, "
+                    f"not {getattr(requantize, name)}"
                 )
         multiplier, shift = requantize.multiplier, requantize.shift
         highest = (1 << self.multiplier_bits) - 1 if self.multiplier_bits else 1
         if multiplier.max() > highest or (not self.multiplier_bits and multiplier.min() < 1):
             raise ValueError(
-                f"multiplier must have {self.multiplier_bits} bits as configured, not {multiplier.tolist()}"
+                f"multiplier must have {self.multiplier_bits} bits as configured, "
+                f"not {multiplier.tolist()}"
             )
         if shift.min() < self.shifts[0] or shift.max() > self.shifts[1]:
             raise ValueError(
@@ -111,7 +114,7 @@ class RequantizeConfig:
             )
 
     def factors(self, requantize):
-        """Multipliers, shifted so that the largest shift serves all: int64, as many as ``requantize`` has."""
+        """The multipliers of ``requantize`` as int64, such that the largest shift serves all."""
         self.check(requantize)
         return requantize.multiplier << (self.shifts[1] - requantize.shift)
 

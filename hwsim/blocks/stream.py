@@ -75,7 +75,8 @@ class Frame:
         maps = np.asarray(maps)
         if maps.ndim != 4 or maps.shape[1:] != self.shape:
             raise ValueError(
-                f"feature maps must have the shape (N, {self.channels}, {self.height}, {self.width}), not {maps.shape}"
+                f"feature maps must have the shape (N, {self.channels}, {self.height}, "
+                f"{self.width}), not {maps.shape}"
             )
         low, high = self.minimum, self.maximum
         if maps.size and (maps.min() < low or maps.max() > high):

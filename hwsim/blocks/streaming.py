@@ -1,4 +1,4 @@
-"""The streaming pipeline on paper: a unit per layer, folded so that all take about as long, with FIFOs as deep as needed.
+"""The streaming pipeline on paper: a unit per layer, folded alike, with FIFOs as deep as needed.
 
 `plan_streaming` turns an `IntegerNetwork` into stages (unit configurations) and connections.
 `hwsim.rtl.build` makes hardware of it, `hwsim.models` its estimate; both get the very same cycle
@@ -6,11 +6,13 @@ counts.
 
 Queue depths
     The pipeline is evaluated with queues without limit and images offered one interval apart, the
-    interval being that of the slowest unit. The most beats that any queue then holds, plus one that
-    is on its way out, is its depth. With these depths that schedule remains possible; and since
-    units that start as early as they can are never later than in any possible schedule (max-plus
-    monotonicity of dataflow graphs: Baccelli et al., "Synchronization and Linearity", 1992, chapter
-    2), the pipeline keeps the interval and cannot deadlock, forks that rejoin included.
+    interval being that of the slowest unit. The most beats that any queue then holds, plus one
+    that is on its way out, is its depth. With these depths that schedule remains possible, so that
+    forks that rejoin cannot deadlock. A unit that starts as early as it can is then as a rule never
+    later than in that schedule (max-plus monotonicity of dataflow graphs: Baccelli et al.,
+    "Synchronization and Linearity", 1992, chapter 2). The tail of a sliding window is an exception:
+    it waits for the next image once that has begun. So the pipeline is evaluated again with the
+    depths chosen, and queues that run full are deepened until it keeps the interval.
 """
 
 from dataclasses import dataclass, field, replace
@@ -129,16 +131,12 @@ class StreamingPlan:
     @cached_property
     def edges(self):
         """All connections (`hwsim.blocks.timing.Edge`)."""
-        return _edges(self.stages)
+        return tuple(_edges(self.stages))
 
     @cached_property
-    def _two(self):
-        return self.trace(_SETTLED)
-
-    @property
     def interval(self):
         """Cycles from one image's last result to the next one's in the steady state."""
-        return _interval(self._two.sink, _SETTLED)
+        return _settle(self.actors, self.edges)[1]
 
     @property
     def utilization(self):
@@ -152,11 +150,6 @@ class StreamingPlan:
     def cycles(self, images=1):
         """Cycles from the first beat in to the last beat out, source and sink always ready."""
         return self.trace(images).cycles
-
-
-# Images after which a pipeline is taken to have settled; the plan checks that the last two
-# intervals are equal.
-_SETTLED = 4
 
 
 def plan_streaming(network, options=None):
@@ -183,7 +176,8 @@ def plan_streaming(network, options=None):
     if len(network.outputs) != 1:
         names = ", ".join(tensor.name for tensor in network.outputs)
         raise NetworkError(
-            f"a streaming pipeline has one output, but {network.name} has {len(network.outputs)}: {names}"
+            f"a streaming pipeline has one output, but {network.name} has "
+            f"{len(network.outputs)}: {names}"
         )
     if not network.layers:
         raise NetworkError(f"{network.name} has no layer to build")
@@ -228,7 +222,7 @@ def _multipliers(stages):
 
 
 def _fold(network, target):
-    """Stages without queues, each within ``target`` cycles per image with the fewest multipliers."""
+    """Stages without queues: the fewest multipliers for ``target`` cycles per image."""
     readers: dict[str, int] = {}
     for layer in network.layers:
         for name in layer.inputs:
@@ -302,7 +296,7 @@ class _Builder:
         return Frame(height, width, channels, lanes, t.bits, t.signed)
 
     def _fit(self, tensor, minimum):
-        """The fewest lanes, at least ``minimum``, with which ``tensor`` passes within the target."""
+        """The fewest lanes from ``minimum`` up with which ``tensor`` passes within the target."""
         channels, height, width = tensor.shape
         fitting = [
             n
@@ -321,7 +315,7 @@ def _divisors(n):
 
 
 def _lanes_rank(lanes, frame, channels):
-    """Preference among lanes: a whole pixel of the images if small, else what arrives, else the fewest."""
+    """Preference among lanes: a whole pixel of small images, else what arrives, else the fewest."""
     if frame is None:
         return (lanes != min(channels, 4), lanes)
     return (lanes != frame.lanes, lanes)
@@ -358,9 +352,10 @@ def _fold_dense(builder, layer, frame):
 
 
 def _fewest_multipliers(builder, layer, frame, config_type, choices):
-    """The configuration within the target that has the fewest multipliers, then the best lanes, then the narrowest output.
+    """The configuration within the target that has the fewest multipliers.
 
-    choices: (multiply-accumulate cycles, lanes, simd, pe) of every folding.
+    Among equals that with the best lanes, then that with the narrowest output. ``choices`` holds
+    (multiply-accumulate cycles, lanes, simd, pe) of every folding.
     """
     tensor, output = (builder.network.tensors[name] for name in (layer.inputs[0], layer.output))
 
@@ -419,8 +414,8 @@ def _fold_pair(builder, layer, *frames):
         builder.lanes(t.name, frame) for t, frame in zip(tensors[:1] * 2, frames, strict=True)
     )
     config = AddConfig if isinstance(layer, integer.Add) else MulConfig
-    frames = [builder.frame(t.name, lanes) for t in tensors]
-    return config.for_layer(layer, frames, tensors, builder.network.tensors[layer.output])
+    equal = [builder.frame(t.name, lanes) for t in tensors]
+    return config.for_layer(layer, equal, tensors, builder.network.tensors[layer.output])
 
 
 def _fold_concat(builder, layer, *frames):
@@ -446,80 +441,104 @@ _FOLDINGS = {
 
 
 def _edges(stages):
-    """Connections between the actors of all stages; queues not chosen yet are without limit."""
-    edges = []
-    last = {}
+    """Connections between all actors: mapping of `Edge` to the output that it leaves.
+
+    An output is (name of the stage, number); None for a connection inside a unit or from the
+    source. A queue that is not chosen yet is without limit, and as quick as a shallow one.
+    """
+    edges: dict[Edge, tuple[str, int] | None] = {}
+    producers = {}  # by stage: the stage, and its last actor's name
     for stage in stages:
         actors, inner = stage.config.chain(stage.name)
-        edges += inner
-        last[stage.name] = actors[-1].name
+        edges.update(dict.fromkeys(inner))
+        producers[stage.name] = stage, actors[-1].name
         for port, source in zip(stage.config.inputs, stage.inputs, strict=True):
-            edges.append(_edge(stages, last, source, actors[0].name, port))
-    edges.append(_edge(stages, last, (stages[-1].name, 0), None, "i"))
-    return tuple(edges)
+            if source[0]:
+                edge = _output_edge(*producers[source[0]], source[1], actors[0].name, port)
+                edges[edge] = source
+            else:
+                edges[Edge(None, actors[0].name, port)] = None
+    last = stages[-1].name
+    edges[_output_edge(*producers[last], 0, None, "i")] = (last, 0)
+    return edges
 
 
-def _edge(stages, last, source, consumer, port):
-    name, output = source
-    if not name:
-        return Edge(None, consumer, port)
-    stage = next(stage for stage in stages if stage.name == name)
-    queue = stage.queues[output] if stage.queues else None
-    if queue is None:  # without limit, as quick as a shallow queue
-        forward = stage.config.latency + QueueConfig(1).latency
-        return Edge(last[name], consumer, port, None, forward)
-    return stage.config.output_edge(last[name], consumer, port, queue)
+def _output_edge(stage, producer, output, consumer, port):
+    if stage.queues:
+        return stage.config.output_edge(producer, consumer, port, stage.queues[output])
+    forward = stage.config.latency + QueueConfig(1).latency
+    return Edge(producer, consumer, port, None, forward)
 
 
 def _size_queues(stages):
     """The same stages with queues; see the module's text."""
     actors = tuple(actor for stage in stages for actor in stage.config.actors(stage.name))
-    interval = _interval(evaluate(actors, _edges(stages), _SETTLED).sink, _SETTLED)
-    sized = None
+    interval = max(stage.config.interval for stage in stages)
+    outputs = [(stage, k) for stage in stages for k in range(getattr(stage.config, "outputs", 1))]
+    depths = {(stage.name, k): stage.config.queue.depth for stage, k in outputs}
+    sized = stages
+    # A deep queue is a cycle slower than a shallow one, which may change what the others have to
+    # hold: repeat until the depths stay as they are. They only grow, so that this ends.
+    before = None
+    while depths != before:
+        before = dict(depths)
+        edges = {
+            replace(edge, capacity=None) if output else edge: output
+            for edge, output in _edges(sized).items()
+        }
+        occupancy = _settle(actors, tuple(edges), interval)[0].occupancy
+        _deepen(depths, edges, {edge: held + 1 for edge, held in occupancy.items()})
+        sized = _with_depths(stages, depths)
+    unlimited = tuple(edges)
     while True:
-        # A deep queue is a cycle slower than a shallow one, which may change what the others have
-        # to hold: repeat until the depths stay as they are. They only grow, so that this ends.
-        edges = _edges(sized or stages)
-        free = [replace(edge, capacity=None) if edge.backward else edge for edge in edges]
-        occupancy = evaluate(actors, free, _SETTLED, interval=interval).occupancy
-        needed = {(e.producer, e.consumer, e.port): occupancy[e] + 1 for e in free if e.producer}
-        grown = _with_queues(stages, sized, needed)
-        if sized is not None and all(
-            a.queues == b.queues for a, b in zip(sized, grown, strict=True)
-        ):
-            return grown
-        sized = grown
+        edges = _edges(sized)
+        trace, reached = _settle(actors, tuple(edges))
+        if reached <= interval or reached <= _settle(actors, unlimited)[1]:
+            return sized
+        full = {
+            edge: edge.capacity + 1 + edge.capacity // 8
+            for edge in edges
+            if edge.capacity == trace.occupancy[edge]
+        }
+        _deepen(depths, edges, full)
+        sized = _with_depths(stages, depths)
 
 
-def _with_queues(stages, before, needed):
-    depths: dict[tuple[str, int], int] = {}
-    readers = {}
-    for stage in stages:
-        first = stage.config.actors(stage.name)[0].name
-        for port, source in zip(stage.config.inputs, stage.inputs, strict=True):
-            readers[source] = (first, port)
-    for stage in stages:
-        last = stage.config.actors(stage.name)[-1].name
-        for output in range(getattr(stage.config, "outputs", 1)):
-            consumer, port = readers.get((stage.name, output), (None, "i"))
-            depths[stage.name, output] = max(stage.config.queue.depth, needed[last, consumer, port])
-    if before is not None:
-        for stage in before:
-            for output, queue in enumerate(stage.queues):
-                depths[stage.name, output] = max(depths[stage.name, output], queue.depth)
+def _deepen(depths, edges, wanted):
+    """Raise the depths of queues to what is ``wanted`` of their connections."""
+    for edge, depth in wanted.items():
+        output = edges[edge]
+        if output is not None:
+            depths[output] = max(depths[output], depth)
+
+
+def _with_depths(stages, depths):
     return tuple(
         replace(
             stage,
             queues=tuple(
-                QueueConfig(depths[stage.name, output])
-                for output in range(getattr(stage.config, "outputs", 1))
+                QueueConfig(depths[stage.name, k])
+                for k in range(getattr(stage.config, "outputs", 1))
             ),
         )
         for stage in stages
     )
 
 
-def _interval(sink, images):
-    """Cycles between the last beats of the last two of ``images`` images."""
-    ends = sink.reshape(images, -1)[:, -1]
-    return int(ends[-1] - ends[-2])
+def _settle(actors, edges, offered=0):
+    """Evaluate until images follow each other at a constant rate.
+
+    Images are offered ``offered`` cycles apart. Returns the `Trace` and the interval, in cycles.
+    """
+    images = 4
+    while True:
+        trace = evaluate(actors, edges, images, interval=offered)
+        intervals = np.diff(trace.sink.reshape(images, -1)[:, -1])
+        settled = intervals[-max(images // 4, 2) :]
+        # A pipeline whose images differ in turn is given its mean rate, on the safe side.
+        if (settled == settled[0]).all() or images >= _MOST_IMAGES:
+            return trace, int(-(-settled.sum() // len(settled)))
+        images *= 2
+
+
+_MOST_IMAGES = 64

@@ -120,7 +120,7 @@ class Trace:
 
     @property
     def cycles(self):
-        """From the first beat taken from a source to the last beat given to a sink, both included."""
+        """From the first beat taken from a source to the last given to a sink, both included."""
         first = min(int(t[0]) for edge, t in self.taken.items() if edge.producer is None)
         return (
             max(int(t[-1]) for edge, t in self.taken.items() if edge.consumer is None) - first + 1
@@ -130,11 +130,11 @@ class Trace:
 class _EdgeState:
     def __init__(self, edge):
         self.edge = edge
-        self.waiting = deque()  # cycle from which each issued, untaken beat waits
+        self.waiting: deque[int] = deque()  # cycle from which each issued, untaken beat waits
         # Cycle from which each free piece of room may be used; None stands for room without limit.
         self.room = None if edge.capacity is None else deque([0] * edge.capacity)
         self.peak = 0
-        self.taken = []
+        self.taken: list[int] = []
 
     def issue(self, t):
         self.waiting.append(t + self.edge.forward)
@@ -152,7 +152,7 @@ class _EdgeState:
 
 
 class _ActorState:
-    """Where an actor stands: the next action of the frame, and the next trailing action of the frame before."""
+    """Where an actor stands in its frame, and in the trailing actions of the one before."""
 
     def __init__(self, actor, inputs, outputs, frames):
         self.outputs = outputs
@@ -256,8 +256,8 @@ def _run(runs, wakes):
     """Let all actors move until none can."""
     agenda = [(0, k) for k in range(len(runs))]
     heapq.heapify(agenda)
-    # the cycle each actor is next looked at; later entries in the agenda are stale
-    due = [0] * len(runs)
+    # The cycle each actor is next looked at; later entries in the agenda are stale.
+    due: list[int | None] = [0] * len(runs)
     while agenda:
         t, k = heapq.heappop(agenda)
         if due[k] != t:

@@ -1,6 +1,7 @@
-"""What the configurations of all streaming units share: how a unit's actors are joined, and how long frames take."""
+"""What the configurations of all streaming units share: their chain of actors, and cycle counts."""
 
 from abc import ABC, abstractmethod
+from itertools import pairwise
 
 from .queue import QueueConfig
 from .timing import Actor, Edge, evaluate
@@ -34,11 +35,6 @@ class UnitConfig(ABC):
         Fewest cycles between two output beats.
     """
 
-    latency = 0
-    macs = 0
-    multipliers = 0
-    put_interval = 1
-
     @property
     @abstractmethod
     def inputs(self):
@@ -54,6 +50,26 @@ class UnitConfig(ABC):
     def interval(self):
         """Cycles per frame in the steady state when neither side limits."""
 
+    @property
+    def latency(self):
+        """Cycles from the issue of an output beat to its entry into the output queue."""
+        return 0
+
+    @property
+    def macs(self):
+        """Useful multiply-accumulates per frame."""
+        return 0
+
+    @property
+    def multipliers(self):
+        """Multiply-accumulates that the hardware can do in a cycle."""
+        return 0
+
+    @property
+    def put_interval(self):
+        """Fewest cycles between two output beats."""
+        return 1
+
     @abstractmethod
     def actors(self, name) -> tuple[Actor, ...]:
         """The unit's chain of actors, whose names start with ``name``.
@@ -63,7 +79,7 @@ class UnitConfig(ABC):
 
     @property
     def queue(self):
-        """The smallest output queue (`QueueConfig`) that lets output beats follow each other at full rate."""
+        """The smallest output queue (`QueueConfig`) with which output beats come at full rate."""
         depth = 1
         while depth * self.put_interval < self.latency + QueueConfig(depth).latency + 1:
             depth += 1
@@ -74,12 +90,12 @@ class UnitConfig(ABC):
         actors = self.actors(name)
         edges = tuple(
             Edge(first.name, second.name, capacity=1, forward=1, backward=0)
-            for first, second in zip(actors, actors[1:], strict=False)
+            for first, second in pairwise(actors)
         )
         return actors, edges
 
     def output_edge(self, producer, consumer, port="i", queue=None):
-        """The edge from the unit's last actor, through its output queue, to a ``consumer`` (None: the sink)."""
+        """The edge through the output queue from the last actor to a ``consumer`` (None: sink)."""
         queue = queue or self.queue
         return Edge(
             producer,
@@ -91,14 +107,14 @@ class UnitConfig(ABC):
         )
 
     def trace(self, frames=1, queue=None):
-        """`hwsim.blocks.timing.Trace` of ``frames`` frames back to back, source and sink always ready."""
+        """`Trace` of ``frames`` frames back to back, source and sink always ready."""
         actors, edges = self.chain("unit")
         sources = tuple(Edge(None, actors[0].name, port) for port in self.inputs)
         sink = self.output_edge(actors[-1].name, None, queue=queue)
         return evaluate(actors, (*sources, *edges, sink), frames)
 
     def cycles(self, frames=1, queue=None):
-        """Cycles from the first input transfer to the last output transfer, source and sink always ready.
+        """Cycles from first input to last output transfer, source and sink always ready.
 
         Parameters
         ----------

@@ -73,12 +73,11 @@ class WindowConfig(UnitConfig):
         if self.mode not in ("constant", "edge"):
             raise ValueError(f'mode must be "constant" or "edge", not {self.mode!r}')
         if min(self._free) < 0:
-            size = (
-                self.frame.height + self.pads[0] + self.pads[2],
-                self.frame.width + self.pads[1] + self.pads[3],
-            )
+            height = self.frame.height + self.pads[0] + self.pads[2]
+            width = self.frame.width + self.pads[1] + self.pads[3]
             raise ValueError(
-                f"kernel spans {self.reach[0] + 1} x {self.reach[1] + 1} pixels, more than the padded map's {size[0]} x {size[1]}"
+                f"kernel spans {self.reach[0] + 1} x {self.reach[1] + 1} pixels, "
+                f"more than the padded map's {height} x {width}"
             )
         if self.mode == "edge":
             if self.dilations != (1, 1):
@@ -88,7 +87,8 @@ class WindowConfig(UnitConfig):
                 or max(self.pads[1], self.pads[3]) > self.reach[1]
             ):
                 raise ValueError(
-                    f"pads must be smaller than the kernel {self.kernel} in mode edge, not {self.pads}"
+                    f"pads must be smaller than the kernel {self.kernel} in mode edge, "
+                    f"not {self.pads}"
                 )
 
     @property
@@ -146,7 +146,7 @@ class WindowConfig(UnitConfig):
 
     @cached_property
     def rows(self):
-        """Rows of the grid: enough for the map, for all rows of windows, and for the first window to leave within them."""
+        """Rows of the grid: enough for the map, all windows, and the first to leave within them."""
         steps_per_row = self.columns * self.frame.groups
         return max(
             self.lead[0] + self.frame.height, self.span[0] + 1, self.first // steps_per_row + 1
@@ -169,21 +169,23 @@ class WindowConfig(UnitConfig):
 
     @property
     def inputs(self):
+        """Port ``i``."""
         return {"i": self.frame}
 
     @cached_property
     def output(self):
-        """A beat holds the window of one group of channels, in the order (kernel row, kernel column, lane)."""
+        """A beat: the window of one group of channels, as (kernel row, kernel column, lane)."""
         height, width = self.shape
         channels, lanes = self.taps * self.frame.channels, self.taps * self.frame.lanes
         return Frame(height, width, channels, lanes, self.frame.bits, self.frame.signed)
 
     @property
     def interval(self):
+        """Cycles per frame in the steady state: its steps."""
         return self.interval_held(1)
 
     def interval_held(self, cycles):
-        """Cycles per frame in the steady state if what follows holds each window for so many ``cycles``.
+        """Cycles per frame in the steady state if each window is held for so many ``cycles``.
 
         A window leaves as soon as the one before it has been held long enough, and not before the
         steps between the two are done: the sum of the longer of the two over all windows, the first

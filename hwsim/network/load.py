@@ -18,6 +18,13 @@ from .operators import OPERATORS, Node, Value, dtype_of
 
 __all__ = ["load"]
 
+# What Protocol Buffers allow.
+LARGEST_FILE = (1 << 31) - 1
+# Elements of a tensor: far more than a feature map has, and within 64 bits in whatever unit.
+LARGEST_TENSOR = 1 << 32
+# Bytes of a constant that is computed at import, as of one that a file holds.
+LARGEST_CONSTANT = 1 << 31
+
 
 def load(model, input_shapes=None, *, strict=False):
     """Import an ONNX model.
@@ -67,13 +74,16 @@ def load(model, input_shapes=None, *, strict=False):
 def _read(path):
     """The model in a file, without its external data."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
         raise NetworkError(f"{path} does not exist; give an ONNX file") from None
     except IsADirectoryError:
         raise NetworkError(f"{path} is a folder; give an ONNX file") from None
     except OSError as error:
         raise NetworkError(f"{path} cannot be read: {error.strerror}") from None
+    if len(data) > LARGEST_FILE:
+        raise NetworkError(f"{path} is larger than 2 GiB, which no ONNX file is")
     proto = onnx.ModelProto()
     try:
         proto.ParseFromString(data)
@@ -168,6 +178,8 @@ def _check_names(proto, label):
 def _check(proto, label):
     """The model is one that this version of the package can judge."""
     newest = onnx.defs.onnx_opset_version()
+    if not any(imported.domain in ("", "ai.onnx") for imported in proto.opset_import):
+        raise NetworkError(f"{label} names no operator set; accepted are 11 to {newest}")
     for imported in proto.opset_import:
         if imported.domain in ("", "ai.onnx") and not 1 <= imported.version <= newest:
             raise NetworkError(
@@ -252,6 +264,9 @@ class _Importer:
                 raise NetworkError(f"{owner} is not a tensor; accepted are tensors")
             dtype = dtype_of(value.type.tensor_type.elem_type, owner)
             shape = _input_shape(value, given.get(value.name))
+            if value.name in self.values:
+                raise NetworkError(f"{owner} is declared twice")
+            _check_size(shape, LARGEST_TENSOR, owner)
             self.values[value.name] = Value(shape, dtype)
             tensors.append(Tensor(value.name, shape, dtype))
         return tensors
@@ -263,7 +278,8 @@ class _Importer:
         version = 1
         self._check_node(proto, name)
         if not operator.domain:
-            version = onnx.defs.get_schema(proto.op_type, self.opset, "").since_version
+            schema = onnx.defs.get_schema(proto.op_type, self.opset, "")
+            version = schema.since_version
             if version < operator.since:
                 raise NetworkError(
                     f"{proto.op_type} '{name}' has version {version} of the operator (operator "
@@ -272,14 +288,23 @@ class _Importer:
                 )
         attributes = {a.name: _attribute(a, f"{proto.op_type} '{name}'") for a in proto.attribute}
         inputs = [self._value(entry, proto.op_type, name) for entry in proto.input]
+        if not operator.domain:
+            _check_dtypes(schema, inputs, f"{proto.op_type} '{name}'")
         node = Node(proto.op_type, name, version, inputs, attributes, self.strict)
         if inputs and inputs[0] is not None:
             node.only_dtypes(0, operator.dtypes)
         result = operator.rule(node)
         node.finish()
+        owner = f"{proto.op_type} '{name}': the output"
+        for shape in result.shapes:
+            _check_size(shape, LARGEST_TENSOR, owner)
         if operator.evaluate and (
             proto.op_type == "Shape" or all(v is None or v.array is not None for v in inputs)
         ):
+            # A constant of one value is a view that takes no memory.
+            if proto.op_type != "ConstantOfShape":
+                size = (result.dtype or inputs[0].dtype).itemsize if inputs else 1
+                _check_size(result.shapes[0], LARGEST_CONSTANT // size, owner)
             arrays = [value.array for value in inputs[: result.inputs] if value is not None]
             try:
                 array = np.asarray(operator.evaluate(result.attributes, *arrays))
@@ -329,6 +354,14 @@ class _Importer:
         return name
 
 
+def _check_size(shape, largest, owner):
+    """A tensor of this shape has at most ``largest`` elements."""
+    if math.prod(shape) > largest:
+        raise NetworkError(
+            f"{owner} has the shape {tuple(shape)}; accepted are at most {largest:,} elements"
+        )
+
+
 def _input_shape(value, given):
     """Static shape of a model input."""
     declared = value.type.tensor_type
@@ -374,6 +407,20 @@ def _input_shape(value, given):
             f"give its size, as in input_shapes={{'{value.name}': ({wanted})}}"
         )
     return tuple(sizes)
+
+
+def _check_dtypes(schema, inputs, owner):
+    """Inputs to which the operator's definition gives one type have one."""
+    first: dict[str, tuple[int, np.dtype]] = {}
+    for index, value in enumerate(inputs):
+        if value is not None:
+            kind = schema.inputs[min(index, len(schema.inputs) - 1)].type_str
+            known, dtype = first.setdefault(kind, (index, value.dtype))
+            if value.dtype != dtype:
+                raise NetworkError(
+                    f"{owner}: input {index} of dtype {value.dtype} is not supported; accepted: "
+                    f"{dtype}, as input {known} has"
+                )
 
 
 def _array(tensor):

@@ -4,12 +4,11 @@ A `Layer` is one ONNX node with its attributes completed and normalised, so that
 needs no ONNX default:
 
 * Conv, ConvInteger, QLinearConv and all pools with a window: ``kernel``, ``strides``, ``dilations``
-(tuples, one entry per
-  spatial axis), ``pads`` as ``(begin..., end...)`` per spatial axis with ``auto_pad`` resolved;
-  convolutions have ``group``; pools have ``ceil_mode`` and, if average, ``count_include_pad``.
+  (tuples, one entry per spatial axis), ``pads`` as ``(begin..., end...)`` per spatial axis with
+  ``auto_pad`` resolved; convolutions have ``group``; pools have ``ceil_mode`` and, if average,
+  ``count_include_pad``.
 * BatchNormalization has ``epsilon``; Softmax, Flatten and Concat have a non-negative ``axis``; and
-so on: one line per
-  operator in `hwsim.network.operators`.
+  so on: one line per operator in `hwsim.network.operators`.
 """
 
 from collections.abc import Mapping
@@ -74,7 +73,7 @@ class Network:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     layers: tuple[Layer, ...]
-    constants: Mapping[str, np.ndarray]
+    constants: Mapping[str, np.ndarray] = field(repr=False)  # too long to print
     tensors: Mapping[str, Tensor]
     opset: int
 

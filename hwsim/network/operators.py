@@ -85,7 +85,7 @@ def dtype_of(element_type, owner):
         try:
             given = onnx.TensorProto.DataType.Name(element_type).lower()
         except ValueError:
-            given = f"type {element_type}"
+            given = str(element_type)
         accepted = ", ".join(str(dtype) for dtype in DTYPES.values())
         raise NetworkError(
             f"{owner} has the element type {given}, which is not supported; accepted are {accepted}"

@@ -1,13 +1,12 @@
 """Export to ONNX."""
 
-import contextlib
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+
+from hwsim.files import write_file
 
 from .operators import DTYPES, MICROSOFT, OPERATORS
 
@@ -28,20 +27,7 @@ def save(network, path):
     OSError
         The folder does not exist or cannot be written.
     """
-    path = Path(path)
-    data = to_onnx(network).SerializeToString()
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+    write_file(Path(path), to_onnx(network).SerializeToString())
 
 
 def to_onnx(network):

@@ -5,8 +5,6 @@ import datetime
 import hashlib
 import html
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,6 +15,8 @@ import jinja2
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
+
+from hwsim.files import write_files
 
 from .figures import TEMPLATES, Picture, figure_json
 from .text import cell, clean, csv_cell, heading, markdown, slug
@@ -94,13 +94,10 @@ class Report:
         if path.suffix != ".html":
             raise ValueError(f"a report's path must end in .html, not {str(path)!r}")
         files = {name: f"{path.stem}-{name}.csv" for name in self._tables()}
-        texts = {path: self._html(files), path.with_suffix(".md"): self.markdown()}
+        texts = {path.name: self._html(files), path.with_suffix(".md").name: self.markdown()}
         for name, table in self._tables().items():
-            texts[path.with_name(files[name])] = _csv(table)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for target, text in texts.items():
-            _write(target, text)
-        return list(texts)
+            texts[files[name]] = _csv(table)
+        return write_files(path.parent, texts)
 
     def html(self):
         """The report as one HTML page (str) that needs no other file and no network."""
@@ -215,21 +212,6 @@ def _csv(table):
 
 def _digest(script):
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def _write(path, text):
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        # mkstemp makes the file private; give it the rights of any new file.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 @cache

@@ -17,8 +17,8 @@ class Mac(Unit):
 
     ::
 
-        i ──> operands ──┐                          ┌── bias, or what was added so far
-                         × ──> products ──> tree ── + ──> total ──> requantize ──> queue ──> o
+        i ──> operands ──┐                   ┌── bias, or what was added so far
+                         × ──> adder tree ── + ──> totals ──> requantize ──> queue ──> o
               weights ───┘
 
     Parameters
@@ -138,7 +138,7 @@ class Mac(Unit):
         return word, slice_, output, channel
 
     def _sums(self, m, slice_, output, word, load):
-        """For each of the ``pe`` output channels the sum of a cycle's products, ``2 + tree_latency`` cycles later."""
+        """A cycle's sum of products for each output channel, ``2 + tree_latency`` cycles later."""
         config = self.config
         wide = config.pe * config.simd * config.weight_bits
         weights = self._constants(m, "weights", self._weight_words, wide, word, load)
@@ -157,17 +157,17 @@ class Mac(Unit):
         return sums
 
     def _add(self, left, right):
-        """A sum no wider than the accumulator, which wraps and still ends right: its last value fits."""
+        """A sum no wider than the accumulator: it may wrap on the way, its last value fits."""
         total = left + right
         bits = self.config.accumulator_bits
         return total[:bits].as_signed() if len(total) > bits else total
 
     def _operands(self, m, slice_, output):
-        """For each of the ``pe`` output channels its ``simd`` codes of the beat: registers, shared where they are the same."""
+        """Each output channel's ``simd`` codes of the beat: registers, shared where they agree."""
         config = self.config
         layout = data.ArrayLayout(Shape(config.frame.bits, config.frame.signed), config.simd)
         outputs_per_group = config.out_channels // config.groups
-        registers = {}
+        registers: dict[tuple[int, ...], Signal] = {}
         for p in range(config.pe):
             # Which of the groups in the beat the output channel belongs to, for each value of
             # `output`.
@@ -185,7 +185,7 @@ class Mac(Unit):
             yield registers[groups]
 
     def _slices(self, group):
-        """What each cycle needs of a beat for an output channel of one group: values of ``simd`` codes."""
+        """What an output channel of a group needs of a beat, cycle by cycle: ``simd`` codes."""
         config = self.config
         first = group * config.dot_channels
         codes = [
@@ -249,7 +249,7 @@ class Mac(Unit):
         return read.data
 
     def _load(self, m):
-        """Where the next beat of port ``w`` goes: whether to the constants of output channels, and the address."""
+        """Where the next beat of port ``w`` goes: whether to biases and multipliers; address."""
         lengths = (len(self._weight_words), len(self._bias_words))
         channels = Signal(name="load_channels")
         index = Signal(range(max(*lengths, 2)), name="load_index")

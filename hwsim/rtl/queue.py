@@ -118,7 +118,7 @@ class CreditQueue(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.queue = queue = Queue(self._shape, self.config)
+        m.submodules.fifo = queue = Queue(self._shape, self.config)
         credit = Signal(range(self.config.depth + 1), init=self.config.depth)
         m.d.comb += [
             self.room.eq(credit != 0),

@@ -147,7 +147,7 @@ class Design:
         return Pipeline(self.plan)
 
     def cycles(self, images=1):
-        """Cycles for ``images`` images back to back, from the first beat in to the last beat out."""
+        """Cycles for ``images`` back to back, from the first beat in to the last beat out."""
         return self.plan.cycles(images)
 
     @cached_property

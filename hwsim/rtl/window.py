@@ -21,7 +21,7 @@ class Window(Unit):
 
     ::
 
-        i ──●── delay ──●── delay ── ... ──●      one line of beats, tapped where the kernel's taps lie
+        i ──●── delay ──●── delay ── ... ──●     one line, tapped where the kernel's taps lie
             │           │                  │
             └─── taps outside the map read the padding ───> window register ──> o
 
@@ -162,7 +162,7 @@ def _tapped_line(m, step, beat, taps):
     one memory.
     """
     line = {0: beat}
-    gaps = {}
+    gaps: dict[int, list[tuple[int, int]]] = {}
     for start, end in pairwise(sorted({0, *taps})):
         if end - start > REGISTER_STEPS:
             line[end] = Signal(len(beat), name=f"line_{end}")
@@ -248,7 +248,7 @@ class _Axis:
 
 
 def _mux(flag, if_high, if_low):
-    """``Mux``, or what is left of it where the flag is never (None) or always high, or both sides are the same."""
+    """``Mux``, or what is left of it if the flag is never (None) or always (Const) high."""
     if flag is None or if_high is if_low:
         return if_low
     return if_high if isinstance(flag, Const) else Mux(flag, if_high, if_low)
@@ -284,7 +284,7 @@ def _inside_map(config, position):
 
 
 class _Scan:
-    """A position on a grid of rows x columns x groups, moved on by ``en`` and sent back to its start by ``clear``."""
+    """A position on a grid: rows x columns x groups. ``en`` moves it, ``clear`` resets it."""
 
     def __init__(self, m, en, name, sizes, strides=(1, 1), clear=None):
         self.sizes = sizes
@@ -310,9 +310,9 @@ class _Scan:
 
 
 class _Counter:
-    """Counts through ``0 ...
+    """Counts through ``0 ... size - 1`` and round again.
 
-    Size - 1`` and round again, as whole strides (``index``) and what is left (``phase``).
+    The count is kept as whole strides (``index``) and what is left (``phase``).
     """
 
     def __init__(self, name, size, stride=1):

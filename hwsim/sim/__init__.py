@@ -1,0 +1,1 @@
+"""Simulation of designs: engines, stimulus, and the comparison with the reference."""

@@ -22,7 +22,9 @@ def run(component, stimulus):
     probes = {name: _Watch() for name in stimulus.probes}
     ports = {name: getattr(component, name) for name in (*sources, *sinks)}
     ports |= {name: stream for name, (stream, _) in stimulus.probes.items()}
-    awaited = [(agent, stimulus.outputs[name]) for name, agent in sinks.items()]
+    awaited: list[tuple[_Watch, int]] = [
+        (agent, stimulus.outputs[name]) for name, agent in sinks.items()
+    ]
     awaited += [(agent, stimulus.probes[name][1]) for name, agent in probes.items()]
     signals = [
         s for port in ports.values() for s in (port.valid, port.ready, Value.cast(port.payload))

@@ -16,7 +16,7 @@ __all__ = ["Recording", "Stalled", "Stimulus", "StreamError", "Transfers"]
 
 
 class StreamError(RuntimeError):
-    """A component broke the stream contract: a beat that was offered changed or vanished before it was taken."""
+    """A component broke the stream contract: an offered beat changed or vanished before transfer."""
 
 
 class Stalled(RuntimeError):
@@ -65,7 +65,7 @@ class Stimulus:
 
 @dataclass(frozen=True, eq=False)
 class Transfers:
-    """Transfers of one stream: cycle of each (int64, (n,)) and packed payloads (n Python integers)."""
+    """Transfers of one stream: cycles (int64, (n,)) and packed payloads (n Python integers)."""
 
     cycles: np.ndarray
     payloads: list[int]

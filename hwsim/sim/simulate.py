@@ -1,4 +1,4 @@
-"""`simulate`: a design, images in, outputs and cycles out, everything checked against the reference."""
+"""`simulate`: images in, outputs and cycles out, everything checked against the reference."""
 
 import time
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ class Result:
 
 
 def simulate(design, images, *, engine="amaranth", stalls=0.0, seed=0, wave=None, progress=None):
-    """Run images through a design, clock by clock, and compare every feature map with the reference.
+    """Run images through a design by the clock, and compare each feature map with the reference.
 
     Parameters
     ----------

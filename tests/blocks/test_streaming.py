@@ -1,4 +1,4 @@
-"""The planner: foldings that meet the target with few multipliers, queues that cost no cycle, clear refusals."""
+"""The planner: foldings that meet the target, queues that cost no cycle, clear refusals."""
 
 import dataclasses
 
@@ -26,14 +26,14 @@ def test_comparison_network():
 
 @pytest.mark.parametrize("seed", range(40))
 def test_queues_cost_no_cycle(seed):
-    """With the planned depths images follow each other as fast as with queues without limit, and the first is as early."""
+    """The planned depths cost neither latency nor rate, compared with queues without limit."""
     network = random_network(seed)
     plan = plan_streaming(network, Streaming(multipliers=(64, 200, 1000)[seed % 3]))
     free = [dataclasses.replace(e, capacity=None) if e.backward else e for e in plan.edges]
-    unlimited = evaluate(plan.actors, free, 6).sink.reshape(6, -1)
-    planned = plan.trace(6).sink.reshape(6, -1)
+    unlimited = evaluate(plan.actors, free, 12).sink.reshape(12, -1)
+    planned = plan.trace(12).sink.reshape(12, -1)
     assert np.array_equal(planned[0], unlimited[0])
-    assert planned[5, -1] - planned[4, -1] == unlimited[5, -1] - unlimited[4, -1] == plan.interval
+    assert planned[-1, -1] - planned[-2, -1] == unlimited[-1, -1] - unlimited[-2, -1] == plan.interval
 
 
 @pytest.mark.parametrize("seed", range(10))

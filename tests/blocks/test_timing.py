@@ -1,4 +1,4 @@
-"""The timing model: small stories with known ends, and a plain cycle-by-cycle evaluation of random chains and forks."""
+"""The timing model: small stories with known ends, and random chains cycle by cycle."""
 
 import numpy as np
 import pytest
@@ -30,14 +30,14 @@ def test_one_actor():
 
 
 def test_shallow_queue():
-    """With room for one beat, whose way through takes two cycles and whose room comes back in a third."""
+    """Room for one beat, which takes two cycles to pass; its room comes back in a third."""
     unit = actor("unit", [1])
     trace = evaluate((unit,), (Edge(None, "unit"), queue("unit", None, 1, latency=1)), 4)
     assert trace.source.tolist() == [0, 3, 6, 9]
 
 
 def test_register_between_actors():
-    """A register that is reloaded in the cycle in which it is emptied does not slow the pair down."""
+    """A register that is reloaded as it is emptied does not slow the pair down."""
     first, second = actor("first", [1]), actor("second", [3])
     edges = (
         Edge(None, "first"),
@@ -57,7 +57,7 @@ def test_source_offers_frames_at_intervals():
 
 
 def test_tail_merges_with_the_next_frame():
-    """Two trailing actions of which the second puts: in the second cycle of the next frame if that follows at once."""
+    """Two trailing actions of which the second puts: in the next frame's second cycle."""
     unit = actor("unit", [1, 1, 1], puts=[0, 0, 1], tail=np.array([False, True]))
     edges = (Edge(None, "unit"), queue("unit", None, 4))
     assert evaluate((unit,), edges, 2).sink.tolist() == [3, 5, 6, 8]
@@ -109,7 +109,7 @@ def test_several_sources_and_sinks():
 
 
 def step_by_step(actors, edges, frames, cycles):
-    """The module's rules, carried out naively: every actor is looked at in every cycle, consumers first.
+    """The module's rules, carried out naively: every actor in every cycle, consumers first.
 
     Actors stand in topological order and all take from one port. Returns the cycles of beats taken,
     by edge.

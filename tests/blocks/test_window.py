@@ -58,7 +58,7 @@ def test_impossible_configuration(members, kind, message):
 
 
 def test_same_padding_takes_no_steps():
-    """Padding that the kernel reaches needs no step: a frame takes as many cycles as it has beats."""
+    """Padding that the kernel reaches needs no step: as many cycles as beats."""
     config = WindowConfig(frame=Frame(32, 32, 3, 3), kernel=(3, 3), pads=(1, 1, 1, 1))
     assert config.interval == config.steps == 32 * 32
     assert (config.first, config.tail) == (33, 33)
@@ -75,7 +75,7 @@ def test_padding_beyond_the_kernel_takes_steps():
 
 
 def test_pixel():
-    """A single pixel under a 3 x 3 kernel: the window leaves two steps after the pixel, without overlap."""
+    """A single pixel under a 3 x 3 kernel: its window leaves two steps later, no overlap."""
     config = WindowConfig(frame=Frame(1, 1, 1, 1), kernel=(3, 3), pads=(1, 1, 1, 1))
     assert (config.first, config.steps, config.tail) == (2, 3, 0)
 

@@ -1,4 +1,4 @@
-"""Convolution and dense units: exact outputs, in exactly the cycles that the configuration states."""
+"""Convolution and dense units: exact outputs in exactly the stated cycles."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def convolve(maps, config, weights, bias):
 
 
 def requantize_for(rng, accumulators, bits, signed, kind):
-    """A `Requantize` that spreads ``accumulators`` (N, M, H, W) over the codes and somewhat beyond."""
+    """A `Requantize` that spreads accumulators (N, M, H, W) over the codes and beyond."""
     low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
     spread = np.abs(accumulators).max(axis=(0, 2, 3)) + 1
     zero_point = int(rng.integers(low, high + 1))
@@ -246,7 +246,7 @@ def test_dense(case, check_unit):
 
 
 def test_reference_interval():
-    """The benchmark's first layer: 36 multipliers, 12 cycles per window, no bubble within or between frames."""
+    """The benchmark's first layer: 36 multipliers, 12 cycles per window, no bubbles."""
     config = ConvConfig(
         frame=Frame(32, 32, 3, 3),
         out_channels=16,
@@ -295,7 +295,7 @@ def simulate_with_reset(component, before, after, count):
 
 @pytest.mark.parametrize("beats", [1, 5, 17, 32, 47])
 def test_reset_in_mid_frame(beats):
-    """After a reset the unit starts afresh, whatever its delay lines and accumulators still hold."""
+    """After a reset the unit starts afresh, whatever delay lines and accumulators hold."""
     rng = np.random.default_rng(beats)
     config = ConvConfig(
         frame=Frame(4, 4, 2, 1),
@@ -368,7 +368,7 @@ def test_loading():
 
 @pytest.mark.parametrize("depth", [1, 2, 70])
 def test_other_queues(depth):
-    """The timing model holds for output queues that are too shallow, and for deep ones, which are registered."""
+    """The timing model holds for output queues that are too shallow or deep (registered)."""
     rng = np.random.default_rng(depth)
     config = ConvConfig(
         frame=Frame(4, 5, 2, 2), out_channels=2, kernel=(2, 2), simd=8, pe=2, accumulator_bits=24

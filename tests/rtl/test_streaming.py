@@ -1,4 +1,4 @@
-"""Whole pipelines: every feature map equals the reference, every cycle the plan, whatever the stalls."""
+"""Whole pipelines: feature maps equal the reference, cycles the plan, whatever the stalls."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ BUDGETS = (64, 200, 1000)
 
 @pytest.mark.parametrize("seed", range(24))
 def test_random_pipelines(seed):
-    """Values, and the cycle of every output beat, by three ways of counting: RTL, closed evaluation, SimPy."""
+    """Values, and the cycle of every output beat by three ways: RTL, closed evaluation, SimPy."""
     network = random_network(seed)
     design = build(network, Streaming(multipliers=BUDGETS[seed % 3]))
     images = images_for(network, 3, seed)

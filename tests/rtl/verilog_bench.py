@@ -39,7 +39,7 @@ def have_icarus():
 
 
 def run_icarus(verilog, folder, beats, i_bits, o_bits, o_count, limit=1_000_000):
-    """(cycles of input transfers, [(cycle, last, payload)] of output transfers) of a `Verilog` with an AXI top."""
+    """(cycles in, [(cycle, last, payload)] out): the transfers of a `Verilog` with an AXI top."""
     paths = verilog.write(folder)
     (folder / "beats.hex").write_text("".join(f"{beat:x}\n" for beat in beats))
     bench = BENCH.format(
@@ -53,8 +53,12 @@ def run_icarus(verilog, folder, beats, i_bits, o_bits, o_count, limit=1_000_000)
     )
     (folder / "bench.v").write_text(bench)
     sources = [path.name for path in paths if path.suffix == ".v"]
-    subprocess.run(["iverilog", "-g2005", "-s", "bench", "-o", "bench", "bench.v", *sources], cwd=folder, check=True)
-    text = subprocess.run(["vvp", "-n", "bench"], cwd=folder, check=True, capture_output=True, text=True).stdout
+    compile_ = ["iverilog", "-g2005", "-s", "bench", "-o", "bench", "bench.v", *sources]
+    subprocess.run(compile_, cwd=folder, check=True)
+    vvp = subprocess.run(
+        ["vvp", "-n", "bench"], cwd=folder, check=True, capture_output=True, text=True
+    )
+    text = vvp.stdout
     inputs, outputs = [], []
     for line in text.splitlines():
         words = line.split()

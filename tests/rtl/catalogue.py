@@ -1,0 +1,159 @@
+"""One unit of every kind and folding that writes Verilog of its own, with random constants."""
+
+import numpy as np
+from amaranth.hdl import Module, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hwsim.blocks.argmax import ArgmaxConfig
+from hwsim.blocks.conv import ConvConfig, DenseConfig
+from hwsim.blocks.elementwise import AddConfig, MulConfig, TableConfig
+from hwsim.blocks.pad import PadConfig
+from hwsim.blocks.pool import GlobalPoolConfig, PoolConfig
+from hwsim.blocks.queue import QueueConfig
+from hwsim.blocks.requantize import RequantizeConfig
+from hwsim.blocks.reshape import ConcatConfig, ForkConfig, ResizeConfig
+from hwsim.blocks.stream import Frame
+from hwsim.blocks.window import WindowConfig
+from hwsim.network.fixed_point import Requantize
+from hwsim.rtl.argmax import Argmax
+from hwsim.rtl.conv import Conv, Dense
+from hwsim.rtl.elementwise import Add, Mul, Table
+from hwsim.rtl.pad import Pad
+from hwsim.rtl.pool import GlobalPool, Pool
+from hwsim.rtl.queue import Queue
+from hwsim.rtl.reshape import Concat, Fork, Resize
+from hwsim.rtl.window import Window
+
+FRAME = Frame(5, 6, 4, 2)
+UNSIGNED = Frame(5, 6, 4, 2, 8, False)
+
+
+def catalogue():
+    """New units by name."""
+    return {name: make() for name, make in _MAKERS.items()}
+
+
+class Shelf(wiring.Component):
+    """Components side by side; port ``p`` of component ``c`` is the port ``c_p``."""
+
+    def __init__(self, components):
+        self._components = components
+        ports = {
+            f"{name}_{port}": member
+            for name, component in components.items()
+            for port, member in component.signature.members.items()
+        }
+        super().__init__(ports)
+
+    def elaborate(self, platform):
+        m = Module()
+        for name, component in self._components.items():
+            m.submodules[name] = component
+            for port in component.signature.members:
+                outer = wiring.flipped(self).__getattr__(f"{name}_{port}")
+                wiring.connect(m, outer, getattr(component, port))
+        return m
+
+
+def _scaling(accumulator_bits, channels=1, zero_point=3, shifts=None, **bounds):
+    """A `Requantize` for accumulators of so many bits, and its configuration."""
+    rng = np.random.default_rng(accumulator_bits)
+    shift = np.full(channels, accumulator_bits + 8) if shifts is None else np.resize(shifts, channels)
+    bounds = {"minimum": -128, "maximum": 127} | bounds
+    requantize = Requantize(rng.integers(1 << 15, 1 << 17, channels), shift, zero_point, *bounds.values())
+    config = RequantizeConfig.of(
+        requantize, accumulator_bits=accumulator_bits, bits=8, signed=bounds["minimum"] < 0
+    )
+    return requantize, config
+
+
+def _conv(*, requantized=True, shifts=None, maximum=127, **members):
+    members = dict(frame=FRAME, out_channels=6, kernel=(3, 3), simd=6, pe=2, pads=(1, 1, 1, 1)) | members
+    rng = np.random.default_rng(members["simd"])
+    groups, out_channels = members.get("groups", 1), members["out_channels"]
+    weights = rng.integers(-127, 128, (out_channels, members["frame"].channels // groups, *members["kernel"]))
+    bias = rng.integers(-1000, 1000, out_channels)
+    if not requantized:
+        return Conv(ConvConfig(accumulator_bits=24, **members), weights, bias)
+    requantize, config = _scaling(24, out_channels, shifts=shifts, maximum=maximum)
+    return Conv(ConvConfig(requantize=config, **members), weights, bias, requantize)
+
+
+def _dense():
+    rng = np.random.default_rng(1)
+    requantize, config = _scaling(24, 10)
+    dense = DenseConfig(frame=FRAME, out_channels=10, simd=2, pe=5, requantize=config)
+    return Dense(dense, rng.integers(-128, 128, (10, 120)), rng.integers(-1000, 1000, 10), requantize)
+
+
+def _pool(kind, kernel=(2, 2), frame=FRAME, **members):
+    members = dict(frame=frame, kind=kind, kernel=kernel) | members
+    if kind == "max":
+        return Pool(PoolConfig(**members))
+    counts = PoolConfig(requantize=_scaling(12)[1], **members).counts
+    requantize, scaling = _scaling(12, len(counts))
+    return Pool(PoolConfig(requantize=scaling, **members), requantize)
+
+
+def _global_pool(kind):
+    if kind == "max":
+        return GlobalPool(GlobalPoolConfig(frame=FRAME, kind=kind))
+    requantize, scaling = _scaling(14)
+    return GlobalPool(GlobalPoolConfig(frame=FRAME, kind=kind, requantize=scaling), requantize)
+
+
+def _add(multipliers, frames=(FRAME, FRAME)):
+    requantize, scaling = _scaling(26)
+    return Add(AddConfig(frames=frames, requantize=scaling), multipliers, requantize, (3, -5))
+
+
+def _mul():
+    requantize, scaling = _scaling(17)
+    return Mul(MulConfig(frames=(FRAME, FRAME), requantize=scaling), requantize, (1, 0))
+
+
+def _table():
+    return Table(TableConfig(frame=FRAME), np.random.default_rng(2).integers(-128, 128, 256))
+
+
+_MAKERS = {
+    "conv_unrolled": lambda: _conv(frame=Frame(5, 6, 3, 3), simd=27, pe=6),
+    "conv_folded": _conv,
+    "conv_serial": lambda: _conv(frame=Frame(5, 6, 4, 1), simd=1, pe=1),
+    "conv_pointwise": lambda: _conv(kernel=(1, 1), pads=(0, 0, 0, 0), simd=2),
+    "conv_strided": lambda: _conv(strides=(2, 1), dilations=(1, 2), pads=(0, 2, 1, 0)),
+    "conv_depthwise": lambda: _conv(groups=4, out_channels=4, simd=9, frame=Frame(4, 5, 4, 4), pe=2),
+    "conv_grouped": lambda: _conv(groups=2, pe=3),
+    "conv_loadable": lambda: _conv(loadable=True),
+    "conv_accumulators": lambda: _conv(requantized=False),
+    "conv_shifts": lambda: _conv(shifts=(28, 30, 35)),
+    "conv_unsigned": lambda: _conv(frame=UNSIGNED, pad_value=128),
+    "conv_clipped": lambda: _conv(maximum=90),
+    "conv_long_rows": lambda: _conv(frame=Frame(4, 40, 2, 2), simd=9, pe=2),
+    "dense": _dense,
+    "pool_max": lambda: _pool("max", strides=(2, 2)),
+    "pool_max_padded": lambda: _pool("max", (3, 3), strides=(2, 2), pads=(1, 1, 1, 1)),
+    "pool_max_unsigned": lambda: _pool("max", (3, 2), UNSIGNED, strides=(1, 2), ceil_mode=True),
+    "pool_average": lambda: _pool("average", strides=(2, 2)),
+    "pool_average_padded": lambda: _pool("average", (3, 3), pads=(1, 1, 1, 1), strides=(2, 2), ceil_mode=True),
+    "pool_sum": lambda: _pool("sum", (2, 3), strides=(1, 1)),
+    "pool_global_max": lambda: _global_pool("max"),
+    "pool_global_average": lambda: _global_pool("average"),
+    "add": lambda: _add((20000, 9001)),
+    "add_unsigned": lambda: _add((1 << 14, 1), (FRAME, UNSIGNED)),
+    "mul": _mul,
+    "table": _table,
+    "concat": lambda: Concat(ConcatConfig(frames=(FRAME, Frame(5, 6, 2, 2), FRAME))),
+    "fork": lambda: Fork(ForkConfig(frame=FRAME, outputs=3), [QueueConfig(d) for d in (1, 3, 70)]),
+    "resize_up": lambda: Resize(ResizeConfig(frame=Frame(2, 3, 12, 2), lanes=6)),
+    "resize_down": lambda: Resize(ResizeConfig(frame=Frame(2, 3, 12, 6), lanes=2)),
+    "pad": lambda: Pad(PadConfig(frame=FRAME, pads=(1, 0, 2, 3), value=7)),
+    "argmax": lambda: Argmax(ArgmaxConfig(frame=Frame(1, 1, 10, 2))),
+    "argmax_unrolled": lambda: Argmax(ArgmaxConfig(frame=Frame(1, 1, 10, 10))),
+    "queue_of_one": lambda: Queue(8, QueueConfig(1)),
+    "queue_shallow": lambda: Queue(data.ArrayLayout(signed(8), 3), QueueConfig(5)),
+    "queue_deep": lambda: Queue(24, QueueConfig(100)),
+    "window_edge": lambda: Window(WindowConfig(frame=FRAME, kernel=(3, 3), pads=(1, 1, 1, 1), mode="edge")),
+    "window_of_pads": lambda: Window(WindowConfig(frame=Frame(1, 1, 2, 1), kernel=(3, 3), pads=(1, 1, 1, 1))),
+}
