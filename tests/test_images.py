@@ -123,7 +123,8 @@ def test_values_that_are_not_finite(tmp_path, value):
     images = RAMP.astype(np.float32)
     images[1, 0, 2, 3] = value
     np.save(path, images)
-    assert refusal(path, SHAPE) == f"images in {path} must be finite as float32, and some values are not"
+    expected = f"images in {path} must be finite as float32, and some values are not"
+    assert refusal(path, SHAPE) == expected
 
 
 @pytest.mark.parametrize(

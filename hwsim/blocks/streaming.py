@@ -140,8 +140,11 @@ class StreamingPlan:
 
     @property
     def utilization(self):
-        """Useful multiply-accumulates over what the multipliers could have done in an interval."""
-        return self.macs / (self.multipliers * self.interval)
+        """Useful multiply-accumulates over what the multipliers could have done in an interval.
+
+        0 for a pipeline without multipliers.
+        """
+        return self.macs / (self.multipliers * self.interval) if self.multipliers else 0.0
 
     def trace(self, images=1):
         """`hwsim.blocks.timing.Trace` of images back to back, source and sink always ready."""
@@ -242,6 +245,7 @@ class _Builder:
         self.network = network
         self.target = target
         self.stages: list[Stage] = []
+        self.layer_names = {layer.name for layer in network.layers}
         # tensor -> (outputs that carry it and are not yet read, frame); the frame of the images is
         # None until the first reader has chosen how many lanes they have.
         self.sources: dict[str, tuple[list[tuple[str, int]], Frame | None]] = {}
@@ -286,6 +290,9 @@ class _Builder:
         return source
 
     def _append(self, name, config, inputs, layer=None):
+        """Add a stage; a unit that only moves beats gets a name that no layer has."""
+        while layer is None and name in self.layer_names:
+            name += "_"
         self.stages.append(Stage(name, config, inputs, layer))
         return name
 
@@ -474,6 +481,9 @@ def _size_queues(stages):
     """The same stages with queues; see the module's text."""
     actors = tuple(actor for stage in stages for actor in stage.config.actors(stage.name))
     interval = max(stage.config.interval for stage in stages)
+    # A unit with a tail settles when it has as much of the next image before it as its tail takes:
+    # images a little early bring that about at once.
+    lead = sum(len(actor.tail) * interval // len(actor.puts) for actor in actors)
     outputs = [(stage, k) for stage in stages for k in range(getattr(stage.config, "outputs", 1))]
     depths = {(stage.name, k): stage.config.queue.depth for stage, k in outputs}
     sized = stages
@@ -486,7 +496,7 @@ def _size_queues(stages):
             replace(edge, capacity=None) if output else edge: output
             for edge, output in _edges(sized).items()
         }
-        occupancy = _settle(actors, tuple(edges), interval)[0].occupancy
+        occupancy = _settle(actors, tuple(edges), interval, lead)[0].occupancy
         _deepen(depths, edges, {edge: held + 1 for edge, held in occupancy.items()})
         sized = _with_depths(stages, depths)
     unlimited = tuple(edges)
@@ -525,15 +535,17 @@ def _with_depths(stages, depths):
     )
 
 
-def _settle(actors, edges, offered=0):
+def _settle(actors, edges, offered=0, lead=0):
     """Evaluate until images follow each other at a constant rate.
 
-    Images are offered ``offered`` cycles apart. Returns the `Trace` and the interval, in cycles.
+    Images are offered ``offered`` cycles apart, all but the first ``lead`` cycles earlier. Returns
+    the `Trace` and the interval, in cycles.
     """
     images = 4
     while True:
-        trace = evaluate(actors, edges, images, interval=offered)
-        intervals = np.diff(trace.sink.reshape(images, -1)[:, -1])
+        trace = evaluate(actors, edges, images, interval=offered, lead=lead)
+        # Nothing follows the last image, so that its last windows may leave early.
+        intervals = np.diff(trace.sink.reshape(images, -1)[:-1, -1])
         settled = intervals[-max(images // 4, 2) :]
         # A pipeline whose images differ in turn is given its mean rate, on the safe side.
         if (settled == settled[0]).all() or images >= _MOST_IMAGES:

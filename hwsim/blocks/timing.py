@@ -273,7 +273,7 @@ def _run(runs, wakes):
                 heapq.heappush(agenda, (when, other))
 
 
-def evaluate(actors, edges, frames=1, *, interval=0):
+def evaluate(actors, edges, frames=1, *, interval=0, lead=0):
     """Run actors over ``frames`` frames.
 
     The sink is always ready, the source as soon as a frame is offered.
@@ -286,7 +286,9 @@ def evaluate(actors, edges, frames=1, *, interval=0):
         There is no loop.
     frames : int
     interval : int
-        The source offers frame ``f`` from cycle ``f * interval`` on.
+        The source offers frame ``f`` from cycle ``f * interval - lead`` on.
+    lead : int
+        See above; the first frame is offered in cycle 0 all the same.
 
     Returns
     -------
@@ -322,7 +324,8 @@ def evaluate(actors, edges, frames=1, *, interval=0):
     sinks = [edge for edge in edges if edge.consumer is None]
     for edge in sources:
         beats = int(by_name[edge.consumer].takes[edge.port].sum())
-        offered = (np.arange(frames, dtype=np.int64) * interval).repeat(beats)
+        starts = np.maximum(np.arange(frames, dtype=np.int64) * interval - lead, 0)
+        offered = starts.repeat(beats)
         states[edge].waiting.extend(offered.tolist())
     _run(runs, wakes)
     for edge in sinks:

@@ -22,6 +22,8 @@ __all__ = ["Estimate", "Estimates", "LayerEstimate", "estimate"]
 
 # Images after which a streaming pipeline is taken to have settled, as in `hwsim.blocks.streaming`.
 SETTLED = 4
+# Beyond it, bytes and times would no longer fit 64 bits.
+LARGEST_BATCH = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -264,6 +266,12 @@ def estimate(
         For an unknown device or one that is wrong, and values out of range.
     """
     check_positive("batch", batch)
+    if batch > LARGEST_BATCH:
+        raise ValueError(f"batch must be at most {LARGEST_BATCH:,}, not {batch}")
+    if not network.layers or not network.inputs or 0 in network.inputs[0].shape:
+        raise NetworkError(
+            f"network {network.name} has nothing to estimate; accepted: an input and a layer"
+        )
     if isinstance(devices, str | Path | catalog.Device):
         devices = [devices]
     found = [catalog.load(device) for device in devices]
@@ -336,7 +344,8 @@ def _processor(network, device, batch, precision):
         batch,
         mapping.precision,
         latency / PICOSECONDS,
-        batch * PICOSECONDS / interval if interval else float("inf"),
+        # The model's clock does not tell what takes less than a picosecond.
+        batch * PICOSECONDS / max(interval, 1),
         max(total, key=lambda name: total[name]),
         tuple(layers),
         timeline,
@@ -404,14 +413,14 @@ def _fpga(network, device, batch, plan, clock_hz, memory):
             f"pipeline  {interval:,} cycles per image; its slowest unit takes {slowest:,}",
             f"clock     {clock / 1e6:g} MHz",
         ]
-        memory = _ends_bytes(plan, stage) * batch
+        moved = _ends_bytes(plan, stage) * batch
         layers.append(
             LayerEstimate(
                 stage.name,
                 type(config).__name__.removesuffix("Config"),
                 config.interval * batch / clock,
                 config.macs * batch,
-                memory,
+                moved,
                 config.macs / possible if possible else 0.0,
                 "compute" if config.interval == slowest and limit == "compute" else "dependency",
                 tuple(lines),

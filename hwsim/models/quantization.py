@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hwsim.network.network import Network
+from hwsim.network.network import Network, NetworkError
 from hwsim.network.quantize import fold_affine, insert_qdq, quantized_tensors
 
 from .reference import run
@@ -65,6 +65,11 @@ def quantize(
         raise ValueError(f"percentile must lie above 50 and be at most 100, not {percentile}")
     folded = fold_affine(network)
     names = quantized_tensors(folded)
+    if not names:
+        raise NetworkError(
+            f"network {network.name} has no layer to quantize; accepted: at least one that is no "
+            "reshaping and no Softmax at the end"
+        )
     ranges = _ranges(folded, _checked(folded, calibration), names)
     if method == "percentile":
         ranges = _percentile_ranges(folded, calibration, ranges, percentile)
@@ -80,6 +85,8 @@ def _checked(network, calibration):
     if images.ndim != len(tensor.shape) or images.shape[1:] != tensor.shape[1:] or not len(images):
         expected = ", ".join(map(str, ("N", *tensor.shape[1:])))
         raise ValueError(f"calibration images must have the shape ({expected}), not {images.shape}")
+    if 0 in tensor.shape:
+        raise ValueError(f"calibration needs an input with values, not of the shape {tensor.shape}")
     if images.dtype != tensor.dtype:
         raise ValueError(
             f"calibration images must have the dtype {tensor.dtype}, not {images.dtype}"
@@ -99,7 +106,10 @@ def _maps(network, images, names):
     batch = network.inputs[0].shape[0]
     step = max(1, BATCH // batch) * batch
     for start in range(0, len(images), step):
-        yield run(network, images[start : start + step], names)
+        # What overflows is found by its range.
+        with np.errstate(over="ignore", invalid="ignore"):
+            maps = run(network, images[start : start + step], names)
+        yield maps
 
 
 def _ranges(network, images, names):

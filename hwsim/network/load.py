@@ -288,11 +288,11 @@ class _Importer:
                 )
         attributes = {a.name: _attribute(a, f"{proto.op_type} '{name}'") for a in proto.attribute}
         inputs = [self._value(entry, proto.op_type, name) for entry in proto.input]
-        if not operator.domain:
-            _check_dtypes(schema, inputs, f"{proto.op_type} '{name}'")
         node = Node(proto.op_type, name, version, inputs, attributes, self.strict)
         if inputs and inputs[0] is not None:
             node.only_dtypes(0, operator.dtypes)
+        if not operator.domain:
+            _check_dtypes(schema, inputs, f"{proto.op_type} '{name}'")
         result = operator.rule(node)
         node.finish()
         owner = f"{proto.op_type} '{name}': the output"

@@ -866,6 +866,12 @@ def _slice(node):
     starts, ends = node.integers(1, "starts"), node.integers(2, "ends")
     axes = node.integers(3, "axes") if node.has(3) else range(len(starts))
     steps = node.integers(4, "steps") if node.has(4) else (1,) * len(starts)
+    if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
+        node.refuse(
+            f"starts = {list(starts)}, ends = {list(ends)}, axes = {list(axes)}, "
+            f"steps = {list(steps)}",
+            "as many of each, and steps that are not 0",
+        )
     index = [slice(None)] * len(shape)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         axis = node.normal_axis("axes", axis, len(shape))

@@ -254,7 +254,9 @@ class _Insertion:
         largest = np.abs(array).reshape(len(array), -1).max(axis=1).astype(np.float64)
         if not np.all(np.isfinite(largest)):
             raise ValueError("weights must be finite")
-        whole = largest.max() or 1.0
+        whole = largest.max()
+        if whole < self.weight_limit * np.finfo(np.float32).tiny:
+            whole = 1.0
         largest = (
             np.maximum(largest, whole * SMALLEST_SCALE) if self.per_channel else np.full(1, whole)
         )

@@ -14,9 +14,12 @@ from hwsim.network.lower import lower
 
 from .factory import make_unit
 from .unit import beat_layout
-from .verilog import convert
+from .verilog import RESERVED, convert
 
 __all__ = ["AxiTop", "Design", "Pipeline", "build"]
+
+# Names of modules and files are made of several; tools look up files by at most 127 characters.
+LONGEST_NAME = 40
 
 
 class Pipeline(wiring.Component):
@@ -44,6 +47,7 @@ class Pipeline(wiring.Component):
             for stage in plan.stages
             if stage.layer is not None
         }
+        self._names = _instance_names(self._units)
         super().__init__(
             {
                 "i": In(stream.Signature(beat_layout(plan.input))),
@@ -58,7 +62,7 @@ class Pipeline(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         for stage in self.plan.stages:
-            unit = m.submodules[_identifier(stage.name)] = self._units[stage.name]
+            unit = m.submodules[self._names[stage.name]] = self._units[stage.name]
             for port, (source, output) in zip(stage.config.inputs, stage.inputs, strict=True):
                 if source:
                     # A stage with several outputs numbers them.
@@ -165,7 +169,7 @@ class Design:
     def _header(self):
         plan = self.plan
         lines = [
-            f"Streaming pipeline for the network {self.network.name}.",
+            f"Streaming pipeline for the network {_printable(self.network.name)}.",
             "",
             "Interface: clk, rst (synchronous, active high), AXI4-Stream s_axis (images) and "
             "m_axis (results).",
@@ -231,12 +235,27 @@ def _describe(frame):
     )
 
 
+def _instance_names(names):
+    """For each name a plain identifier of its own."""
+    chosen = {}
+    taken = set()
+    for name in names:
+        plain, number = _identifier(name), 1
+        candidate = plain
+        while candidate in taken:
+            number += 1
+            candidate = f"{plain}_{number}"
+        taken.add(candidate)
+        chosen[name] = candidate
+    return chosen
+
+
 def _identifier(name):
     """A plain Verilog identifier that resembles ``name``."""
-    plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "network"
-    return plain if not plain[0].isdigit() else f"n{plain}"
+    plain = re.sub(r"\W+", "_", name, flags=re.ASCII)[:LONGEST_NAME].strip("_") or "network"
+    return f"n_{plain}" if plain[0].isdigit() or plain in RESERVED else plain
 
 
 def _printable(name):
     """A name from a file, in one line of a comment."""
-    return "".join(c if c.isprintable() else "?" for c in name)
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in name)

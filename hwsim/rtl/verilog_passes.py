@@ -49,6 +49,7 @@ def tidy(body):
     body = _Inliner(body, widths).body
     body = _shared_blocks(body)
     body = re.sub(r"\{ [^{}]* \}", _replications, body)
+    body = re.sub(r"(?<=[ (])([~!]) (?=[\w(])|(?<=\()([&|]) (?=\w)|(?<= = )([&|]) (?=\w)", r"\1\2\3", body)
     return _renumbered(body)
 
 

@@ -16,7 +16,7 @@ __all__ = ["Recording", "Stalled", "Stimulus", "StreamError", "Transfers"]
 
 
 class StreamError(RuntimeError):
-    """A component broke the stream contract: an offered beat changed or vanished before transfer."""
+    """A component broke the stream contract: an offered beat changed or left untaken."""
 
 
 class Stalled(RuntimeError):

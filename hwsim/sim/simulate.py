@@ -33,7 +33,7 @@ class Result:
     cycles : int
         From the first beat in to the last beat out.
     interval_cycles : int or None
-        Between the last beats of the last two images; None for one image.
+        Between the last beats of two images, late in the run; None for one image.
     seconds : float
         Wall time of the simulation.
     recording : Recording
@@ -131,10 +131,21 @@ def simulate(design, images, *, engine="amaranth", stalls=0.0, seed=0, wave=None
         feature_maps=maps,
         layers=pd.DataFrame(rows),
         cycles=recording.cycles,
-        interval_cycles=int(ends[-1] - ends[-2]) if len(codes) > 1 else None,
+        interval_cycles=_interval(ends),
         seconds=seconds,
         recording=recording,
     )
+
+
+def _interval(ends):
+    """Cycles between two images that another one follows, if there are as many.
+
+    The last image's last windows need not wait for the next one's beats, and may leave earlier.
+    """
+    if len(ends) == 1:
+        return None
+    followed = ends[:-1] if len(ends) > 2 else ends
+    return int(followed[-1] - followed[-2])
 
 
 def input_codes(network, images):
@@ -143,12 +154,16 @@ def input_codes(network, images):
     Shape and range are checked.
     """
     images = np.asarray(images)
+    if images.ndim == 2 and network.input.shape[1:] == (1, 1):
+        images = images[:, :, np.newaxis, np.newaxis]
     if images.ndim != 4 or images.shape[1:] != network.input.shape or not len(images):
         wanted = ", ".join(map(str, network.input.shape))
         raise ValueError(
             f"images must have the shape (N, {wanted}) with N at least 1, not {images.shape}"
         )
     if np.issubdtype(images.dtype, np.floating):
+        if not np.isfinite(images).all():
+            raise ValueError("images must be finite, and some values are not")
         return network.input.quantize(images)
     if not np.issubdtype(images.dtype, np.integer):
         raise TypeError(

