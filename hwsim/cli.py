@@ -4,6 +4,7 @@ import math
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -503,6 +504,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments is None:
         # A reader that has seen enough, as in ``hwsim devices | head``, ends the command silently.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        # What Amaranth says of hardware that is abandoned, because a command is interrupted.
+        warnings.filterwarnings("ignore", ".* created but never used")
     sys.exit(_run(arguments))
 
 

@@ -53,7 +53,7 @@ def show_devices(terminal: Terminal, name: str | None) -> dict[str, Any]:
         }
     found = [devices.load(known) for known in devices.names()]
     terminal.table(
-        ["device", "class", "", "data types"],
+        ["device", "class", "product", "data types"],
         ([d.name, d.device_class, d.title, ", ".join(d.precisions)] for d in found),
     )
     return {"devices": [{"name": d.name, "class": d.device_class, "title": d.title} for d in found]}

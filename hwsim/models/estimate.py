@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from hwsim.blocks.checks import check_positive
-from hwsim.network.network import Network, NetworkError
+from hwsim.network.network import Network, NetworkError, check_network
 
 from . import devices as catalog
 from .dataflow import streaming, tiles
@@ -265,6 +265,7 @@ def estimate(
     ValueError
         For an unknown device or one that is wrong, and values out of range.
     """
+    check_network(network)
     check_positive("batch", batch)
     if batch > LARGEST_BATCH:
         raise ValueError(f"batch must be at most {LARGEST_BATCH:,}, not {batch}")
@@ -280,8 +281,8 @@ def estimate(
     twice = {device.name for device in found if [d.name for d in found].count(device.name) > 1}
     if twice:
         raise ValueError(f"devices must differ, but {', '.join(sorted(twice))} is given twice")
-    if clock_hz is not None and not clock_hz > 0:
-        raise ValueError(f"clock_hz must be positive, not {clock_hz}")
+    if clock_hz is not None and not 0 < clock_hz < float("inf"):
+        raise ValueError(f"clock_hz must be positive and finite, not {clock_hz}")
     if plan is not None and design is not None:
         raise ValueError("give either plan or design, not both")
     if design is not None:

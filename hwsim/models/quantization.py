@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hwsim.network.network import Network, NetworkError
+from hwsim.network.network import Network, NetworkError, check_network
 from hwsim.network.quantize import fold_affine, insert_qdq, quantized_tensors
 
 from .reference import run
@@ -59,6 +59,7 @@ def quantize(
         If the calibration images do not fit the network, or another argument is not one of the
         above.
     """
+    check_network(network)
     if method not in METHODS:
         raise ValueError(f"method must be 'min-max' or 'percentile', not {method!r}")
     if not 50 < percentile <= 100:

@@ -5,6 +5,7 @@ Nothing in a file is executed, and no file outside the model's folder is read.
 
 import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -370,7 +371,7 @@ def _input_shape(value, given):
         for dim in declared.shape.dim
     ]
     if given is not None:
-        given = tuple(given)
+        given = tuple(given) if isinstance(given, Iterable) else (given,)
         if any(
             isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 0
             for size in given

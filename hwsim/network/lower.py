@@ -17,7 +17,7 @@ import numpy as np
 from .integer import IntegerLayer, IntegerNetwork, IntegerTensor
 from .lower_passes import fold_clamps, fold_pads, without_unused
 from .lower_rules import CHANGES_FORMAT, RULES
-from .network import Network, NetworkError
+from .network import Network, NetworkError, check_network
 from .operators import refuse
 from .real import Codes, Constant, Dequantized, FloatInput, Format, Host, Real
 
@@ -31,6 +31,7 @@ TAIL = frozenset(
         "Dropout",
         "Flatten",
         "Identity",
+        "QLinearSoftmax",
         "QuantizeLinear",
         "Relu",
         "Reshape",
@@ -66,6 +67,7 @@ def lower(network: Network) -> IntegerNetwork:
         If the network is not quantized, or a layer has no integer form. The message names
         operator, layer and what is accepted.
     """
+    check_network(network)
     return _Lowering(network).result()
 
 

@@ -513,6 +513,11 @@ def _softmax(lowering, layer):
     lowering.values[layer.outputs[0]] = Host(layer, value.shape, value.maps)
 
 
+def _qlinear_softmax(lowering, layer):
+    value = lowering.dequantized(layer, *layer.inputs[:3])
+    lowering.values[layer.outputs[0]] = Host(layer, value.shape, value.maps)
+
+
 def _batch_normalization(lowering, layer):
     accepted = "one that was folded before quantization, as hwsim.quantize does"
     lowering.refuse(layer, "BatchNormalization in a quantized network", accepted)
@@ -532,6 +537,7 @@ CHANGES_FORMAT = frozenset(
         "QLinearMatMul",
         "QLinearMul",
         "QLinearSigmoid",
+        "QLinearSoftmax",
         "QuantizeLinear",
     )
 )
@@ -566,6 +572,7 @@ RULES: dict[str, Callable[..., None]] = {
     "QLinearMatMul": _qlinear_matmul,
     "QLinearMul": _qlinear_elementwise,
     "QLinearSigmoid": _qlinear_function,
+    "QLinearSoftmax": _qlinear_softmax,
     "QuantizeLinear": _quantize_linear,
     "Relu": _bounded,
     "Reshape": _reshaped,

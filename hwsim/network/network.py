@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Layer", "Network", "NetworkError", "Tensor"]
+__all__ = ["Layer", "Network", "NetworkError", "Tensor", "check_network"]
 
 
 class NetworkError(ValueError):
@@ -124,3 +124,11 @@ class Network:
         from .save import save
 
         save(self, path)
+
+
+def check_network(network):
+    """``network`` is a `Network`; `TypeError` else."""
+    if not isinstance(network, Network):
+        raise TypeError(
+            f"network must be a Network, as hwsim.load gives, not {type(network).__name__}"
+        )

@@ -173,8 +173,8 @@ def result(item):
         "Every cycle of the hardware was simulated, and every value on every stream compared with "
         f"the integer reference: {'some differ' if item.mismatches else 'all are equal'}."
     )
-    transfers = {"images in": item.recording.transfers["i"].cycles}
-    transfers |= {name: item.recording.transfers[name].cycles for name in item.feature_maps}
+    transfers = {"images in": item.recording.inputs["i"].cycles}
+    transfers |= {name: item.recording.probes[name].cycles for name in item.feature_maps}
     shown = min(item.images, _IMAGES_IN_TIMELINE)
     rows = {}
     for name, cycles in transfers.items():

@@ -14,61 +14,47 @@ __all__ = ["run"]
 
 def run(component, stimulus):
     """Simulate ``component`` under ``stimulus``. Raises `StreamError`, `Stalled`."""
-    sources = {
-        name: _Source(beats, stimulus.stalls, stimulus.seed, name)
+    chance = stimulus.stalls, stimulus.seed
+    sources = [
+        _Source(name, getattr(component, name), beats, *chance)
         for name, beats in stimulus.inputs.items()
-    }
-    sinks = {name: _Sink(stimulus.stalls, stimulus.seed, name) for name in stimulus.outputs}
-    probes = {name: _Watch() for name in stimulus.probes}
-    ports = {name: getattr(component, name) for name in (*sources, *sinks)}
-    ports |= {name: stream for name, (stream, _) in stimulus.probes.items()}
-    awaited: list[tuple[_Watch, int]] = [
-        (agent, stimulus.outputs[name]) for name, agent in sinks.items()
     ]
-    awaited += [(agent, stimulus.probes[name][1]) for name, agent in probes.items()]
-    signals = [
-        s for port in ports.values() for s in (port.valid, port.ready, Value.cast(port.payload))
+    sinks = [
+        _Sink(name, getattr(component, name), count, *chance)
+        for name, count in stimulus.outputs.items()
     ]
+    probes = [_Watch(name, *probe) for name, probe in stimulus.probes.items()]
+    watches = [*sources, *sinks, *probes]
+    signals = [signal for watch in watches for signal in watch.signals]
 
     async def bench(ctx):
         cycle = idle = 0
-        while True:
-            for name, source in sources.items():
-                payload = source.offer()
-                ctx.set(ports[name].valid, payload is not None)
-                if payload is not None:
-                    ctx.set(Value.cast(ports[name].payload), payload)
-            for name, sink in sinks.items():
-                ctx.set(ports[name].ready, sink.ready())
+        while any(len(watch.cycles) < watch.count for watch in watches):
+            for agent in (*sources, *sinks):
+                agent.drive(ctx)
             _, _, *values = await ctx.tick().sample(*signals)
             idle += 1
-            for k, (name, agent) in enumerate((sources | sinks | probes).items()):
-                valid, ready, payload = values[3 * k : 3 * k + 3]
-                if agent.observe(cycle, valid, ready, payload, name):
+            for k, watch in enumerate(watches):
+                if watch.observe(cycle, *values[3 * k : 3 * k + 3]):
                     idle = 0
             cycle += 1
-            if all(len(agent.cycles) >= count for agent, count in awaited):
-                return
             if idle > stimulus.patience:
                 waits = ", ".join(
-                    _describe(name, *values[3 * k : 3 * k + 2]) for k, name in enumerate(ports)
+                    _describe(watch.name, *values[3 * k : 3 * k + 2])
+                    for k, watch in enumerate(watches)
                 )
                 raise Stalled(
                     f"nothing moved for {stimulus.patience} cycles up to cycle {cycle}: {waits}"
                 )
             if stimulus.progress is not None and cycle % 64 == 0:
-                stimulus.progress(sum(len(sink.cycles) for sink in sinks.values()), cycle)
+                stimulus.progress(sum(len(sink.cycles) for sink in sinks), cycle)
 
     simulator = Simulator(component)
     simulator.add_clock(1e-8)
     simulator.add_testbench(bench)
     with simulator.write_vcd(str(stimulus.wave)) if stimulus.wave is not None else nullcontext():
         simulator.run()
-    agents = sources | sinks | probes
-    transfers = {
-        name: Transfers(np.array(a.cycles, np.int64), a.payloads) for name, a in agents.items()
-    }
-    return Recording(transfers, tuple(sources), tuple(sinks))
+    return Recording(*({w.name: w.transfers for w in group} for group in (sources, sinks, probes)))
 
 
 def _describe(name, valid, ready):
@@ -82,17 +68,22 @@ def _describe(name, valid, ready):
 
 
 class _Watch:
-    """Records a stream's transfers and holds it to the stream contract."""
+    """Records a stream's transfers, ``count`` of them, and holds it to the stream contract."""
 
-    def __init__(self):
-        self.cycles = []
-        self.payloads = []
+    def __init__(self, name, stream, count):
+        self.name = name
+        self.count = count
+        self.signals = stream.valid, stream.ready, Value.cast(stream.payload)
+        self.cycles: list[int] = []
+        self.payloads: list[int] = []
         self.offered = None
 
-    def observe(self, cycle, valid, ready, payload, name):
+    def observe(self, cycle, valid, ready, payload):
+        """Note what a cycle brought; whether a beat moved."""
         if self.offered is not None and (not valid or payload != self.offered):
             raise StreamError(
-                f"stream {name} changed a beat that was offered and not yet taken, in cycle {cycle}"
+                f"stream {self.name} changed a beat that was offered and not yet taken, "
+                f"in cycle {cycle}"
             )
         self.offered = payload if valid and not ready else None
         if valid and ready:
@@ -101,33 +92,37 @@ class _Watch:
             return True
         return False
 
+    @property
+    def transfers(self):
+        return Transfers(np.array(self.cycles, np.int64), self.payloads)
+
 
 class _Source(_Watch):
-    def __init__(self, beats, stalls, seed, name):
-        super().__init__()
+    def __init__(self, name, stream, beats, stalls, seed):
+        super().__init__(name, stream, len(beats))
         self.beats = beats
         self.stalls = stalls
         self.random = random.Random(f"{seed} {name}")
 
-    def offer(self):
-        """The beat to offer in the next cycle, or None.
-
-        One that was offered stays until it is taken.
-        """
+    def drive(self, ctx):
+        """Offer the next beat, or none; one that was offered stays until it is taken."""
+        valid, _, payload = self.signals
         if self.offered is not None:
-            return self.offered
-        if len(self.payloads) == len(self.beats) or (
-            self.stalls and self.random.random() < self.stalls
-        ):
-            return None
-        return self.beats[len(self.payloads)]
+            return
+        done = len(self.payloads) == self.count
+        pause = done or (self.stalls and self.random.random() < self.stalls)
+        ctx.set(valid, not pause)
+        if not pause:
+            ctx.set(payload, self.beats[len(self.payloads)])
 
 
 class _Sink(_Watch):
-    def __init__(self, stalls, seed, name):
-        super().__init__()
+    def __init__(self, name, stream, count, stalls, seed):
+        super().__init__(name, stream, count)
         self.stalls = stalls
         self.random = random.Random(f"{seed} {name}")
 
-    def ready(self):
-        return not self.stalls or self.random.random() >= self.stalls
+    def drive(self, ctx):
+        """Be ready, or not."""
+        _, ready, _ = self.signals
+        ctx.set(ready, not self.stalls or self.random.random() >= self.stalls)

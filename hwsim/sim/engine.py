@@ -73,14 +73,20 @@ class Transfers:
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """Transfers by port or probe name; cycle 0 is the first after reset."""
+    """Transfers by name of input port, output port and probe; cycle 0 is the first after reset."""
 
-    transfers: Mapping[str, Transfers]
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    inputs: Mapping[str, Transfers]
+    outputs: Mapping[str, Transfers]
+    probes: Mapping[str, Transfers] = field(default_factory=dict)
+
+    @property
+    def transfers(self):
+        """Those of all ports."""
+        return {**self.inputs, **self.outputs}
 
     @property
     def cycles(self):
         """From the first transfer at an input to the last at an output, both included."""
-        first = min(self.transfers[name].cycles[0] for name in self.inputs)
-        return int(max(self.transfers[name].cycles[-1] for name in self.outputs) - first) + 1
+        first = min(transfers.cycles[0] for transfers in self.inputs.values())
+        last = max(transfers.cycles[-1] for transfers in self.outputs.values())
+        return int(last - first) + 1

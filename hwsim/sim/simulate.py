@@ -120,11 +120,11 @@ def simulate(design, images, *, engine="amaranth", stalls=0.0, seed=0, wave=None
     for stage in plan.stages:
         if stage.layer is not None:
             name, frame = stage.layer.output, stage.config.output
-            payloads = recording.transfers[name].payloads
+            payloads = recording.probes[name].payloads
             maps[name] = frame.from_beats(unpack(payloads, frame.lanes, frame.bits, frame.signed))
             wrong = int(np.count_nonzero(maps[name] != expected[name]))
             rows.append({"name": stage.layer.name, "values": maps[name].size, "mismatches": wrong})
-    ends = recording.transfers["o"].cycles.reshape(len(codes), -1)[:, -1]
+    ends = recording.outputs["o"].cycles.reshape(len(codes), -1)[:, -1]
     return Result(
         images=len(codes),
         outputs=maps[network.outputs[0].name],

@@ -122,9 +122,6 @@ def test_files_of_quantize_static(name, form, kind, per_channel, tmp_path):
         # quantize_static wants batch normalization folded, which its pre-processing does.
         model = onnx.ModelProto()
         model.CopyFrom(_folded(MODELS[name](seed=5)))
-    if name == "lenet":
-        # Its QLinearSoftmax is no operator that hwsim imports.
-        model = MODELS[name](seed=5, softmax=False)
     data = images(model, 24, seed=6)
     path = tmp_path / "quantized.onnx"
     onnx.save(model, tmp_path / "float.onnx")

@@ -84,17 +84,13 @@ def make_result(names, images=2, mismatches=0):
         cycles = (starts + first + step * np.arange(count)).ravel()
         return Transfers(cycles, [0] * len(cycles))
 
-    transfers = {
-        "i": moves(0, 36, 1),
-        names[0]: moves(10, 16, 2),
-        names[1]: moves(90, 5, 1),
-        "o": moves(90, 5, 1),
-    }
+    inputs, outputs = {"i": moves(0, 36, 1)}, {"o": moves(90, 5, 1)}
+    probes = {names[0]: moves(10, 16, 2), names[1]: moves(90, 5, 1)}
     maps = {
         names[0]: np.arange(images * 32).reshape(images, 2, 4, 4) - 16,
         names[1]: np.arange(images * 5).reshape(images, 5, 1, 1),
     }
-    recording = Recording(transfers, ("i",), ("o",))
+    recording = Recording(inputs, outputs, probes)
     layers = pd.DataFrame(
         {
             "name": names,

@@ -8,6 +8,7 @@ from hwsim.blocks.streaming import Streaming
 from hwsim.models.dataflow import streaming as simpy_model
 from hwsim.rtl.streaming import build
 from hwsim.sim.simulate import simulate
+from tests import onnx_models
 from tests.networks import NetworkBuilder, images_for, random_network
 
 BUDGETS = (64, 200, 1000)
@@ -22,7 +23,7 @@ def test_random_pipelines(seed):
     result = simulate(design, images)
     assert result.mismatches == 0, f"seed {seed}: {result.layers}"
     trace = design.plan.trace(3)
-    cycles = result.recording.transfers["o"].cycles - result.recording.transfers["i"].cycles[0]
+    cycles = result.recording.outputs["o"].cycles - result.recording.inputs["i"].cycles[0]
     assert np.array_equal(cycles, trace.sink - trace.source[0]), f"seed {seed}"
     assert result.cycles == design.cycles(3)
     ends = trace.sink.reshape(3, -1)[:, -1]
@@ -85,5 +86,20 @@ def test_bundled_networks(name):
     # Many multipliers: few cycles for a slow simulator.
     design = build(quantized, Streaming(multipliers=1500))
     result = simulate(design, images)
+    assert result.mismatches == 0
+    assert result.cycles == design.cycles(2)
+
+
+@pytest.mark.parametrize(
+    ("name", "activation"),
+    [("inception", "uint8"), ("lenet", "int8"), ("perceptron", "int8"), ("residual", "uint8")],
+)
+def test_onnx_models(name, activation):
+    """Float ONNX in, hardware out: branches, batch normalization, table functions, a float tail."""
+    model = onnx_models.MODELS[name](seed=1)
+    images = onnx_models.images(model, 8, seed=2)
+    quantized = hwsim.quantize(hwsim.load(model), images, activation=activation)
+    design = build(quantized, Streaming(multipliers=1000))
+    result = simulate(design, images[:2].reshape(2, *design.network.input.shape))
     assert result.mismatches == 0
     assert result.cycles == design.cycles(2)
