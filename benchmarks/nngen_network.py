@@ -275,10 +275,13 @@ def comparison(results):
 def document(results, facts):
     """The Markdown page."""
     ours = results["hwsim"]
-    warnings = "; ".join(
-        f"{name}: {sum(rules.values()):,} warnings with Verilator {version}"
-        for name in results
-        for version, rules in results[name]["lint"].items()
+    warnings = "\n".join(
+        f"  Verilator {version}: "
+        + ", ".join(
+            f"{sum(results[name]['lint'][version].values()):,} for {name}" for name in results
+        )
+        + "."
+        for version in ours["lint"]
     )
     return f"""# NNgen and hwsim on one network
 
@@ -288,17 +291,18 @@ for the dense layer.
 
 {comparison(results)}
 
-- Cycles of hwsim: {ours["simulated_frames"]} frames back to back, of which the last interval is
-  shown; {ours["mismatches"]} values of all layers differ from the reference; planned were
-  {ours["estimated_cycles_per_image"]:,}.
+- Cycles of hwsim: {ours["simulated_frames"]} frames back to back, the last interval; of the values
+  of all layers {ours["mismatches"]} differ from the reference.
+  The plan says {ours["estimated_cycles_per_image"]:,}.
 - Cycles of NNgen: from the write to its start register until it is idle, outputs equal to its
   software model. It takes one frame after the other. The external memory is that of its own
   examples: 32 bits, 10 cycles of latency, a pause of 4 cycles after every 16.
 - The two are different machines: NNgen's fetches weights and feature maps from external memory and
-  runs layer after layer; hwsim's keeps all on chip, in a unit per layer that work at the same time,
-  with the weights in ROMs, which count here as block RAM or LUTs.
+  runs layer after layer; hwsim's keeps all on chip and has a unit per layer, all of which work at
+  the same time, with the weights in ROMs, which count here as block RAM or LUTs.
 - Lines are those of all Verilog files, comments counted, memory contents not. Lint is `verilator
-  --lint-only -Wall`, and the table shows the larger count. {warnings}.
+  --lint-only -Wall`, and the table shows the larger count.
+{warnings}
 - LUTs and more: Yosys, `synth_xilinx -family xc7 -flatten`; not a vendor's count, but the same
   script for both. DSP48E1 also hold products of requantization. Nothing is placed and routed, so
   nothing is said about the clock.

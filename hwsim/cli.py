@@ -23,7 +23,7 @@ DONE, NEGATIVE, BAD_INPUT = 0, 1, 2
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -139,8 +139,8 @@ def hwsim_command(
 
     A model goes in. Out come synthesizable Verilog, a cycle-accurate simulation of it, compared bit
     by bit with an integer reference, and an estimate of the same network on CPUs, GPUs, TPUs and
-    FPGAs. Start with [bold]hwsim demo[/bold], or with the layers of a bundled network:
-    [bold]hwsim info lenet5[/bold].
+    FPGAs. Start with **hwsim demo**, or with the layers of a bundled network:
+    **hwsim info lenet5**.
     """
     if version:
         from .version import __version__
@@ -302,7 +302,7 @@ def simulate(
             help="Probability, per cycle and stream, that the outside stalls.",
         ),
     ] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the stalls.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the stalls.")] = 0,
     calibration: CalibrationOption = None,
     input_shape: ShapeOption = None,
     as_json: JsonOption = False,
@@ -407,7 +407,7 @@ def devices(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]", help="Show all numbers of one device, each with its source."
+            metavar="NAME", help="Show all numbers of one device, each with its source."
         ),
     ] = None,
     as_json: JsonOption = False,

@@ -148,6 +148,7 @@ class StreamingPlan:
 
     def trace(self, images=1):
         """`hwsim.blocks.timing.Trace` of images back to back, source and sink always ready."""
+        check_positive("images", images)
         return evaluate(self.actors, self.edges, images)
 
     def cycles(self, images=1):

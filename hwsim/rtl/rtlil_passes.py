@@ -5,7 +5,7 @@ RTLIL is line-oriented: see the Yosys manual, "RTLIL text representation".
 
 import re
 
-__all__ = ["extend_operands", "share_modules", "without_hints"]
+__all__ = ["extend_operands", "share_modules", "without_offsets"]
 
 _ID = re.compile(r"[\\$]\S+")
 _MODULE = re.compile(r"^module \\(\S+)\n(.*?)^end\n", re.MULTILINE | re.DOTALL)
@@ -17,8 +17,10 @@ def share_modules(text, top):
     """RTLIL in which modules of equal text are one, with names that say where they belong.
 
     A module that is used once is named after the path of its instance, less the levels that have no other submodule; one that
-    is used more often after its instance alone. Wires that only repeat another one are left out, see `_Names`.
+    is used more often after its instance alone. Wires that only repeat another one are left out, see `_Names`; so are values at
+    power-up: a reset comes before anything is read.
     """
+    text = re.sub(r"^  attribute \\init .*\n", "", text, flags=re.MULTILINE)
     bodies = dict(_MODULE.findall(text))
     children = {
         path: [child for child in re.findall(r"^  cell \\(\S+) ", body, re.MULTILINE) if child in bodies]
@@ -208,9 +210,8 @@ def _rank(name, port):
     return 3 if "__" in name or len(name) == 2 else 1
 
 
-def without_hints(text):
-    """RTLIL without values at power-up, which nobody reads, and without bit numbers that do not start at 0."""
-    text = re.sub(r"^  attribute \\init .*\n", "", text, flags=re.MULTILINE)
+def without_offsets(text):
+    """RTLIL in which the bits of all wires are numbered from 0."""
     return re.sub(r"^(  wire .*)offset \d+ ", r"\1", text, flags=re.MULTILINE)
 
 

@@ -171,7 +171,7 @@ class Design:
         lines = [
             f"Streaming pipeline for the network {_printable(self.network.name)}.",
             "",
-            "Interface: clk, rst (synchronous, active high), AXI4-Stream s_axis (images) and "
+            "Interface: clk, rst (synchronous, active high, first of all), AXI4-Stream s_axis (images) and "
             "m_axis (results).",
             f"  s_axis: {_describe(plan.input)}",
             f"  m_axis: {_describe(plan.output)}, TLAST on the last",

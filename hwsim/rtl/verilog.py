@@ -1,9 +1,10 @@
 """Verilog of a component: a file per module that a person can read, memory contents beside them.
 
-Amaranth writes RTLIL with a module per instance. Modules that are equal but for their names are merged before Yosys turns the
-text into Verilog, so that each block appears once however often it is used. Contents of read-only memories go to
-``.mem`` files that ``$readmemb`` loads; memories that start empty have none. Operands of unequal width are extended in the
-text, since the language would do it in silence and lint tools say so.
+Amaranth writes RTLIL with a module per instance. `rtlil_passes` merges modules that are equal, so that
+each block appears once however often it is used, and chooses names; Yosys simplifies and writes
+Verilog; `verilog_passes` makes fewer and more readable statements of it. Contents of read-only
+memories go to ``.mem`` files that ``$readmemb`` loads; memories that start empty have none. Operands of
+unequal width are extended in the text, since the language would do it in silence and lint tools say so.
 """
 
 import re
@@ -18,7 +19,7 @@ from amaranth.back import rtlil
 from hwsim.files import write_files
 from hwsim.version import __version__
 
-from .rtlil_passes import extend_operands, share_modules, without_hints
+from .rtlil_passes import extend_operands, share_modules, without_offsets
 from .verilog_passes import ports_first, tidy
 
 __all__ = ["RESERVED", "Verilog", "convert"]
@@ -52,7 +53,8 @@ RESERVED = frozenset(
     """.split()
 )
 
-# Names without a driver or reader are dropped, widths trimmed, and flip-flops written with their reset and enable.
+# Names without a driver or reader are dropped, widths trimmed, and flip-flops written with their
+# reset and enable. Cells are split only as far as bits are unused.
 _OPTIMIZE = """\
 read_rtlil design.il
 proc
@@ -124,7 +126,7 @@ def convert(component, top, header=""):
         folder = Path(directory)
         (folder / "design.il").write_text(text)
         _yosys(folder, _OPTIMIZE)
-        optimized = without_hints((folder / "optimized.il").read_text())
+        optimized = without_offsets((folder / "optimized.il").read_text())
         (folder / "extended.il").write_text(extend_operands(optimized))
         _yosys(folder, _WRITE)
         verilog = (folder / "design.v").read_text()

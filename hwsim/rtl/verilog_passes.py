@@ -12,6 +12,7 @@ language's rules of width and sign (IEEE 1364-2005, 5.4 and 5.5) leave its value
 import re
 from collections import Counter
 from itertools import groupby
+from textwrap import wrap
 
 __all__ = ["ports_first", "tidy"]
 
@@ -34,7 +35,7 @@ _CONDITION = re.compile(r"\bif \((?P<value>[^()]*)\)")
 _ALWAYS = re.compile(r"^  always @\(posedge clk\)\n((?:    .*\n)+)", re.MULTILINE)
 
 _ONE_STATEMENT = re.compile(
-    r"^  always @\(posedge clk\) begin\n    (?:(if \(.*\))(?: begin)?\n  )?    ?(\S+ <= .*;)\n(?:    end\n)?  end\n", re.MULTILINE
+    r"^  always @\(posedge clk\) begin\n    (?:(if \(.*\))(?: begin)?\n      )?(\S+ <= .*;)\n(?:    end\n)?  end\n", re.MULTILINE
 )
 
 _TEXT = object()  # marks what is no operand
@@ -50,7 +51,16 @@ def tidy(body):
     body = _shared_blocks(body)
     body = re.sub(r"\{ [^{}]* \}", _replications, body)
     body = re.sub(r"(?<=[ (])([~!]) (?=[\w(])|(?<=\()([&|]) (?=\w)|(?<= = )([&|]) (?=\w)", r"\1\2\3", body)
-    return _renumbered(body)
+    # From the lowest address on, as $readmemb loads: with the bounds the other way round, tools disagree.
+    body = re.sub(r"^(  reg (?:\[\d+:0\] )?\w+) \[(\d+):0\];$", r"\1 [0:\2];", body, flags=re.MULTILINE)
+    return "".join(_wrapped(line) for line in _renumbered(body).splitlines())
+
+
+def _wrapped(line):
+    """The line, broken where it is too long."""
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    parts = wrap(line, LINE_WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(parts) + "\n"
 
 
 def _read_registers(body):
@@ -250,6 +260,7 @@ def _branches(text):
         lambda m: f"    if {m[1]} {m[3]} <= {_in_parentheses(m[2])} ? {m[4]} : {_in_parentheses(m[5])};\n",
         text,
     )
+    text = re.sub(r"^    (\S+) <= rst \? (\S+) : (\S+);\n$", r"    if (rst) \1 <= \2;\n    else \1 <= \3;\n", text)
     conditions, registers = [], []
     for line in text.splitlines():
         m = re.fullmatch(r"    (?:(else )?if \((.*?)\) |else )?([^\s()]+ <= .*;)", line)

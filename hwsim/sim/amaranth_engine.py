@@ -24,13 +24,14 @@ def run(component, stimulus):
         for name, count in stimulus.outputs.items()
     ]
     probes = [_Watch(name, *probe) for name, probe in stimulus.probes.items()]
-    watches = [*sources, *sinks, *probes]
+    agents: list[_Source | _Sink] = [*sources, *sinks]
+    watches: list[_Watch] = [*agents, *probes]
     signals = [signal for watch in watches for signal in watch.signals]
 
     async def bench(ctx):
         cycle = idle = 0
         while any(len(watch.cycles) < watch.count for watch in watches):
-            for agent in (*sources, *sinks):
+            for agent in agents:
                 agent.drive(ctx)
             _, _, *values = await ctx.tick().sample(*signals)
             idle += 1
@@ -51,8 +52,9 @@ def run(component, stimulus):
 
     simulator = Simulator(component)
     simulator.add_clock(1e-8)
-    simulator.add_testbench(bench)
     with simulator.write_vcd(str(stimulus.wave)) if stimulus.wave is not None else nullcontext():
+        # Only when the file is open, because a bench that never runs gives a warning.
+        simulator.add_testbench(bench)
         simulator.run()
     return Recording(*({w.name: w.transfers for w in group} for group in (sources, sinks, probes)))
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hwsim.models.reference import integer as reference
+from hwsim.rtl.streaming import Design
 from hwsim.sim import amaranth_engine
 
 from .beats import pack, unpack
@@ -88,6 +89,10 @@ def simulate(design, images, *, engine="amaranth", stalls=0.0, seed=0, wave=None
     -------
     Result
     """
+    if not isinstance(design, Design):
+        raise TypeError(
+            f"design must be a Design, as hwsim.build gives, not {type(design).__name__}"
+        )
     if engine not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(sorted(ENGINES))}, not {engine!r}")
     if not 0 <= stalls < 1:

@@ -255,7 +255,7 @@ def test_bad_input(small, integer, plan):
         "v100 computes in fp16, fp32, not in int8"
     )
     assert (
-        refused(ValueError, integer, "ecp5-85f", clock_hz=0) == "clock_hz must be positive, not 0"
+        refused(ValueError, integer, "ecp5-85f", clock_hz=0) == "clock_hz must be positive and finite, not 0"
     )
     both = refused(ValueError, integer, "ecp5-85f", plan=plan, design=SimpleNamespace(plan=plan))
     assert both == "give either plan or design, not both"

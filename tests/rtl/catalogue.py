@@ -29,9 +29,9 @@ FRAME = Frame(5, 6, 4, 2)
 UNSIGNED = Frame(5, 6, 4, 2, 8, False)
 
 
-def catalogue():
-    """New units by name."""
-    return {name: make() for name, make in _MAKERS.items()}
+def catalogue(*names):
+    """New units by name: those that are named, or all."""
+    return {name: _MAKERS[name]() for name in names or _MAKERS}
 
 
 class Shelf(wiring.Component):
@@ -50,9 +50,12 @@ class Shelf(wiring.Component):
         m = Module()
         for name, component in self._components.items():
             m.submodules[name] = component
-            for port in component.signature.members:
-                outer = wiring.flipped(self).__getattr__(f"{name}_{port}")
-                wiring.connect(m, outer, getattr(component, port))
+            for port, member in component.signature.members.items():
+                inner, outer = getattr(component, port), getattr(self, f"{name}_{port}")
+                if member.is_signature:
+                    wiring.connect(m, wiring.flipped(outer), inner)
+                else:
+                    m.d.comb += inner.eq(outer) if member.flow is In else outer.eq(inner)
         return m
 
 

@@ -1,0 +1,228 @@
+// Part of filters.
+
+module filters_mac(
+  input wire clk,
+  input wire rst,
+  input wire [7:0] i__payload_0,
+  input wire [7:0] i__payload_1,
+  input wire [7:0] i__payload_2,
+  input wire [7:0] i__payload_3,
+  input wire [7:0] i__payload_4,
+  input wire [7:0] i__payload_5,
+  input wire [7:0] i__payload_6,
+  input wire [7:0] i__payload_7,
+  input wire [7:0] i__payload_8,
+  output wire i__ready,
+  input wire i__valid,
+  output wire [31:0] o__payload,
+  input wire o__ready,
+  output wire o__valid
+);
+  wire [11:0] _0_;
+  wire [11:0] _1_;
+  wire [11:0] _2_;
+  wire [11:0] _3_;
+  wire [11:0] _4_;
+  wire [11:0] _5_;
+  wire [11:0] _6_;
+  wire [11:0] _7_;
+  wire [11:0] _8_;
+  wire [11:0] _9_;
+  wire [11:0] _10_;
+  wire [11:0] _11_;
+  wire [11:0] _12_;
+  wire [11:0] _13_;
+  wire [11:0] _14_;
+  wire [11:0] _15_;
+  wire [11:0] _16_;
+  wire [11:0] _17_;
+  wire [11:0] _18_;
+  wire [11:0] _19_;
+  wire go;
+  reg go_1;
+  reg go_2;
+  reg go_3;
+  reg go_4;
+  wire [31:0] i_payload;
+  reg i_valid;
+  reg issue_5;
+  reg issue_6;
+  reg issue_7;
+  reg issue_8;
+  reg [71:0] operands_0;
+  reg [11:0] product_0_0;
+  reg [11:0] product_0_1;
+  reg [11:0] product_0_2;
+  reg [11:0] product_0_3;
+  reg [11:0] product_0_4;
+  reg [11:0] product_0_5;
+  reg [11:0] product_0_6;
+  reg [11:0] product_0_7;
+  reg [11:0] product_0_8;
+  reg [11:0] product_1_0;
+  reg [11:0] product_1_1;
+  reg [11:0] product_1_2;
+  reg [11:0] product_1_3;
+  reg [11:0] product_1_4;
+  reg [11:0] product_1_5;
+  reg [11:0] product_1_6;
+  reg [11:0] product_1_7;
+  reg [11:0] product_1_8;
+  reg [11:0] product_2_0;
+  reg [11:0] product_2_1;
+  reg [11:0] product_2_2;
+  reg [11:0] product_2_3;
+  reg [11:0] product_2_4;
+  reg [11:0] product_2_5;
+  reg [11:0] product_2_6;
+  reg [11:0] product_2_7;
+  reg [11:0] product_2_8;
+  reg [11:0] product_3_0;
+  reg [11:0] product_3_1;
+  reg [11:0] product_3_2;
+  reg [11:0] product_3_3;
+  reg [11:0] product_3_4;
+  reg [11:0] product_3_5;
+  reg [11:0] product_3_6;
+  reg [11:0] product_3_7;
+  reg [11:0] product_3_8;
+  reg [11:0] sum_0_2_0;
+  reg [11:0] sum_0_2_1;
+  reg [11:0] sum_0_2_2;
+  reg [11:0] sum_0_4_0;
+  reg [11:0] sum_1_2_0;
+  reg [11:0] sum_1_2_1;
+  reg [11:0] sum_1_2_2;
+  reg [11:0] sum_1_4_0;
+  reg [11:0] sum_2_2_0;
+  reg [11:0] sum_2_2_1;
+  reg [11:0] sum_2_2_2;
+  reg [11:0] sum_2_4_0;
+  reg [11:0] sum_3_2_0;
+  reg [11:0] sum_3_2_1;
+  reg [11:0] sum_3_2_2;
+  reg [11:0] sum_3_4_0;
+  reg [47:0] totals;
+  reg [287:0] weights_data;
+  reg [287:0] weights [0:1];
+  initial $readmemb("filters_mac_weights.mem", weights);
+  always @(posedge clk) weights_data <= weights[1'h0];
+  assign go = i__valid & i__ready;
+  assign _0_ = $signed(product_0_0) + $signed(product_0_1);
+  assign _1_ = $signed(product_0_2) + $signed(product_0_3);
+  assign _2_ = $signed(product_0_4) + $signed(product_0_5);
+  assign _3_ = $signed(product_0_6) + $signed(product_0_7);
+  assign _4_ = $signed(sum_0_2_0) + $signed(sum_0_2_1);
+  assign _5_ = $signed(product_1_0) + $signed(product_1_1);
+  assign _6_ = $signed(product_1_2) + $signed(product_1_3);
+  assign _7_ = $signed(product_1_4) + $signed(product_1_5);
+  assign _8_ = $signed(product_1_6) + $signed(product_1_7);
+  assign _9_ = $signed(sum_1_2_0) + $signed(sum_1_2_1);
+  assign _10_ = $signed(product_2_0) + $signed(product_2_1);
+  assign _11_ = $signed(product_2_2) + $signed(product_2_3);
+  assign _12_ = $signed(product_2_4) + $signed(product_2_5);
+  assign _13_ = $signed(product_2_6) + $signed(product_2_7);
+  assign _14_ = $signed(sum_2_2_0) + $signed(sum_2_2_1);
+  assign _15_ = $signed(product_3_0) + $signed(product_3_1);
+  assign _16_ = $signed(product_3_2) + $signed(product_3_3);
+  assign _17_ = $signed(product_3_4) + $signed(product_3_5);
+  assign _18_ = $signed(product_3_6) + $signed(product_3_7);
+  assign _19_ = $signed(sum_3_2_0) + $signed(sum_3_2_1);
+  always @(posedge clk) begin
+    operands_0 <= { i__payload_8, i__payload_7, i__payload_6, i__payload_5, i__payload_4,
+        i__payload_3, i__payload_2, i__payload_1, i__payload_0 };
+    product_0_0 <= $signed(operands_0[7:0]) * $signed(weights_data[7:0]);
+    product_0_1 <= $signed(operands_0[15:8]) * $signed(weights_data[15:8]);
+    product_0_2 <= $signed(operands_0[23:16]) * $signed(weights_data[23:16]);
+    product_0_3 <= $signed(operands_0[31:24]) * $signed(weights_data[31:24]);
+    product_0_4 <= $signed(operands_0[39:32]) * $signed(weights_data[39:32]);
+    product_0_5 <= $signed(operands_0[47:40]) * $signed(weights_data[47:40]);
+    product_0_6 <= $signed(operands_0[55:48]) * $signed(weights_data[55:48]);
+    product_0_7 <= $signed(operands_0[63:56]) * $signed(weights_data[63:56]);
+    product_0_8 <= $signed(operands_0[71:64]) * $signed(weights_data[71:64]);
+    sum_0_2_0 <= $signed(_0_) + $signed(_1_);
+    sum_0_2_1 <= $signed(_2_) + $signed(_3_);
+    sum_0_2_2 <= product_0_8;
+    sum_0_4_0 <= $signed(_4_) + $signed(sum_0_2_2);
+    product_1_0 <= $signed(operands_0[7:0]) * $signed(weights_data[79:72]);
+    product_1_1 <= $signed(operands_0[15:8]) * $signed(weights_data[87:80]);
+    product_1_2 <= $signed(operands_0[23:16]) * $signed(weights_data[95:88]);
+    product_1_3 <= $signed(operands_0[31:24]) * $signed(weights_data[103:96]);
+    product_1_4 <= $signed(operands_0[39:32]) * $signed(weights_data[111:104]);
+    product_1_5 <= $signed(operands_0[47:40]) * $signed(weights_data[119:112]);
+    product_1_6 <= $signed(operands_0[55:48]) * $signed(weights_data[127:120]);
+    product_1_7 <= $signed(operands_0[63:56]) * $signed(weights_data[135:128]);
+    product_1_8 <= $signed(operands_0[71:64]) * $signed(weights_data[143:136]);
+    sum_1_2_0 <= $signed(_5_) + $signed(_6_);
+    sum_1_2_1 <= $signed(_7_) + $signed(_8_);
+    sum_1_2_2 <= product_1_8;
+    sum_1_4_0 <= $signed(_9_) + $signed(sum_1_2_2);
+    product_2_0 <= $signed(operands_0[7:0]) * $signed(weights_data[151:144]);
+    product_2_1 <= $signed(operands_0[15:8]) * $signed(weights_data[159:152]);
+    product_2_2 <= $signed(operands_0[23:16]) * $signed(weights_data[167:160]);
+    product_2_3 <= $signed(operands_0[31:24]) * $signed(weights_data[175:168]);
+    product_2_4 <= $signed(operands_0[39:32]) * $signed(weights_data[183:176]);
+    product_2_5 <= $signed(operands_0[47:40]) * $signed(weights_data[191:184]);
+    product_2_6 <= $signed(operands_0[55:48]) * $signed(weights_data[199:192]);
+    product_2_7 <= $signed(operands_0[63:56]) * $signed(weights_data[207:200]);
+    product_2_8 <= $signed(operands_0[71:64]) * $signed(weights_data[215:208]);
+    sum_2_2_0 <= $signed(_10_) + $signed(_11_);
+    sum_2_2_1 <= $signed(_12_) + $signed(_13_);
+    sum_2_2_2 <= product_2_8;
+    sum_2_4_0 <= $signed(_14_) + $signed(sum_2_2_2);
+    product_3_0 <= $signed(operands_0[7:0]) * $signed(weights_data[223:216]);
+    product_3_1 <= $signed(operands_0[15:8]) * $signed(weights_data[231:224]);
+    product_3_2 <= $signed(operands_0[23:16]) * $signed(weights_data[239:232]);
+    product_3_3 <= $signed(operands_0[31:24]) * $signed(weights_data[247:240]);
+    product_3_4 <= $signed(operands_0[39:32]) * $signed(weights_data[255:248]);
+    product_3_5 <= $signed(operands_0[47:40]) * $signed(weights_data[263:256]);
+    product_3_6 <= $signed(operands_0[55:48]) * $signed(weights_data[271:264]);
+    product_3_7 <= $signed(operands_0[63:56]) * $signed(weights_data[279:272]);
+    product_3_8 <= $signed(operands_0[71:64]) * $signed(weights_data[287:280]);
+    sum_3_2_0 <= $signed(_15_) + $signed(_16_);
+    sum_3_2_1 <= $signed(_17_) + $signed(_18_);
+    sum_3_2_2 <= product_3_8;
+    sum_3_4_0 <= $signed(_19_) + $signed(sum_3_2_2);
+  end
+  always @(posedge clk)
+    if (rst) begin
+      go_3 <= 1'h0;
+      go_4 <= 1'h0;
+      go_1 <= 1'h0;
+      issue_5 <= 1'h0;
+      issue_6 <= 1'h0;
+      issue_7 <= 1'h0;
+      issue_8 <= 1'h0;
+      i_valid <= 1'h0;
+      go_2 <= 1'h0;
+    end else begin
+      go_3 <= go_2;
+      go_4 <= go_3;
+      go_1 <= go;
+      issue_5 <= go_4;
+      issue_6 <= issue_5;
+      issue_7 <= issue_6;
+      issue_8 <= issue_7;
+      i_valid <= issue_8;
+      go_2 <= go_1;
+    end
+  always @(posedge clk)
+    if (go_4) totals <= { sum_3_4_0, sum_2_4_0, sum_1_4_0, sum_0_4_0 };
+  filters_mac_queue queue (
+    .clk(clk),
+    .i__payload(i_payload),
+    .i__valid(i_valid),
+    .issue(go),
+    .o__payload(o__payload),
+    .o__ready(o__ready),
+    .o__valid(o__valid),
+    .room(i__ready),
+    .rst(rst)
+  );
+  filters_mac_requantize requantize (
+    .clk(clk),
+    .i(totals),
+    .o(i_payload),
+    .rst(rst)
+  );
+endmodule

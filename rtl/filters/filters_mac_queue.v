@@ -1,0 +1,28 @@
+// Part of filters.
+
+module filters_mac_queue(
+  input wire clk,
+  input wire rst,
+  input wire [31:0] i__payload,
+  input wire i__valid,
+  input wire issue,
+  output wire [31:0] o__payload,
+  input wire o__ready,
+  output wire o__valid,
+  output wire room
+);
+  reg [3:0] credit;
+  assign room = |credit;
+  always @(posedge clk)
+    if (rst) credit <= 4'hb;
+    else credit <= (credit + { 3'h0, o__valid & o__ready }) - { 3'h0, issue };
+  filters_mac_queue_fifo fifo (
+    .clk(clk),
+    .i__payload(i__payload),
+    .i__valid(i__valid),
+    .o__payload(o__payload),
+    .o__ready(o__ready),
+    .o__valid(o__valid),
+    .rst(rst)
+  );
+endmodule

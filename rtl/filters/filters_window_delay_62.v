@@ -1,0 +1,18 @@
+// Part of filters.
+
+module filters_window_delay_62(
+  input wire clk,
+  input wire rst,
+  input wire en,
+  input wire [7:0] i__0,
+  input wire [7:0] i__1,
+  output reg [15:0] ring_data
+);
+  reg [5:0] index;
+  reg [15:0] ring [0:60];
+  always @(posedge clk) if (en) ring[index] <= { i__1, i__0 };
+  always @(posedge clk) if (en) ring_data <= ring[index];
+  always @(posedge clk)
+    if (rst) index <= 6'h00;
+    else if (en) index <= (index == 6'h3c) ? 6'h00 : (index + 6'h01);
+endmodule

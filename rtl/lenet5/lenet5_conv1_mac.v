@@ -1,0 +1,249 @@
+// Part of lenet5.
+
+module lenet5_conv1_mac(
+  input wire clk,
+  input wire rst,
+  input wire [7:0] i__payload_0,
+  input wire [7:0] i__payload_1,
+  input wire [7:0] i__payload_10,
+  input wire [7:0] i__payload_11,
+  input wire [7:0] i__payload_12,
+  input wire [7:0] i__payload_13,
+  input wire [7:0] i__payload_14,
+  input wire [7:0] i__payload_15,
+  input wire [7:0] i__payload_16,
+  input wire [7:0] i__payload_17,
+  input wire [7:0] i__payload_18,
+  input wire [7:0] i__payload_19,
+  input wire [7:0] i__payload_2,
+  input wire [7:0] i__payload_20,
+  input wire [7:0] i__payload_21,
+  input wire [7:0] i__payload_22,
+  input wire [7:0] i__payload_23,
+  input wire [7:0] i__payload_24,
+  input wire [7:0] i__payload_3,
+  input wire [7:0] i__payload_4,
+  input wire [7:0] i__payload_5,
+  input wire [7:0] i__payload_6,
+  input wire [7:0] i__payload_7,
+  input wire [7:0] i__payload_8,
+  input wire [7:0] i__payload_9,
+  output wire i__ready,
+  input wire i__valid,
+  output wire [7:0] o__payload,
+  input wire o__ready,
+  output wire o__valid
+);
+  wire _0_;
+  wire [16:0] _1_;
+  wire [16:0] _2_;
+  wire [16:0] _3_;
+  wire [16:0] _4_;
+  wire [16:0] _5_;
+  wire [16:0] _6_;
+  wire [16:0] _7_;
+  wire [16:0] _8_;
+  wire [16:0] _9_;
+  wire [16:0] _10_;
+  wire [16:0] _11_;
+  wire [16:0] _12_;
+  wire [18:0] _13_;
+  wire [18:0] _14_;
+  wire [18:0] _15_;
+  wire [18:0] _16_;
+  reg [18:0] biases_data;
+  reg [2:0] channel;
+  reg [2:0] channel_1;
+  reg [2:0] channel_2;
+  reg [2:0] channel_3;
+  reg [2:0] channel_4;
+  reg [2:0] channel_late_1;
+  wire go;
+  reg go_1;
+  reg go_2;
+  reg go_3;
+  reg go_4;
+  reg go_5;
+  wire [7:0] i_payload;
+  reg i_valid;
+  reg issue_6;
+  reg issue_7;
+  reg issue_8;
+  reg issue_9;
+  reg [16:0] multiplier;
+  reg [199:0] operands_0;
+  reg [2:0] output_;
+  reg [15:0] product_0_0;
+  reg [15:0] product_0_1;
+  reg [15:0] product_0_10;
+  reg [15:0] product_0_11;
+  reg [15:0] product_0_12;
+  reg [15:0] product_0_13;
+  reg [15:0] product_0_14;
+  reg [15:0] product_0_15;
+  reg [15:0] product_0_16;
+  reg [15:0] product_0_17;
+  reg [15:0] product_0_18;
+  reg [15:0] product_0_19;
+  reg [15:0] product_0_2;
+  reg [15:0] product_0_20;
+  reg [15:0] product_0_21;
+  reg [15:0] product_0_22;
+  reg [15:0] product_0_23;
+  reg [15:0] product_0_24;
+  reg [15:0] product_0_3;
+  reg [15:0] product_0_4;
+  reg [15:0] product_0_5;
+  reg [15:0] product_0_6;
+  reg [15:0] product_0_7;
+  reg [15:0] product_0_8;
+  reg [15:0] product_0_9;
+  wire room;
+  reg [17:0] sum_0_2_0;
+  reg [17:0] sum_0_2_1;
+  reg [17:0] sum_0_2_2;
+  reg [17:0] sum_0_2_3;
+  reg [17:0] sum_0_2_4;
+  reg [17:0] sum_0_2_5;
+  reg [15:0] sum_0_2_6;
+  reg [18:0] sum_0_4_0;
+  reg [18:0] sum_0_4_1;
+  reg [18:0] sum_0_5_0;
+  reg [18:0] totals;
+  reg [199:0] weights_data;
+  reg [2:0] word;
+  reg [18:0] biases [0:5];
+  initial $readmemb("lenet5_conv1_mac_biases.mem", biases);
+  always @(posedge clk) biases_data <= biases[channel_4];
+  reg [16:0] factors [0:5];
+  initial $readmemb("lenet5_conv1_mac_factors.mem", factors);
+  always @(posedge clk) multiplier <= factors[channel_late_1];
+  reg [199:0] weights [0:5];
+  initial $readmemb("lenet5_conv1_mac_weights.mem", weights);
+  always @(posedge clk) weights_data <= weights[word];
+  assign go = i__valid & room;
+  assign i__ready = _0_ & room;
+  assign _0_ = output_ == 3'h5;
+  assign _1_ = $signed(product_0_0) + $signed(product_0_1);
+  assign _2_ = $signed(product_0_2) + $signed(product_0_3);
+  assign _3_ = $signed(product_0_4) + $signed(product_0_5);
+  assign _4_ = $signed(product_0_6) + $signed(product_0_7);
+  assign _5_ = $signed(product_0_8) + $signed(product_0_9);
+  assign _6_ = $signed(product_0_10) + $signed(product_0_11);
+  assign _7_ = $signed(product_0_12) + $signed(product_0_13);
+  assign _8_ = $signed(product_0_14) + $signed(product_0_15);
+  assign _9_ = $signed(product_0_16) + $signed(product_0_17);
+  assign _10_ = $signed(product_0_18) + $signed(product_0_19);
+  assign _11_ = $signed(product_0_20) + $signed(product_0_21);
+  assign _12_ = $signed(product_0_22) + $signed(product_0_23);
+  assign _13_ = $signed(sum_0_2_0) + $signed(sum_0_2_1);
+  assign _14_ = $signed(sum_0_2_2) + $signed(sum_0_2_3);
+  assign _15_ = $signed(sum_0_2_4) + $signed(sum_0_2_5);
+  assign _16_ = $signed(_15_) + $signed({ {3{sum_0_2_6[15]}}, sum_0_2_6 });
+  always @(posedge clk) begin
+    operands_0 <= { i__payload_24, i__payload_23, i__payload_22, i__payload_21, i__payload_20,
+        i__payload_19, i__payload_18, i__payload_17, i__payload_16, i__payload_15, i__payload_14,
+        i__payload_13, i__payload_12, i__payload_11, i__payload_10, i__payload_9, i__payload_8,
+        i__payload_7, i__payload_6, i__payload_5, i__payload_4, i__payload_3, i__payload_2,
+        i__payload_1, i__payload_0 };
+    product_0_0 <= $signed(operands_0[7:0]) * $signed(weights_data[7:0]);
+    product_0_1 <= $signed(operands_0[15:8]) * $signed(weights_data[15:8]);
+    product_0_2 <= $signed(operands_0[23:16]) * $signed(weights_data[23:16]);
+    product_0_3 <= $signed(operands_0[31:24]) * $signed(weights_data[31:24]);
+    product_0_4 <= $signed(operands_0[39:32]) * $signed(weights_data[39:32]);
+    product_0_5 <= $signed(operands_0[47:40]) * $signed(weights_data[47:40]);
+    product_0_6 <= $signed(operands_0[55:48]) * $signed(weights_data[55:48]);
+    product_0_7 <= $signed(operands_0[63:56]) * $signed(weights_data[63:56]);
+    product_0_8 <= $signed(operands_0[71:64]) * $signed(weights_data[71:64]);
+    product_0_9 <= $signed(operands_0[79:72]) * $signed(weights_data[79:72]);
+    product_0_10 <= $signed(operands_0[87:80]) * $signed(weights_data[87:80]);
+    product_0_11 <= $signed(operands_0[95:88]) * $signed(weights_data[95:88]);
+    product_0_12 <= $signed(operands_0[103:96]) * $signed(weights_data[103:96]);
+    product_0_13 <= $signed(operands_0[111:104]) * $signed(weights_data[111:104]);
+    product_0_14 <= $signed(operands_0[119:112]) * $signed(weights_data[119:112]);
+    product_0_15 <= $signed(operands_0[127:120]) * $signed(weights_data[127:120]);
+    product_0_16 <= $signed(operands_0[135:128]) * $signed(weights_data[135:128]);
+    product_0_17 <= $signed(operands_0[143:136]) * $signed(weights_data[143:136]);
+    product_0_18 <= $signed(operands_0[151:144]) * $signed(weights_data[151:144]);
+    product_0_19 <= $signed(operands_0[159:152]) * $signed(weights_data[159:152]);
+    product_0_20 <= $signed(operands_0[167:160]) * $signed(weights_data[167:160]);
+    product_0_21 <= $signed(operands_0[175:168]) * $signed(weights_data[175:168]);
+    product_0_22 <= $signed(operands_0[183:176]) * $signed(weights_data[183:176]);
+    product_0_23 <= $signed(operands_0[191:184]) * $signed(weights_data[191:184]);
+    product_0_24 <= $signed(operands_0[199:192]) * $signed(weights_data[199:192]);
+    sum_0_2_0 <= $signed(_1_) + $signed(_2_);
+    sum_0_2_1 <= $signed(_3_) + $signed(_4_);
+    sum_0_2_2 <= $signed(_5_) + $signed(_6_);
+    sum_0_2_3 <= $signed(_7_) + $signed(_8_);
+    sum_0_2_4 <= $signed(_9_) + $signed(_10_);
+    sum_0_2_5 <= $signed(_11_) + $signed(_12_);
+    sum_0_2_6 <= product_0_24;
+    sum_0_4_0 <= $signed(_13_) + $signed(_14_);
+    sum_0_4_1 <= _16_;
+    sum_0_5_0 <= $signed(sum_0_4_0) + $signed(sum_0_4_1);
+  end
+  always @(posedge clk)
+    if (rst) begin
+      go_2 <= 1'h0;
+      go_3 <= 1'h0;
+      go_4 <= 1'h0;
+      go_5 <= 1'h0;
+      channel_1 <= 3'h0;
+      channel_2 <= 3'h0;
+      channel_3 <= 3'h0;
+      channel_4 <= 3'h0;
+      go_1 <= 1'h0;
+      issue_6 <= 1'h0;
+      issue_7 <= 1'h0;
+      issue_8 <= 1'h0;
+      issue_9 <= 1'h0;
+      i_valid <= 1'h0;
+      channel_late_1 <= 3'h0;
+    end else begin
+      go_2 <= go_1;
+      go_3 <= go_2;
+      go_4 <= go_3;
+      go_5 <= go_4;
+      channel_1 <= channel;
+      channel_2 <= channel_1;
+      channel_3 <= channel_2;
+      channel_4 <= channel_3;
+      go_1 <= go;
+      issue_6 <= go_5;
+      issue_7 <= issue_6;
+      issue_8 <= issue_7;
+      issue_9 <= issue_8;
+      i_valid <= issue_9;
+      channel_late_1 <= channel_4;
+    end
+  always @(posedge clk)
+    if (rst) begin
+      word <= 3'h0;
+      output_ <= 3'h0;
+      channel <= 3'h0;
+    end else if (go) begin
+      word <= (word == 3'h5) ? 3'h0 : (word + 3'h1);
+      output_ <= _0_ ? 3'h0 : (output_ + 3'h1);
+      channel <= (channel == 3'h5) ? 3'h0 : (channel + 3'h1);
+    end
+  always @(posedge clk)
+    if (go_5) totals <= $signed(biases_data) + $signed(sum_0_5_0);
+  lenet5_queue queue (
+    .clk(clk),
+    .i__payload(i_payload),
+    .i__valid(i_valid),
+    .issue(go),
+    .o__payload(o__payload),
+    .o__ready(o__ready),
+    .o__valid(o__valid),
+    .room(room),
+    .rst(rst)
+  );
+  lenet5_conv1_mac_requantize requantize (
+    .clk(clk),
+    .code_0(i_payload),
+    .i(totals),
+    .multiplier(multiplier),
+    .rst(rst)
+  );
+endmodule

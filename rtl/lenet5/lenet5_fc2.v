@@ -1,0 +1,23 @@
+// Part of lenet5.
+
+module lenet5_fc2(
+  input wire clk,
+  input wire rst,
+  input wire [79:0] i__payload,
+  output wire i__ready,
+  input wire i__valid,
+  output wire [23:0] o__payload,
+  input wire o__ready,
+  output wire o__valid
+);
+  lenet5_fc2_mac mac (
+    .clk(clk),
+    .i__payload(i__payload),
+    .i__ready(i__ready),
+    .i__valid(i__valid),
+    .o__payload(o__payload),
+    .o__ready(o__ready),
+    .o__valid(o__valid),
+    .rst(rst)
+  );
+endmodule

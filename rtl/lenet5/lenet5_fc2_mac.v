@@ -1,0 +1,178 @@
+// Part of lenet5.
+
+module lenet5_fc2_mac(
+  input wire clk,
+  input wire rst,
+  input wire [79:0] i__payload,
+  output wire i__ready,
+  input wire i__valid,
+  output wire [23:0] o__payload,
+  input wire o__ready,
+  output wire o__valid
+);
+  wire [21:0] _0_;
+  wire [21:0] _1_;
+  wire [21:0] _2_;
+  wire _3_;
+  wire _4_;
+  wire [4:0] _5_;
+  wire _6_;
+  wire [7:0] _7_;
+  wire [7:0] _8_;
+  wire [7:0] _9_;
+  wire [7:0] _10_;
+  wire [7:0] _11_;
+  wire _12_;
+  wire [21:0] after_21_0;
+  wire [21:0] after_43_22;
+  wire [21:0] after_65_44;
+  reg [3:0] beat;
+  reg [65:0] biases_data;
+  reg [4:0] channel;
+  reg [4:0] channel_1;
+  reg [4:0] channel_late_1;
+  wire go;
+  reg go_1;
+  reg go_2;
+  wire [23:0] i_payload;
+  reg i_valid;
+  wire issue;
+  reg issue_1;
+  reg issue_2;
+  reg issue_3;
+  reg issue_4;
+  reg issue_5;
+  reg issue_6;
+  reg [50:0] multiplier;
+  reg [7:0] operands_0;
+  reg [4:0] output_;
+  reg [4:0] output_1;
+  reg [4:0] output_2;
+  wire [65:0] partial_sums_data;
+  reg [15:0] product_0_0;
+  reg [15:0] product_1_0;
+  reg [15:0] product_2_0;
+  wire puts;
+  wire room;
+  reg [3:0] slice;
+  wire starts;
+  reg starts_1;
+  reg starts_2;
+  reg [65:0] totals;
+  reg [23:0] weights_data;
+  reg [11:0] word;
+  reg [65:0] biases [0:27];
+  initial $readmemb("lenet5_fc2_mac_biases.mem", biases);
+  always @(posedge clk) biases_data <= biases[channel_1];
+  reg [50:0] factors [0:27];
+  initial $readmemb("lenet5_fc2_mac_factors.mem", factors);
+  always @(posedge clk) multiplier <= factors[channel_late_1];
+  reg [65:0] partial_sums [0:27];
+  always @(posedge clk)
+    if (go_2) begin
+      partial_sums[output_2] <= { after_65_44, after_43_22, after_21_0 };
+      totals <= { after_65_44, after_43_22, after_21_0 };
+    end
+  assign partial_sums_data = partial_sums[output_2];
+  reg [23:0] weights [0:3359];
+  initial $readmemb("lenet5_fc2_mac_weights.mem", weights);
+  always @(posedge clk) weights_data <= weights[word];
+  assign _5_ = (channel == 5'h1b) ? 5'h00 : (channel + 5'h01);
+  assign _4_ = output_ == 5'h1b;
+  assign _6_ = beat == 4'hb;
+  assign _7_ = slice[0] ? i__payload[63:56] : i__payload[55:48];
+  assign _8_ = slice[0] ? i__payload[47:40] : i__payload[39:32];
+  assign _9_ = slice[0] ? i__payload[31:24] : i__payload[23:16];
+  assign _10_ = slice[0] ? i__payload[15:8] : i__payload[7:0];
+  assign _11_ = slice[2] ? (slice[1] ? _7_ : _8_) : (slice[1] ? _9_ : _10_);
+  always @(posedge clk) begin
+    operands_0 <= slice[3] ? (slice[0] ? i__payload[79:72] : i__payload[71:64]) : _11_;
+    product_0_0 <= $signed(operands_0) * $signed(weights_data[7:0]);
+    product_1_0 <= $signed(operands_0) * $signed(weights_data[15:8]);
+    product_2_0 <= $signed(operands_0) * $signed(weights_data[23:16]);
+  end
+  assign go = i__valid & ((~puts) | room);
+  assign issue = go & puts;
+  assign starts = { beat, slice } == 8'h00;
+  assign puts = _3_ & _6_;
+  assign i__ready = (_3_ & _4_) & ((~_6_) | room);
+  assign _0_ = starts_2 ? biases_data[21:0] : partial_sums_data[21:0];
+  assign after_21_0 = $signed(_0_) + $signed({ {6{product_0_0[15]}}, product_0_0 });
+  assign _1_ = starts_2 ? biases_data[43:22] : partial_sums_data[43:22];
+  assign after_43_22 = $signed(_1_) + $signed({ {6{product_1_0[15]}}, product_1_0 });
+  assign _2_ = starts_2 ? biases_data[65:44] : partial_sums_data[65:44];
+  assign after_65_44 = $signed(_2_) + $signed({ {6{product_2_0[15]}}, product_2_0 });
+  assign _3_ = slice == 4'h9;
+  always @(posedge clk)
+    if (rst) begin
+      word <= 12'h000;
+      slice <= 4'h0;
+    end else if (go) begin
+      word <= (word == 12'hd1f) ? 12'h000 : (word + 12'h001);
+      slice <= _3_ ? 4'h0 : (slice + 4'h1);
+    end
+  always @(posedge clk)
+    if (rst) begin
+      output_ <= 5'h00;
+      channel <= 5'h00;
+    end else if (_3_ & go) begin
+      output_ <= _4_ ? 5'h00 : (output_ + 5'h01);
+      channel <= _4_ ? (_6_ ? _5_ : (channel - 5'h1b)) : _5_;
+    end
+  always @(posedge clk)
+    if (rst) beat <= 4'h0;
+    else if (_12_) beat <= _6_ ? 4'h0 : (beat + 4'h1);
+  always @(posedge clk)
+    if (rst) begin
+      channel_1 <= 5'h00;
+      go_1 <= 1'h0;
+      go_2 <= 1'h0;
+      starts_1 <= 1'h0;
+      starts_2 <= 1'h0;
+      output_1 <= 5'h00;
+      output_2 <= 5'h00;
+      issue_1 <= 1'h0;
+      issue_2 <= 1'h0;
+      issue_3 <= 1'h0;
+      issue_4 <= 1'h0;
+      issue_5 <= 1'h0;
+      issue_6 <= 1'h0;
+      i_valid <= 1'h0;
+      channel_late_1 <= 5'h00;
+    end else begin
+      channel_1 <= channel;
+      go_1 <= go;
+      go_2 <= go_1;
+      starts_1 <= starts;
+      starts_2 <= starts_1;
+      output_1 <= output_;
+      output_2 <= output_1;
+      issue_1 <= issue;
+      issue_2 <= issue_1;
+      issue_3 <= issue_2;
+      issue_4 <= issue_3;
+      issue_5 <= issue_4;
+      issue_6 <= issue_5;
+      i_valid <= issue_6;
+      channel_late_1 <= channel_1;
+    end
+  assign _12_ = _4_ & _3_ & go;
+  lenet5_fc2_queue queue (
+    .clk(clk),
+    .i__payload(i_payload),
+    .i__valid(i_valid),
+    .issue(issue),
+    .o__payload(o__payload),
+    .o__ready(o__ready),
+    .o__valid(o__valid),
+    .room(room),
+    .rst(rst)
+  );
+  lenet5_fc2_requantize requantize (
+    .clk(clk),
+    .i(totals),
+    .multiplier(multiplier),
+    .o(i_payload),
+    .rst(rst)
+  );
+endmodule

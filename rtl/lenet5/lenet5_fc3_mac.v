@@ -1,0 +1,154 @@
+// Part of lenet5.
+
+module lenet5_fc3_mac(
+  input wire clk,
+  input wire rst,
+  input wire [23:0] i__payload,
+  output wire i__ready,
+  input wire i__valid,
+  output wire [7:0] o__payload,
+  input wire o__ready,
+  output wire o__valid
+);
+  wire [20:0] _0_;
+  wire [20:0] _1_;
+  wire _2_;
+  wire _3_;
+  wire [3:0] _4_;
+  wire _5_;
+  wire _6_;
+  reg [4:0] beat;
+  reg [20:0] biases_data;
+  reg [3:0] channel;
+  reg [3:0] channel_1;
+  reg [3:0] channel_late_1;
+  wire go;
+  reg go_1;
+  reg go_2;
+  wire [7:0] i_payload;
+  reg i_valid;
+  wire issue;
+  reg issue_1;
+  reg issue_2;
+  reg issue_3;
+  reg issue_4;
+  reg issue_5;
+  reg issue_6;
+  reg [16:0] multiplier;
+  reg [7:0] operands_0;
+  reg [3:0] output_;
+  reg [3:0] output_1;
+  reg [3:0] output_2;
+  wire [20:0] partial_sums_data;
+  reg [15:0] product_0_0;
+  wire puts;
+  wire room;
+  reg [1:0] slice;
+  wire starts;
+  reg starts_1;
+  reg starts_2;
+  reg [20:0] totals;
+  reg [7:0] weights_data;
+  reg [9:0] word;
+  reg [20:0] biases [0:9];
+  initial $readmemb("lenet5_fc3_mac_biases.mem", biases);
+  always @(posedge clk) biases_data <= biases[channel_1];
+  reg [16:0] factors [0:9];
+  initial $readmemb("lenet5_fc3_mac_factors.mem", factors);
+  always @(posedge clk) multiplier <= factors[channel_late_1];
+  reg [20:0] partial_sums [0:9];
+  always @(posedge clk) if (go_2) partial_sums[output_2] <= _1_;
+  assign partial_sums_data = partial_sums[output_2];
+  reg [7:0] weights [0:839];
+  initial $readmemb("lenet5_fc3_mac_weights.mem", weights);
+  always @(posedge clk) weights_data <= weights[word];
+  always @(posedge clk) begin
+    operands_0 <= slice[1] ? i__payload[23:16] : (slice[0] ? i__payload[15:8] : i__payload[7:0]);
+    product_0_0 <= $signed(operands_0) * $signed(weights_data);
+  end
+  assign go = i__valid & ((~puts) | room);
+  assign issue = go & puts;
+  assign starts = { beat, slice } == 7'h00;
+  assign puts = _2_ & _5_;
+  assign i__ready = (_2_ & _3_) & ((~_5_) | room);
+  assign _0_ = starts_2 ? biases_data : partial_sums_data;
+  assign _1_ = $signed(_0_) + $signed({ {5{product_0_0[15]}}, product_0_0 });
+  assign _2_ = slice == 2'h2;
+  assign _4_ = (channel == 4'h9) ? 4'h0 : (channel + 4'h1);
+  assign _3_ = output_ == 4'h9;
+  assign _5_ = beat == 5'h1b;
+  always @(posedge clk)
+    if (rst) begin
+      word <= 10'h000;
+      slice <= 2'h0;
+    end else if (go) begin
+      word <= (word == 10'h347) ? 10'h000 : (word + 10'h001);
+      slice <= _2_ ? 2'h0 : (slice + 2'h1);
+    end
+  always @(posedge clk)
+    if (rst) begin
+      output_ <= 4'h0;
+      channel <= 4'h0;
+    end else if (_2_ & go) begin
+      output_ <= _3_ ? 4'h0 : (output_ + 4'h1);
+      channel <= _3_ ? (_5_ ? _4_ : (channel - 4'h9)) : _4_;
+    end
+  always @(posedge clk)
+    if (rst) beat <= 5'h00;
+    else if (_6_) beat <= _5_ ? 5'h00 : (beat + 5'h01);
+  always @(posedge clk)
+    if (rst) begin
+      channel_1 <= 4'h0;
+      go_1 <= 1'h0;
+      go_2 <= 1'h0;
+      starts_1 <= 1'h0;
+      starts_2 <= 1'h0;
+      output_1 <= 4'h0;
+      output_2 <= 4'h0;
+      issue_1 <= 1'h0;
+      issue_2 <= 1'h0;
+      issue_3 <= 1'h0;
+      issue_4 <= 1'h0;
+      issue_5 <= 1'h0;
+      issue_6 <= 1'h0;
+      i_valid <= 1'h0;
+      channel_late_1 <= 4'h0;
+    end else begin
+      channel_1 <= channel;
+      go_1 <= go;
+      go_2 <= go_1;
+      starts_1 <= starts;
+      starts_2 <= starts_1;
+      output_1 <= output_;
+      output_2 <= output_1;
+      issue_1 <= issue;
+      issue_2 <= issue_1;
+      issue_3 <= issue_2;
+      issue_4 <= issue_3;
+      issue_5 <= issue_4;
+      issue_6 <= issue_5;
+      i_valid <= issue_6;
+      channel_late_1 <= channel_1;
+    end
+  always @(posedge clk)
+    if (go_2) totals <= _1_;
+  assign _6_ = _3_ & _2_ & go;
+  lenet5_fc3_queue queue (
+    .clk(clk),
+    .i__payload(i_payload),
+    .i__valid(i_valid),
+    .issue(issue),
+    .o__payload(o__payload),
+    .o__ready(o__ready),
+    .o__valid(o__valid),
+    .room(room),
+    .rst(rst)
+  );
+  lenet5_fc3_requantize requantize (
+    .clk(clk),
+    .code_0(i_payload),
+    .i(totals),
+    .multiplier(multiplier),
+    .rst(rst)
+  );
+endmodule

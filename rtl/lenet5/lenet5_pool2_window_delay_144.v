@@ -1,0 +1,17 @@
+// Part of lenet5.
+
+module lenet5_pool2_window_delay_144(
+  input wire clk,
+  input wire rst,
+  input wire en,
+  input wire [7:0] i__0,
+  output reg [7:0] ring_data
+);
+  reg [7:0] index;
+  reg [7:0] ring [0:142];
+  always @(posedge clk) if (en) ring[index] <= i__0;
+  always @(posedge clk) if (en) ring_data <= ring[index];
+  always @(posedge clk)
+    if (rst) index <= 8'h00;
+    else if (en) index <= (index == 8'h8e) ? 8'h00 : (index + 8'h01);
+endmodule

@@ -1,0 +1,18 @@
+// Part of lenet5.
+
+module lenet5_pool2_window_delay_16(
+  input wire clk,
+  input wire rst,
+  input wire en,
+  input wire [7:0] i__0,
+  input wire [7:0] i__1,
+  output reg [15:0] ring_data
+);
+  reg [3:0] index;
+  reg [15:0] ring [0:14];
+  always @(posedge clk) if (en) ring[index] <= { i__1, i__0 };
+  always @(posedge clk) if (en) ring_data <= ring[index];
+  always @(posedge clk)
+    if (rst) index <= 4'h0;
+    else if (en) index <= (index == 4'he) ? 4'h0 : (index + 4'h1);
+endmodule
