@@ -159,7 +159,7 @@ def demo(
         ),
     ] = Path("hwsim-demo"),
     count: Annotated[
-        int, typer.Option(min=2, metavar="N", help="Images to simulate cycle by cycle.")
+        int, typer.Option(min=3, metavar="N", help="Images to simulate cycle by cycle.")
     ] = 4,
     as_json: JsonOption = False,
 ) -> int:

@@ -12,7 +12,7 @@ from .files import make_folder
 from .images import Images, load_images
 from .models import onnx_runtime
 from .models.reference import integer as reference
-from .reports import Accuracy
+from .reports import Accuracy, Comparison, Section
 from .sim.simulate import input_codes
 from .tables import duration, show_estimates, show_layers
 from .terminal import Terminal
@@ -124,7 +124,28 @@ def run(terminal: Terminal, output: Path, *, count: int) -> tuple[dict[str, Any]
     terminal.step(6, "Write the report")
     report = output / "report.html"
     hwsim.report(
-        network, accuracy, design, result, estimates, title=f"{network.name}: network to hardware"
+        network,
+        accuracy,
+        design,
+        result,
+        Section(
+            "ONNX Runtime",
+            "Each layer of the quantized network, run by ONNX Runtime on the inputs that the "
+            "hardware's unit had. It rounds in floating point, so that a code may be off by one.",
+            tables={"onnx-runtime": opinion},
+        ),
+        Comparison(
+            estimated={
+                f"cycles for {len(images)} images": estimated.cycles,
+                "cycles per image, steady state": estimated.interval_cycles,
+            },
+            actual={
+                f"cycles for {len(images)} images": result.cycles,
+                "cycles per image, steady state": result.cycles_per_image,
+            },
+        ),
+        estimates,
+        title=f"{network.name}: network to hardware",
     ).save(report)
     terminal.say(f"{report}, with Markdown and CSV beside it")
 

@@ -30,9 +30,20 @@ def filters() -> IntegerNetwork:
     output = IntegerTensor("filtered", (4, 64, 64), 1.0, 0, 8, True)
     divide = Requantize.from_scales(1 / np.array(DIVISORS), zero_point=0, minimum=-128, maximum=127)
     conv = Conv(
-        "conv", ("image",), "filtered", FILTERS[:, None], np.zeros(4, int), (1, 1), (1, 1), (1, 1, 1, 1), 1, divide
+        "conv",
+        ("image",),
+        "filtered",
+        FILTERS[:, None],
+        np.zeros(4, int),
+        (1, 1),
+        (1, 1),
+        (1, 1, 1, 1),
+        1,
+        divide,
     )
-    return IntegerNetwork("filters", image, (output,), (conv,), {"image": image, "filtered": output})
+    return IntegerNetwork(
+        "filters", image, (output,), (conv,), {"image": image, "filtered": output}
+    )
 
 
 def designs():
@@ -56,7 +67,9 @@ def quantize_lenet5() -> None:
 def main() -> None:
     """Write all designs; files of old ones go."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quantize", action="store_true", help="quantize lenet5_int8.onnx anew first")
+    parser.add_argument(
+        "--quantize", action="store_true", help="quantize lenet5_int8.onnx anew first"
+    )
     if parser.parse_args().quantize:
         (HERE / "lenet5").mkdir(exist_ok=True)
         quantize_lenet5()

@@ -147,7 +147,7 @@ def test_info_from_the_wheel(installed):
 
 
 def test_demo_from_the_wheel(installed):
-    done = run(installed, "hwsim", "demo", "--count", "2", "--json")
+    done = run(installed, "hwsim", "demo", "--count", "3", "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["images"] == 2

@@ -97,11 +97,14 @@ class StreamingPlan:
     network : IntegerNetwork
     options : Streaming
     stages : tuple of Stage
+    interval : int
+        Cycles from one image's last result to the next one's in the steady state.
     """
 
     network: integer.IntegerNetwork
     options: Streaming
     stages: tuple[Stage, ...] = field(repr=False)
+    interval: int
 
     @property
     def input(self):
@@ -132,11 +135,6 @@ class StreamingPlan:
     def edges(self):
         """All connections (`hwsim.blocks.timing.Edge`)."""
         return tuple(_edges(self.stages))
-
-    @cached_property
-    def interval(self):
-        """Cycles from one image's last result to the next one's in the steady state."""
-        return _settle(self.actors, self.edges)[1]
 
     @property
     def utilization(self):
@@ -189,7 +187,7 @@ def plan_streaming(network, options=None):
         stages = _fold(network, options.cycles_per_image)
     else:
         stages = _fold_within(network, options.multipliers or DEFAULT_MULTIPLIERS)
-    return StreamingPlan(network, options, _size_queues(stages))
+    return StreamingPlan(network, options, *_size_queues(stages))
 
 
 def _fold_within(network, multipliers):
@@ -479,7 +477,7 @@ def _output_edge(stage, producer, output, consumer, port):
 
 
 def _size_queues(stages):
-    """The same stages with queues; see the module's text."""
+    """The same stages with queues, and the interval that they reach; see the module's text."""
     actors = tuple(actor for stage in stages for actor in stage.config.actors(stage.name))
     interval = max(stage.config.interval for stage in stages)
     # A unit with a tail settles when it has as much of the next image before it as its tail takes:
@@ -489,23 +487,18 @@ def _size_queues(stages):
     depths = {(stage.name, k): stage.config.queue.depth for stage, k in outputs}
     sized = stages
     # A deep queue is a cycle slower than a shallow one, which may change what the others have to
-    # hold: repeat until the depths stay as they are. They only grow, so that this ends.
-    before = None
-    while depths != before:
-        before = dict(depths)
-        edges = {
-            replace(edge, capacity=None) if output else edge: output
-            for edge, output in _edges(sized).items()
-        }
+    # hold: repeat until no connection changes. Depths only grow, so that this ends.
+    unlimited: dict[Edge, tuple[str, int] | None] | None = None
+    while (edges := _unlimited(sized)) != unlimited:
+        unlimited = edges
         occupancy = _settle(actors, tuple(edges), interval, lead)[0].occupancy
         _deepen(depths, edges, {edge: held + 1 for edge, held in occupancy.items()})
         sized = _with_depths(stages, depths)
-    unlimited = tuple(edges)
     while True:
         edges = _edges(sized)
         trace, reached = _settle(actors, tuple(edges))
-        if reached <= interval or reached <= _settle(actors, unlimited)[1]:
-            return sized
+        if reached <= interval or reached <= _settle(actors, tuple(unlimited))[1]:
+            return sized, reached
         full = {
             edge: edge.capacity + 1 + edge.capacity // 8
             for edge in edges
@@ -513,6 +506,14 @@ def _size_queues(stages):
         }
         _deepen(depths, edges, full)
         sized = _with_depths(stages, depths)
+
+
+def _unlimited(stages):
+    """As `_edges`, with queues that hold any number of beats and are as quick as those chosen."""
+    return {
+        replace(edge, capacity=None) if output else edge: output
+        for edge, output in _edges(stages).items()
+    }
 
 
 def _deepen(depths, edges, wanted):

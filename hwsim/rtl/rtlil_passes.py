@@ -10,7 +10,9 @@ __all__ = ["extend_operands", "share_modules", "without_offsets"]
 _ID = re.compile(r"[\\$]\S+")
 _MODULE = re.compile(r"^module \\(\S+)\n(.*?)^end\n", re.MULTILINE | re.DOTALL)
 _CELL = re.compile(r"^  cell (\S+) (\S+)\n((?:    .*\n)*)  end\n", re.MULTILINE)
-_WIRE = re.compile(r"^  wire width (\d+) (?:(input|output|inout) (\d+) )? ?(?:signed )?([\\$]\S+)$", re.MULTILINE)
+_WIRE = re.compile(
+    r"^  wire width (\d+) (?:(input|output|inout) (\d+) )? ?(?:signed )?([\\$]\S+)$", re.MULTILINE
+)
 
 
 def share_modules(text, top):
@@ -23,7 +25,11 @@ def share_modules(text, top):
     text = re.sub(r"^  attribute \\init .*\n", "", text, flags=re.MULTILINE)
     bodies = dict(_MODULE.findall(text))
     children = {
-        path: [child for child in re.findall(r"^  cell \\(\S+) ", body, re.MULTILINE) if child in bodies]
+        path: [
+            child
+            for child in re.findall(r"^  cell \\(\S+) ", body, re.MULTILINE)
+            if child in bodies
+        ]
         for path, body in bodies.items()
     }
     ports: dict[str, dict[str, str]] = {}  # path -> old and new names of ports
@@ -48,16 +54,25 @@ def share_modules(text, top):
         if path != top:
             parts = _parts(path, children)
             tail = "_".join(parts if count == 1 else parts[-1:])
-            names[path] = _unused(re.sub(r"\W", "_", f"{top}_{tail}", flags=re.ASCII), names.values())
+            names[path] = _unused(
+                re.sub(r"\W", "_", f"{top}_{tail}", flags=re.ASCII), names.values()
+            )
     modules = []
     for path in reversed(uses):  # the top first
         attribute = "attribute \\top 1\n" if path == top else ""
-        modules.append(f"{attribute}module \\{names[path]}\n{_with_children(bodies[path], names)}end\n")
+        modules.append(
+            f"{attribute}module \\{names[path]}\n{_with_children(bodies[path], names)}end\n"
+        )
     return "\n".join(modules)
 
 
 def _with_children(body, names):
-    return re.sub(r"^  cell \\(\S+) ", lambda m: f"  cell \\{names.get(m[1], m[1])} ", body, flags=re.MULTILINE)
+    return re.sub(
+        r"^  cell \\(\S+) ",
+        lambda m: f"  cell \\{names.get(m[1], m[1])} ",
+        body,
+        flags=re.MULTILINE,
+    )
 
 
 def _parts(path, children):
@@ -83,7 +98,9 @@ def _unused(name, taken):
 def _content(body):
     """What makes two modules equal: the text, whatever the order in which ports were numbered."""
     port = re.compile(r"^  (wire width \d+ (?:input|output|inout)) \d+ (.*)$", re.MULTILINE)
-    return tuple(sorted(f"{m[1]} {m[2]}" for m in port.finditer(body))), re.sub(r"\n+", "\n", port.sub("", body))
+    return tuple(sorted(f"{m[1]} {m[2]}" for m in port.finditer(body))), re.sub(
+        r"\n+", "\n", port.sub("", body)
+    )
 
 
 def _without_empty_contents(body):
@@ -115,7 +132,9 @@ class _Names:
         wires = {m[4]: (int(m[1]), m[2]) for m in _WIRE.finditer(body)}
         candidates = {name: [name] for name in wires}
         dropped = set()
-        for alias, net, high in re.findall(r"^connect (\\\S+) (\S+)(?: \[(?:(\d+):)?0\])?$", body, re.MULTILINE):
+        for alias, net, high in re.findall(
+            r"^connect (\\\S+) (\S+)(?: \[(?:(\d+):)?0\])?$", body, re.MULTILINE
+        ):
             if net in wires and wires[alias][0] == wires[net][0] == int(high or 0) + 1:
                 candidates[net].append(alias)
         for alias, parts in re.findall(r"^connect (\\\S+) \{ (.*) \}$", body, re.MULTILINE):
@@ -128,12 +147,19 @@ class _Names:
                 dropped.add(alias)
         for name, reason in self._drivers(body, wires):
             candidates[name].append(reason)
-        taken = {f"\\{name}" for _, name in re.findall(r"^  (cell|memory) .* \\(\S+)$", body, re.MULTILINE)}
+        taken = {
+            f"\\{name}"
+            for _, name in re.findall(r"^  (cell|memory) .* \\(\S+)$", body, re.MULTILINE)
+        }
         chosen = {}
         for name in sorted(wires, key=lambda name: wires[name][1] is None):  # ports first
             if name not in dropped:
                 port = wires[name][1] is not None
-                best = name if port and keep_ports else self._plain(min(candidates[name], key=lambda c: _rank(c, port)))
+                best = (
+                    name
+                    if port and keep_ports
+                    else self._plain(min(candidates[name], key=lambda c: _rank(c, port)))
+                )
                 chosen[name] = _unused(best, taken)
                 taken.add(chosen[name])
         self.ports = {name: chosen[name] for name, (_, port) in wires.items() if port}
@@ -147,7 +173,12 @@ class _Names:
             names = child_ports.get(m[1].removeprefix("\\"))
             if names is None:
                 return m[0]
-            return re.sub(r"^    connect (\\\S+) ", lambda c: f"    connect {names[c[1]]} ", m[0], flags=re.MULTILINE)
+            return re.sub(
+                r"^    connect (\\\S+) ",
+                lambda c: f"    connect {names[c[1]]} ",
+                m[0],
+                flags=re.MULTILINE,
+            )
 
         return _CELL.sub(cell, body)
 
@@ -164,7 +195,9 @@ class _Names:
                 if data:
                     yield data[1], f"{memory}_data"
             elif kind.startswith("\\"):
-                for port, net, high in re.findall(r"^    connect \\(\S+) ([\\$]\S+)(?: \[(?:(\d+):)?0\])?", text, re.MULTILINE):
+                for port, net, high in re.findall(
+                    r"^    connect \\(\S+) ([\\$]\S+)(?: \[(?:(\d+):)?0\])?", text, re.MULTILINE
+                ):
                     if net in wires and not wires[net][1]:
                         whole = wires[net][0] == int(high or 0) + 1
                         yield net, f"{instance}_{port if whole else self._plain(net)[1:]}"
@@ -244,9 +277,12 @@ def extend_operands(text):
             if widths[port] < wanted:
                 signed = int(value[f"{port}_SIGNED"], 2) == 1
                 spec = _extend(value[port], wanted, widths[port], signed, sizes)
-                body = body.replace(f"    connect \\{port} {value[port]}\n", f"    connect \\{port} {spec}\n")
                 body = body.replace(
-                    f"    parameter \\{port}_WIDTH {widths[port]}\n", f"    parameter \\{port}_WIDTH {wanted}\n"
+                    f"    connect \\{port} {value[port]}\n", f"    connect \\{port} {spec}\n"
+                )
+                body = body.replace(
+                    f"    parameter \\{port}_WIDTH {widths[port]}\n",
+                    f"    parameter \\{port}_WIDTH {wanted}\n",
                 )
         return match[0].replace(match[3], body)
 
@@ -259,7 +295,11 @@ def _compared_with_zero(cell):
     if width == 1:
         return cell
     operand = f"    parameter \\B_SIGNED 0\n    parameter \\B_WIDTH {width}\n    connect \\B {width}'{'0' * width}\n"
-    return cell.replace("  cell $logic_not ", "  cell $eq ", 1).removesuffix("  end\n") + operand + "  end\n"
+    return (
+        cell.replace("  cell $logic_not ", "  cell $eq ", 1).removesuffix("  end\n")
+        + operand
+        + "  end\n"
+    )
 
 
 def _extend(spec, wanted, width, signed, sizes):

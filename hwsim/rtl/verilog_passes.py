@@ -28,14 +28,17 @@ _CHOICE = re.compile(rf"({_ATOM}) \? ({_ATOM}) : ({_ATOM})")
 _COMPARISONS = {"==", "!=", "<", "<=", ">", ">="}
 _ARITHMETIC = {"&", "|", "^", "+", "-"}
 
-_DECLARATION = re.compile(rf"^  (?:input |output )?(?:wire|reg)? ?(?:\[(\d+):0\] )?({_NAME});\n", re.MULTILINE)
+_DECLARATION = re.compile(
+    rf"^  (?:input |output )?(?:wire|reg)? ?(?:\[(\d+):0\] )?({_NAME});\n", re.MULTILINE
+)
 _ASSIGN = re.compile(rf"^  assign (_\d+_) = (.*);\n", re.MULTILINE)
 _ASSIGNMENT = re.compile(rf"(?P<target>\b{_PART}) <?= (?P<value>[^;]*);")
 _CONDITION = re.compile(r"\bif \((?P<value>[^()]*)\)")
 _ALWAYS = re.compile(r"^  always @\(posedge clk\)\n((?:    .*\n)+)", re.MULTILINE)
 
 _ONE_STATEMENT = re.compile(
-    r"^  always @\(posedge clk\) begin\n    (?:(if \(.*\))(?: begin)?\n      )?(\S+ <= .*;)\n(?:    end\n)?  end\n", re.MULTILINE
+    r"^  always @\(posedge clk\) begin\n    (?:(if \(.*\))(?: begin)?\n      )?(\S+ <= .*;)\n(?:    end\n)?  end\n",
+    re.MULTILINE,
 )
 
 _TEXT = object()  # marks what is no operand
@@ -50,22 +53,32 @@ def tidy(body):
     body = _Inliner(body, widths).body
     body = _shared_blocks(body)
     body = re.sub(r"\{ [^{}]* \}", _replications, body)
-    body = re.sub(r"(?<=[ (])([~!]) (?=[\w(])|(?<=\()([&|]) (?=\w)|(?<= = )([&|]) (?=\w)", r"\1\2\3", body)
+    body = re.sub(
+        r"(?<=[ (])([~!]) (?=[\w(])|(?<=\()([&|]) (?=\w)|(?<= = )([&|]) (?=\w)", r"\1\2\3", body
+    )
     # From the lowest address on, as $readmemb loads: with the bounds the other way round, tools disagree.
-    body = re.sub(r"^(  reg (?:\[\d+:0\] )?\w+) \[(\d+):0\];$", r"\1 [0:\2];", body, flags=re.MULTILINE)
+    body = re.sub(
+        r"^(  reg (?:\[\d+:0\] )?\w+) \[(\d+):0\];$", r"\1 [0:\2];", body, flags=re.MULTILINE
+    )
     return "".join(_wrapped(line) for line in _renumbered(body).splitlines())
 
 
 def _wrapped(line):
     """The line, broken where it is too long."""
     indent = " " * (len(line) - len(line.lstrip()) + 4)
-    parts = wrap(line, LINE_WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    parts = wrap(
+        line, LINE_WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
     return "\n".join(parts) + "\n"
 
 
 def _read_registers(body):
     """Give the output register of a memory the name of the wire that repeats it."""
-    for temporary, name in re.findall(rf"^  reg (?:\[\d+:0\] )?(_\d+_);\n(?=[\s\S]*?^  assign ({_NAME}) = \1;\n)", body, re.MULTILINE):
+    for temporary, name in re.findall(
+        rf"^  reg (?:\[\d+:0\] )?(_\d+_);\n(?=[\s\S]*?^  assign ({_NAME}) = \1;\n)",
+        body,
+        re.MULTILINE,
+    ):
         body = body.replace(f"  assign {name} = {temporary};\n", "")
         body = re.sub(rf"^  reg (\[\d+:0\] )?{temporary};\n", "", body, flags=re.MULTILINE)
         body = re.sub(rf"^  wire (?=(\[\d+:0\] )?{name};$)", "  reg ", body, flags=re.MULTILINE)
@@ -257,10 +270,16 @@ def _branches(text):
     """Conditions of an ``if`` chain ("" for none) and what each branch assigns; None where it has another form."""
     text = re.sub(
         r"^    if (\(.*\))\n      if \((.*)\) (\S+) <= (.*);\n      else \3 <= (.*);\n",
-        lambda m: f"    if {m[1]} {m[3]} <= {_in_parentheses(m[2])} ? {m[4]} : {_in_parentheses(m[5])};\n",
+        lambda m: (
+            f"    if {m[1]} {m[3]} <= {_in_parentheses(m[2])} ? {m[4]} : {_in_parentheses(m[5])};\n"
+        ),
         text,
     )
-    text = re.sub(r"^    (\S+) <= rst \? (\S+) : (\S+);\n$", r"    if (rst) \1 <= \2;\n    else \1 <= \3;\n", text)
+    text = re.sub(
+        r"^    (\S+) <= rst \? (\S+) : (\S+);\n$",
+        r"    if (rst) \1 <= \2;\n    else \1 <= \3;\n",
+        text,
+    )
     conditions, registers = [], []
     for line in text.splitlines():
         m = re.fullmatch(r"    (?:(else )?if \((.*?)\) |else )?([^\s()]+ <= .*;)", line)
@@ -297,7 +316,9 @@ def _block(conditions, registers):
 def _replications(m):
     """Write ``{ a, a, a, b }`` as ``{ {3{a}}, b }``."""
     runs = [(item, len(list(run))) for item, run in groupby(m[0][2:-2].split(", "))]
-    items = [f"{{{count}{{{item}}}}}" if count > 2 else ", ".join([item] * count) for item, count in runs]
+    items = [
+        f"{{{count}{{{item}}}}}" if count > 2 else ", ".join([item] * count) for item, count in runs
+    ]
     return items[0] if len(items) == 1 and runs[0][1] > 2 else f"{{ {', '.join(items)} }}"
 
 

@@ -7,13 +7,17 @@ module filters_mac_requantize(
   output wire [31:0] o
 );
   wire _0_;
-  wire [10:0] _1_;
-  wire _2_;
-  wire [10:0] _3_;
+  wire _1_;
+  wire [9:0] _2_;
+  wire _3_;
   wire _4_;
-  wire [10:0] _5_;
+  wire [9:0] _5_;
   wire _6_;
-  wire [10:0] _7_;
+  wire [1:0] _7_;
+  wire [8:0] _8_;
+  wire _9_;
+  wire _10_;
+  wire [9:0] _11_;
   reg [7:0] code_0;
   reg [7:0] code_1;
   reg [7:0] code_2;
@@ -40,14 +44,14 @@ module filters_mac_requantize(
     operand_2 <= i[35:24];
     product_2_27_0 <= { operand_2, 16'h0000 };
   end
-  assign _6_ = product_0_27_0[18] & ((|product_0_27_0[17:0]) | product_0_27_0[19]);
-  assign _7_[9:0] = $signed(product_0_27_0[27:19]) + $signed({ 8'h00, _6_ });
+  assign _9_ = product_0_27_0[18] & ((|product_0_27_0[17:0]) | product_0_27_0[19]);
+  assign { _10_, _11_[8:0] } = $signed(product_0_27_0[27:19]) + $signed({ 8'h00, _9_ });
   assign _0_ = product_1_27_0[18] & ((|product_1_27_0[17:0]) | product_1_27_0[19]);
-  assign _1_[9:0] = $signed(product_1_27_0[27:19]) + $signed({ 8'h00, _0_ });
-  assign _2_ = product_2_27_0[18] & ((|product_2_27_0[17:0]) | product_2_27_0[19]);
-  assign _3_[9:0] = $signed(product_2_27_0[27:19]) + $signed({ 8'h00, _2_ });
-  assign _4_ = product_3_26_0[18] & ((|product_3_26_0[17:0]) | product_3_26_0[19]);
-  assign _5_[8:0] = $signed(product_3_26_0[26:19]) + $signed({ 7'h00, _4_ });
+  assign { _1_, _2_[8:0] } = $signed(product_1_27_0[27:19]) + $signed({ 8'h00, _0_ });
+  assign _3_ = product_2_27_0[18] & ((|product_2_27_0[17:0]) | product_2_27_0[19]);
+  assign { _4_, _5_[8:0] } = $signed(product_2_27_0[27:19]) + $signed({ 8'h00, _3_ });
+  assign _6_ = product_3_26_0[18] & ((|product_3_26_0[17:0]) | product_3_26_0[19]);
+  assign { _7_[0], _8_[7:0] } = $signed(product_3_26_0[26:19]) + $signed({ 7'h00, _6_ });
   always @(posedge clk)
     if (rst) begin
       rounded_3 <= 11'h000;
@@ -55,10 +59,10 @@ module filters_mac_requantize(
       rounded_1 <= 11'h000;
       rounded_2 <= 11'h000;
     end else begin
-      rounded_3 <= { _5_[8], _5_[8], _5_[8:0] };
-      rounded_0 <= { _7_[9], _7_[9:0] };
-      rounded_1 <= { _1_[9], _1_[9:0] };
-      rounded_2 <= { _3_[9], _3_[9:0] };
+      rounded_3 <= { {3{_7_[0]}}, _8_[7:0] };
+      rounded_0 <= { _10_, _10_, _11_[8:0] };
+      rounded_1 <= { _1_, _1_, _2_[8:0] };
+      rounded_2 <= { _4_, _4_, _5_[8:0] };
     end
   always @(posedge clk)
     if ($signed(rounded_0) < $signed(11'h780)) code_0 <= 8'h80;
@@ -72,9 +76,10 @@ module filters_mac_requantize(
   always @(posedge clk)
     if ($signed(rounded_2) < $signed(11'h780)) code_2 <= 8'h80;
     else code_2 <= ($signed(rounded_2) > $signed(11'h07f)) ? 8'h7f : rounded_2[7:0];
-  assign _3_[10] = _3_[9];
-  assign _1_[10] = _1_[9];
-  assign _7_[10] = _7_[9];
+  assign _11_[9] = _10_;
   assign o = { code_3, code_2, code_1, code_0 };
-  assign _5_[10:9] = { _5_[8], _5_[8] };
+  assign _5_[9] = _4_;
+  assign _7_[1] = _7_[0];
+  assign _2_[9] = _1_;
+  assign _8_[8] = _7_[0];
 endmodule

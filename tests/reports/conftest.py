@@ -70,7 +70,7 @@ def make_plan(names):
         Stage(name, config, ((source, 0),), queues=(QueueConfig(depth),))
         for name, config, source, depth in zip(names, configs, sources, (2, 3, 4), strict=True)
     ]
-    return StreamingPlan(None, Streaming(), tuple(stages))
+    return StreamingPlan(None, Streaming(), tuple(stages), 64)
 
 
 def make_result(names, images=2, mismatches=0):
