@@ -12,7 +12,8 @@ from hwsim.network.integer import Conv, IntegerNetwork, IntegerTensor
 
 HERE = Path(__file__).resolve().parent
 
-# Gradients along x and y (Sobel), second derivative (Laplace), blur (binomial); and by what they are divided.
+# Gradients along x and y (Sobel), second derivative (Laplace), blur (binomial); and by what they
+# are divided.
 FILTERS = np.array(
     [
         [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]],
@@ -57,7 +58,7 @@ def designs():
 
 
 def quantize_lenet5() -> None:
-    """Quantize the bundled network once more; scales may differ from one machine to the next in their last bit."""
+    """Quantize the bundled network; scales may differ between machines in their last bit."""
     with np.load(bundled("lenet5/images.npz")) as file:
         calibration = file["calibration"] / np.float32(255)
     network = hwsim.quantize(hwsim.load(bundled("lenet5/lenet5.onnx")), calibration)

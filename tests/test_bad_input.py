@@ -476,7 +476,7 @@ COMMANDS = {
     "demo into a file": (["demo", "-o", "images.npz"], "images.npz: Not a directory"),
     "demo without images": (
         ["demo", "--count", "0", "-o", "d"],
-        "Invalid value for '--count': Input should be greater than or equal to 2",
+        "Invalid value for '--count': Input should be greater than or equal to 3",
     ),
 }  # fmt: skip
 

@@ -150,7 +150,7 @@ def test_demo_from_the_wheel(installed):
     done = run(installed, "hwsim", "demo", "--count", "3", "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert result["images"] == 2
+    assert result["images"] == 3
     assert result["mismatches"] == 0
     assert result["cycles"] == result["estimated_cycles"]
     assert result["cycles_per_image"] == result["estimated_cycles_per_image"]

@@ -488,7 +488,7 @@ def _size_queues(stages):
     sized = stages
     # A deep queue is a cycle slower than a shallow one, which may change what the others have to
     # hold: repeat until no connection changes. Depths only grow, so that this ends.
-    unlimited: dict[Edge, tuple[str, int] | None] | None = None
+    unlimited: dict[Edge, tuple[str, int] | None] = {}
     while (edges := _unlimited(sized)) != unlimited:
         unlimited = edges
         occupancy = _settle(actors, tuple(edges), interval, lead)[0].occupancy

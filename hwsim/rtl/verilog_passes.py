@@ -1,8 +1,9 @@
 """Passes over the Verilog that Yosys writes: the same logic, in fewer and more readable lines.
 
-Yosys gives each cell a statement of its own and each register an ``always`` block of its own. Here expressions that are used
-once move to where they are used, and registers with the same conditions share a block. An expression only moves where the
-language's rules of width and sign (IEEE 1364-2005, 5.4 and 5.5) leave its value as it was:
+Yosys gives each cell a statement of its own and each register an ``always`` block of its own. Here
+expressions that are used once move to where they are used, and registers with the same conditions
+share a block. An expression only moves where the language's rules of width and sign (IEEE
+1364-2005, 5.4 and 5.5) leave its value as it was:
 
 - it says its width itself (a comparison, a reduction, a concatenation), or
 - the place does not ask for another width (a condition, a part of a concatenation), or
@@ -31,13 +32,14 @@ _ARITHMETIC = {"&", "|", "^", "+", "-"}
 _DECLARATION = re.compile(
     rf"^  (?:input |output )?(?:wire|reg)? ?(?:\[(\d+):0\] )?({_NAME});\n", re.MULTILINE
 )
-_ASSIGN = re.compile(rf"^  assign (_\d+_) = (.*);\n", re.MULTILINE)
+_ASSIGN = re.compile(r"^  assign (_\d+_) = (.*);\n", re.MULTILINE)
 _ASSIGNMENT = re.compile(rf"(?P<target>\b{_PART}) <?= (?P<value>[^;]*);")
 _CONDITION = re.compile(r"\bif \((?P<value>[^()]*)\)")
 _ALWAYS = re.compile(r"^  always @\(posedge clk\)\n((?:    .*\n)+)", re.MULTILINE)
 
 _ONE_STATEMENT = re.compile(
-    r"^  always @\(posedge clk\) begin\n    (?:(if \(.*\))(?: begin)?\n      )?(\S+ <= .*;)\n(?:    end\n)?  end\n",
+    r"^  always @\(posedge clk\) begin\n    (?:(if \(.*\))(?: begin)?\n      )?(\S+ <= .*;)\n"
+    r"(?:    end\n)?  end\n",
     re.MULTILINE,
 )
 
@@ -46,7 +48,7 @@ _MARK = "<block>"
 
 
 def tidy(body):
-    """A module's text (from its declarations to ``endmodule``) with fewer and more readable statements."""
+    """A module's text, from its declarations to ``endmodule``, in more readable statements."""
     body = _ONE_STATEMENT.sub(_without_begin, _read_registers(body))
     widths = {name: int(high or 0) + 1 for high, name in _DECLARATION.findall(body)}
     body = _plain_reductions(body, widths)
@@ -56,7 +58,7 @@ def tidy(body):
     body = re.sub(
         r"(?<=[ (])([~!]) (?=[\w(])|(?<=\()([&|]) (?=\w)|(?<= = )([&|]) (?=\w)", r"\1\2\3", body
     )
-    # From the lowest address on, as $readmemb loads: with the bounds the other way round, tools disagree.
+    # $readmemb fills from the lowest address on; with bounds the other way round, tools disagree.
     body = re.sub(
         r"^(  reg (?:\[\d+:0\] )?\w+) \[(\d+):0\];$", r"\1 [0:\2];", body, flags=re.MULTILINE
     )
@@ -128,7 +130,7 @@ class _Inliner:
         self._movable = {name for name in self._definitions if uses[name] == 3}
         self._moved: set[str] = set()
         lines = body.splitlines(keepends=True)
-        # A statement comes after the one that uses its result: only then is it known whether it stays.
+        # A statement comes after the one that uses its result: then it is known whether it stays.
         for number in sorted(range(len(lines)), key=self._depths(lines).__getitem__):
             m = _ASSIGN.match(lines[number])
             if not (m and m[1] in self._moved):
@@ -136,8 +138,8 @@ class _Inliner:
         self.body = "".join(line for line in lines if not self._gone(line))
 
     def _depths(self, lines):
-        """For each line how many movable expressions its result passes through; 0 if it does not move."""
-        user = {}
+        """For each line how many movable expressions its result passes through."""
+        user: dict[str, str] = {}
         for name, expression in self._definitions.items():
             user |= dict.fromkeys(re.findall(r"\b_\d+_(?!\w)", expression), name)
         depths = []
@@ -145,7 +147,7 @@ class _Inliner:
             m = _ASSIGN.match(line)
             name, depth = m and m[1], 0
             while name in self._movable:
-                name, depth = user.get(name), depth + 1
+                name, depth = user.get(name or ""), depth + 1
             depths.append(depth)
         return depths
 
@@ -168,7 +170,10 @@ class _Inliner:
         return f"{text}\n"
 
     def _expanded(self, expression, target, room):
-        """A flat expression for ``target`` bits with others moved into it, and which; at most ``room`` characters longer."""
+        """A flat expression for ``target`` bits with others moved into it, and which.
+
+        It becomes at most ``room`` characters longer.
+        """
         parts = self._parts(expression, target)
         moved: set[str] = set()
         for k, (text, context) in enumerate(parts):
@@ -180,7 +185,10 @@ class _Inliner:
         return "".join(text for text, _ in parts), moved
 
     def _parts(self, expression, target):
-        """Pieces of a flat expression: operands with the width of their context (None: any will do), and text between."""
+        """Operands of a flat expression, with the width of their context, and text between them.
+
+        The width is None where any will do, 0 where none will.
+        """
         signed = "$signed" in expression
         if re.fullmatch(_ATOM, expression):
             return [(expression, target)]
@@ -230,9 +238,9 @@ class _Inliner:
         return (text if whole else f"({text})"), moved | {name}
 
     def _fits(self, expression, width, context):
-        """Whether an expression of ``width`` bits keeps its value in a place of ``context`` bits."""
+        """Whether an expression of ``width`` bits keeps its value where ``context`` are wanted."""
         m = _BINARY.fullmatch(expression)
-        if m and m[2] in _COMPARISONS or re.match(r"[&|!] ", expression):
+        if (m and m[2] in _COMPARISONS) or re.match(r"[&|!] ", expression):
             return True
         if re.fullmatch(_ATOM, expression):
             return expression.startswith("{")
@@ -267,7 +275,10 @@ def _shared_blocks(body):
 
 
 def _branches(text):
-    """Conditions of an ``if`` chain ("" for none) and what each branch assigns; None where it has another form."""
+    """Conditions of an ``if`` chain ("" for none) and what each branch assigns.
+
+    None and None where it has another form.
+    """
     text = re.sub(
         r"^    if (\(.*\))\n      if \((.*)\) (\S+) <= (.*);\n      else \3 <= (.*);\n",
         lambda m: (

@@ -30,10 +30,10 @@ module filters_mac_requantize(
   reg [27:0] product_1_27_0;
   reg [27:0] product_2_27_0;
   reg [26:0] product_3_26_0;
-  reg [10:0] rounded_0;
-  reg [10:0] rounded_1;
-  reg [10:0] rounded_2;
-  reg [10:0] rounded_3;
+  reg [9:0] rounded_0_9_0;
+  reg [9:0] rounded_1_9_0;
+  reg [9:0] rounded_2_9_0;
+  reg [8:0] rounded_3_8_0;
   always @(posedge clk) begin
     operand_3 <= i[47:36];
     product_3_26_0 <= { operand_3, 15'h0000 };
@@ -54,32 +54,32 @@ module filters_mac_requantize(
   assign { _7_[0], _8_[7:0] } = $signed(product_3_26_0[26:19]) + $signed({ 7'h00, _6_ });
   always @(posedge clk)
     if (rst) begin
-      rounded_3 <= 11'h000;
-      rounded_0 <= 11'h000;
-      rounded_1 <= 11'h000;
-      rounded_2 <= 11'h000;
+      rounded_3_8_0 <= 9'h000;
+      rounded_0_9_0 <= 10'h000;
+      rounded_1_9_0 <= 10'h000;
+      rounded_2_9_0 <= 10'h000;
     end else begin
-      rounded_3 <= { {3{_7_[0]}}, _8_[7:0] };
-      rounded_0 <= { _10_, _10_, _11_[8:0] };
-      rounded_1 <= { _1_, _1_, _2_[8:0] };
-      rounded_2 <= { _4_, _4_, _5_[8:0] };
+      rounded_3_8_0 <= { _7_[0], _8_[7:0] };
+      rounded_0_9_0 <= { _10_, _11_[8:0] };
+      rounded_1_9_0 <= { _1_, _2_[8:0] };
+      rounded_2_9_0 <= { _4_, _5_[8:0] };
     end
   always @(posedge clk)
-    if ($signed(rounded_0) < $signed(11'h780)) code_0 <= 8'h80;
-    else code_0 <= ($signed(rounded_0) > $signed(11'h07f)) ? 8'h7f : rounded_0[7:0];
+    if ($signed(rounded_0_9_0) < $signed(10'h380)) code_0 <= 8'h80;
+    else code_0 <= ($signed(rounded_0_9_0) > $signed(10'h07f)) ? 8'h7f : rounded_0_9_0[7:0];
   always @(posedge clk)
-    if ($signed(rounded_3) < $signed(11'h780)) code_3 <= 8'h80;
-    else code_3 <= ($signed(rounded_3) > $signed(11'h07f)) ? 8'h7f : rounded_3[7:0];
+    if ($signed(rounded_3_8_0) < $signed(9'h180)) code_3 <= 8'h80;
+    else code_3 <= ($signed(rounded_3_8_0) > $signed(9'h07f)) ? 8'h7f : rounded_3_8_0[7:0];
   always @(posedge clk)
-    if ($signed(rounded_1) < $signed(11'h780)) code_1 <= 8'h80;
-    else code_1 <= ($signed(rounded_1) > $signed(11'h07f)) ? 8'h7f : rounded_1[7:0];
+    if ($signed(rounded_1_9_0) < $signed(10'h380)) code_1 <= 8'h80;
+    else code_1 <= ($signed(rounded_1_9_0) > $signed(10'h07f)) ? 8'h7f : rounded_1_9_0[7:0];
   always @(posedge clk)
-    if ($signed(rounded_2) < $signed(11'h780)) code_2 <= 8'h80;
-    else code_2 <= ($signed(rounded_2) > $signed(11'h07f)) ? 8'h7f : rounded_2[7:0];
+    if ($signed(rounded_2_9_0) < $signed(10'h380)) code_2 <= 8'h80;
+    else code_2 <= ($signed(rounded_2_9_0) > $signed(10'h07f)) ? 8'h7f : rounded_2_9_0[7:0];
   assign _11_[9] = _10_;
   assign o = { code_3, code_2, code_1, code_0 };
   assign _5_[9] = _4_;
-  assign _7_[1] = _7_[0];
   assign _2_[9] = _1_;
+  assign _7_[1] = _7_[0];
   assign _8_[8] = _7_[0];
 endmodule

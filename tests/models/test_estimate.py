@@ -254,8 +254,8 @@ def test_bad_input(small, integer, plan):
     assert refused(ValueError, small, "v100", precision="int8") == (
         "v100 computes in fp16, fp32, not in int8"
     )
-    assert (
-        refused(ValueError, integer, "ecp5-85f", clock_hz=0) == "clock_hz must be positive and finite, not 0"
+    assert refused(ValueError, integer, "ecp5-85f", clock_hz=0) == (
+        "clock_hz must be positive and finite, not 0"
     )
     both = refused(ValueError, integer, "ecp5-85f", plan=plan, design=SimpleNamespace(plan=plan))
     assert both == "give either plan or design, not both"

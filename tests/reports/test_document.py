@@ -1,7 +1,7 @@
 import csv
+import errno
 import hashlib
 import io
-import errno
 import os
 import re
 import subprocess
@@ -83,7 +83,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="No space left on device: .*r.html"):
+    with pytest.raises(OSError, match=r"No space left on device: .*r\.html"):
         make().save(tmp_path / "r.html")
     assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
     assert (tmp_path / "r.html").read_text() == "old"

@@ -3,7 +3,7 @@
 import numpy as np
 from amaranth.hdl import Module, signed
 from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In
 
 from hwsim.blocks.argmax import ArgmaxConfig
 from hwsim.blocks.conv import ConvConfig, DenseConfig

