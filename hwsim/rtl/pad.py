@@ -26,7 +26,7 @@ class Pad(Unit):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        m.submodules.window = window = Window(config.window)
+        m.submodules.window = window = Window(config.window, config.tap)
         m.submodules.queue = queue = Queue(beat_layout(config.output), self.queue)
         wiring.connect(m, wiring.flipped(self.i), window.i)
         wiring.connect(m, wiring.flipped(self.o), queue.o)

@@ -67,10 +67,11 @@ opt_expr
 wreduce -memx
 opt_expr
 opt_clean
-wreduce -memx
-opt_clean
 splitcells t:$mux
-splitnets -driver w:$*
+splitnets -driver
+opt_clean -purge
+splitcells t:$mux
+splitnets -driver
 opt_clean -purge
 write_rtlil optimized.il
 """

@@ -49,7 +49,7 @@ _MARK = "<block>"
 
 def tidy(body):
     """A module's text, from its declarations to ``endmodule``, in more readable statements."""
-    body = _ONE_STATEMENT.sub(_without_begin, _read_registers(body))
+    body = _joined(_ONE_STATEMENT.sub(_without_begin, _read_registers(body)))
     widths = {name: int(high or 0) + 1 for high, name in _DECLARATION.findall(body)}
     body = _plain_reductions(body, widths)
     body = _Inliner(body, widths).body
@@ -85,6 +85,27 @@ def _read_registers(body):
         body = re.sub(rf"^  reg (\[\d+:0\] )?{temporary};\n", "", body, flags=re.MULTILINE)
         body = re.sub(rf"^  wire (?=(\[\d+:0\] )?{name};$)", "  reg ", body, flags=re.MULTILINE)
         body = re.sub(rf"\b{temporary}\b", name, body)
+    return body
+
+
+def _joined(body):
+    """Make one wire of two, ``a`` of one bit, that an expression gives as ``{ a, b }``.
+
+    Only if ``b`` follows ``a`` wherever it is used.
+    """
+    pairs = re.findall(r"^  assign \{ (_\d+_), (_\d+_) \} = ", body, re.MULTILINE)
+    for first, second in pairs:
+        together = rf"\b{first}, {second}(?!\w|\[)"
+        if len(re.findall(rf"\b{second}(?!\w)", body)) - 1 == len(re.findall(together, body)):
+            widths = {name: int(high or 0) + 1 for high, name in _DECLARATION.findall(body)}
+            if widths[first] > 1:
+                continue
+            top = widths[second]
+            body = re.sub(rf"^  wire {first};\n", "", body, flags=re.MULTILINE)
+            wire = rf"^  wire .*\b{second};\n"
+            body = re.sub(wire, f"  wire [{top}:0] {second};\n", body, flags=re.MULTILINE)
+            body = body.replace(f"{{ {first}, {second} }}", second)
+            body = re.sub(rf"\b{first}(?!\w)", f"{second}[{top}]", re.sub(together, second, body))
     return body
 
 

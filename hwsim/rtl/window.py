@@ -29,6 +29,8 @@ class Window(Unit):
     ----------
     config : WindowConfig
         Says which step takes a beat and which one issues a window.
+    tap : int, optional
+        The only tap that is needed; all others are 0.
 
     Members
     -------
@@ -41,7 +43,8 @@ class Window(Unit):
     storage: it is reloaded in the cycle in which it is emptied.
     """
 
-    def __init__(self, config):
+    def __init__(self, config, tap=None):
+        self._tap = tap
         super().__init__(config)
 
     def elaborate(self, platform):
@@ -103,6 +106,9 @@ class Window(Unit):
     def _register(self, m, load, taps):
         """The window register, tap by tap."""
         for k, tap in enumerate(taps):
+            if self._tap not in (None, k):
+                yield Const(0, len(tap))
+                continue
             name = "tap_{}_{}".format(*divmod(k, self.config.kernel[1]))
             # A tap that is always padding: a register all the same, so that the port has all its
             # bits.

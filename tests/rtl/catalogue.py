@@ -166,6 +166,7 @@ _MAKERS = {
     "resize_up": lambda: Resize(ResizeConfig(frame=Frame(2, 3, 12, 2), lanes=6)),
     "resize_down": lambda: Resize(ResizeConfig(frame=Frame(2, 3, 12, 6), lanes=2)),
     "pad": lambda: Pad(PadConfig(frame=FRAME, pads=(1, 0, 2, 3), value=7)),
+    "pad_edge": lambda: Pad(PadConfig(frame=FRAME, pads=(1, 0, 2, 1), mode="edge")),
     "argmax": lambda: Argmax(ArgmaxConfig(frame=Frame(1, 1, 10, 2))),
     "argmax_unrolled": lambda: Argmax(ArgmaxConfig(frame=Frame(1, 1, 10, 10))),
     "queue_of_one": lambda: Queue(8, QueueConfig(1)),
