@@ -30,8 +30,8 @@ from .catalogue import Shelf, catalogue
 from .verilog_bench import have_icarus, lint, run_icarus, verilators
 
 RTL = Path(__file__).parents[2] / "rtl"
-BUDGETS = (64, 200, 1000)
-SEEDS = range(200, 206)
+BUDGETS = (100, 300, 2000)
+SEEDS = (200, 201, 202, 1018, 1028, 1030)
 needs_icarus = pytest.mark.skipif(
     not have_icarus(), reason="Icarus Verilog (iverilog) is not installed"
 )
@@ -151,6 +151,11 @@ def test_reference_designs_are_up_to_date(name, reference_designs):
     assert {path.name for path in folder.iterdir() if path.suffix in (".v", ".mem")} == files.keys()
     for file, text in files.items():
         assert (folder / file).read_bytes() == text.encode(), f"{file} has changed: run make rtl"
+    plan = reference_designs[name].plan
+    row = next(
+        line for line in (RTL / "README.md").read_text().splitlines() if f"`{name}/`" in line
+    )
+    assert f"| {plan.multipliers} | {plan.interval:,}" in row
 
 
 @pytest.mark.parametrize("name", ["filters", "lenet5"])
