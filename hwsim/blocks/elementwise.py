@@ -63,38 +63,26 @@ class TableConfig(UnitConfig):
         return (Actor(name, every.astype(np.int64), {"i": every}, every),)
 
 
-def _check_same(frames, names):
-    if len(frames) != 2:
-        raise ValueError(f"frames must be two, not {len(frames)}")
-    for name in names:
-        first, second = (getattr(frame, name) for frame in frames)
-        if first != second:
-            raise ValueError(f"frames must agree in {name}, not {first} and {second}")
-
-
 @dataclass(frozen=True, kw_only=True)
-class AddConfig(UnitConfig):
-    """Weighted sum of two maps, requantized. One beat from each per cycle.
+class _PairConfig(UnitConfig):
+    """What units of two maps share: a result of each pair of codes, requantized."""
 
-    Parameters
-    ----------
-    frames : (Frame, Frame)
-        For the ports ``i0`` and ``i1``; they agree in shape and lanes.
-    requantize : RequantizeConfig
-        Of the sum.
-    """
-
-    SUM_LATENCY = 3  # operands, products, sum
+    ARITHMETIC_LATENCY = 0  # cycles before the requantization
 
     frames: tuple[Frame, Frame]
     requantize: RequantizeConfig
 
-    def __post_init__(self):
-        _check_same(self.frames, ("height", "width", "channels", "lanes"))
+    def _check_same(self, *names):
+        if len(self.frames) != 2:
+            raise ValueError(f"frames must be two, not {len(self.frames)}")
+        for name in names:
+            first, second = (getattr(frame, name) for frame in self.frames)
+            if first != second:
+                raise ValueError(f"frames must agree in {name}, not {first} and {second}")
 
     @classmethod
     def for_layer(cls, layer, frames, tensors, output):
-        """The unit of a `hwsim.network.integer.Add` of two `IntegerTensor`."""
+        """The unit of an integer layer (`hwsim.network.integer`) of two `IntegerTensor`."""
         requantize = RequantizeConfig.of(
             layer.requantize,
             accumulator_bits=signed_bits(*layer.accumulator_bounds(*tensors)),
@@ -110,13 +98,13 @@ class AddConfig(UnitConfig):
 
     @property
     def output(self):
-        """The sums."""
+        """The results."""
         return replace(self.frames[0], bits=self.requantize.bits, signed=self.requantize.signed)
 
     @property
     def latency(self):
-        """Operand, product and sum registers, and the requantization."""
-        return self.SUM_LATENCY + self.requantize.latency
+        """The arithmetic, and the requantization."""
+        return self.ARITHMETIC_LATENCY + self.requantize.latency
 
     @property
     def interval(self):
@@ -124,13 +112,32 @@ class AddConfig(UnitConfig):
         return self.output.beats
 
     def actors(self, name):
-        """One actor; a beat from each input is a beat out."""
+        """One actor; each beat of the first input is a beat out."""
         every = np.ones(self.output.beats, bool)
-        return (Actor(name, every.astype(np.int64), {"i0": every, "i1": every}, every),)
+        second = np.arange(len(every)) < self.frames[1].beats
+        return (Actor(name, every.astype(np.int64), {"i0": every, "i1": second}, every),)
 
 
 @dataclass(frozen=True, kw_only=True)
-class MulConfig(UnitConfig):
+class AddConfig(_PairConfig):
+    """Weighted sum of two maps, requantized. One beat from each per cycle.
+
+    Parameters
+    ----------
+    frames : (Frame, Frame)
+        For the ports ``i0`` and ``i1``; they agree in shape and lanes.
+    requantize : RequantizeConfig
+        Of the sum.
+    """
+
+    ARITHMETIC_LATENCY = 3  # operands, products, sum
+
+    def __post_init__(self):
+        self._check_same("height", "width", "channels", "lanes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MulConfig(_PairConfig):
     """Product of two maps, or of a map and a vector that holds for all its pixels, requantized.
 
     One beat per cycle. A vector comes in with the first pixel and is kept for the others.
@@ -144,61 +151,14 @@ class MulConfig(UnitConfig):
         Of the product.
     """
 
-    PRODUCT_LATENCY = 2  # operands, product
-
-    frames: tuple[Frame, Frame]
-    requantize: RequantizeConfig
+    ARITHMETIC_LATENCY = 2  # operands, product
 
     def __post_init__(self):
-        _check_same(self.frames, ("channels", "lanes"))
+        self._check_same("channels", "lanes")
         if (self.frames[1].height, self.frames[1].width) != (1, 1):
-            _check_same(self.frames, ("height", "width"))
-
-    @classmethod
-    def for_layer(cls, layer, frames, tensors, output):
-        """The unit of a `hwsim.network.integer.Mul` of two `IntegerTensor`."""
-        requantize = RequantizeConfig.of(
-            layer.requantize,
-            accumulator_bits=signed_bits(*layer.accumulator_bounds(*tensors)),
-            bits=output.bits,
-            signed=output.signed,
-        )
-        return cls(frames=tuple(frames), requantize=requantize)
+            self._check_same("height", "width")
 
     @property
     def broadcast(self):
         """Whether the second input is a vector for several pixels."""
         return self.frames[1].beats != self.frames[0].beats
-
-    @property
-    def inputs(self):
-        """Ports ``i0`` and ``i1``."""
-        return {"i0": self.frames[0], "i1": self.frames[1]}
-
-    @property
-    def output(self):
-        """The products."""
-        return replace(self.frames[0], bits=self.requantize.bits, signed=self.requantize.signed)
-
-    @property
-    def latency(self):
-        """Operand and product registers, and the requantization."""
-        return self.PRODUCT_LATENCY + self.requantize.latency
-
-    @property
-    def interval(self):
-        """Cycles per frame in steady state: its beats."""
-        return self.output.beats
-
-    def actors(self, name):
-        """One actor; each beat of the first input is a beat out."""
-        beats = np.arange(self.output.beats)
-        every = np.ones(len(beats), bool)
-        return (
-            Actor(
-                name,
-                every.astype(np.int64),
-                {"i0": every, "i1": beats < self.frames[1].beats},
-                every,
-            ),
-        )
