@@ -1,0 +1,1 @@
+"""The compiled engine: designs become straight-line machine code that runs many stimuli at once."""

@@ -1,0 +1,222 @@
+"""A netlist by every stage of the compiled engine against what it should do.
+
+`stages` gives a text for each stage that does something else: the frontend (if the outputs are
+known from another simulator), `simplify`, and the machine code.
+"""
+
+import os
+import pickle
+import random
+import signal
+import traceback
+
+import numpy as np
+
+from hwsim.sim.compiled.program import compile_graph
+from hwsim.sim.compiled.simplify import simplify
+from hwsim.sim.compiled.simulation import AssertionFailed
+
+from .circuits import extreme
+from .interpreter import Interpreter, check
+from .random_graphs import random_buffers, random_graph
+from .simulators import difference, graph_of, peek, poke
+
+__all__ = ["compare_circuit", "compare_graph", "isolated", "random_graph_case", "random_lanes"]
+
+LANES = (1, 1, 2, 3, 5, 8, 9, 33, 64, 70)
+
+
+class Difference(AssertionError):
+    """A stage does something else than it should."""
+
+
+class _Expected:
+    """What the netlist does under several stimuli."""
+
+    def __init__(self, graph, stimuli, contents, observed):
+        self.stimuli = stimuli
+        self.start = [{name: list(words) for name, words in c.items()} for c in contents]
+        self.end = [{name: list(words) for name, words in c.items()} for c in contents]
+        self.outputs, self.signals, self.violations = [], [], []
+        for rows, buffers in zip(stimuli, self.end, strict=True):
+            interpreter = Interpreter(graph, buffers, observe=observed > 0)
+            outputs, signals = [], []
+            for cycle, row in enumerate(rows):
+                outputs.append(interpreter.step(row))
+                if cycle < observed:
+                    signals.append(interpreter.signals())
+            self.outputs.append(outputs)
+            self.signals.append(signals)
+            self.violations.append({cycle for cycle, _, _ in interpreter.violations})
+
+
+def random_lanes(rng, stimuli):
+    """For a random number of lanes the number of the stimulus of each."""
+    lanes = rng.choice(LANES)
+    return [k if k < stimuli else rng.randrange(stimuli) for k in range(lanes)]
+
+
+def compare_graph(graph, stimuli, *, lanes, contents=None, observed=8, through=True):
+    """Raise `Difference` where a stage does not do what the interpreter does.
+
+    Parameters
+    ----------
+    graph : Graph
+        It is consumed.
+    stimuli : list of list of dict
+        Rows of inputs, some stimuli of equal length.
+    lanes : list of int
+        Which stimulus each lane gets.
+    contents : list of dict of name to list, or None
+        Contents of buffers for each stimulus.
+    observed : int
+        Number of cycles in which signals in the design are compared, too.
+    through : bool
+        Whether machine code is made of the simplified graph.
+    """
+    stimuli = [[{n: row[n] for n in graph.inputs} for row in rows] for rows in stimuli]
+    contents = contents or [{} for _ in stimuli]
+    expected = _Expected(graph, stimuli, contents, observed)
+    if through:
+        graph = simplify(graph)
+        try:
+            check(graph)
+        except AssertionError as error:
+            raise Difference(f"simplify: not a netlist: {error}") from None
+        _compare_interpreted(graph, expected, observed)
+    _compare_compiled(graph, expected, lanes, observed)
+
+
+def _compare_interpreted(graph, expected, observed):
+    buffers = {name: list(words) for name, words in expected.start[0].items()}
+    interpreter = Interpreter(graph, buffers, observe=observed > 0)
+    for cycle, row in enumerate(expected.stimuli[0]):
+        _same("simplify", cycle, expected.outputs[0][cycle], interpreter.step(row))
+        if cycle < observed:
+            _same("simplify", cycle, expected.signals[0][cycle], interpreter.signals())
+    violations = {cycle for cycle, _, _ in interpreter.violations}
+    if violations != expected.violations[0]:
+        raise Difference(
+            f"simplify: violations in {sorted(violations)}, not {sorted(expected.violations[0])}"
+        )
+    if buffers != expected.end[0]:
+        raise Difference(f"simplify: buffers are {buffers}, not {expected.end[0]}")
+
+
+def _same(stage, cycle, expected, got):
+    if expected != got:
+        for name, value in expected.items():
+            if name not in got:
+                raise Difference(f"{stage}: cycle {cycle}: {name} is missing")
+            if got[name] != value:
+                raise Difference(f"{stage}: cycle {cycle}: {name} is {got[name]}, not {value}")
+        raise Difference(f"{stage}: cycle {cycle}: also has {got.keys() - expected.keys()}")
+
+
+def _compare_compiled(graph, expected, lanes, observed):
+    program = compile_graph(graph, lanes=len(lanes), observe="all" if observed else ())
+    stage = f"compiled, {len(lanes)} lanes"
+    simulation = program.simulation()
+    for name, (_, shared) in program.buffers.items():
+        words = [expected.start[k][name] for k in lanes]
+        if len(words[0]):
+            words = words[0] if shared else np.transpose(np.array(words, np.uint64))
+            simulation.buffers[name] = np.array(words, np.uint64)
+    cycles = len(expected.stimuli[0])
+    violations = set()
+    for cycle in range(cycles):
+        poke(simulation, [expected.stimuli[k][cycle] for k in lanes])
+        wanted = [expected.outputs[k][cycle] for k in lanes]
+        if cycle < observed:
+            wanted = [w | expected.signals[k][cycle] for w, k in zip(wanted, lanes, strict=True)]
+        for name in wanted[0]:
+            got = peek(simulation, name)
+            for lane, (row, value) in enumerate(zip(wanted, got, strict=True)):
+                if row[name] != value:
+                    raise Difference(
+                        f"{stage}: cycle {cycle}: {name} in lane {lane} is {value}, not {row[name]}"
+                    )
+        try:
+            simulation.step()
+        except AssertionFailed:
+            violations.add(cycle)
+    if simulation.cycles != cycles:
+        raise Difference(f"{stage}: {simulation.cycles} cycles, not {cycles}")
+    wanted = set().union(*(expected.violations[k] for k in lanes))
+    if violations != wanted:
+        raise Difference(f"{stage}: violations in {sorted(violations)}, not {sorted(wanted)}")
+    for name in program.buffers:
+        array = np.asarray(simulation.buffers[name])
+        for lane, k in enumerate(lanes if array.ndim == 2 else lanes[:1]):
+            got = [int(v) for v in (array[:, lane] if array.ndim == 2 else array)]
+            if got != expected.end[k][name]:
+                raise Difference(
+                    f"{stage}: buffer {name} in lane {lane} is {got}, not {expected.end[k][name]}"
+                )
+
+
+def compare_circuit(circuit, stimuli, outputs, *, lanes, observed=4):
+    """Raise `Difference` where a stage does not give these outputs for the first stimulus."""
+    graph = graph_of(circuit)
+    interpreter = Interpreter(graph)
+    # Without registers the clock is an input like others.
+    stimuli = [[{"clk": 0} | row for row in rows] for rows in stimuli]
+    rows = [{name: row[name] for name in graph.inputs} for row in stimuli[0]]
+    found = difference(outputs, [interpreter.step(row) for row in rows])
+    if found:
+        cycle, name, expected, got = found
+        raise Difference(f"frontend: cycle {cycle}: {name} is {got}, not {expected}")
+    compare_graph(graph, stimuli, lanes=lanes, observed=observed)
+
+
+def random_graph_case(seed, cycles=12, through=True):
+    """`compare_graph` for the random graph of a seed."""
+    rng = random.Random(f"graph case {seed}")
+    graph = random_graph(seed)
+    check(graph)
+    stimuli = [
+        [{n: extreme(rng, node.width) for n, node in graph.inputs.items()} for _ in range(cycles)]
+        for _ in range(3)
+    ]
+    contents = [random_buffers(graph, seed) for _ in stimuli]
+    for buffers in contents[1:]:
+        for buffer in graph.buffers:
+            if not buffer.shared:
+                buffers[buffer.name] = [extreme(rng, buffer.width) for _ in buffers[buffer.name]]
+    observed = rng.choice([0, 4, cycles])
+    lanes = random_lanes(rng, len(stimuli))
+    compare_graph(
+        graph, stimuli, lanes=lanes, contents=contents, observed=observed, through=through
+    )
+
+
+def isolated(function, *args, seconds=120):
+    """Text of the error that a call raises, or None; in a process of its own, which may crash."""
+    reader, writer = os.pipe()
+    process = os.fork()
+    if process == 0:
+        os.close(reader)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        signal.alarm(seconds)
+        try:
+            function(*args)
+            result = None
+        except Difference as error:
+            result = str(error)
+        except Exception as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{os.path.basename(where.filename)}:{where.lineno}"
+            result = f"{type(error).__name__} at {place}: {error}"
+        os.write(writer, pickle.dumps(result))
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as file:
+        data = file.read()
+    _, status = os.waitpid(process, 0)
+    if status:
+        return f"killed by signal {status & 127}"
+    return pickle.loads(data)
+
+
+def unit_case(name):
+    """Placeholder."""

@@ -1,0 +1,467 @@
+# amaranth: UnusedElaboratable=no
+"""Stimulus as circuits: the same recordings as by Amaranth's simulator and Python."""
+
+import hashlib
+import re
+
+import numpy as np
+import pytest
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.sim import Simulator
+
+from hwsim.blocks.queue import QueueConfig
+from hwsim.rtl.once import convert
+from hwsim.rtl.queue import Queue
+from hwsim.sim import amaranth_engine, compiled_engine
+from hwsim.sim.beats import elements_of
+from hwsim.sim.compiled.program import compile_component
+from hwsim.sim.engine import (
+    PATTERN_CYCLES,
+    Stalled,
+    Stimulus,
+    StreamError,
+    Unfinished,
+    plan,
+    stall_pattern,
+)
+from hwsim.sim.stimulus.arrays import contents, raise_failure, recording
+from hwsim.sim.stimulus.buffers import Load, Memories, Store
+from hwsim.sim.stimulus.harness import Clocked, Harness
+from tests.rtl.catalogue import catalogue
+
+STRUCT = data.StructLayout(
+    {"codes": data.ArrayLayout(signed(5), 3), "wide": 70, "flag": 1, "word": 64}
+)
+
+
+def harness_of(component, stimulus):
+    return Harness(
+        component,
+        plan(component, stimulus),
+        stalls=stimulus.stalls > 0,
+        lane_stalls=stimulus.lane_stalls,
+        until=stimulus.until,
+    )
+
+
+def run_harness(component, stimulus):
+    """The harness in Amaranth's simulator, with memories for buffers; one lane."""
+    todo = plan(component, stimulus)
+    names = set(re.findall(r'parameter \\NAME "(.*)"', convert(harness_of(component, stimulus))))
+    arrays = contents(todo, stimulus, dict.fromkeys(names, True))
+    memories = Memories(arrays)
+    harness = harness_of(component, stimulus)
+    outputs = {}
+
+    async def bench(ctx):
+        cycles = 0
+        while not ctx.get(harness.stop):
+            await ctx.tick()
+            cycles += 1
+        # The compiled engine runs the cycle in which it sees the stop, too.
+        await ctx.tick()
+        outputs["cycles"] = cycles + 1
+        for name in harness.signature.members:
+            outputs[name] = ctx.get(getattr(harness, name))
+        for name, rows in memories.data.items():
+            values = [ctx.get(rows[k]) for k in range(len(arrays[name]))]
+            arrays[name] = np.array(values, arrays[name].dtype)
+
+    simulator = Simulator(memories.fragment(harness))
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
+    raise_failure(harness, todo, stimulus, outputs.get, outputs["cycles"])
+    return recording(todo, stimulus, arrays)
+
+
+ENGINES = {
+    "amaranth": amaranth_engine.run,
+    "harness": run_harness,
+    "compiled": compiled_engine.run,
+}
+
+
+def assert_equal(first, second, hint):
+    for kind in ("inputs", "outputs", "probes"):
+        ours, theirs = getattr(first, kind), getattr(second, kind)
+        assert ours.keys() == theirs.keys()
+        for name, transfers in ours.items():
+            other = theirs[name]
+            assert np.array_equal(transfers.cycles, other.cycles), f"{hint}: cycles of {name}"
+            assert np.array_equal(transfers.codes, other.codes), f"{hint}: codes of {name}"
+            assert transfers.cycles.dtype == other.cycles.dtype == np.int64
+            assert transfers.codes.shape == other.codes.shape
+            assert transfers.elements == other.elements
+    assert first.buffers.keys() == second.buffers.keys()
+    for name, array in first.buffers.items():
+        assert np.array_equal(array, second.buffers[name]), f"{hint}: buffer {name}"
+
+
+def draw(rng, elements, *shape):
+    """Random codes."""
+    columns = [rng.integers(0, 1 << bits, shape, np.uint64) for bits, _ in elements]
+    return np.stack(columns, axis=-1)
+
+
+class Tandem(wiring.Component):
+    """Two queues, one behind the other."""
+
+    def __init__(self, shape):
+        self.first = Queue(shape, QueueConfig(3))
+        self.second = Queue(shape, QueueConfig(2))
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.first, m.submodules.second = self.first, self.second
+        wiring.connect(m, wiring.flipped(self.i), self.first.i)
+        wiring.connect(m, self.first.o, self.second.i)
+        wiring.connect(m, self.second.o, wiring.flipped(self.o))
+        return m
+
+
+class Evens(wiring.Component):
+    """Lets even numbers through; the others take a beat of the input, and no place in the output.
+
+    With ``faulty`` the number 2 turns into 6 while it waits.
+    """
+
+    def __init__(self, *, faulty=False):
+        self._faulty = faulty
+        super().__init__({"i": In(stream.Signature(8)), "o": Out(stream.Signature(8))})
+
+    def elaborate(self, platform):
+        m = Module()
+        odd = self.i.payload[0]
+        waiting = Signal()
+        m.d.sync += waiting.eq(self.o.valid & ~self.o.ready)
+        m.d.comb += [
+            self.o.valid.eq(self.i.valid & ~odd),
+            self.o.payload.eq(self.i.payload),
+            self.i.ready.eq(self.o.ready | odd),
+        ]
+        if self._faulty:
+            with m.If(waiting & (self.i.payload == 2)):
+                m.d.comb += self.o.payload.eq(6)
+        return m
+
+
+class Pulse(wiring.Component):
+    """Takes beats for ever; ``end`` is 1 in the cycle after the third."""
+
+    def __init__(self):
+        super().__init__({"i": In(stream.Signature(8)), "end": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        count = Signal(8)
+        m.d.comb += self.i.ready.eq(1)
+        m.d.sync += self.end.eq(0)
+        with m.If(self.i.valid):
+            m.d.sync += [count.eq(count + 1), self.end.eq(count == 2)]
+        return m
+
+
+# Payloads
+
+
+@pytest.mark.parametrize("stalls", [0.0, 0.4])
+def test_wide_payloads_and_probes(stalls):
+    seed = 1
+    tandem = Tandem(STRUCT)
+    stimulus = Stimulus(
+        {"i": draw(np.random.default_rng(seed), elements_of(STRUCT), 40)},
+        {"o": 40},
+        # With the name of a port; and a beat less than there is.
+        probes={"i": (tandem.first.o, 40), "middle/1": (tandem.second.i, 39)},
+        stalls=stalls,
+        seed=seed,
+    )
+    expected = amaranth_engine.run(tandem, stimulus)
+    assert expected.outputs["o"].payloads == expected.inputs["i"].payloads
+    assert np.array_equal(expected.outputs["o"].codes, stimulus.inputs["i"])
+    assert len(expected.probes["middle/1"].cycles) == 39
+    for name in ("harness", "compiled"):
+        assert_equal(expected, ENGINES[name](tandem, stimulus), f"{name}, seed {seed}")
+
+
+@pytest.mark.parametrize("unit", ["fork", "concat", "conv_folded", "argmax", "conv_accumulators"])
+def test_units(unit):
+    seed = 2
+    component = catalogue(unit)[unit]
+    rng = np.random.default_rng(seed)
+    config = component.config
+    inputs = {
+        port: frame.to_beats(rng.integers(frame.minimum, frame.maximum + 1, (2, *frame.shape)))
+        for port, frame in config.inputs.items()
+    }
+    ports = [name for name in component.signature.members if name.startswith("o")]
+    outputs = dict.fromkeys(ports, 2 * config.output.beats)
+    for stalls in (0.0, 0.3):
+        stimulus = Stimulus(inputs, outputs, stalls=stalls, seed=seed)
+        expected = amaranth_engine.run(component, stimulus)
+        found = compiled_engine.run(component, stimulus)
+        assert_equal(expected, found, f"seed {seed}, stalls {stalls}")
+        assert expected.cycles == found.cycles
+        for port, beats in inputs.items():
+            assert np.array_equal(found.inputs[port].values, beats)
+
+
+# Lanes
+
+
+@pytest.mark.parametrize("lane_stalls", [False, True])
+@pytest.mark.parametrize("lanes", [1, 3, 40])
+def test_lanes(lanes, lane_stalls):
+    seed = lanes
+    rng = np.random.default_rng(seed)
+    concat = catalogue("concat")["concat"]
+    frames = concat.config.inputs
+    maps = {
+        port: rng.integers(frame.minimum, frame.maximum + 1, (lanes, *frame.shape))
+        for port, frame in frames.items()
+    }
+    inputs = {
+        port: frame.to_beats(maps[port]).reshape(lanes, -1, frame.lanes)
+        for port, frame in frames.items()
+    }
+    # One that all lanes have in common.
+    inputs["i0"] = inputs["i0"][0]
+    count = concat.config.output.beats
+    stimulus = Stimulus(inputs, {"o": count}, stalls=0.3, seed=seed, lane_stalls=lane_stalls)
+    expected = amaranth_engine.run(concat, stimulus)
+    found = compiled_engine.run(concat, stimulus)
+    assert_equal(expected, found, f"seed {seed}")
+    assert found.outputs["o"].codes.shape == (lanes, count, concat.config.output.lanes)
+    assert found.inputs["i0"].codes.shape == (lanes, *inputs["i0"].shape)
+    same = bool((found.outputs["o"].cycles == found.outputs["o"].cycles[0]).all())
+    assert same == (not lane_stalls or lanes == 1)
+    assert found.cycles == expected.cycles
+
+
+def test_handshakes_that_depend_on_data():
+    seed, lanes = 5, 10
+    rng = np.random.default_rng(seed)
+    beats = rng.integers(0, 256, (lanes, 60, 1))
+    count = int((beats % 2 == 0).sum(axis=1).min())
+    stimulus = Stimulus({"i": beats}, {"o": count}, stalls=0.3, seed=seed)
+    found = compiled_engine.run(Evens(), stimulus)
+    assert_equal(amaranth_engine.run(Evens(), stimulus), found, f"seed {seed}")
+    for lane in range(lanes):
+        evens = beats[lane][beats[lane] % 2 == 0]
+        assert np.array_equal(found.outputs["o"].codes[lane, :, 0], evens[:count])
+    assert (np.ptp(found.outputs["o"].cycles, axis=0) > 0).any()
+
+
+# What goes wrong
+
+
+def message(run, component, stimulus, error):
+    with pytest.raises(error) as caught:
+        run(component, stimulus)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_changed_beat(engine):
+    beats = [4, 8, 3, 2, 2, 2, 2, 5, 2, 6]
+    stimulus = Stimulus({"i": beats}, {"o": 8}, stalls=0.5, seed=1)
+    text = message(ENGINES[engine], Evens(faulty=True), stimulus, StreamError)
+    expected = message(amaranth_engine.run, Evens(faulty=True), stimulus, StreamError)
+    assert re.fullmatch(
+        r"stream o changed a beat that was offered and not yet taken, in cycle \d+", text
+    )
+    assert text == expected
+    recording = ENGINES[engine](Evens(), stimulus)
+    assert recording.outputs["o"].payloads == [beat for beat in beats if beat % 2 == 0]
+
+
+def test_changed_beat_of_a_lane():
+    """The first lane that has one is named, though another lane had one before."""
+    beats = np.array([[4, 4, 4, 4, 4, 4], [4, 4, 4, 4, 2, 2], [2, 2, 2, 2, 2, 2]])[:, :, None]
+    stimulus = Stimulus({"i": beats}, {"o": 6}, stalls=0.6, seed=4)
+    text = message(compiled_engine.run, Evens(faulty=True), stimulus, StreamError)
+    alone = [
+        message(
+            amaranth_engine.run,
+            Evens(faulty=True),
+            Stimulus({"i": lane}, {"o": 6}, stalls=0.6, seed=4),
+            StreamError,
+        )
+        for lane in beats[1:]
+    ]
+    assert alone[0] != alone[1]
+    assert (
+        text == alone[0] == message(amaranth_engine.run, Evens(faulty=True), stimulus, StreamError)
+    )
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_stalled(engine):
+    """After three even numbers the sink waits for a fourth."""
+    stimulus = Stimulus({"i": [1, 2, 4, 3, 6, 5]}, {"o": 4}, patience=30)
+    text = message(ENGINES[engine], Evens(), stimulus, Stalled)
+    assert text == (
+        "nothing moved for 30 cycles up to cycle 37: i waits for a beat, o waits for a beat"
+    )
+
+
+def test_stalled_lane():
+    beats = np.array([[1, 2, 4, 6], [1, 2, 3, 6], [1, 1, 1, 1]])[:, :, None]
+    stimulus = Stimulus({"i": beats}, {"o": 2}, patience=30)
+    text = message(compiled_engine.run, Evens(), stimulus, Stalled)
+    assert text == message(amaranth_engine.run, Evens(), stimulus, Stalled)
+    assert text.startswith("nothing moved for 30 cycles up to cycle 35: ")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_limit(engine):
+    stimulus = Stimulus({"i": [2] * 10}, {"o": 10}, limit=7)
+    text = message(ENGINES[engine], Evens(), stimulus, Unfinished)
+    assert text == "the run is not over after 7 cycles, i made 7 of 10, o made 7 of 10"
+    # The limit is the number of cycles that are enough.
+    ENGINES[engine](Evens(), Stimulus({"i": [2] * 10}, {"o": 10}, limit=10))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_until(engine):
+    """The run goes on until a signal is 1, and ends there even if that is 1 for one cycle only."""
+    pulse = Pulse()
+    beats = [[1], [2], [3]]
+    recording = ENGINES[engine](pulse, Stimulus({"i": beats}, {}, until=pulse.end, limit=100))
+    assert recording.inputs["i"].cycles.tolist() == [0, 1, 2]
+    text = message(
+        ENGINES[engine],
+        pulse,
+        Stimulus({"i": beats[:2]}, {}, until=pulse.end, limit=100),
+        Unfinished,
+    )
+    assert text == "the run is not over after 100 cycles, i made 2 of 2"
+
+
+@pytest.mark.parametrize("engine", ["amaranth", "compiled"])
+def test_nothing_to_do(engine):
+    empty = np.zeros((0, 1), int)
+    recording = ENGINES[engine](Evens(), Stimulus({"i": empty}, {"o": 0}))
+    assert recording.outputs["o"].cycles.shape == (0,)
+    assert recording.outputs["o"].codes.shape == (0, 1)
+
+
+# What the code depends on
+
+
+def test_code_is_the_same_for_all_numbers():
+    """A program is kept by its text, which says nothing of beats, counts, seeds, limits."""
+
+    def text(stimulus):
+        tandem = Tandem(8)
+        return convert(Clocked(harness_of(tandem, stimulus)), name="harness", emit_src=False)
+
+    first = text(Stimulus({"i": [1, 2, 3]}, {"o": 3}, stalls=0.1, seed=1))
+    second = text(
+        Stimulus({"i": [5] * 1000}, {"o": 999}, stalls=0.9, seed=2, patience=7, limit=10**12)
+    )
+    assert first == second
+    assert text(Stimulus({"i": [1]}, {"o": 1})) != first
+
+
+def test_no_reset_logic():
+    harness = harness_of(Tandem(8), Stimulus({"i": [1]}, {"o": 1}))
+    reset = re.compile(r"\\rst\b")
+    assert not reset.search(convert(Clocked(harness)))
+    assert reset.search(convert(Clocked(harness, reset_cycles=2)))
+
+
+def test_progress():
+    calls = []
+    beats = np.zeros((250_000, 1), int)
+    compiled_engine.run(
+        Evens(), Stimulus({"i": beats}, {"o": 250_000}, progress=lambda *call: calls.append(call))
+    )
+    assert calls == [(100_000, 100_000), (200_000, 200_000), (250_000, 250_001)]
+
+
+# Stall patterns
+
+
+def test_stall_pattern():
+    pattern = stall_pattern(7, "i", 0.25)
+    assert pattern.shape == (PATTERN_CYCLES,) and pattern.dtype == np.uint8
+    # The same for ever: recordings of today are those of tomorrow.
+    assert hashlib.sha256(pattern.tobytes()).hexdigest()[:16] == "3c397eefb0e43098"
+    # Five standard deviations of a binomial distribution.
+    assert abs(int(pattern.sum()) - 16384) < 5 * 111
+    others = [
+        stall_pattern(8, "i", 0.25),
+        stall_pattern(7, "o", 0.25),
+        stall_pattern(7, "i", 0.25, 1),
+    ]
+    for other in others:
+        assert abs(int((pattern & other).sum()) - 4096) < 5 * 62
+    assert not stall_pattern(7, "i", 0.0).any()
+    assert not (stall_pattern(7, "i", 0.2) & ~pattern & 1).any()
+
+
+# Buffers
+
+
+class Copy(wiring.Component):
+    """Adds ``source[k]`` to ``target[k]`` in cycle k."""
+
+    def __init__(self, width):
+        self._width = width
+        super().__init__({"index": Out(32)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.source = source = Load(name="source", width=self._width, shared=True)
+        m.submodules.old = old = Load(name="target", width=self._width, shared=False)
+        m.submodules.target = target = Store(name="target", width=self._width, shared=False)
+        m.d.sync += self.index.eq(self.index + 1)
+        m.d.comb += [
+            source.address.eq(self.index),
+            old.address.eq(self.index),
+            target.address.eq(self.index),
+            target.data.eq(source.data + old.data),
+            target.enable.eq(self.index != 1),
+        ]
+        return m
+
+
+@pytest.mark.parametrize("width", [1, 7, 8, 31, 64])
+def test_buffers(width):
+    """Words before the store; 0 and nothing beyond the end; words not enabled stay."""
+    rng = np.random.default_rng(width)
+    source, target = (rng.integers(0, 1 << width, n, np.uint64) for n in (4, 6))
+    memories = Memories({"source": source, "target": target})
+    result = []
+
+    async def bench(ctx):
+        await ctx.tick().repeat(10)
+        result.extend(ctx.get(memories.data["target"][k]) for k in range(6))
+
+    simulator = Simulator(memories.fragment(Copy(width)))
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
+    expected = [int(word) for word in target]
+    for k in (0, 2, 3):
+        expected[k] = (expected[k] + int(source[k])) % (1 << width)
+    assert result == expected
+
+    simulation = compile_component(Clocked(Copy(width)), lanes=2).simulation()
+    simulation.buffers["source"] = source
+    simulation.buffers["target"] = np.stack([target, target], axis=1)
+    simulation.run(10)
+    for lane in range(2):
+        assert simulation.buffers["target"][:, lane].tolist() == expected
+
+
+def test_buffer_errors():
+    with pytest.raises(ValueError, match=r"^width must lie in \[1, 64\], not 65$"):
+        Load(name="b", width=65, shared=True)
+    with pytest.raises(ValueError, match=r"^buffer 'source' has no contents$"):
+        Memories({"target": [0]}).fragment(Copy(8))
