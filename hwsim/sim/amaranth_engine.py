@@ -4,7 +4,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
-from amaranth.hdl import Cat, Const, Elaboratable, Module, Signal, Value
+from amaranth.hdl import Cat, ClockDomain, Const, Elaboratable, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
@@ -23,6 +23,7 @@ from .engine import (
     stall_pattern,
     stalled_message,
     unfinished_message,
+    whole_vcd,
 )
 from .stimulus.buffers import Memories
 
@@ -116,10 +117,11 @@ def _run_lane(component, stimulus, todo, lane):
                 rows = (memories.data[name][index] for index in range(len(column)))
                 columns[name] = np.array([ctx.get(row) for row in rows], column.dtype)
 
-    design = memories.fragment(_WithAgents(component, todo.agents)) if agents else component
-    simulator = Simulator(design)
+    design = _WithAgents(component, todo.agents)
+    simulator = Simulator(memories.fragment(design) if agents else design)
     simulator.add_clock(1e-8)
-    with simulator.write_vcd(str(stimulus.wave)) if stimulus.wave is not None else nullcontext():
+    wave = whole_vcd(stimulus.wave, "amaranth")
+    with simulator.write_vcd(str(wave)) if wave is not None else nullcontext():
         # Only when the file is open, because a bench that never runs gives a warning.
         simulator.add_testbench(bench)
         simulator.run()
@@ -128,7 +130,7 @@ def _run_lane(component, stimulus, todo, lane):
 
 
 class _WithAgents(Elaboratable):
-    """A component, the agents at its ports, and the counter of their cycles."""
+    """A component with a clock, the agents at its ports, and the counter of their cycles."""
 
     def __init__(self, component, agents):
         self.component = component
@@ -136,9 +138,11 @@ class _WithAgents(Elaboratable):
 
     def elaborate(self, platform):
         m = Module()
+        m.domains.sync = ClockDomain()
         m.submodules.design = self.component
-        cycle = Signal(64)
-        m.d.sync += cycle.eq(cycle + 1)
+        if self.agents:
+            cycle = Signal(64)
+            m.d.sync += cycle.eq(cycle + 1)
         for k, (port, agent) in enumerate(self.agents):
             m.submodules[f"agent{k}"] = agent
             wiring.connect(m, port, agent.bus)

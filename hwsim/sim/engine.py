@@ -39,12 +39,14 @@ __all__ = [
     "Traffic",
     "Transfers",
     "Unfinished",
+    "Wave",
     "failed_message",
     "patterns",
     "plan",
     "stall_pattern",
     "stalled_message",
     "unfinished_message",
+    "whole_vcd",
 ]
 
 PATTERN_CYCLES = 1 << 16
@@ -68,6 +70,50 @@ class Stalled(RuntimeError):
 
     The message names each stream and what it waits for.
     """
+
+
+@dataclass(frozen=True)
+class Wave:
+    """Which waveforms to write, and where.
+
+    Parameters
+    ----------
+    path : path
+        Its suffix, ``.vcd`` or ``.fst``, says the format.
+    scope : str
+        Path of an instance in the component, names joined by dots, whose signals and those of the
+        instances below are written; all of them when it is empty.
+    first, last : int
+        First cycle, and the one after the last; None for the end of the run.
+    lane : int
+    """
+
+    path: Path
+    scope: str = ""
+    first: int = 0
+    last: int | None = None
+    lane: int = 0
+
+    def __post_init__(self):
+        if self.first < 0 or (self.last is not None and self.last <= self.first):
+            raise ValueError(
+                f"waveforms must be of at least one cycle, not of {self.first} to {self.last}"
+            )
+
+
+def whole_vcd(wave, engine):
+    """Path of a VCD file of everything, which is what some engines write; None for none."""
+    if wave is None:
+        return None
+    wave = wave if isinstance(wave, Wave) else Wave(Path(wave))
+    if wave != Wave(wave.path):
+        raise ValueError(f"the {engine} engine writes the waveforms of all signals and cycles only")
+    if Path(wave.path).suffix.lower() != ".vcd":
+        raise ValueError(
+            f"the {engine} engine writes waveforms as VCD, and {Path(wave.path).name!r} does not "
+            "end in .vcd"
+        )
+    return Path(wave.path)
 
 
 @dataclass(frozen=True)
@@ -102,8 +148,10 @@ class Stimulus:
         A signal of the component for whose 1 the run waits, too.
     limit : int, optional
         Cycles after which a run that is not over ends with `Unfinished`.
-    wave : path, optional
-        VCD file to write.
+    wave : path or Wave, optional
+        Waveforms to write.
+    threads : int
+        Among which the lanes are divided, by the engines that can.
     patience : int
         Cycles in which nothing moves at any port after which the run counts as stalled.
     progress : callable, optional
@@ -120,7 +168,8 @@ class Stimulus:
     buffers: Mapping[str, np.ndarray] = field(default_factory=dict)
     until: Value | None = None
     limit: int | None = None
-    wave: Path | None = None
+    wave: Path | Wave | None = None
+    threads: int = 1
     patience: int = 100_000
     progress: Callable[[int, int], None] | None = None
 
@@ -289,20 +338,20 @@ def plan(component, stimulus):
 
 def _port(component, name, flow):
     members = component.signature.members
-    kind = "input" if flow is wiring.In else "output"
     if (
-        name not in members
-        or not members[name].is_signature
-        or not isinstance(members[name].signature, (stream.Signature, wiring.FlippedSignature))
-        or members[name].flow is not flow
+        name in members
+        and members[name].is_signature
+        and members[name].flow is flow
+        and isinstance(members[name].signature, stream.Signature)
     ):
-        raise ValueError(f"{type(component).__name__} has no {kind} stream {name!r}")
-    return getattr(component, name)
+        return getattr(component, name)
+    kind = "input" if flow is wiring.In else "output"
+    raise ValueError(f"{type(component).__name__} has no {kind} stream {name!r}")
 
 
 def _watched(key, name, port, count):
     if not isinstance(count, (int, np.integer)) or count < 0:
-        raise ValueError(f"the number of beats of stream {name} must not be {count!r}")
+        raise ValueError(f"the number of beats of stream {name} must be 0 or more, not {count!r}")
     return Traffic(key, name, port, elements_of(port.payload.shape()), int(count))
 
 

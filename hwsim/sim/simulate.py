@@ -1,5 +1,6 @@
 """`simulate`: images in, outputs and cycles out, everything checked against the reference."""
 
+import os
 import time
 from dataclasses import dataclass
 
@@ -8,14 +9,23 @@ import pandas as pd
 
 from hwsim.models.reference import integer as reference
 from hwsim.rtl.streaming import Design
-from hwsim.sim import amaranth_engine
 
-from .beats import pack, unpack
+from . import amaranth_engine, compiled_engine, verilator_engine
 from .engine import Recording, Stimulus
 
 __all__ = ["ENGINES", "Result", "simulate"]
 
-ENGINES = {"amaranth": amaranth_engine.run}
+ENGINES = {
+    "compiled": compiled_engine.run,
+    "amaranth": amaranth_engine.run,
+    "verilator": verilator_engine.run,
+}
+# Lanes of a thread, when nothing is said: more make the state larger than the caches.
+LANES_PER_THREAD = 64
+# Images that a lane should have at least, so that most of its cycles are in the steady state.
+IMAGES_PER_LANE = 8
+# Images that the reference takes at once.
+BATCH = 250
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +35,9 @@ class Result:
     Members
     -------
     images : int
+    lanes : int
+        Among which the images were divided. Each lane has as many, images in a row to each; the
+        last image is repeated to fill the last lane.
     outputs : ndarray of int, (N, C, H, W)
         Codes of the network's output.
     feature_maps : dict of tensor name to ndarray of int, (N, C, H, W)
@@ -32,16 +45,17 @@ class Result:
     layers : pandas.DataFrame
         For each layer: name, values compared, values that differ from the reference.
     cycles : int
-        From the first beat in to the last beat out.
+        From the first beat in to the last beat out, of each lane.
     interval_cycles : int or None
         Between the last beats of two images, late in the run; None for one image.
     seconds : float
-        Wall time of the simulation.
+        Wall time of the simulation, preparation included.
     recording : Recording
         Every transfer.
     """
 
     images: int
+    lanes: int
     outputs: np.ndarray
     feature_maps: dict[str, np.ndarray]
     layers: pd.DataFrame
@@ -61,12 +75,28 @@ class Result:
         return int(self.layers["mismatches"].sum())
 
     @property
-    def cycles_per_second(self):
-        """Speed of the simulator."""
-        return self.cycles / self.seconds
+    def images_per_lane(self):
+        """Images that one lane worked on."""
+        return -(-self.images // self.lanes)
+
+    @property
+    def lane_cycles_per_second(self):
+        """Speed of the simulator: cycles of all lanes together."""
+        return self.lanes * self.cycles / self.seconds
 
 
-def simulate(design, images, *, engine="amaranth", stalls=0.0, seed=0, wave=None, progress=None):
+def simulate(
+    design,
+    images,
+    *,
+    engine="compiled",
+    lanes=None,
+    threads=None,
+    stalls=0.0,
+    seed=0,
+    wave=None,
+    progress=None,
+):
     """Run images through a design by the clock, and compare each feature map with the reference.
 
     Parameters
@@ -76,12 +106,19 @@ def simulate(design, images, *, engine="amaranth", stalls=0.0, seed=0, wave=None
         Real values (floating point), quantized by the network's input scale; or codes (integers).
     engine : str
         A name in `ENGINES`.
+    lanes : int, optional
+        Among how many copies of the design, simulated side by side, the images are divided; 1 to
+        1024. When nothing is said, one for few images, one for the engines that gain nothing by
+        more, and one for waveforms.
+    threads : int, optional
+        Among which the compiled engine divides the lanes; at most as many as there are processors,
+        when nothing is said.
     stalls : float
         Probability, per cycle, that the source pauses and that the sink is not ready; in [0, 1).
     seed : int
         Of the stalls.
-    wave : path, optional
-        VCD file to write.
+    wave : path or Wave, optional
+        Waveforms to write, VCD or FST by the suffix.
     progress : callable, optional
         Called now and then with the number of output beats received and cycles simulated.
 
@@ -99,21 +136,33 @@ def simulate(design, images, *, engine="amaranth", stalls=0.0, seed=0, wave=None
         raise ValueError(f"stalls must lie in [0, 1), not {stalls}")
     network, plan = design.network, design.plan
     codes = input_codes(network, images)
-    expected = reference.run(network, codes)
+    count = len(codes)
+    if threads is None:
+        threads = len(os.sched_getaffinity(0)) if engine == "compiled" else 1
+    if lanes is None:
+        lanes = _lanes(count, threads) if engine == "compiled" and wave is None else 1
+    elif not isinstance(lanes, int) or not 1 <= lanes <= 1024:
+        raise ValueError(f"lanes must be an integer from 1 to 1024, not {lanes!r}")
+    elif lanes > count:
+        raise ValueError(f"lanes must be at most the number of images, {count}, not {lanes}")
+    each = -(-count // lanes)
+    spread = np.concatenate([codes, np.repeat(codes[-1:], each * lanes - count, axis=0)])
+    beats = plan.input.to_beats(spread)
     component = design.component()
+    stages = [stage for stage in plan.stages if stage.layer is not None]
     stimulus = Stimulus(
-        {"i": pack(plan.input.to_beats(codes), plan.input.bits)},
-        {"o": len(codes) * plan.output.beats},
+        {"i": beats.reshape(lanes, each * plan.input.beats, -1) if lanes > 1 else beats},
+        {"o": each * plan.output.beats},
         probes={
             stage.layer.output: (
                 component.maps[stage.layer.output],
-                len(codes) * stage.config.output.beats,
+                each * stage.config.output.beats,
             )
-            for stage in plan.stages
-            if stage.layer is not None
+            for stage in stages
         },
         stalls=stalls,
         seed=seed,
+        threads=threads,
         wave=wave,
         progress=progress,
     )
@@ -121,24 +170,45 @@ def simulate(design, images, *, engine="amaranth", stalls=0.0, seed=0, wave=None
     recording = ENGINES[engine](component, stimulus)
     seconds = time.perf_counter() - start
     maps = {}
-    rows = []
-    for stage in plan.stages:
-        if stage.layer is not None:
-            name, frame = stage.layer.output, stage.config.output
-            payloads = recording.probes[name].payloads
-            maps[name] = frame.from_beats(unpack(payloads, frame.lanes, frame.bits, frame.signed))
-            wrong = int(np.count_nonzero(maps[name] != expected[name]))
-            rows.append({"name": stage.layer.name, "values": maps[name].size, "mismatches": wrong})
-    ends = recording.outputs["o"].cycles.reshape(len(codes), -1)[:, -1]
+    for stage in stages:
+        frame = stage.config.output
+        values = recording.probes[stage.layer.output].values
+        values = values.reshape(-1, values.shape[-1])
+        maps[stage.layer.output] = frame.from_beats(values)[:count]
+    ends = recording.outputs["o"].cycles.reshape(lanes, each, -1)[0, :, -1]
     return Result(
-        images=len(codes),
+        images=count,
+        lanes=lanes,
         outputs=maps[network.outputs[0].name],
         feature_maps=maps,
-        layers=pd.DataFrame(rows),
+        layers=_compare(network, codes, stages, maps),
         cycles=recording.cycles,
         interval_cycles=_interval(ends),
         seconds=seconds,
         recording=recording,
+    )
+
+
+def _lanes(images, threads):
+    """Lanes for so many images: one while there are few."""
+    return max(1, min(threads * LANES_PER_THREAD, images // IMAGES_PER_LANE))
+
+
+def _compare(network, codes, stages, maps):
+    """For each layer the number of values, and of those that the reference has otherwise."""
+    wrong = dict.fromkeys(maps, 0)
+    for start in range(0, len(codes), BATCH):
+        batch = slice(start, start + BATCH)
+        expected = reference.run(network, codes[batch])
+        for name, found in maps.items():
+            wrong[name] += int(np.count_nonzero(found[batch] != expected[name]))
+    return pd.DataFrame(
+        {
+            "name": stage.layer.name,
+            "values": maps[stage.layer.output].size,
+            "mismatches": wrong[stage.layer.output],
+        }
+        for stage in stages
     )
 
 

@@ -436,6 +436,41 @@ def test_broken_data():
     assert offer(small_memory(), [request], [good[0], good[1] | {"strb": 4}]) == [(wstrb, 2)]
 
 
+def test_write_to_a_beat_on_offer():
+    """It is too late for that beat, and in time for the next read."""
+    memory = small_memory()
+    bus = memory.bus
+    found = []
+
+    async def bench(ctx):
+        read = dict(id=0, addr=8, len=0, size=2, burst=INCR)
+        ctx.set(bus.ar.valid, 1)
+        ctx.set(Value.cast(bus.ar.payload), pack(bus.ar.payload, **read))
+        await ctx.tick().until(bus.ar.ready)
+        ctx.set(bus.ar.valid, 0)
+        ctx.set(Value.cast(bus.aw.payload), pack(bus.aw.payload, **read))
+        ctx.set(Value.cast(bus.w.payload), pack(bus.w.payload, data=99, strb=15, last=1))
+        for channel in (bus.aw, bus.w):
+            ctx.set(channel.valid, 1)
+            await ctx.tick().until(channel.ready)
+            ctx.set(channel.valid, 0)
+        for _ in range(3):
+            found.append((ctx.get(bus.r.valid), ctx.get(bus.r.payload.data)))
+            await ctx.tick()
+        ctx.set(bus.r.ready, 1)
+        ctx.set(bus.ar.valid, 1)
+        await ctx.tick()
+        ctx.set(bus.ar.valid, 0)
+        found.append((ctx.get(bus.r.valid), ctx.get(bus.r.payload.data)))
+
+    content = np.arange(64, dtype=np.uint32).view(np.uint8)
+    simulator = Simulator(Memories(memory.buffers(content)).fragment(Timed(memory)))
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert found == [(1, 2)] * 3 + [(1, 99)]
+
+
 # Latency and bandwidth, as a user sees them
 
 

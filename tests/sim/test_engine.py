@@ -1,25 +1,35 @@
-"""The engine's watchdogs: a stream that breaks its contract, a stream that stands still.
-
-And beats, waves, names.
-"""
+# amaranth: UnusedElaboratable=no
+"""What an engine is given: beats, elements, messages; waves, names, the comparison of results."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from amaranth.hdl import Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwsim.blocks.queue import QueueConfig
 from hwsim.blocks.streaming import Streaming
 from hwsim.rtl.queue import Queue
 from hwsim.rtl.streaming import build
+from hwsim.sim import compiled_engine
 from hwsim.sim.amaranth_engine import run
-from hwsim.sim.beats import pack, unpack
+from hwsim.sim.beats import (
+    codes_of,
+    codes_of_payloads,
+    container,
+    elements_of,
+    pack,
+    payloads_of,
+    unpack,
+    values_of,
+)
 from hwsim.sim.engine import Stalled, Stimulus, StreamError
 from hwsim.sim.simulate import simulate
 from tests.networks import NetworkBuilder, images_for, random_network
+
+ENGINES = {"amaranth": run, "compiled": compiled_engine.run}
 
 
 class Broken(wiring.Component):
@@ -84,6 +94,70 @@ def test_beats(bits, signed):
         (int(code) % (1 << bits)) << bits * lane for lane, code in enumerate(codes[3])
     )
     assert np.array_equal(unpack(packed, 5, bits, signed), codes)
+
+
+STRUCT = data.StructLayout({"codes": data.ArrayLayout(signed(5), 2), "wide": 70, "flag": 1})
+
+
+@pytest.mark.parametrize(
+    ("shape", "elements"),
+    [
+        (8, [(8, False)]),
+        (signed(64), [(64, True)]),
+        (signed(130), [(64, False), (64, False), (2, False)]),
+        (range(-3, 4), [(3, True)]),
+        (data.ArrayLayout(signed(8), 3), [(8, True)] * 3),
+        (data.ArrayLayout(data.ArrayLayout(4, 2), 2), [(4, False)] * 4),
+        (STRUCT, [(5, True), (5, True), (64, False), (6, False), (1, False)]),
+        # Overlaps and gaps: bits.
+        (data.UnionLayout({"a": 8, "b": 4}), [(8, False)]),
+        (data.FlexibleLayout(8, {"a": data.Field(4, 2)}), [(8, False)]),
+        (data.StructLayout({"nothing": 0, "bit": 1}), [(1, False)]),
+    ],
+)
+def test_elements(shape, elements):
+    assert elements_of(shape) == tuple(elements)
+
+
+def test_elements_of_a_class():
+    class Pixel(data.Struct):
+        red: signed(5)
+        alpha: 1
+
+    class Kind(enum.Enum, shape=3):
+        FIRST = 0
+
+    assert elements_of(Pixel) == ((5, True), (1, False))
+    assert elements_of(Kind) == ((3, False),)
+
+
+@pytest.mark.parametrize("shape", [1, 7, 8, signed(8), signed(33), 64, signed(64), STRUCT])
+def test_codes(shape):
+    """Signed values, codes and packed beats are the same beats."""
+    elements = elements_of(shape)
+    rng = np.random.default_rng(0)
+    kind = np.uint64 if (64, False) in elements else np.int64
+    columns = [
+        rng.integers(-(1 << bits - 1), 1 << bits - 1, 30)
+        if is_signed
+        else rng.integers(0, 1 << bits, 30, np.uint64)
+        for bits, is_signed in elements
+    ]
+    values = np.stack([column.astype(kind) for column in columns], axis=1)
+    if kind is np.uint64:
+        values = values & np.array([(1 << bits) - 1 for bits, _ in elements], np.uint64)
+    codes = codes_of("s", values, elements)
+    assert codes.dtype == container(max(element.bits for element in elements))
+    if kind is np.int64:
+        assert np.array_equal(values_of(codes, elements), values)
+    payloads = payloads_of(codes, elements)
+    assert payloads[7] == sum(
+        int(code) << sum(element.bits for element in elements[:k])
+        for k, code in enumerate(codes[7])
+    )
+    for beats in (codes, payloads, codes_of_payloads(payloads, elements)):
+        assert np.array_equal(codes_of("s", beats, elements), codes)
+    assert np.array_equal(codes_of("s", np.stack([codes] * 3), elements)[2], codes)
 
 
 def test_tensors_named_like_ports():
@@ -160,3 +234,93 @@ SHAPE = ", ".join(map(str, NETWORK.input.shape))
 def test_bad_arguments(images, options, error, message):
     with pytest.raises(error, match=message):
         simulate(build(NETWORK, Streaming(multipliers=200)), images, **options)
+
+
+class Wires(wiring.Component):
+    """A stream that is always ready, and one that is always valid."""
+
+    def __init__(self):
+        super().__init__(
+            {
+                "i": In(stream.Signature(signed(4))),
+                "o": Out(stream.Signature(signed(4), always_ready=True)),
+                "always": In(stream.Signature(1, always_valid=True)),
+                "plain": In(8),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        wiring.connect(m, wiring.flipped(self.i), wiring.flipped(self.o))
+        return m
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_always_ready(engine):
+    beats = np.array([[-8], [7], [-1]])
+    stimulus = Stimulus({"i": beats}, {"o": 3}, stalls=0.5, seed=1)
+    recording = ENGINES[engine](Wires(), stimulus)
+    assert np.array_equal(recording.outputs["o"].values, beats)
+    assert recording.outputs["o"].payloads == [8, 7, 15]
+    assert np.array_equal(recording.outputs["o"].cycles, recording.inputs["i"].cycles)
+
+
+ZEROS = np.zeros((2, 1), int)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("stimulus", "error", "message"),
+    [
+        (Stimulus({"x": ZEROS}, {}), ValueError, "Wires has no input stream 'x'"),
+        (Stimulus({"o": ZEROS}, {}), ValueError, "Wires has no input stream 'o'"),
+        (Stimulus({"plain": ZEROS}, {}), ValueError, "Wires has no input stream 'plain'"),
+        (Stimulus({}, {"i": 1}), ValueError, "Wires has no output stream 'i'"),
+        (Stimulus({}, {}, agents={"bus": None}), ValueError, "Wires has no port 'bus'"),
+        (
+            Stimulus({"always": ZEROS}, {}),
+            ValueError,
+            "stream always is always valid, so that no source can feed it",
+        ),
+        (
+            Stimulus({}, {"o": -1}),
+            ValueError,
+            "the number of beats of stream o must be 0 or more, not -1",
+        ),
+        (
+            Stimulus({"i": np.zeros((2, 3), int)}, {}),
+            ValueError,
+            r"beats of stream i must have the shape \(n,\), \(n, 1\) or \(lanes, n, 1\), "
+            r"not \(2, 3\)",
+        ),
+        (
+            Stimulus({"i": np.zeros((2, 1))}, {}),
+            TypeError,
+            "beats of stream i must be integers, not float64",
+        ),
+        (
+            Stimulus({"i": np.array([[-9], [3]])}, {}),
+            ValueError,
+            r"element 0 of stream i must lie in \[-8, 15\], not \[-9, 3\]",
+        ),
+        (
+            Stimulus({"i": [3, 16]}, {}),
+            ValueError,
+            "beats of stream i must fit into 4 bits, and 16 does not",
+        ),
+        (
+            Stimulus({"i": ZEROS[None]}, {}, buffers={"b": np.zeros((2, 5), np.uint8)}),
+            ValueError,
+            "inputs and buffers must have equal numbers of lanes, not 1, 2",
+        ),
+        (
+            Stimulus({}, {}, buffers={"b": np.zeros((2, 5, 1), np.uint8)}),
+            ValueError,
+            r"buffer 'b' must have the shape \(length,\) or \(lanes, length\), not \(2, 5, 1\)",
+        ),
+        (Stimulus({}, {}, stalls=1.0), ValueError, r"stalls must lie in \[0, 1\), not 1.0"),
+    ],
+)
+def test_bad_stimulus(engine, stimulus, error, message):
+    with pytest.raises(error, match=f"^{message}$"):
+        ENGINES[engine](Wires(), stimulus)

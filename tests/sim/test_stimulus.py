@@ -12,8 +12,11 @@ from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
 from hwsim.blocks.queue import QueueConfig
+from hwsim.blocks.streaming import Streaming
 from hwsim.rtl.once import convert
 from hwsim.rtl.queue import Queue
+from hwsim.rtl.streaming import build
+from hwsim.rtl.unit import beat_layout
 from hwsim.sim import amaranth_engine, compiled_engine
 from hwsim.sim.beats import elements_of
 from hwsim.sim.compiled.program import compile_component
@@ -26,10 +29,13 @@ from hwsim.sim.engine import (
     plan,
     stall_pattern,
 )
+from hwsim.sim.simulate import input_codes, simulate
 from hwsim.sim.stimulus.arrays import contents, raise_failure, recording
 from hwsim.sim.stimulus.buffers import Load, Memories, Store
 from hwsim.sim.stimulus.harness import Clocked, Harness
-from tests.rtl.catalogue import catalogue
+from hwsim.sim.stimulus.verilog import VerilogModule, axi_stream
+from tests.networks import images_for, random_network
+from tests.rtl.catalogue import Shelf, catalogue
 
 STRUCT = data.StructLayout(
     {"codes": data.ArrayLayout(signed(5), 3), "wide": 70, "flag": 1, "word": 64}
@@ -49,8 +55,16 @@ def harness_of(component, stimulus):
 def run_harness(component, stimulus):
     """The harness in Amaranth's simulator, with memories for buffers; one lane."""
     todo = plan(component, stimulus)
-    names = set(re.findall(r'parameter \\NAME "(.*)"', convert(harness_of(component, stimulus))))
-    arrays = contents(todo, stimulus, dict.fromkeys(names, True))
+    cells = re.findall(
+        r'parameter \\NAME "(.*)"\n *parameter \\WIDTH .*\n *parameter \\SHARED .*([01])\n',
+        convert(harness_of(component, stimulus)),
+    )
+    arrays = {
+        name: array.reshape(len(array))
+        for name, array in contents(
+            todo, stimulus, {name: shared == "1" for name, shared in cells}
+        ).items()
+    }
     memories = Memories(arrays)
     harness = harness_of(component, stimulus)
     outputs = {}
@@ -146,6 +160,32 @@ class Evens(wiring.Component):
         if self._faulty:
             with m.If(waiting & (self.i.payload == 2)):
                 m.d.comb += self.o.payload.eq(6)
+        return m
+
+
+class Late(wiring.Component):
+    """Takes a number n, and offers it from n cycles later on, without end.
+
+    From cycle 20 on, a number that is odd changes in each cycle.
+    """
+
+    def __init__(self):
+        super().__init__({"i": In(stream.Signature(8)), "o": Out(stream.Signature(8))})
+
+    def elaborate(self, platform):
+        m = Module()
+        number, cycle = Signal(8), Signal(8)
+        taken = Signal()
+        m.d.comb += [
+            self.i.ready.eq(~taken),
+            self.o.valid.eq(taken & (cycle > number)),
+            self.o.payload.eq(number),
+        ]
+        m.d.sync += cycle.eq(cycle + 1)
+        with m.If(self.i.valid & ~taken):
+            m.d.sync += [taken.eq(1), number.eq(self.i.payload)]
+        with m.If(number[0] & (cycle > 20)):
+            m.d.comb += self.o.payload.eq(cycle)
         return m
 
 
@@ -256,6 +296,32 @@ def test_handshakes_that_depend_on_data():
     assert (np.ptp(found.outputs["o"].cycles, axis=0) > 0).any()
 
 
+def test_what_lanes_have_in_common():
+    """Control is computed once for all lanes, unless it depends on data."""
+    seed = 6
+    rng = np.random.default_rng(seed)
+    beats = rng.integers(0, 256, (4, 10, 1))
+    tandem = Tandem(8)
+    shared = dict(stalls=0.5, seed=seed)
+
+    def buffers(component, inputs, **options):
+        whole = compiled_engine.Run(component, Stimulus(inputs, {"o": 1}, **options))
+        kinds = whole.simulation.program.buffers.items()
+        return {name for name, (_, is_shared) in kinds if is_shared}
+
+    control = {"limits", "input0.cycle", "input0.stall", "output0.cycle", "output0.stall"}
+    assert buffers(tandem, {"i": beats}, **shared) == control
+    assert buffers(Evens(), {"i": beats}, **shared) == control - {"input0.cycle", "output0.cycle"}
+    assert buffers(tandem, {"i": beats}, **shared, lane_stalls=True) == {"limits"}
+
+    concat = catalogue("concat")["concat"]
+    lanes = concat.config.inputs["i0"].lanes
+    inputs = {name: np.zeros((4, 8, lanes), int) for name in concat.config.inputs}
+    assert "input0.0" not in buffers(concat, inputs)
+    inputs["i0"] = inputs["i0"][0]
+    assert "input0.0" in buffers(concat, inputs)
+
+
 # What goes wrong
 
 
@@ -279,6 +345,17 @@ def test_changed_beat(engine):
     assert recording.outputs["o"].payloads == [beat for beat in beats if beat % 2 == 0]
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_two_changed_beats(engine):
+    """The first one is told, though another stream is the first in order."""
+    pair = Shelf({"a": Evens(faulty=True), "b": Evens(faulty=True)})
+    inputs = {"a_i": [4] * 40 + [2] * 40, "b_i": [4] * 8 + [2] * 72}
+    stimulus = Stimulus(inputs, {"a_o": 80, "b_o": 80}, stalls=0.3, seed=1)
+    text = message(ENGINES[engine], pair, stimulus, StreamError)
+    assert text.startswith("stream b_o changed a beat")
+    assert text == message(amaranth_engine.run, pair, stimulus, StreamError)
+
+
 def test_changed_beat_of_a_lane():
     """The first lane that has one is named, though another lane had one before."""
     beats = np.array([[4, 4, 4, 4, 4, 4], [4, 4, 4, 4, 2, 2], [2, 2, 2, 2, 2, 2]])[:, :, None]
@@ -297,6 +374,19 @@ def test_changed_beat_of_a_lane():
     assert (
         text == alone[0] == message(amaranth_engine.run, Evens(faulty=True), stimulus, StreamError)
     )
+
+
+def test_failure_after_the_end_of_a_lane():
+    """What a lane does while it waits for the others is nobody's business."""
+    stimulus = Stimulus({"i": np.array([[[7]], [[60]]])}, {"o": 1}, stalls=0.5, seed=2)
+    expected = amaranth_engine.run(Late(), stimulus)
+    assert expected.outputs["o"].cycles[0, 0] < 20 < 60 < expected.outputs["o"].cycles[1, 0]
+    assert_equal(expected, compiled_engine.run(Late(), stimulus), "seed 2")
+    # Before its end, though, if the sink makes it wait.
+    seed = next(seed for seed in range(99) if stall_pattern(seed, "o", 0.5)[34])
+    stimulus = Stimulus({"i": np.array([[[33]], [[60]]])}, {"o": 1}, stalls=0.5, seed=seed)
+    text = message(compiled_engine.run, Late(), stimulus, StreamError)
+    assert text == message(amaranth_engine.run, Late(), stimulus, StreamError)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -348,6 +438,82 @@ def test_nothing_to_do(engine):
     recording = ENGINES[engine](Evens(), Stimulus({"i": empty}, {"o": 0}))
     assert recording.outputs["o"].cycles.shape == (0,)
     assert recording.outputs["o"].codes.shape == (0, 1)
+
+
+# Verilog
+
+SLICE = """
+module slice(
+  input aclk, input aresetn,
+  input s_tvalid, output s_tready, input [11:0] s_tdata, input s_tlast,
+  output reg m_tvalid, input m_tready, output reg [11:0] m_tdata, output reg m_tlast,
+  output reg [7:0] count, output spare
+);
+  assign s_tready = aresetn & (!m_tvalid | m_tready);
+  assign spare = 1'b0;
+  always @(posedge aclk)
+    if (!aresetn) begin m_tvalid <= 0; count <= 5; end
+    else begin
+      if (m_tready) m_tvalid <= 0;
+      if (s_tvalid & s_tready) begin
+        m_tvalid <= 1; m_tdata <= s_tdata + 12'h010; m_tlast <= s_tlast; count <= count + 1;
+      end
+    end
+endmodule
+"""
+
+
+@pytest.mark.parametrize("stalls", [0.0, 0.4])
+def test_verilog_module(tmp_path, stalls):
+    """After its reset it starts at cycle 0, as any component does."""
+    (tmp_path / "slice.v").write_text(SLICE)
+    shape = axi_stream(data.ArrayLayout(4, 3), last=True)
+    module = VerilogModule(
+        files=[tmp_path / "slice.v"],
+        top="slice",
+        ports={"s": In(shape), "m": Out(shape), "count": Out(8)},
+        clock="aclk",
+        reset="aresetn",
+        reset_low=True,
+        reset_cycles=3,
+    )
+    seed = 8
+    beats = np.random.default_rng(seed).integers(0, [15, 15, 15, 2], (40, 4))
+    stimulus = Stimulus({"s": beats}, {"m": 40}, stalls=stalls, seed=seed, until=module.count == 45)
+    recording = compiled_engine.run(module, stimulus)
+    assert np.array_equal(recording.outputs["m"].codes - beats, [[0, 1, 0, 0]] * 40), f"{seed}"
+    if not stalls:
+        assert recording.inputs["s"].cycles.tolist() == [*range(40)]
+        assert recording.outputs["m"].cycles.tolist() == [*range(1, 41)]
+
+
+def test_generated_verilog(tmp_path):
+    """A pipeline's Verilog takes as many cycles as the pipeline."""
+    network = random_network(5)
+    design = build(network, Streaming(multipliers=200))
+    frames = design.plan.input, design.plan.output
+    shapes = []
+    for frame in frames:
+        fields = {"codes": beat_layout(frame), "pad": -frame.lanes * frame.bits % 8}
+        shapes.append(data.StructLayout(fields))
+    module = VerilogModule(
+        files=[path for path in design.write_verilog(tmp_path) if path.suffix == ".v"],
+        top=design.name,
+        ports={
+            "s_axis": In(axi_stream(shapes[0])),
+            "m_axis": Out(axi_stream(shapes[1], last=True)),
+        },
+    )
+    images = images_for(network, 3, 0)
+    beats = frames[0].to_beats(input_codes(network, images))
+    beats = np.pad(beats, ((0, 0), (0, len(elements_of(shapes[0])) - frames[0].lanes)))
+    count = 3 * frames[1].beats
+    recording = compiled_engine.run(module, Stimulus({"s_axis": beats}, {"m_axis": count}))
+    result = simulate(design, images)
+    values = recording.outputs["m_axis"].values
+    assert np.array_equal(frames[1].from_beats(values[:, : frames[1].lanes]), result.outputs)
+    assert np.flatnonzero(values[:, -1]).tolist() == [k * frames[1].beats - 1 for k in (1, 2, 3)]
+    assert recording.cycles == result.cycles
 
 
 # What the code depends on

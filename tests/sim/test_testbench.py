@@ -281,6 +281,11 @@ class Mode(enum.Enum, shape=3):
     RUN = 5
 
 
+class Turn(enum.Enum, shape=signed(3)):
+    LEFT = 0
+    RIGHT = 3
+
+
 PIXEL = data.StructLayout({"red": unsigned(5), "mode": Mode, "level": signed(7)})
 
 
@@ -293,6 +298,7 @@ class Views(wiring.Component):
     wider: Out(signed(140))
     index: In(8)
     preset: In(signed(6), init=-9)
+    turn: In(Turn)  # of no use
 
     def elaborate(self, platform):
         m = Module()
@@ -308,6 +314,9 @@ def test_views_and_expressions():
 
         async def bench(ctx):
             log.append([ctx.get(x) for x in (dut.i, dut.o, dut.row, dut.mode, dut.preset)])
+            for signal, value in ((dut.preset, 200), (dut.preset, -33), (dut.index, -1)):
+                ctx.set(signal, value)
+                log.append(ctx.get(signal))
             for _ in range(20):
                 pixel = {"red": rng.randrange(32), "mode": rng.choice([*Mode]), "level": -3}
                 ctx.set(dut.i, pixel)
@@ -347,7 +356,8 @@ def test_views_and_expressions():
 
     log = both(make)
     assert log[0][4] == -9
-    assert isinstance(log[1][2], Mode)
+    assert log[1:4] == [8, 31, 255]
+    assert isinstance(log[4][2], Mode)
 
 
 def test_inner_signals():
@@ -445,7 +455,12 @@ def test_clock_can_be_read():
 
         return m, bench
 
-    both(make)
+    def run(simulator):
+        simulator.run()
+        simulator.reset()
+        simulator.run()
+
+    both(make, run=run)
 
 
 def test_other_name_of_the_domain_and_inserters():
@@ -780,6 +795,8 @@ def test_peek_gives_bits_of_views():
     assert simulator.peek("wider") == 0
     simulator.poke("wide", -1 % (1 << 200))
     assert simulator.peek("wider") == -1
+    simulator.poke("turn", 3)
+    assert simulator.peek(dut.turn) == 3
 
 
 def test_step_runs_testbenches():
@@ -794,8 +811,10 @@ def test_step_runs_testbenches():
             seen.append(total)
             ctx.set(dut.i.payload, len(seen))
 
-    simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
+    with raises(RuntimeError, "testbenches run along with a clock, and no clock was added"):
+        simulator.step(4)
+    simulator.add_clock(1e-6)
     simulator.step(4)
     assert seen == [0, 0, 1, 3]
     assert simulator.peek(dut.total) == 6
@@ -863,6 +882,7 @@ def test_waveforms_of_a_testbench(tmp_path):
         for k in range(6):
             ctx.set(dut.i, {"red": k, "mode": Mode.RUN if k & 1 else Mode.IDLE, "level": -k})
             ctx.set(dut.wide, 3 << 7 * k)
+            ctx.set(dut.turn, [*Turn][k % 2])
             seen.append([ctx.get(Value.cast(x)) for x in (dut.i, dut.o, dut.wider, dut.preset)])
             await ctx.tick()
 
@@ -878,6 +898,7 @@ def test_waveforms_of_a_testbench(tmp_path):
     ):
         assert wave.values(("top", name), times) == [value & mask for value in values], name
     assert wave.values(("top", "mode_name"), times) == ["IDLE", "RUN"] * 3
+    assert wave.values(("top", "turn_name"), times) == ["LEFT", "RIGHT"] * 3
     assert wave.times[-1] == 7 * 4000
 
 

@@ -494,6 +494,11 @@ ONE = np.zeros(3, np.uint8)
             ValueError,
             "enum of a must name values of 2 bits, not 4",
         ),
+        (
+            (("a",), 65, np.zeros((3, 2), np.uint64), {0: "NONE"}),
+            ValueError,
+            "enum of a needs a width of at most 64, not 65",
+        ),
     ],
 )
 def test_trace_refuses(arguments, error, message):

@@ -307,19 +307,23 @@ class _Maker:
             if kind < 0.5:
                 lines.append(f"{self.target(variables)} {operator} {self.expr(depth)};")
             elif kind < 0.7:
-                lines.append(f"if ({self.expr(2)}) begin")
-                lines.append(self.assignments(variables, operator, levels - 1))
+                text = [f"if ({self.expr(2)}) begin"]
+                text.append(self.assignments(variables, operator, levels - 1))
                 if rng.random() < 0.3:
-                    lines.append(f"end else if ({self.expr(1)}) begin")
-                    lines.append(self.assignments(variables, operator, levels - 1))
+                    text.append(f"end else if ({self.expr(1)}) begin")
+                    text.append(self.assignments(variables, operator, levels - 1))
                 if rng.random() < 0.5:
-                    lines.append("end else begin")
-                    lines.append(self.assignments(variables, operator, levels - 1))
-                lines.append("end")
+                    text.append("end else begin")
+                    text.append(self.assignments(variables, operator, levels - 1))
+                lines.append("\n".join([*text, "end"]))
             elif kind < 0.9 or not self.selecting:
                 lines.append(self.case(variables, operator, levels - 1))
             else:
                 lines.append(self.for_loop(rng.choice(variables), operator))
+        if operator == "<=":
+            # In a nested block, Yosys 0.64 to 0.70 lets conditional assignments win over later ones
+            # that are not: `if (a) begin if (b) q <= 1; q <= 0; end`.
+            lines.sort(key=lambda text: text.startswith(("if ", "case")) or " if (" in text)
         return "\n".join(lines)
 
     def case(self, variables, operator, levels):
@@ -421,18 +425,19 @@ class _Maker:
             else:
                 self.lines.append(f"reg {v.range}{v.name} = {init};")
         self.pool += some
-        body = self.assignments(some, "<=", rng.randint(0, 2))
         kind = rng.random()
         style = self.sizes["reset"]
         if style == "both":
             style = rng.choice(["sync", "async"])
+        first = ""
         if rng.random() < 0.25 and (style == "sync" or kind < 0.35):
             # A blocking variable: read only in this block, so in no other process.
             temporary = self.new("t")
             self.lines.append(f"reg {temporary.range}{temporary.name} = {self.constant()};")
-            first = f"{temporary.name} = {self.expr(2)};"
+            first = f"{temporary.name} = {self.expr(2)};\n"
             self.pool.append(temporary)
-            body = f"{first}\n{self.assignments(some, '<=', 1)}\n{body}"
+        body = first + self.assignments(some, "<=", rng.randint(0, 2))
+        if first:
             self.pool.remove(temporary)
         if rng.random() < 0.4:
             body = f"if ({self.expr(1)}) begin\n{body}\nend"

@@ -15,6 +15,8 @@ from .schedule import Effect
 __all__ = ["Layout", "Place", "generate", "loops"]
 
 _ALIGN = 64
+# Lines of a function that is worth a call.
+LONGEST_INLINE = 400
 # Elements that a vector loop may touch beyond the end of an array.
 _SLACK = 256
 
@@ -79,6 +81,7 @@ class Layout:
         )
         self.halt = self._reserve(_ALIGN)
         self.running = self._reserve(_ALIGN)
+        self.zero = self._reserve(_ALIGN)
         for schedule in schedules:
             for effect in schedule.effects:
                 if effect.kind == "shift":
@@ -320,9 +323,6 @@ class _Function:
         return str(value) if self.vector == 1 else f"splat (i{bits} {value})"
 
     def text(self):
-        head = [
-            f"define internal void @{self.name}(ptr noalias %arena, ptr noalias %buffers) #0 {{"
-        ]
         gate = self.chunk.key.gate
         if gate is None:
             self.do("br label %start")
@@ -341,7 +341,13 @@ class _Function:
             self.do("br label %end")
             self.lines.append("end:")
         self.do("ret void")
-        return "\n".join([*head, *self.lines, "}", ""])
+        # Calls cost more than short chunks.
+        attributes = "#1" if len(self.lines) < LONGEST_INLINE else "#0"
+        head = (
+            f"define internal void @{self.name}(ptr noalias %arena, ptr noalias %buffers) "
+            f"{attributes} {{"
+        )
+        return "\n".join([head, *self.lines, "}", ""])
 
     def loops(self):
         outer = self.count if self.varying and self.count > 1 else 1
@@ -458,6 +464,21 @@ class _Function:
             f"shufflevector {many} {value}, {many} poison, <{self.vector} x i32> <{mask}>"
         )
 
+    def load_shuffled(self, port):
+        """All elements of a port, from anywhere in a stretch of its source."""
+        place, shift, _ = self.locate(port)
+        numbers = self.schedule.shuffles[port]
+        bits = container(port.width)
+        offset = place.offset + shift * place.bytes
+        length = 1 << max(numbers).bit_length()
+        value = self.load(self.pointer(offset, max(8, bits)), bits, max(length, 2))
+        many = f"<{max(length, 2)} x i{bits}>"
+        numbers = numbers + numbers[-1:] * (self.vector - len(numbers))
+        mask = ", ".join(f"i32 {number}" for number in numbers)
+        return self.new(
+            f"shufflevector {many} {value}, {many} poison, <{self.vector} x i32> <{mask}>"
+        )
+
     def load_through(self, port):
         """The elements at hand of a port, from where its table says they are."""
         bits = max(8, container(port.width))
@@ -517,6 +538,8 @@ class _Function:
                 value = self.splat(literal(node.attr, node.width), container(node.width))
             elif node in self.schedule.indirect:
                 value = self.load_through(node)
+            elif node in self.schedule.shuffles:
+                value = self.load_shuffled(node)
             else:
                 value = self.load_at(*self.locate(node))
             self.values[node] = value
@@ -738,6 +761,8 @@ class _Function:
         bits = {1: 8, 128: 192}.get(old, old)
         x = self.convert(clean(a), old, bits, signed)
         y = self.convert(clean(b), old, bits, signed)
+        if old == 128:
+            x, y = self._opaque(x, bits), self._opaque(y, bits)
         zero, one = self.splat(0, bits), self.splat(1, bits)
         by_zero = self.compare("eq", bits, y, zero)
         if not signed:
@@ -760,6 +785,13 @@ class _Function:
                 value = self.binary("add", bits, value, self.select(bits, down, step, zero))
         value = self.select(bits, by_zero, zero, value)
         return self.convert(value, bits, old)
+
+    def _opaque(self, value, bits):
+        """The same value, of which LLVM cannot know that it has fewer bits."""
+        zero = self.new(f"load i64, ptr {self.pointer(self.layout.zero, 64)}")
+        zero = self.convert(zero, 64, bits)
+        zero = self.binary("shl", bits, zero, self.splat(bits - 64, bits))
+        return self.binary("xor", bits, value, zero)
 
     op_div_floor = op_mod_floor = _division
     op_sdiv_floor = op_smod_floor = op_sdiv_trunc = op_smod_trunc = _division

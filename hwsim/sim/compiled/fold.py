@@ -105,7 +105,7 @@ class Builder:
         width, depth, group = memory.width, memory.depth, address.group
         if address.op == "const" and address.attr >= depth:
             return self.const(0, width, group)
-        if not memory.writes:
+        if not memory.writes and memory.inits is None:
             words = memory.init
             if address.op == "const":
                 word = words[address.attr] if address.attr < len(words) else 0

@@ -1300,9 +1300,7 @@ class _Loop:
         self._cut()
         for vertex in self.vertices:
             points = sorted(self.cuts[vertex])
-            vertex.pieces = [
-                _Piece(vertex, low, high) for low, high in itertools.pairwise(points)
-            ]
+            vertex.pieces = [_Piece(vertex, low, high) for low, high in itertools.pairwise(points)]
         pieces = [piece for vertex in self.vertices for piece in vertex.pieces]
         for piece in pieces:
             piece.needs = self._needs(piece)

@@ -19,12 +19,26 @@ def vector():
 
 
 def object_code(text):
-    """An object file of LLVM text, for this processor. Functions have the attributes ``#0``."""
+    """An object file of LLVM text, for this processor.
+
+    Functions have the attributes ``#0``, or ``#1`` to be inlined; bits in memory ``!range !0``.
+    """
     attributes = "nounwind"
     if llvm.get_host_cpu_features().get("avx512bw"):
         attributes += ' "prefer-vector-width"="512" "min-legal-vector-width"="512"'
-    module = llvm.parse_assembly(f"{text}\nattributes #0 = {{ {attributes} }}\n!0 = !{{i8 0, i8 2}}\n")
-    return _target().emit_object(module)
+    module = llvm.parse_assembly(
+        f"{text}\n"
+        f"attributes #0 = {{ {attributes} }}\n"
+        f"attributes #1 = {{ alwaysinline {attributes} }}\n"
+        "!0 = !{i8 0, i8 2}\n"
+    )
+    target = _target()
+    # What else the optimiser has to offer costs more time than it saves.
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_instruction_combine_pass()
+    passes.add_always_inliner_pass()
+    passes.run(module, llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options()))
+    return target.emit_object(module)
 
 
 def _target():

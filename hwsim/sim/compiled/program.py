@@ -1,8 +1,10 @@
 """Compiled designs: what they are made of, how they are made, and how they are kept."""
 
+import functools
 import json
 import zlib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import llvmlite
 import numpy as np
@@ -72,6 +74,16 @@ class Program:
         """A `Simulation`, at the start."""
         return Simulation(self)
 
+    def paths(self, start=""):
+        """Signals that can be observed and whose path begins with ``start``."""
+        return [
+            prefix + name
+            for prefixes, table in self.signals
+            for prefix in prefixes
+            for name in table
+            if (prefix + name).startswith(start)
+        ]
+
     def to_bytes(self):
         """For a file."""
         facts = {
@@ -131,7 +143,8 @@ def compile_rtlil(text, top, *, lanes=1, observe=(), uniform=()):
     lanes : int
         Independent stimuli, 1 to 1024.
     observe : sequence of str, or "all"
-        Paths of signals to observe, besides the top's ports and what registers hold.
+        Paths of signals to observe, besides the top's ports and what registers hold; ``scope.*``
+        for all within an instance.
     uniform : collection of str
         Inputs of the top that always have one value for all lanes, which makes for faster code.
 
@@ -146,7 +159,7 @@ def compile_rtlil(text, top, *, lanes=1, observe=(), uniform=()):
     from .simplify import simplify
 
     options = (lanes, observe if observe == ALL else list(observe), sorted(uniform))
-    versions = (__version__, llvmlite.__version__, *machine.cpu())
+    versions = (__version__, _revision(), llvmlite.__version__, *machine.cpu())
     key = cache.digest(text, top, json.dumps(options), *versions)
     content = cache.load(key)
     if content is not None:
@@ -155,6 +168,13 @@ def compile_rtlil(text, top, *, lanes=1, observe=(), uniform=()):
     program = compile_graph(graph, lanes=lanes, observe=observe, uniform=uniform)
     cache.save(key, program.to_bytes())
     return program
+
+
+@functools.cache
+def _revision():
+    """Says which compiler this is, also between versions."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return cache.digest(*(file.read_text() for file in files))
 
 
 def compile_graph(graph, *, lanes=1, observe=(), uniform=()):
@@ -170,7 +190,10 @@ def compile_graph(graph, *, lanes=1, observe=(), uniform=()):
     new, moved = reroll(graph, observed) if padded == 1 else (lambda node: node, {})
     selected, observed = set(observed), [new(node) for node in observed]
     effects = {"cycle": _changes(graph), "settle": _shown(graph, observed)}
-    schedules = {name: Schedule(graph, padded, items, uniform) for name, items in effects.items()}
+    schedules = {
+        name: Schedule(graph, padded, items, vector=vector, uniform=uniform)
+        for name, items in effects.items()
+    }
     roots = [*graph.roots(), *(root for s in schedules.values() for root in s.roots())]
     ranges = Ranges(roots, graph.registers, graph.memories)
     layout = Layout(padded, *schedules.values())
@@ -302,16 +325,26 @@ def _select(names, observe):
         return [node for _, table in names for node in table.values() if node.op != "const"]
     found = []
     for path in observe:
-        nodes = [
-            table[path[len(prefix) :]]
-            for group, table in names
-            for prefix in _paths(group)
-            if path.startswith(prefix) and path[len(prefix) :] in table
-        ]
+        nodes = [node for group, table in names for node in _matching(path, group, table)]
         if not nodes:
             raise KeyError(f"the design has no signal {path}")
-        found += nodes[:1]
+        found += nodes
     return [node for node in found if node.op != "const"]
+
+
+def _matching(path, group, table):
+    """Nodes of a body that ``path`` names, or that lie in the scope that ``scope.*`` names."""
+    for prefix in _paths(group):
+        if path.endswith(".*"):
+            scope = path[:-1]
+            if prefix.startswith(scope):
+                yield from table.values()
+                return
+            if scope.startswith(prefix):
+                inner = scope[len(prefix) :]
+                yield from (node for name, node in table.items() if name.startswith(inner))
+        elif path.startswith(prefix) and path[len(prefix) :] in table:
+            yield table[path[len(prefix) :]]
 
 
 def _signals(names, layout, selected, shown, new, moved):

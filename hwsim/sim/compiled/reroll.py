@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .ir import Group, Memory, Node, Port, Register, operands, topological
-from .schedule import LONGEST_STEP
+from .ranges import container
+from .schedule import LONGEST_STEP, WIDEST_SHUFFLE
 
 __all__ = ["reroll"]
 
 # Instances below which a vector saves nothing.
-FEWEST = 8
+FEWEST = 4
+# Instances that one shuffle can bring together on all machines.
+SHUFFLED = 64
 # Nodes of one instance.
 LARGEST = 40
 _LEAVES = ("const", "input", "register", "port", "load")
@@ -63,7 +66,7 @@ def reroll(graph, observed=()):
             if tree.nodes:
                 key = tree.shape, tuple(tree.shared), register.width, register.init
                 families.setdefault(key, []).append(tree)
-    chosen = _worthwhile(_refine(list(families.values())))
+    chosen = _worthwhile(list(families.values()))
     return _rebuild(graph, chosen)
 
 
@@ -159,6 +162,9 @@ def _runs(column, place):
         steps = {b[1] - a[1] for a, b in pairs}
         if len(steps) == 1 and 1 <= min(steps) <= LONGEST_STEP:
             return 0
+        stretch = max(s[1] for s in spots) - min(s[1] for s in spots) + 1
+        if len(column) <= SHUFFLED and stretch * container(column[0].width) <= WIDEST_SHUFFLE:
+            return 1
     joined = sum(1 for a, b in pairs if a and b and (a[0], a[1] + 1) == b)
     return len(column) - joined
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .ir import Node, operands, topological
+from .ranges import container
 
 __all__ = ["Chunk", "Effect", "Key", "Schedule", "varying"]
 
@@ -20,6 +21,8 @@ LONGEST = {False: 2500, True: 700}
 WORTH_A_BRANCH = 24
 # Elements from one that a vector takes to the next, at most.
 LONGEST_STEP = 8
+# Bits of the stretch from which a vector is shuffled together, at most.
+WIDEST_SHUFFLE = 4096
 # Registers in a row from which on they are moved at once.
 SHORTEST_SHIFT = 4
 
@@ -121,6 +124,8 @@ class Schedule:
     graph : Graph
     lanes : int
     effects : list of Effect
+    vector : int
+        Elements per vector, at most.
     uniform : collection of str
         See `varying`.
 
@@ -131,6 +136,8 @@ class Schedule:
         What differs between lanes.
     views : dict of Node to (Node, int)
         Ports that are instances of another node, from this one on.
+    shuffles : dict of Node to list of int
+        Of views in no even steps: the instances, counted from the first one used.
     steps : dict of Node to int
         How far apart these instances are, if that is not 1; 0 for one instance for all.
     indirect : set of Node
@@ -141,12 +148,14 @@ class Schedule:
         Computed nodes that another chunk, or a copy, reads.
     """
 
-    def __init__(self, graph, lanes, effects, uniform=()):
+    def __init__(self, graph, lanes, effects, *, vector, uniform=()):
         self._graph = graph
         self._lanes = lanes
+        self._vector = vector
         self.effects = effects
         self.views = {}
         self.steps = {}
+        self.shuffles = {}
         self.varying, self._known = set(), set()
         if lanes > 1:
             values = [value for effect in effects for value in effect.values]
@@ -314,7 +323,8 @@ class Schedule:
     # Ports
 
     def _find_views(self):
-        """Ports whose sources are instances of one node, in even steps."""
+        """Ports whose sources are instances of one node."""
+        wide = {node.group for node in self.order if node.width > 64}
         for node in self.order:
             if node.op != "port":
                 continue
@@ -325,6 +335,16 @@ class Schedule:
                 continue
             step = sources[1][1] - index if len(sources) > 1 else 0
             if any(number != index + k * step for k, (_, number) in enumerate(sources)):
+                numbers = [number for _, number in sources]
+                span = (max(numbers) + 1 - min(numbers)) * container(node.width)
+                if (
+                    len(numbers) <= self._vector
+                    and span <= WIDEST_SHUFFLE
+                    and node not in self.varying
+                    and node.group not in wide
+                ):
+                    self.views[node] = first, min(numbers)
+                    self.shuffles[node] = [number - min(numbers) for number in numbers]
                 continue
             if step in (0, 1) or (step in range(2, LONGEST_STEP + 1) and node not in self.varying):
                 self.views[node] = first, index
@@ -375,6 +395,8 @@ class Schedule:
         """Through a port that is a view."""
         if node in self.views:
             source, start = self.views[node]
+            if node in self.shuffles:
+                return source, start + self.shuffles[node][index]
             return source, start + index * self.steps.get(node, 1)
         return node, index
 

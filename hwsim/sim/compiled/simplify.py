@@ -135,8 +135,11 @@ class _Transfer:
         pieces = self._pieces(memory)
         self._memories[memory] = parts = []
         for low, high in pieces:
-            name, words = _part_name(memory, low, high, pieces), _part_of_words(memory, low, high)
-            new = Memory(name, high - low, memory.depth, words, memory.group)
+            name = _part_name(memory, low, high, pieces)
+            new = Memory(name, high - low, memory.depth, [], memory.group)
+            new.init = _part_of_words(memory.init, memory.width, low, high)
+            if memory.inits is not None:
+                new.inits = [_part_of_words(i, memory.width, low, high) for i in memory.inits]
             # To be replaced when they are built; until then they say that it is no ROM.
             new.writes = [w for w in memory.writes if w.enable.op != "const" or w.enable.attr]
             self.graph.memories.append(new)
@@ -211,7 +214,7 @@ class _Transfer:
             build.const(0, stop - start, group) if part is None else part
             for start, stop, part in parts
         ]
-        missing = width - (parts[-1][1] if parts else 0)
+        missing = width - parts[-1][1]
         if missing:
             nodes.append(build.const(0, missing, group))
         return build.concat(nodes)
@@ -406,13 +409,13 @@ def _part_name(key, low, high, pieces):
     return f"{key.name}[{high - 1}:{low}]" if high - low > 1 else f"{key.name}[{low}]"
 
 
-def _part_of_words(memory, low, high):
-    """Some bits of each of a memory's first words."""
-    if low == 0 and high == memory.width:
-        return list(memory.init)
+def _part_of_words(words, width, low, high):
+    """Some bits of each of a memory's words of ``width`` bits."""
+    if low == 0 and high == width:
+        return list(words)
     if low % 8 == 0 and high - low == 8:
-        size = -(-memory.width // 8)
-        packed = b"".join([word.to_bytes(size, "little") for word in memory.init])
+        size = -(-width // 8)
+        packed = b"".join([word.to_bytes(size, "little") for word in words])
         return list(packed[low // 8 :: size])
     mask = (1 << (high - low)) - 1
-    return [word >> low & mask for word in memory.init]
+    return [word >> low & mask for word in words]

@@ -166,6 +166,11 @@ class Simulation:
                 raise KeyError(f"the design has no signal {name} that can be observed")
             head = head[:dot]
 
+    def width(self, name):
+        """Bits of a signal; of a constant, those that it needs."""
+        place, _ = self.locate(name)
+        return max(1, place.bit_length()) if isinstance(place, int) else place.width
+
     # Time
 
     def step(self, cycles=1):

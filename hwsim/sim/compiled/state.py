@@ -146,7 +146,7 @@ def state_bounds(graph: Graph, order: list[Node]) -> dict[Register | Memory, tup
     for register in graph.registers:
         state[register] = measure("const", register.width, (), register.init, {})
     for memory in graph.memories:
-        found = [measure("const", memory.width, (), word, {}) for word in {0, *memory.init}]
+        found = [measure("const", memory.width, (), word, {}) for word in memory.words]
         state[memory] = max(u for u, _ in found), max(s for _, s in found)
 
     users: dict = {}

@@ -460,9 +460,7 @@ def _runs(body):
                 for wire, low, width in statement[0]:
                     cuts.setdefault(wire, set()).update((low, low + width))
     starts = {wire: sorted(found) for wire, found in cuts.items()}
-    following = {
-        wire: dict(itertools.pairwise(points)) for wire, points in starts.items()
-    }
+    following = {wire: dict(itertools.pairwise(points)) for wire, points in starts.items()}
     for (wire, low), items in _distribute(body, following).items():
         yield wire, low, following[wire][low] - low, items
 

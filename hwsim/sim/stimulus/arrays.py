@@ -24,7 +24,7 @@ __all__ = ["contents", "raise_failure", "recording"]
 _NEVER = (1 << 64) - 1
 
 
-def contents(plan, stimulus, shared):
+def contents(plan, stimulus, shared, first_lane=0):
     """Arrays for the buffers of a harness.
 
     Parameters
@@ -33,6 +33,8 @@ def contents(plan, stimulus, shared):
     stimulus : Stimulus
     shared : mapping of str to bool
         For each buffer, whether all lanes share it: then it is (length,), else (length, lanes).
+    first_lane : int
+        Number of the first lane, for the stalls that a lane has of its own.
 
     Returns
     -------
@@ -49,32 +51,29 @@ def contents(plan, stimulus, shared):
             else:
                 array = traffic.codes[..., k].T.astype(container(bits))
             arrays[f"{traffic.key}.{k}"] = array
-        arrays[f"{traffic.key}.cycle"] = np.zeros((traffic.count, lanes), np.uint64)
-        name = f"{traffic.key}.stall"
-        own_stalls = shared.get(name) is False
-        arrays[name] = np.stack(
-            [
+        arrays[f"{traffic.key}.cycle"] = np.zeros(traffic.count, np.uint64)
+        stall = f"{traffic.key}.stall"
+        if stall in shared:
+            bits = [
                 stall_pattern(stimulus.seed, traffic.name, stimulus.stalls, lane)
-                for lane in range(lanes if own_stalls else 1)
-            ],
-            axis=1,
-        )
+                for lane in range(first_lane, first_lane + (1 if shared[stall] else lanes))
+            ]
+            arrays[stall] = bits[0] if shared[stall] else np.stack(bits, axis=1)
     arrays |= patterns(stimulus)
     arrays |= {name: array.T for name, array in stimulus.buffers.items()}
-    for name in shared.keys() - arrays.keys():
-        raise ValueError(f"buffer {name!r} of an agent has no contents")
-    return {
-        name: _for_lanes(arrays[name], None if is_shared else lanes)
-        for name, is_shared in shared.items()
-    }
+    for name, is_shared in shared.items():
+        if name not in arrays:
+            raise ValueError(f"buffer {name!r} of an agent has no contents")
+        if is_shared and arrays[name].ndim == 2:
+            raise ValueError(f"buffer {name!r} is the same for all lanes, and was given for each")
+    return {name: _for_lanes(arrays[name], None if s else lanes) for name, s in shared.items()}
 
 
 def _for_lanes(array, lanes):
-    """As (length,) if ``lanes`` is None, else as (length, lanes)."""
+    """As it is if ``lanes`` is None, else as (length, lanes)."""
     if lanes is None:
-        return array if array.ndim == 1 else array[:, 0]
-    columns = array[:, np.newaxis] if array.ndim == 1 else array
-    return np.broadcast_to(columns, (len(array), lanes))
+        return array
+    return np.broadcast_to(array[:, np.newaxis] if array.ndim == 1 else array, (len(array), lanes))
 
 
 def recording(plan, stimulus, arrays):
@@ -98,8 +97,9 @@ def recording(plan, stimulus, arrays):
         return found
 
     buffers = {}
-    for name in stimulus.buffers.keys() & arrays.keys():
-        array = arrays[name]
+    for name, before in stimulus.buffers.items():
+        # What no circuit uses is as it was.
+        array = arrays.get(name, before.T)
         if plan.lanes is None:
             buffers[name] = array.reshape(len(array))
         else:

@@ -436,7 +436,8 @@ class AxiMemory(wiring.Component):
         m.d.sync += held.eq(bus.r.valid & ~bus.r.ready)
         if self.writable:
             # A write must not reach a beat that is on offer.
-            m.d.sync += kept.eq(bus.r.payload.data)
+            with m.If(bus.r.valid & ~bus.r.ready):
+                m.d.sync += kept.eq(bus.r.payload.data)
             with m.If(held):
                 m.d.comb += bus.r.payload.data.eq(kept)
         return reading

@@ -58,7 +58,7 @@ class Harness(wiring.Component):
     last : out, 64 bits
         The cycle after the last one in which something moved, 0 if nothing did.
     waits : out, 2 bits for each stream and channel
-        Its valid and ready in the cycle before it stopped, the first one's lowest.
+        Its valid and ready in the last cycle in which nothing moved, the first one's lowest.
     end : out, 64 bits
         The cycle in which it stopped, once it has.
     failed0, failed1, ... : out
@@ -188,9 +188,10 @@ class Harness(wiring.Component):
         # What moves, and what waits.
         waits = Cat(Cat(channel.valid, channel.ready) for _, channel in self._plan.channels)
         with m.If(~self.stop):
-            m.d.sync += self.waits.eq(waits)
             with m.If(Cat(one.moved for one in self._all).any()):
                 m.d.sync += self.last.eq(cycle + 1)
+            with m.Else():
+                m.d.sync += self.waits.eq(waits)
         return m
 
     def _limit(self, m, index):

@@ -1,5 +1,7 @@
 """Modules written in Verilog, as components."""
 
+from functools import cached_property
+
 from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In
@@ -11,9 +13,8 @@ __all__ = ["VerilogModule", "axi_stream"]
 
 def axi_stream(shape, *, last=False):
     """Signature of an AXI4-Stream port (ARM IHI 0051): TDATA, and TLAST if ``last``."""
-    if not last:
-        return stream.Signature(shape)
-    return stream.Signature(data.StructLayout({"data": shape, "last": 1}))
+    fields = {"data": shape, "last": 1} if last else {"data": shape}
+    return stream.Signature(data.StructLayout(fields))
 
 
 class VerilogModule(wiring.Component):
@@ -27,9 +28,9 @@ class VerilogModule(wiring.Component):
     ports : dict of str to Member
         Its interfaces, by the prefix of their names in Verilog, and its other ports. What belongs
         to a stream ``s`` with a payload of the fields ``data`` and ``last`` is ``s_tvalid``,
-        ``s_tready``, ``s_tdata``, ``s_tlast``; a payload without fields is ``s_tdata``. What
-        belongs to the channel ``aw`` of an interface ``m`` is ``m_awvalid``, ``m_awaddr`` and so
-        on. Outputs of the module that nobody names are left open.
+        ``s_tready``, ``s_tdata``, ``s_tlast`` (see `axi_stream`); a payload without fields is
+        ``s_tdata``. What belongs to the channel ``aw`` of an interface ``m`` is ``m_awvalid``,
+        ``m_awaddr`` and so on. Outputs of the module that nobody names are left open.
     clock, reset : str
         Names of these ports; ``reset`` may be None.
     reset_low : bool
@@ -54,11 +55,15 @@ class VerilogModule(wiring.Component):
         self.reset_cycles = 0 if reset is None else reset_cycles
         super().__init__(ports)
 
+    @cached_property
+    def _rtlil(self):
+        return rtlil_of_verilog(self.files, self.top)
+
     def elaborate(self, platform):
         """An instance; the platform learns the text of the module."""
         modules = getattr(platform, "modules", None)
         if modules is not None:
-            modules[self.top] = rtlil_of_verilog(self.files, self.top)
+            modules[self.top] = self._rtlil
         ports = [("i", self._clock, ClockSignal())]
         if self._reset is not None:
             reset = ResetSignal(allow_reset_less=True)

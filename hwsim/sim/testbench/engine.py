@@ -168,6 +168,8 @@ class Engine(BaseEngine):
             self.edges += cycles
             (self._recorder or self.model).step(cycles)
             return
+        if not self._clocked:
+            raise RuntimeError("testbenches run along with a clock, and no clock was added")
         end = self.edges + cycles
         while self.edges < end:
             self.advance()
@@ -194,7 +196,7 @@ class Engine(BaseEngine):
 
     def _edge(self):
         waiting, self._waiting = self._waiting, []
-        self._waiting = [(trigger, edge) for trigger, edge in waiting if not trigger.hit(edge)]
+        self._waiting = [(trigger, edge) for trigger, edge in waiting if trigger.hit(edge)]
         self.edges += 1
         if self._recorder is not None:
             self._recorder.look()

@@ -43,10 +43,10 @@ def compile_verilog(files, top, *, lanes, observe):
 def compile_amaranth(design, *, members, lanes, observe):
     """A `Model` of a prepared design.
 
-    What the design uses and does not drive becomes an input, under its own name. Of the members of
-    its signature those that it uses are observed.
+    What the design does not drive becomes an input, under its own name. Members of its signature
+    are observed in any case.
     """
-    used: dict = {}
+    used = {id(signal): signal for signal in members}
     drivers: dict = {}
     for fragment, info in design.fragments.items():
         used.update((id(signal), signal) for signal in info.used_signals)
@@ -66,7 +66,7 @@ def compile_amaranth(design, *, members, lanes, observe):
     paths = {id(signal): ".".join(path[1:]) for signal, path in names.items()}
     paths.update((id(signal), name) for name, (signal, _) in ports.items())
     if observe != "all":
-        signals = [signal for signal in members if id(signal) in paths]
+        signals = [signal for signal in members if len(signal)]
         signals += [s for value in observe if not isinstance(value, str) for s in _signals(value)]
         observe = [path for path in observe if isinstance(path, str)]
         observe += [_path(paths, signal) for signal in signals]

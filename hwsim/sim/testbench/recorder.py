@@ -79,11 +79,11 @@ class Recorder:
         return self.model.named(path).shape.width
 
     def _names_of(self, path):
-        """Names of the values of an enumeration."""
+        """Names of the values of an enumeration. RTLIL has none of negative values."""
         form = getattr(self.model.signal(path), "_format", None)
-        if not isinstance(form, Format.Enum):
+        if not isinstance(form, Format.Enum) or self._width(path) > 64:
             return None
-        return {value % (1 << self._width(path)): name for value, name in form._variants.items()}
+        return form._variants
 
 
 def _kind(width):

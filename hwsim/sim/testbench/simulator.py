@@ -123,8 +123,8 @@ class Simulator(amaranth.sim.Simulator):
         """
         if not isinstance(cycles, int) or cycles < 0:
             raise ValueError(f"cycles must be an integer of at least 0, not {cycles!r}")
-        self._running = True
         self._engine.step(cycles)
+        self._running = True
 
     def add_clock(self, period, *, phase=None, domain="sync", if_exists=False):
         """Add the clock, as `amaranth.sim.Simulator.add_clock` does. There can be one."""

@@ -32,7 +32,7 @@ class Trace:
     values : ndarray of unsigned integers
         Shape (cycles,) for a width up to 64; (cycles, words) of 64 bits, lowest first, beyond.
     enum : mapping of int to str, optional
-        Names of values.
+        Names of values, for a width up to 64.
 
     Raises
     ------
@@ -70,6 +70,8 @@ class Trace:
             raise ValueError(
                 f"value {value} of {self} in cycle {cycle} has more than {self.width} bits"
             )
+        if self.enum and words > 1:
+            raise ValueError(f"enum of {self} needs a width of at most 64, not {self.width}")
         for value in self.enum or ():
             if not isinstance(value, int) or not 0 <= value < 1 << self.width:
                 raise ValueError(

@@ -176,7 +176,7 @@ def _rows(head, middle, tail):
 
 
 def _arrange(cycles, columns):
-    """Join columns of pieces, cycle by cycle."""
+    """Text of columns of pieces, joined cycle by cycle."""
     lengths = np.zeros((cycles, len(columns)), np.int64)
     for number, pieces in enumerate(columns):
         for which, rows in pieces:
@@ -187,4 +187,4 @@ def _arrange(cycles, columns):
     for number, pieces in enumerate(columns):
         for which, rows in pieces:
             scatter(text, starts[which, number], rows)
-    return text.tobytes()
+    return text.data

@@ -294,11 +294,22 @@ def test_low_bits_of_a_product():
     assert simple.bodies[simple.top].signals["product"].width == 32
 
 
-def test_low_bits_of_a_shift():
+@pytest.mark.parametrize(("bits", "width"), [(1, 64), (2, 128)])
+@pytest.mark.parametrize("op", ("shr", "sshr"))
+def test_low_bits_of_a_shift(op, bits, width):
     m = Maker()
-    a, amount = m.input("a", 200), m.input("n", 8)
-    m.output("o", m.slice(m.op("shr", a, amount, width=200), 0, 1))
-    assert max(width for op, width in operations(simplified(m.graph)) if op != "zext") == 64
+    a, amount = m.input("a", 300), m.input("n", 6)
+    m.output("o", m.slice(m.op(op, a, amount, width=300), 0, bits))
+    assert operations(simplified(m.graph)) == [("shr", width), ("slice", bits), ("slice", width)]
+
+
+def test_bit_of_a_wide_value():
+    m = Maker()
+    a, amount = m.input("a", 300), m.input("n", 9)
+    m.output("o", m.slice(m.op("shr", a, amount, width=300), 0, 1))
+    simple = operations(simplified(m.graph))
+    assert [width for op, width in simple if op == "shr"] == [64]
+    assert {width for op, width in simple if op == "mux"} == {64}
 
 
 def test_high_bits_of_a_choice():
