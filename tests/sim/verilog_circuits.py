@@ -255,13 +255,17 @@ class _Maker:
         bits = min((limit + 1).bit_length() - 1, variable.width)
         if bits == 0:
             return "1'd0"
-        if variable.width == 1:
-            return f"{{{variable.name}}}"
         if self.rng.random() < 0.4 and limit >= 2:
-            top = min(variable.width, 20)
-            return f"({variable.name}[{top - 1}:0] % {limit.bit_length() + 1}'d{limit + 1})"
-        low = self.rng.randint(0, variable.width - bits)
-        return f"{variable.name}[{low + bits - 1}:{low}]"
+            low_bits = self.bits_of(variable, min(variable.width, 20), 0)
+            return f"({low_bits} % {limit.bit_length() + 1}'d{limit + 1})"
+        return self.bits_of(variable, bits, self.rng.randint(0, variable.width - bits))
+
+    @staticmethod
+    def bits_of(variable, width, low):
+        """Unsigned bits of a variable; Icarus takes the selection of all bits for the variable."""
+        if width == variable.width:
+            return f"{{{variable.name}}}"
+        return f"{variable.name}[{low + width - 1}:{low}]"
 
     def part_of(self, variable, constant=False):
         """Name and width of a random part of a variable, at a constant place if that is asked."""
@@ -272,6 +276,8 @@ class _Maker:
         if kind < 0.4:
             low = rng.randrange(width)
             high = rng.randrange(low, width)
+            if high - low + 1 == width:
+                high = width - 2
             return f"{variable.name}[{high}:{low}]", high - low + 1
         if kind < 0.65:
             return f"{variable.name}[{self.index(width - 1)}]", 1

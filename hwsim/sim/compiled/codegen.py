@@ -129,6 +129,12 @@ class Layout:
             offset = start + index * place.row * place.bytes
             self._places[register] = replace(place, offset=offset)
 
+    def constant(self, node):
+        """A place that holds a constant's value."""
+        if node not in self._places:
+            self.initial.append((self.place(node, node.width, 1), [node.attr]))
+        return self._places[node]
+
     def array(self, width, lanes):
         """A new place of one instance."""
         place = Place(0, width, 1, lanes)

@@ -83,7 +83,7 @@ class Builder:
             return self.const(value, width, args[0].group)
         if op in COMMUTATIVE:
             a, b = args
-            if a.op == "const" or (b.op != "const" and self._numbers[a] > self._numbers[b]):
+            if b.op != "const" and (a.op == "const" or self._order(a) > self._order(b)):
                 args = (b, a)
         return rule(width, args, attr)
 
@@ -159,6 +159,10 @@ class Builder:
             port = self._make("port", width, (), Port(name, sources), group)
             self._ports[key] = port
         return port
+
+    def _order(self, node):
+        """Which operand comes first where it does not matter: like structures stay alike."""
+        return node.op, self._numbers[node]
 
     def _make(self, op, width, args, attr=None, group=None):
         node = self.graph.node(op, width, args, attr, group)
@@ -754,7 +758,7 @@ class Builder:
                 break
             bits, _ = narrow
             a, b = self.slice(a, 0, bits), self.slice(b, 0, bits)
-        if b.op != "const" and self._numbers[a] > self._numbers[b]:
+        if b.op != "const" and self._order(a) > self._order(b):
             a, b = b, a
         return a, b
 

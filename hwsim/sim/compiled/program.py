@@ -35,9 +35,9 @@ class Program:
         Stimuli side by side.
     inputs, outputs : dict of str to Place
         Ports; outputs lie there after ``settle``.
-    signals : list of (list of str, dict of str to Place or int)
+    signals : list of (list of str, dict of str to Place)
         For each module body the paths of its instances, and by name the place of each signal that
-        can be observed, or its constant value.
+        can be observed.
     memories : dict of str to list of Place
         By path within the body; see `Scope.memories`.
     states : list of (str, Place, int or None)
@@ -105,7 +105,7 @@ class Program:
         facts = json.loads(text)
 
         def places(table):
-            return {n: p if isinstance(p, int) else Place(*p) for n, p in table.items()}
+            return {name: Place(*place) for name, place in table.items()}
 
         facts["inputs"] = places(facts["inputs"])
         facts["outputs"] = places(facts["outputs"])
@@ -350,10 +350,10 @@ def _matching(path, group, table):
 def _signals(names, layout, selected, shown, new, moved):
     result = []
     for group, table in names:
-        places: dict[str, Place | int] = {}
+        places: dict[str, Place] = {}
         for name, node in table.items():
             if node.op == "const":
-                places[name] = node.attr
+                places[name] = layout.constant(node)
             elif node.op == "register" and node.attr in moved:
                 register, instance = moved[node.attr]
                 place = layout.place(register, node.width, register.group.count)

@@ -127,17 +127,13 @@ class Simulation:
         Unsigned integers: an int, or an object array of shape (lanes,).
         """
         place, instance = self.locate(name)
-        if isinstance(place, int):
-            values = [place]
-        else:
-            self.settle()
-            size, mask = place.bytes, (1 << place.width) - 1
-            start = place.offset + instance * place.lanes * size
-            data = self._arena[start : start + place.lanes * size].tobytes()
-            values = [
-                int.from_bytes(data[k : k + size], "little") & mask
-                for k in range(0, len(data), size)
-            ]
+        self.settle()
+        size, mask = place.bytes, (1 << place.width) - 1
+        start = place.offset + instance * place.lanes * size
+        data = self._arena[start : start + place.lanes * size].tobytes()
+        values = [
+            int.from_bytes(data[k : k + size], "little") & mask for k in range(0, len(data), size)
+        ]
         lanes = self.program.lanes
         if lanes == 1:
             return values[0]
@@ -146,7 +142,7 @@ class Simulation:
         return result
 
     def locate(self, name):
-        """``(place, instance)`` of a signal; a constant has its value in the place's stead."""
+        """``(place, instance)`` of a signal."""
         if name in self.program.outputs:
             return self.program.outputs[name], 0
         if self._paths is None:
@@ -161,15 +157,15 @@ class Simulation:
             prefix = head[: dot + 1]
             found = self._paths.get(prefix)
             if found is not None and name[len(prefix) :] in found[0]:
-                return found[0][name[len(prefix) :]], found[1]
+                place = found[0][name[len(prefix) :]]
+                return place, found[1] if place.count > 1 else 0
             if dot < 0:
                 raise KeyError(f"the design has no signal {name} that can be observed")
             head = head[:dot]
 
     def width(self, name):
-        """Bits of a signal; of a constant, those that it needs."""
-        place, _ = self.locate(name)
-        return max(1, place.bit_length()) if isinstance(place, int) else place.width
+        """Bits of a signal."""
+        return self.locate(name)[0].width
 
     # Time
 
@@ -224,10 +220,9 @@ class Simulation:
         places = {name: self.locate(name) for name in names}
         spots, sizes = [], []
         for place, instance in places.values():
-            if not isinstance(place, int):
-                within = lane if place.lanes > 1 else 0
-                spots.append(place.offset + (instance * place.lanes + within) * place.bytes)
-                sizes.append(place.bytes)
+            within = lane if place.lanes > 1 else 0
+            spots.append(place.offset + (instance * place.lanes + within) * place.bytes)
+            sizes.append(place.bytes)
         row = sum(sizes)
         entries = np.array([spots, sizes], np.int64).T.copy()
         out = np.zeros((cycles, row), np.uint8)
@@ -242,9 +237,6 @@ class Simulation:
         out = out[:done]
         result, offset = {}, 0
         for name, (place, _) in places.items():
-            if isinstance(place, int):
-                result[name] = np.full(done, place, np.uint64)
-                continue
             size = place.bytes
             column = np.ascontiguousarray(out[:, offset : offset + size])
             offset += size

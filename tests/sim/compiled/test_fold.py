@@ -169,7 +169,7 @@ RULES = {
     ),
     "and of comparisons the same way round": (
         lambda k: k.op("and", k.op("ult", k.a, k.b), k.op("ule", k.a, k.b)),
-        "(ult(a, b) &1 ule(a, b))",
+        "(ule(a, b) &1 ult(a, b))",
     ),
     "and of opposite comparisons": (
         lambda k: k.op("and", k.op("slt", k.a, k.b), k.op("sle", k.b, k.a)),
@@ -243,7 +243,7 @@ RULES = {
     ),
     "a narrow product of mixed signs": (
         lambda k: k.op("mul", k.zext(k.a, 24), k.sext(k.b, 24)),
-        "sext24((zext16(a) *16 sext16(b)))",
+        "sext24((sext16(b) *16 zext16(a)))",
     ),
     "a product that fits no smaller word": (
         lambda k: k.op("mul", k.zext(k.a, 15), k.zext(k.b, 15)),
@@ -295,7 +295,7 @@ RULES = {
     "eq with a large constant": (lambda k: k.op("eq", k.zext(k.a, 9), k.const(256, 9)), "0:1"),
     "eq of parts": (
         lambda k: k.op("eq", k.cat(k.a, k.s), k.const(0x105, 9)),
-        "(s &1 eq(a, 5:8))",
+        "(eq(a, 5:8) &1 s)",
     ),
     "eq of an inverse": (lambda k: k.op("eq", k.inv(k.a), k.const(5)), "eq(a, 250:8)"),
     "eq of a sum": (
