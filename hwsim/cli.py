@@ -1,6 +1,7 @@
 """The command ``hwsim``: each command is thin, and imports what it needs when it runs."""
 
 import math
+import re
 import signal
 import sys
 import traceback
@@ -37,7 +38,9 @@ class Arch(StrEnum):
 class Engine(StrEnum):
     """Simulators of a design."""
 
+    compiled = "compiled"
     amaranth = "amaranth"
+    verilator = "verilator"
 
 
 class Activation(StrEnum):
@@ -160,7 +163,7 @@ def demo(
     ] = Path("hwsim-demo"),
     count: Annotated[
         int, typer.Option(min=3, metavar="N", help="Images to simulate cycle by cycle.")
-    ] = 4,
+    ] = 1000,
     as_json: JsonOption = False,
 ) -> int:
     """Run the whole flow on a bundled network and real images.
@@ -286,13 +289,54 @@ def simulate(
     arch: ArchOption = Arch.streaming,
     cycles_per_image: CyclesOption = None,
     multipliers: MultipliersOption = None,
-    engine: Annotated[Engine, typer.Option(help="Simulator.")] = Engine.amaranth,
+    engine: Annotated[Engine, typer.Option(help="Simulator.")] = Engine.compiled,
+    lanes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1024,
+            metavar="N",
+            help="Copies of the design, simulated side by side, that share the images; chosen if "
+            "not given.",
+            show_default=False,
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Threads that share the lanes, compiled engine only; chosen if not given.",
+            show_default=False,
+        ),
+    ] = None,
     wave: Annotated[
         Path | None,
         typer.Option(
-            "--wave", metavar="FILE", help="Write the waveforms as VCD.", show_default=False
+            "--wave",
+            metavar="FILE",
+            help="Write the waveforms, as VCD or FST by the file's suffix.",
+            show_default=False,
         ),
     ] = None,
+    wave_scope: Annotated[
+        str,
+        typer.Option(
+            metavar="PATH",
+            help="Instance whose waveforms are written, names joined by dots; all if empty.",
+        ),
+    ] = "",
+    wave_cycles: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIRST:LAST",
+            help="Cycles whose waveforms are written, LAST left out; either may be empty.",
+            show_default=False,
+        ),
+    ] = None,
+    wave_lane: Annotated[
+        int, typer.Option(min=0, metavar="LANE", help="Lane whose waveforms are written.")
+    ] = 0,
     stalls: Annotated[
         float,
         typer.Option(
@@ -333,10 +377,12 @@ def simulate(
             design,
             given.images,
             engine=engine.value,
+            lanes=lanes,
+            threads=threads,
             stalls=stalls,
             seed=seed,
-            wave=wave,
-            progress=lambda done, cycles: show(done // beats),
+            wave=_wave(wave, wave_scope, wave_cycles, wave_lane),
+            progress=lambda done, of, cycles: show(done // beats * of),
         )
     accuracy = None
     if given.labels is not None:
@@ -344,16 +390,34 @@ def simulate(
         accuracy = float((found == given.labels).mean())
     summary = {
         "images": len(given),
+        "lanes": result.lanes,
         "cycles": result.cycles,
         "cycles_per_image": result.cycles_per_image,
         "mismatches": result.mismatches,
         "accuracy": accuracy,
         "seconds": result.seconds,
-        "lane_cycles_per_second": result.cycles_per_second,
+        "lane_cycles_per_second": result.lane_cycles_per_second,
     }
     terminal.table(["", ""], [[key.replace("_", " "), value] for key, value in summary.items()])
     terminal.finish(summary)
     return NEGATIVE if result.mismatches else DONE
+
+
+def _wave(path, scope, cycles, lane):
+    """The waveforms that the options describe."""
+    from .sim.engine import Wave
+
+    if path is None:
+        if scope or cycles or lane:
+            raise ValueError("--wave-scope, --wave-cycles and --wave-lane go with --wave FILE")
+        return None
+    first, last = 0, None
+    if cycles is not None:
+        found = re.fullmatch(r"(\d*):(\d*)", cycles, re.ASCII)
+        if found is None:
+            raise ValueError(f"--wave-cycles must be FIRST:LAST, two numbers, not {cycles!r}")
+        first, last = int(found[1] or 0), int(found[2]) if found[2] else None
+    return Wave(path, scope, first, last, lane)
 
 
 @app.command()

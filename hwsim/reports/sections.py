@@ -175,10 +175,12 @@ def result(item):
     )
     transfers = {"images in": item.recording.inputs["i"].cycles}
     transfers |= {name: item.recording.probes[name].cycles for name in item.feature_maps}
-    shown = min(item.images, _IMAGES_IN_TIMELINE)
+    each = item.images_per_lane
+    shown = min(each, _IMAGES_IN_TIMELINE)
     rows = {}
     for name, cycles in transfers.items():
-        images = np.asarray(cycles).reshape(item.images, -1)[:shown]
+        # Of the first lane, where there are several.
+        images = np.asarray(cycles).reshape(item.lanes, each, -1)[0, :shown]
         rows[name] = {f"image {k + 1}": moved for k, moved in enumerate(images)}
     which = "each image" if shown == item.images else f"each of the first {shown} images"
     figures = {f"When the beats of {which} moved, stream by stream": gantt(rows, "clock cycle")}

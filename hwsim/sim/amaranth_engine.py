@@ -4,7 +4,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
-from amaranth.hdl import Cat, ClockDomain, Const, Elaboratable, Module, Signal, Value
+from amaranth.hdl import Cat, ClockDomain, Const, Elaboratable, Fragment, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
@@ -117,8 +117,7 @@ def _run_lane(component, stimulus, todo, lane):
                 rows = (memories.data[name][index] for index in range(len(column)))
                 columns[name] = np.array([ctx.get(row) for row in rows], column.dtype)
 
-    design = _WithAgents(component, todo.agents)
-    simulator = Simulator(memories.fragment(design) if agents else design)
+    simulator = Simulator(Fragment.get(_Bench(component, todo.agents), memories))
     simulator.add_clock(1e-8)
     wave = whole_vcd(stimulus.wave, "amaranth")
     with simulator.write_vcd(str(wave)) if wave is not None else nullcontext():
@@ -129,8 +128,8 @@ def _run_lane(component, stimulus, todo, lane):
     return Recording(*groups, columns)
 
 
-class _WithAgents(Elaboratable):
-    """A component with a clock, the agents at its ports, and the counter of their cycles."""
+class _Bench(Elaboratable):
+    """A component with a clock, the agents at its ports, and what these need."""
 
     def __init__(self, component, agents):
         self.component = component
@@ -143,10 +142,11 @@ class _WithAgents(Elaboratable):
         if self.agents:
             cycle = Signal(64)
             m.d.sync += cycle.eq(cycle + 1)
-        for k, (port, agent) in enumerate(self.agents):
-            m.submodules[f"agent{k}"] = agent
-            wiring.connect(m, port, agent.bus)
-            m.d.comb += agent.cycle.eq(cycle)
+            for k, (port, agent) in enumerate(self.agents):
+                m.submodules[f"agent{k}"] = agent
+                wiring.connect(m, port, agent.bus)
+                m.d.comb += agent.cycle.eq(cycle)
+            platform.add_to(m)
         return m
 
 

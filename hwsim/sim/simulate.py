@@ -120,7 +120,8 @@ def simulate(
     wave : path or Wave, optional
         Waveforms to write, VCD or FST by the suffix.
     progress : callable, optional
-        Called now and then with the number of output beats received and cycles simulated.
+        Called now and then with the number of output beats that a lane has received, the number of
+        lanes, and the cycles simulated.
 
     Returns
     -------
@@ -164,7 +165,7 @@ def simulate(
         seed=seed,
         threads=threads,
         wave=wave,
-        progress=progress,
+        progress=None if progress is None else lambda done, now: progress(done, lanes, now),
     )
     start = time.perf_counter()
     recording = ENGINES[engine](component, stimulus)

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from .cells import Builder, Logic
 from .ir import Buffer, Check, Memory, Port, Register, Scope, Store, Write
-from .loops import Loop, components
+from .loops import Loop, Piece, components
 from .rtlil import slice_of, width_of
 from .template import (
     Input,
@@ -35,7 +35,7 @@ class Ranged:
         self.body = body
         self.wanted = []
         self.ranges = []
-        self.first = ()
+        self.first: tuple[tuple[int, int], ...] = ()
         self.frozen = False
 
     def freeze(self):
@@ -68,6 +68,10 @@ class Ranged:
             low += taken
             k += 1
         return self.body.builder.concat(parts)
+
+    def make(self, low, high):
+        """The node of a run."""
+        raise NotImplementedError
 
     def _port(self, name, low, high, whole):
         """A port node, and the port, whose sources come later."""
@@ -147,9 +151,11 @@ class Vertex:
     def __init__(self, instance, logic):
         self.instance = instance
         self.logic = logic
-        self.lanes = self.whole = self.needs = ()
+        self.lanes: list[tuple] = []
+        self.whole: list[tuple] = []
+        self.needs: list[Vertex] = []
         self.node = None
-        self.pieces = None
+        self.pieces: list[Piece] = []
 
     @property
     def width(self):
@@ -417,11 +423,11 @@ class Body:
         design = self.design
         root = Instance(self, design.template(module.name), None, None, "")
         result = []
-        stack = [(root, ())]
+        stack: list[tuple[Instance, tuple[int, ...]]] = [(root, ())]
         while stack:
             instance, indices = stack.pop()
             result.append(instance)
-            below = []
+            below: list[tuple[Instance, tuple[int, ...]]] = []
             for index in instance.template.children:
                 cell = instance.module.cells[index]
                 name = public(cell.name)
@@ -429,7 +435,7 @@ class Body:
                 one = design.types[cell.type]
                 if one.key in design.bodies:
                     body = design.bodies[one.key]
-                    wires = one.renaming(cell.type, design.modules)
+                    wires = one.renaming(design.modules[cell.type], one.module)
                     site = Site(body, instance, cell, (*indices, index), path, wires)
                     instance.children[index] = site
                     self.sites.append(site)
@@ -447,7 +453,7 @@ class Body:
 
         Sources are vertices, values from outside, and None for a constant, ``low`` being its value.
         """
-        result = []
+        result: list[tuple] = []
         stack = [(instance, chunk, 0) for chunk in reversed(vector)]
         while stack:
             instance, (name, low, width), depth = stack.pop()
@@ -546,7 +552,7 @@ class Body:
             instance = vertex.instance
             vertex.lanes = [self._operand(instance, operand) for operand in logic.lanes]
             vertex.whole = [self._operand(instance, operand) for operand in logic.whole]
-            needs = {}
+            needs: dict[Vertex, None] = {}
             for segments, _, _ in (*vertex.lanes, *vertex.whole):
                 for source, _, _ in segments:
                     if type(source) is Vertex and source.node is None:
@@ -593,12 +599,11 @@ class Body:
         self.signals = []
         for instance in self.instances:
             signals = []
-            for wire in instance.module.wires.values():
-                if wire.name[0] == "\\" and wire.width:
-                    segments = self.resolve(instance, ((wire.name, 0, wire.width),))
-                    clock = segments[0][0]
-                    if not (isinstance(clock, Ranged) and self._is_clock(clock)):
-                        signals.append((public(wire.name), segments))
+            for wire in self.design.types[instance.module.name].named(instance.module):
+                segments = self.resolve(instance, ((wire.name, 0, wire.width),))
+                clock = segments[0][0]
+                if not (isinstance(clock, Ranged) and self._is_clock(clock)):
+                    signals.append((public(wire.name), segments))
             self.signals.append(signals)
         self._close()
 
@@ -607,12 +612,13 @@ class Body:
 
     def _note_clock(self, instance, vector, what):
         segments = self.resolve(instance, vector)
-        source, low, width = segments[0] if segments else (None, 0, 0)
-        if len(segments) == 1 and type(source) in (TopInput, InputValue):
-            size = self.root.module.wires[source.wire].width
-            if (low, width, size) == (0, 1, 1):
-                self.clocks.setdefault(source.wire, what)
-                return
+        if len(segments) == 1:
+            source, low, width = segments[0]
+            if isinstance(source, InputValue | TopInput):
+                size = self.root.module.wires[source.wire].width
+                if (low, width, size) == (0, 1, 1):
+                    self.clocks.setdefault(source.wire, what)
+                    return
         name = next((public(chunk[0]) for chunk in vector if isinstance(chunk[0], str)), None)
         name = "a constant" if name is None else repr(name)
         raise UnsupportedDesign(

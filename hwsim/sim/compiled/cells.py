@@ -10,8 +10,8 @@ operation is, and which bits of it need which bits of the operands.
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from .rtlil import slice_of, width_of
 
@@ -191,13 +191,14 @@ class Logic:
     Bit i of the result needs bit i of each of the ``lanes``, which are ``width`` wide, and all of
     ``whole``. In a sum it also needs the lower bits of the lanes: ``carry`` is then the carry into
     bit 0, and not None; where it is 1 the last lane is subtracted from the other, if there is one.
-    ``compute(builder, lanes, whole)`` makes the node, of any range of bits if not of a sum.
+    ``compute(builder, lanes, whole)`` makes the node, of any range of bits if not of a sum; for a
+    word of a memory, ``compute`` is the memory, and ``whole`` the address.
     """
 
     width: int
     lanes: list[Operand]
     whole: list[Operand]
-    compute: Callable
+    compute: Any
     carry: int | None = None
     name: str = ""
     source: str = ""

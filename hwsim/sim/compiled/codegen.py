@@ -211,6 +211,11 @@ def loops(layout):
     ``record(arena, buffers, cycles, entries, count, out)`` does the same, and before each clock
     edge copies ``count`` pieces of the arena, given by offset and size, to ``out``, one after
     another.
+
+    ``cover(arena, buffers, cycles, entries, count, before, rise, fall)`` does the same, and before
+    each clock edge looks at ``count`` pieces of the arena, given by offset and number of 8-byte
+    words: it notes in ``rise`` and ``fall`` the bits that changed since ``before``, which it
+    brings up to date.
     """
     finish = f"""\
   store i8 0, ptr %running
@@ -243,6 +248,53 @@ none:
 define i64 @run(ptr noalias %arena, ptr noalias %buffers, i64 %cycles) #0 {{
 {start}loop:
   %k = phi i64 [ 0, %start ], [ %next, %loop ]
+{finish}  br i1 %end, label %exit, label %loop
+{end}
+define i64 @cover(ptr noalias %arena, ptr noalias %buffers, i64 %cycles, ptr noalias %entries,
+                  i64 %count, ptr noalias %before, ptr noalias %rise, ptr noalias %fall) #0 {{
+{start}loop:
+  %k = phi i64 [ 0, %start ], [ %next, %edge ]
+  call void @settle(ptr %arena, ptr %buffers)
+  %any = icmp sgt i64 %count, 0
+  br i1 %any, label %piece, label %edge
+piece:
+  %e = phi i64 [ 0, %loop ], [ %e.next, %piece.end ]
+  %index = phi i64 [ 0, %loop ], [ %index.end, %piece.end ]
+  %entry = getelementptr {{ i64, i64 }}, ptr %entries, i64 %e
+  %offset = load i64, ptr %entry
+  %words.at = getelementptr i8, ptr %entry, i64 8
+  %words = load i64, ptr %words.at
+  %from = getelementptr i8, ptr %arena, i64 %offset
+  %index.end = add i64 %index, %words
+  br label %word
+word:
+  %w = phi i64 [ 0, %piece ], [ %w.next, %word ]
+  %spot = add i64 %index, %w
+  %now.at = getelementptr i64, ptr %from, i64 %w
+  %now = load i64, ptr %now.at, align 1
+  %old.at = getelementptr i64, ptr %before, i64 %spot
+  %old = load i64, ptr %old.at
+  store i64 %now, ptr %old.at
+  %not.old = xor i64 %old, -1
+  %not.now = xor i64 %now, -1
+  %up = and i64 %now, %not.old
+  %down = and i64 %old, %not.now
+  %rise.at = getelementptr i64, ptr %rise, i64 %spot
+  %rises = load i64, ptr %rise.at
+  %rises.new = or i64 %rises, %up
+  store i64 %rises.new, ptr %rise.at
+  %fall.at = getelementptr i64, ptr %fall, i64 %spot
+  %falls = load i64, ptr %fall.at
+  %falls.new = or i64 %falls, %down
+  store i64 %falls.new, ptr %fall.at
+  %w.next = add i64 %w, 1
+  %w.more = icmp ult i64 %w.next, %words
+  br i1 %w.more, label %word, label %piece.end
+piece.end:
+  %e.next = add i64 %e, 1
+  %more = icmp ult i64 %e.next, %count
+  br i1 %more, label %piece, label %edge
+edge:
 {finish}  br i1 %end, label %exit, label %loop
 {end}
 define i64 @record(ptr noalias %arena, ptr noalias %buffers, i64 %cycles, ptr noalias %entries,
@@ -442,7 +494,7 @@ class _Function:
         return self.spread(value, container(place.width))
 
     def load(self, pointer, bits, count):
-        """This many elements, side by side."""
+        """Elements that lie side by side, ``count`` of them."""
         memory = max(8, bits)
         kind = f"i{memory}" if count == 1 else f"<{count} x i{memory}>"
         align = min(memory // 8, 8)

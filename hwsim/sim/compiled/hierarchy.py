@@ -1,6 +1,6 @@
 """Which modules of a design share a body, and how the bodies are connected."""
 
-from .body import Body, Site
+from .body import Body, Instance, Site
 from .ir import Graph, Group
 from .rtlil import Switch
 from .template import Template, UnsupportedDesign, public
@@ -24,17 +24,33 @@ class Type:
         self.wires = {}
         self._renaming = {}
 
-    def renaming(self, name, modules):
-        """Wires of the first module by those of another."""
-        found = self._renaming.get(name)
+    def renaming(self, module, other):
+        """Wires of a module of this type to those of another."""
+        found = self._renaming.get((module.name, other.name))
         if found is None:
-            if name == self.key:
-                found = {wire: wire for wire in modules[name].wires}
+            if module is other:
+                found = {name: name for name in module.wires}
             else:
-                own = list(self.wires[self.key])
-                found = {wire: own[number] for wire, number in self.wires[name].items()}
-            self._renaming[name] = found
+                theirs = list(self.wires[other.name])
+                found = {name: theirs[n] for name, n in self.wires[module.name].items()}
+            self._renaming[module.name, other.name] = found
         return found
+
+    def named(self, module):
+        """Wires of a module that have a name to observe there or in another of this type."""
+        numbers = {
+            number
+            for name, wires in self.wires.items()
+            if name != module.name
+            for wire, number in wires.items()
+            if wire[0] == "\\"
+        }
+        own = self.wires.get(module.name, {})
+        return [
+            wire
+            for name, wire in module.wires.items()
+            if wire.width and (name[0] == "\\" or own.get(name) in numbers)
+        ]
 
 
 class Design:
@@ -178,6 +194,7 @@ class Design:
         for body in self.bodies.values():
             body.connect_outputs()
         self._compose()
+        self.graph.renamed = self._renamed()  # type: ignore[attr-defined]
         return self.graph
 
     def _number(self, bodies):
@@ -210,6 +227,49 @@ class Design:
                 module = self.modules[cell.type]
             site.paths[key] = ".".join(names), module
         return site.paths[key]
+
+    def _renamed(self):
+        """Names in instances whose modules have other names than the body that they share.
+
+        For each group with such instances a list with an entry per instance: None, or a dict of
+        the instance's own names to those in the group's body, paths from the body's root on.
+        """
+        result = {}
+        for body in self.bodies.values():
+            first = body.root.module
+            if all(module is first for module in body.actual):
+                continue
+            known = {first.name: None}
+            for module in body.actual:
+                if module.name not in known:
+                    known[module.name] = self._own_names(body, module)
+            result[body.group] = [known[module.name] for module in body.actual]
+        return result
+
+    def _own_names(self, body, module):
+        names = {}
+        stack = [(body.root, module, "", "")]
+        while stack:
+            instance, module, prefix, place = stack.pop()
+            first = instance.module
+            renaming = self.types[module.name].renaming(module, first)
+            for wire in module.wires.values():
+                if wire.name[0] == "\\" and wire.width and wire.name in renaming:
+                    names[prefix + public(wire.name)] = place + public(renaming[wire.name])
+            for own, other in zip(module.memories, first.memories, strict=True):
+                names[prefix + public(own)] = place + public(other)
+            for index, child in instance.children.items():
+                if isinstance(child, Instance):
+                    cell = module.cells[index]
+                    stack.append(
+                        (
+                            child,
+                            self.modules[cell.type],
+                            f"{prefix}{public(cell.name)}.",
+                            f"{place}{public(child.cell.name)}.",
+                        )
+                    )
+        return names
 
     def _clock(self, top):
         """The one clock of the design."""

@@ -52,7 +52,7 @@ class Loop:
     def _cut(self):
         cuts = self.cuts
         # For each vertex, runs of it that are runs of another: (start, width, other, its start).
-        links = {vertex: [] for vertex in self.vertices}
+        links: dict = {vertex: [] for vertex in self.vertices}
         todo = []
 
         def cut(vertex, position):
@@ -88,7 +88,7 @@ class Loop:
 
     def _needs(self, piece):
         vertex = piece.vertex
-        found = {}
+        found: dict[Piece, None] = {}
         for segments, size, signed in vertex.lanes:
             low, high = piece.low, min(piece.high, size)
             if high <= low and signed:
@@ -141,8 +141,8 @@ class Loop:
 
 def components(items):
     """Groups of items that need one another, each after those that it needs (Tarjan, 1972)."""
-    numbers = {}
-    lowest = {}
+    numbers: dict = {}
+    lowest: dict = {}
     path = []
     on_path = set()
     result = []
@@ -170,7 +170,7 @@ def components(items):
                     above = stack[-1][0]
                     lowest[above] = min(lowest[above], lowest[item])
                 if lowest[item] == numbers[item]:
-                    component = []
+                    component: list = []
                     while not component or component[-1] is not item:
                         component.append(path.pop())
                         on_path.discard(component[-1])

@@ -65,4 +65,6 @@ class Code:
 
         self.run = function("run", count, pointer, pointer, count)
         self.settle = function("settle", None, pointer, pointer)
-        self.record = function("record", count, pointer, pointer, count, pointer, count, pointer)
+        table = (pointer, pointer, count, pointer, count)
+        self.record = function("record", count, *table, pointer)
+        self.cover = function("cover", count, *table, pointer, pointer, pointer)

@@ -5,6 +5,7 @@ the taps of a window), they become the instances of a group, so that one vector 
 many of them. That pays where there is one lane; with several, vectors run over the lanes.
 """
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -157,7 +158,7 @@ def _runs(column, place):
     if all(node is column[0] for node in column) or all(node.op == "const" for node in column):
         return 0
     spots = [place.get(node.attr) if node.op == "register" else None for node in column]
-    pairs = list(zip(spots, spots[1:], strict=False))
+    pairs = list(itertools.pairwise(spots))
     if all(a and b and a[0] == b[0] for a, b in pairs):
         steps = {b[1] - a[1] for a, b in pairs}
         if len(steps) == 1 and 1 <= min(steps) <= LONGEST_STEP:

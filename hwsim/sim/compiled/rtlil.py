@@ -192,7 +192,7 @@ def _cell(rest, attributes, wires, lines):
 def _statements(wires, lines, body):
     """Statements up to the ``end`` of a process or switch's case; nesting by a stack."""
     # Each level holds its switch and the list that statements go to.
-    levels = [(None, body)]
+    levels: list[tuple[Switch | None, list]] = [(None, body)]
     for number, line in lines:
         word, _, rest = line.strip().partition(" ")
         if word == "assign":

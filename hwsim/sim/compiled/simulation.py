@@ -82,10 +82,11 @@ class Simulation:
         self.program = program
         self._code = Code(program.code)
         # Vectors are loaded fastest where lines of the cache begin.
-        memory = np.zeros(program.size + 64, np.uint8)
+        memory = np.zeros(program.size + 128, np.uint8)
         start = -memory.ctypes.data % 64
-        self._arena = memory[start : start + program.size]
-        self._arena[:] = np.frombuffer(zlib.decompress(program.image), np.uint8)
+        # Whole words may be looked at, beyond the end.
+        self._arena = memory[start : start + program.size + 8]
+        self._arena[: program.size] = np.frombuffer(zlib.decompress(program.image), np.uint8)
         self._table = np.zeros((max(1, len(program.buffers)), 2), np.int64)
         self.buffers = Buffers(program, self._table)
         self.cycles = 0
@@ -249,6 +250,28 @@ class Simulation:
             result[name] = words
         self._after(done)
         return result
+
+    def cover(self, cycles, coverage):
+        """Run, and note which bits change; see `Coverage`. Gives the number of cycles run."""
+        if coverage.before is None:
+            self.settle()
+            coverage.before = np.concatenate(
+                [
+                    np.frombuffer(self._arena[o : o + 8 * n].tobytes(), "<u8")
+                    for o, n in coverage.pieces
+                ]
+                or [np.zeros(0, np.uint64)]
+            )
+        done = self._code.cover(
+            self._arena.ctypes.data,
+            self._table.ctypes.data,
+            cycles,
+            coverage.pieces.ctypes.data,
+            len(coverage.pieces),
+            *(a.ctypes.data for a in (coverage.before, coverage.rise, coverage.fall)),
+        )
+        self._after(done)
+        return done
 
     # Checkpoints
 

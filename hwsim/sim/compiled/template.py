@@ -6,9 +6,9 @@ a wire (its name), a constant (None), a `Logic`, a `State`, an `Input` of the mo
 of one of its sub-modules.
 """
 
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from .cells import Flop, Logic, flop_of, outputs_of
 from .rtlil import Switch, slice_of, width_of
@@ -494,7 +494,7 @@ def _decide(items, width):
     whole: dict[tuple, int] = {}
 
     def compiled(items):
-        result = []
+        result: list[tuple] = []
         for item in items:
             if item[0] == "=":
                 result.append(("=", lanes.setdefault(item[1], len(lanes))))
@@ -746,8 +746,8 @@ class _Memories:
         width = memory.width
         address = read.address, max(1, width_of(read.address)), False
         if read.clock is None:
-            logic = Logic(width, [], [address], None, name=public(memory.name), source=read.source)
-            logic.compute = memory
+            name = public(memory.name)
+            logic = Logic(width, [], [address], memory, name=name, source=read.source)
             template._connect(read.data, ((logic, 0, width),))
             return
         template.add_clock(read.clock, read.rising, what)

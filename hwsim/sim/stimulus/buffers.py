@@ -130,20 +130,19 @@ class Memories:
         self.data = {}
 
     def fragment(self, component):
-        """``component`` with the memories of its buffers, for ``amaranth.sim.Simulator``."""
-        return Fragment.get(_WithMemories(component), self)
-
-
-class _WithMemories(Elaboratable):
-    def __init__(self, component):
-        self.component = component
-
-    def elaborate(self, platform):
+        """A component together with the memories of its buffers, for `amaranth.sim.Simulator`."""
         m = Module()
-        # In this order: elaborating the component tells which accesses there are.
-        m.submodules.component = self.component
+        m.submodules.component = component
+        self.add_to(m)
+        return Fragment.get(m, self)
+
+    def add_to(self, m):
+        """Put the memories into a module, after everything that has buffers.
+
+        The module is to be elaborated by ``Fragment.get(module, memories)``.
+        """
+        # Elaborated in this order: by then all accesses are known.
         m.submodules.memories = _Bank()
-        return m
 
 
 class _Bank(Elaboratable):

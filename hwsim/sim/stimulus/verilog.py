@@ -6,7 +6,7 @@ from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In
 
-from hwsim.sim.compiled.frontend import rtlil_of_verilog
+from hwsim.sim.compiled.verilog import rtlil_of_verilog
 
 __all__ = ["VerilogModule", "axi_stream"]
 
