@@ -270,6 +270,7 @@ def test_simulate_json(command, tiny):
     result = json.loads(out)
     assert set(result) == {
         "images",
+        "lanes",
         "cycles",
         "cycles_per_image",
         "mismatches",

@@ -184,13 +184,24 @@ def result(item):
         rows[name] = {f"image {k + 1}": moved for k, moved in enumerate(images)}
     which = "each image" if shown == item.images else f"each of the first {shown} images"
     figures = {f"When the beats of {which} moved, stream by stream": gantt(rows, "clock cycle")}
+    table = item.layers.assign(**item.activity.drop(columns="name"))
+    figures["What each layer's output did: moved a beat, was held back, was waited for"] = bars(
+        list(item.activity["name"]),
+        {
+            "beats": list(item.activity["beats"]),
+            "held back": list(item.activity["held_cycles"]),
+            "waited for": list(item.activity["starved_cycles"]),
+        },
+        "clock cycles",
+        stacked=True,
+    )
     pictures = {}
     for name, maps in item.feature_maps.items():
         first = np.asarray(maps)[0]
         low, high = cell(int(first.min())), cell(int(first.max()))
         caption = f"{name}: {cell(first.shape)}, codes {low} to {high}"
         pictures[caption] = channels(first)
-    return Section("Simulation", text, facts, figures, pictures, {"simulation": item.layers})
+    return Section("Simulation", text, facts, figures, pictures, {"simulation": table})
 
 
 def estimates(item):

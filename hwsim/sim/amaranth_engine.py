@@ -42,12 +42,14 @@ def run(component, stimulus):
         _run_lane(component, stimulus if lane == 0 else replace(stimulus, wave=None), todo, lane)
         for lane in range(todo.lanes)
     ]
-    groups = (
+    inputs, outputs, probes = (
         {
             traffic.name: Transfers(
                 np.stack([getattr(r, kind)[traffic.name].cycles for r in recordings]),
                 np.stack([getattr(r, kind)[traffic.name].codes for r in recordings]),
                 traffic.elements,
+                np.array([getattr(r, kind)[traffic.name].held for r in recordings]),
+                np.array([getattr(r, kind)[traffic.name].starved for r in recordings]),
             )
             for traffic in getattr(todo, kind)
         }
@@ -57,7 +59,7 @@ def run(component, stimulus):
         name: np.stack([recording.buffers[name] for recording in recordings])
         for name in stimulus.buffers
     }
-    return Recording(*groups, buffers)
+    return Recording(inputs, outputs, probes, buffers)
 
 
 def _run_lane(component, stimulus, todo, lane):
@@ -124,8 +126,8 @@ def _run_lane(component, stimulus, todo, lane):
         # Only when the file is open, because a bench that never runs gives a warning.
         simulator.add_testbench(bench)
         simulator.run()
-    groups = ({w.name: w.transfers for w in group} for group in (sources, sinks, probes))
-    return Recording(*groups, columns)
+    transfers = [{w.name: w.transfers for w in group} for group in (sources, sinks, probes)]
+    return Recording(transfers[0], transfers[1], transfers[2], columns)
 
 
 class _Bench(Elaboratable):
@@ -162,12 +164,15 @@ class _Watch:
         self.cycles: list[int] = []
         self.payloads: list[int] = []
         self.offered = None
+        self.held = self.starved = 0
 
     def observe(self, cycle, valid, ready, payload):
         """Note what a cycle brought; whether a beat moved."""
         if self.offered is not None and (not valid or payload != self.offered):
             raise StreamError(failed_message(f"stream {self.name}", CHANGED, cycle))
         self.offered = payload if valid and not ready else None
+        self.held += valid and not ready
+        self.starved += ready and not valid
         if valid and ready:
             if len(self.cycles) < self.count:
                 self.cycles.append(cycle)
@@ -183,6 +188,8 @@ class _Watch:
             np.array(self.cycles, np.int64),
             codes_of_payloads(payloads, self.elements),
             self.elements,
+            self.held,
+            self.starved,
         )
 
 

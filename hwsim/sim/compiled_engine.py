@@ -85,6 +85,8 @@ def _run_parts(component, stimulus, lanes, parts):
                 join([table[name].cycles for table in tables]),
                 join([table[name].codes for table in tables]),
                 first.elements,
+                join([table[name].held for table in tables]),
+                join([table[name].starved for table in tables]),
             )
             for name, first in tables[0].items()
         }
@@ -213,4 +215,5 @@ class Run:
 
     def recording(self):
         """The `Recording`, once the run is over."""
-        return recording(self._plan, self._stimulus, self.simulation.buffers)
+        peek = self.simulation.peek
+        return recording(self._plan, self._stimulus, self.simulation.buffers, peek)

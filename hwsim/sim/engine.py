@@ -186,11 +186,17 @@ class Transfers:
         What was transferred, unsigned.
     elements : tuple of Element
         What the codes are.
+    held : int, or ndarray of int64, (lanes,)
+        Cycles of the run in which a beat was offered and not taken.
+    starved : int, or ndarray of int64, (lanes,)
+        Cycles of the run in which a beat would have been taken and none was offered.
     """
 
     cycles: np.ndarray
     codes: np.ndarray
     elements: tuple[Element, ...] = ()
+    held: Any = 0
+    starved: Any = 0
 
     @property
     def values(self):

@@ -44,6 +44,9 @@ class Result:
         Codes of each layer's output, as seen on the stream that carries it.
     layers : pandas.DataFrame
         For each layer: name, values compared, values that differ from the reference.
+    activity : pandas.DataFrame
+        For each layer's output stream, of the first lane: name, beats, cycles in which a beat was
+        held back by who takes it, and cycles in which whoever takes them waited for a beat.
     cycles : int
         From the first beat in to the last beat out, of each lane.
     interval_cycles : int or None
@@ -59,6 +62,7 @@ class Result:
     outputs: np.ndarray
     feature_maps: dict[str, np.ndarray]
     layers: pd.DataFrame
+    activity: pd.DataFrame
     cycles: int
     interval_cycles: int | None
     seconds: float
@@ -183,6 +187,7 @@ def simulate(
         outputs=maps[network.outputs[0].name],
         feature_maps=maps,
         layers=_compare(network, codes, stages, maps),
+        activity=_activity(stages, recording),
         cycles=recording.cycles,
         interval_cycles=_interval(ends),
         seconds=seconds,
@@ -193,6 +198,22 @@ def simulate(
 def _lanes(images, threads):
     """Lanes for so many images: one while there are few."""
     return max(1, min(threads * LANES_PER_THREAD, images // IMAGES_PER_LANE))
+
+
+def _activity(stages, recording):
+    """How often each layer's output moved and stood; see `Result`."""
+    rows = []
+    for stage in stages:
+        stream = recording.probes[stage.layer.output]
+        rows.append(
+            {
+                "name": stage.layer.name,
+                "beats": stream.cycles.shape[-1],
+                "held_cycles": int(np.ravel(stream.held)[0]),
+                "starved_cycles": int(np.ravel(stream.starved)[0]),
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def _compare(network, codes, stages, maps):

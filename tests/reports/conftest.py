@@ -100,7 +100,21 @@ def make_result(names, images=2, mismatches=0):
         }
     )
     interval = 100 if images > 1 else None
-    return Result(images, maps[names[1]], maps, layers, recording.cycles, interval, 1.0, recording)
+    activity = pd.DataFrame(
+        {"name": names, "beats": [16, 5], "held_cycles": [3, 0], "starved_cycles": [7, 81]}
+    )
+    return Result(
+        images=images,
+        lanes=1,
+        outputs=maps[names[1]],
+        feature_maps=maps,
+        layers=layers,
+        activity=activity,
+        cycles=recording.cycles,
+        interval_cycles=interval,
+        seconds=1.0,
+        recording=recording,
+    )
 
 
 def make_items(folder, names):

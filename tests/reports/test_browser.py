@@ -122,7 +122,7 @@ def test_every_figure_is_drawn_in_either_theme(tmp_path, make, browse):
         page, console = browse(path, f"--blink-settings=preferredColorScheme={scheme}")
         assert console == []
         figures = sum(len(section.figures) for section in report.sections)
-        assert figures == 9
+        assert figures == 10
         assert len(page.of_class("plot")) == len(page.of_class("js-plotly-plot")) == figures
         assert len(page.of_class("modebar")) == figures
         buttons = {attributes["data-title"] for attributes in page.of_class("modebar-btn")}
@@ -155,7 +155,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(tmp_path, make, browse):
     )
     page, console = browse(probe, "--allow-file-access-from-files", "--hide-scrollbars")
     assert console == []
-    assert page.texts[0] == "400 true 9"
+    assert page.texts[0] == "400 true 10"
 
 
 def hostile_names(url):

@@ -79,8 +79,14 @@ def test_result(make):
         "Cycles per image": "100",
     }
     assert section.text.endswith("all are equal.")
-    ((caption, figure),) = section.figures.items()
+    (caption, figure), (did, bars) = section.figures.items()
     assert caption == "When the beats of each image moved, stream by stream"
+    assert did == "What each layer's output did: moved a beat, was held back, was waited for"
+    assert [(bar.name, tuple(bar.x)) for bar in bars.data] == [
+        ("beats", (16, 5)),
+        ("held back", (3, 0)),
+        ("waited for", (7, 81)),
+    ]
     first, second = figure.data
     assert (first.name, second.name) == ("image 1", "image 2")
     assert next(zip(first.y, first.base, first.x, strict=True)) == ("images in", 0, 36)
@@ -99,7 +105,7 @@ def test_result_with_mismatches(make):
 
 def test_result_of_many_images_shows_the_first(make):
     (section,) = sections_of(make.result(["conv1", "fc1"], images=9))
-    ((caption, figure),) = section.figures.items()
+    caption, figure = next(iter(section.figures.items()))
     assert caption == "When the beats of each of the first 6 images moved, stream by stream"
     assert len(figure.data) == 6
 

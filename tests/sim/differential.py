@@ -8,20 +8,45 @@ import os
 import pickle
 import random
 import signal
+import tempfile
 import traceback
 
 import numpy as np
+from amaranth.lib.wiring import In
 
 from hwsim.sim.compiled.program import compile_graph
 from hwsim.sim.compiled.simplify import simplify
 from hwsim.sim.compiled.simulation import AssertionFailed
+from tests.rtl.catalogue import catalogue
 
-from .circuits import extreme
+from .circuits import Circuit, amaranth_circuit, extreme, stimulus
 from .interpreter import Interpreter, check
 from .random_graphs import random_buffers, random_graph
-from .simulators import difference, graph_of, peek, poke
+from .simulators import (
+    amaranth,
+    difference,
+    graph_of,
+    graphs_of_verilog,
+    interpreted,
+    merge,
+    peek,
+    poke,
+    ports_of,
+    same_ports,
+    verilog_simulators,
+)
+from .verilog_circuits import verilog_circuit
 
-__all__ = ["compare_circuit", "compare_graph", "isolated", "random_graph_case", "random_lanes"]
+__all__ = [
+    "amaranth_case",
+    "compare_circuit",
+    "compare_graph",
+    "isolated",
+    "random_graph_case",
+    "random_lanes",
+    "unit_case",
+    "verilog_case",
+]
 
 LANES = (1, 1, 2, 3, 5, 8, 9, 33, 64, 70)
 
@@ -155,18 +180,18 @@ def _compare_compiled(graph, expected, lanes, observed):
                 )
 
 
-def compare_circuit(circuit, stimuli, outputs, *, lanes, observed=4):
+def compare_circuit(circuit, graph, stimuli, outputs, *, lanes, observed=4):
     """Raise `Difference` where a stage does not give these outputs for the first stimulus."""
-    graph = graph_of(circuit)
-    interpreter = Interpreter(graph)
-    # Without registers the clock is an input like others.
+    # Without registers the clock is an input like others, and the reset may be none.
     stimuli = [[{"clk": 0} | row for row in rows] for rows in stimuli]
-    rows = [{name: row[name] for name in graph.inputs} for row in stimuli[0]]
-    found = difference(outputs, [interpreter.step(row) for row in rows])
+    found = difference(outputs, interpreted(graph, stimuli[0]))
     if found:
         cycle, name, expected, got = found
-        raise Difference(f"frontend: cycle {cycle}: {name} is {got}, not {expected}")
-    compare_graph(graph, stimuli, lanes=lanes, observed=observed)
+        raise Difference(f"frontend: cycle {cycle}: {name} is {got}, not {expected}\n{circuit}")
+    try:
+        compare_graph(graph, stimuli, lanes=lanes, observed=observed)
+    except Difference as error:
+        raise Difference(f"{error}\n{circuit}") from None
 
 
 def random_graph_case(seed, cycles=12, through=True):
@@ -218,5 +243,128 @@ def isolated(function, *args, seconds=120):
     return pickle.loads(data)
 
 
-def unit_case(name):
-    """Placeholder."""
+def amaranth_case(seed, cycles=40):
+    """The random component of a seed against Amaranth's simulator."""
+    circuit = amaranth_circuit(seed)
+    rng = random.Random(f"amaranth case {seed}")
+    stimuli = [stimulus(circuit, cycles, f"{seed} {k}") for k in range(3)]
+    compare_circuit(
+        circuit,
+        graph_of(circuit),
+        stimuli,
+        amaranth(circuit, stimuli[0]),
+        lanes=random_lanes(rng, len(stimuli)),
+        observed=rng.choice([0, 0, 4]),
+    )
+
+
+def verilog_case(seed, count, against=None, cycles=40):
+    """The random Verilog circuits of some seeds against Verilog simulators, all in one run."""
+    circuits = [verilog_circuit(k) for k in range(seed, seed + count)]
+    batch = merge(circuits)
+    rng = random.Random(f"verilog case {seed}")
+    stimuli = [stimulus(batch, cycles, f"{seed} {k}") for k in range(3)]
+    known = {}
+    for name, run in verilog_simulators().items():
+        if against is None or against in name:
+            with tempfile.TemporaryDirectory() as folder:
+                known[name] = run(batch, stimuli[0], folder)
+    problems = []
+    for circuit, graph in zip(circuits, graphs_of_verilog(circuits), strict=True):
+        try:
+            check(graph)
+            same_ports(graph, circuit)
+            own = [[_part(circuit, row) for row in rows] for rows in stimuli]
+            found = interpreted(graph, own[0])
+            for name, outputs in known.items():
+                wrong = difference([_part(circuit, row) for row in outputs], found)
+                if wrong:
+                    cycle, port, expected, got = wrong
+                    text = f"cycle {cycle}: {port} is {got}, but {expected} in {name}"
+                    raise Difference(f"frontend: {text}\n{circuit}")
+            lanes = random_lanes(rng, len(stimuli))
+            compare_circuit(circuit, graph, own, found, lanes=lanes, observed=rng.choice([0, 0, 2]))
+        except Difference as error:
+            problems.append(str(error))
+    if problems:
+        raise Difference("\n".join(problems))
+
+
+def _part(circuit, row):
+    """Values of a circuit's ports in those of a merged one."""
+    own = f"{circuit.name}_"
+    part = {name.removeprefix(own): v for name, v in row.items() if name.startswith(own)}
+    return part | {name: row[name] for name in ("rst",) if name in row}
+
+
+def unit_case(name, cycles=150, stalls=0.3):
+    """A unit of the library, its streams fed and drained with random stalls."""
+    component = catalogue(name)[name]
+    ports = ports_of(component)
+    inputs = {
+        "__".join(map(str, path)): member.flow is In
+        for path, member, _ in component.signature.flatten(component)
+    }
+    circuit = Circuit(
+        0,
+        name,
+        {port: len(value) for port, value in ports.items() if inputs[port]},
+        {port: len(value) for port, value in ports.items() if not inputs[port]},
+        lambda: catalogue(name)[name],
+    )
+    rng = random.Random(f"unit case {name}")
+    outputs, rows = [], []
+    amaranth(circuit, _streams(circuit, rng, cycles, stalls, rows, outputs), outputs)
+    moved = sum(
+        row[port] and out[port.replace("valid", "ready")]
+        for row, out in zip(rows, outputs, strict=True)
+        for port in circuit.inputs
+        if port.endswith("__valid")
+    )
+    assert moved > cycles // 20, f"only {moved} beats went into {name}"
+    graph = graph_of(circuit)
+    wrong = difference(_valid(outputs), _valid(interpreted(graph, rows)))
+    if wrong:
+        cycle, port, expected, got = wrong
+        raise Difference(f"frontend: cycle {cycle}: {port} is {got}, not {expected}")
+    # The other stimulus is no stream: whatever comes, all do the same.
+    stimuli = [rows, stimulus(circuit, cycles, name)]
+    compare_graph(graph, stimuli, lanes=random_lanes(rng, len(stimuli)), observed=0)
+
+
+def _valid(outputs):
+    """Outputs without payloads that are not offered.
+
+    After a reset these are not the same in Amaranth's simulator, where it also sets what was read
+    from a memory, as in RTLIL, where it does not.
+    """
+    return [
+        {
+            port: 0 if row.get(port.replace("payload", "valid")) == 0 else value
+            for port, value in row.items()
+        }
+        for row in outputs
+    ]
+
+
+def _streams(circuit, rng, cycles, stalls, rows, outputs):
+    """Inputs of each cycle: a beat that is offered stays until it is taken, or a reset comes."""
+    row = {port: 0 for port in circuit.inputs} | {"rst": 0}
+    for cycle in range(cycles):
+        row = dict(row)
+        row["rst"] = int(cycle == cycles // 3)
+        for port, width in circuit.inputs.items():
+            stream, _, member = port.rpartition("__")
+            if member == "ready":
+                row[port] = int(rng.random() >= stalls)
+            elif member == "valid":
+                taken = not outputs or outputs[-1][f"{stream}__ready"] or rows[-1]["rst"]
+                if taken or not row[port]:
+                    row[port] = int(rng.random() >= stalls)
+                    row[f"{stream}__payload"] = rng.getrandbits(
+                        circuit.inputs[f"{stream}__payload"]
+                    )
+            elif not stream:
+                row[port] = extreme(rng, width)
+        rows.append(row)
+        yield row

@@ -5,14 +5,17 @@ the same form: what they are for the inputs of the cycle, just before the clock'
 """
 
 import os
+import re
 import subprocess
 import tempfile
 from pathlib import Path
 
 import numpy as np
-from amaranth.hdl import ClockDomain, Module
+from amaranth.hdl import ClockDomain, Module, Value
 from amaranth.sim import Simulator
 
+from hwsim.sim.compiled.frontend import elaborate, graph_of_rtlil, read_verilog
+from hwsim.sim.compiled.verilog import rtlil_of_verilog
 from tests.rtl.verilog_bench import have_icarus, verilators
 
 from .circuits import Circuit
@@ -23,11 +26,14 @@ __all__ = [
     "compiled",
     "difference",
     "graph_of",
+    "graphs_of_verilog",
     "icarus",
     "interpreted",
     "merge",
     "peek",
     "poke",
+    "ports_of",
+    "same_ports",
     "verilator",
     "verilog_simulators",
 ]
@@ -60,8 +66,6 @@ def merge(circuits, name="batch"):
 
 def graph_of(circuit):
     """The netlist of a circuit, by the frontend, checked."""
-    from hwsim.sim.compiled.frontend import elaborate, read_verilog
-
     if circuit.verilog is None:
         graph = elaborate(circuit.component(), name=circuit.name)
     else:
@@ -70,10 +74,29 @@ def graph_of(circuit):
             path.write_text(circuit.verilog)
             graph = read_verilog([path], circuit.name)
     check(graph)
+    same_ports(graph, circuit)
+    return graph
+
+
+def graphs_of_verilog(circuits):
+    """The netlist of each Verilog circuit; Yosys runs once for all."""
+    batch = merge(circuits)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "design.v"
+        path.write_text(batch.verilog)
+        text = rtlil_of_verilog([path], batch.name)
+    # Names of a circuit's modules, with parameters or without, contain its own name.
+    modules = re.split(r"^(?=(?:attribute .*\n)*module )", text, flags=re.MULTILINE)
+    for circuit in circuits:
+        own = re.compile(rf"^module \S*\\{circuit.name}(_m\d+)?(\\\S*)?$", re.MULTILINE)
+        yield graph_of_rtlil("".join(filter(own.search, modules)), f"\\{circuit.name}")
+
+
+def same_ports(graph, circuit):
+    """Check that a netlist has the ports of a circuit."""
     inputs = {name: node.width for name, node in graph.inputs.items() if name not in ("clk", "rst")}
     assert inputs == circuit.inputs, (inputs, circuit.inputs)
     assert {name: node.width for name, node in graph.outputs.items()} == circuit.outputs
-    return graph
 
 
 def difference(expected, got):
@@ -87,22 +110,34 @@ def difference(expected, got):
     return None
 
 
-def amaranth(circuit, rows):
-    """Outputs by Amaranth's own simulator."""
+def ports_of(component):
+    """Values of a component's ports, by the names that they have in RTLIL."""
+    return {
+        "__".join(map(str, path)): Value.cast(value)
+        for path, _, value in component.signature.flatten(component)
+    }
+
+
+def amaranth(circuit, rows, result=None):
+    """Outputs by Amaranth's own simulator.
+
+    They are appended to ``result`` cycle by cycle, so that the next row can depend on them.
+    """
     component = circuit.component()
+    ports = ports_of(component)
     top = component
-    if hasattr(component, "clk"):
-        reset = getattr(component, "rst", None)
+    if "clk" in ports:
+        reset = ports.get("rst")
     else:
         top = Module()
         top.domains.sync = domain = ClockDomain()
         top.submodules.dut = component
         reset = domain.rst
-    inputs = [(getattr(component, name).as_unsigned(), name) for name in circuit.inputs]
+    inputs = [(ports[name].as_unsigned(), name) for name in circuit.inputs]
     if reset is not None:
         inputs.append((reset, "rst"))
-    outputs = [(getattr(component, name).as_unsigned(), name) for name in circuit.outputs]
-    result = []
+    outputs = [(ports[name].as_unsigned(), name) for name in circuit.outputs]
+    result = [] if result is None else result
 
     async def bench(ctx):
         for row in rows:

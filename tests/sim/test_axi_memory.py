@@ -77,7 +77,8 @@ def draw_request(rng, width, ids, low, high):
     if burst == FIXED:
         return Request(rng.randrange(ids), address, rng.randrange(16), size, FIXED)
     room = (4096 - address // number * number % 4096) // number
-    beats = min(room, rng.choice([1, 2, rng.randint(1, 20), rng.randint(1, 256)]))
+    longest = rng.choice([1, 2, 20, 20, 20, 256])
+    beats = min(room, rng.randint(1, longest))
     return Request(rng.randrange(ids), address, beats - 1, size, INCR)
 
 

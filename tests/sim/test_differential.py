@@ -11,84 +11,21 @@ that ``--against`` names; ``unit``, all units of the library.
 
 import argparse
 import collections
-import random
 import re
 import sys
-import tempfile
 import time
 
 import pytest
 
 from tests.rtl.catalogue import _MAKERS
 
-from .circuits import amaranth_circuit, stimulus
-from .differential import (
-    Difference,
-    compare_circuit,
-    isolated,
-    random_graph_case,
-    random_lanes,
-    unit_case,
-)
+from .differential import amaranth_case, isolated, random_graph_case, unit_case, verilog_case
 from .random_graphs import random_graph
-from .simulators import (
-    amaranth,
-    difference,
-    graph_of,
-    interpreted,
-    merge,
-    verilog_simulators,
-)
-from .verilog_circuits import verilog_circuit
 
 GRAPHS = 60
 CIRCUITS = 60
 BATCH = 40
 UNITS = sorted(_MAKERS)
-
-
-def amaranth_case(seed, cycles=40):
-    """One random component against Amaranth's simulator."""
-    circuit = amaranth_circuit(seed)
-    rng = random.Random(f"amaranth case {seed}")
-    stimuli = [stimulus(circuit, cycles, f"{seed} {k}") for k in range(3)]
-    try:
-        compare_circuit(
-            circuit,
-            stimuli,
-            amaranth(circuit, stimuli[0]),
-            lanes=random_lanes(rng, len(stimuli)),
-        )
-    except Difference as error:
-        raise Difference(f"{error}\n{circuit}") from None
-
-
-def verilog_case(seed, count, against=None, cycles=40):
-    """Random Verilog circuits, many in one run, against Verilog simulators."""
-    circuits = {f"v{k}": verilog_circuit(k) for k in range(seed, seed + count)}
-    batch = merge(list(circuits.values()))
-    rng = random.Random(f"verilog case {seed}")
-    stimuli = [stimulus(batch, cycles, f"{seed} {k}") for k in range(3)]
-    expected = {}
-    for name, run in verilog_simulators().items():
-        if against is None or against in name:
-            with tempfile.TemporaryDirectory() as folder:
-                expected[name] = run(batch, stimuli[0], folder)
-    found = interpreted(graph_of(batch), stimuli[0])
-    for name, outputs in expected.items():
-        wrong = {}
-        for cycle, (a, b) in enumerate(zip(outputs, found, strict=True)):
-            for port in a:
-                if a[port] != b[port]:
-                    wrong.setdefault(port.split("_")[0], (cycle, port, b[port], a[port]))
-        if wrong:
-            lines = [
-                f"cycle {cycle}: {port} is {got}, not {want}, as {name} says\n{circuits[key]}"
-                for key, (cycle, port, got, want) in wrong.items()
-            ]
-            raise Difference("frontend: " + "\n".join(lines))
-    compare_circuit(batch, stimuli, found, lanes=random_lanes(rng, len(stimuli)), observed=2)
-    return len(expected)
 
 
 @pytest.mark.parametrize("seed", range(0, GRAPHS, 10))

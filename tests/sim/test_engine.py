@@ -221,7 +221,7 @@ SHAPE = ", ".join(map(str, NETWORK.input.shape))
             images_for(NETWORK, 1, 0),
             {"engine": "abacus"},
             ValueError,
-            r"^engine must be one of amaranth, not 'abacus'$",
+            r"^engine must be one of amaranth, compiled, verilator, not 'abacus'$",
         ),
         (
             images_for(NETWORK, 1, 0),

@@ -59,11 +59,11 @@ def run_harness(component, stimulus):
         r'parameter \\NAME "(.*)"\n *parameter \\WIDTH .*\n *parameter \\SHARED .*([01])\n',
         convert(harness_of(component, stimulus)),
     )
+    shared = {name: bit == "1" for name, bit in cells}
     arrays = {
-        name: array.reshape(len(array))
-        for name, array in contents(
-            todo, stimulus, {name: shared == "1" for name, shared in cells}
-        ).items()
+        # Amaranth is slow with long memories, and runs here are short.
+        name: array.reshape(len(array))[: 1000 if name.endswith(".stall") else None]
+        for name, array in contents(todo, stimulus, shared).items()
     }
     memories = Memories(arrays)
     harness = harness_of(component, stimulus)
@@ -79,7 +79,10 @@ def run_harness(component, stimulus):
         outputs["cycles"] = cycles + 1
         for name in harness.signature.members:
             outputs[name] = ctx.get(getattr(harness, name))
+        assert cycles < 1000
         for name, rows in memories.data.items():
+            if name.endswith(".stall"):
+                continue
             values = [ctx.get(rows[k]) for k in range(len(arrays[name]))]
             arrays[name] = np.array(values, arrays[name].dtype)
 
@@ -88,7 +91,7 @@ def run_harness(component, stimulus):
     simulator.add_testbench(bench)
     simulator.run()
     raise_failure(harness, todo, stimulus, outputs.get, outputs["cycles"])
-    return recording(todo, stimulus, arrays)
+    return recording(todo, stimulus, arrays, outputs.get)
 
 
 ENGINES = {
@@ -109,6 +112,10 @@ def assert_equal(first, second, hint):
             assert transfers.cycles.dtype == other.cycles.dtype == np.int64
             assert transfers.codes.shape == other.codes.shape
             assert transfers.elements == other.elements
+            for count in ("held", "starved"):
+                assert np.array_equal(getattr(transfers, count), getattr(other, count)), (
+                    f"{hint}: {count} of {name}"
+                )
     assert first.buffers.keys() == second.buffers.keys()
     for name, array in first.buffers.items():
         assert np.array_equal(array, second.buffers[name]), f"{hint}: buffer {name}"
@@ -254,7 +261,7 @@ def test_units(unit):
 
 
 @pytest.mark.parametrize("lane_stalls", [False, True])
-@pytest.mark.parametrize("lanes", [1, 3, 40])
+@pytest.mark.parametrize("lanes", [1, 9])
 def test_lanes(lanes, lane_stalls):
     seed = lanes
     rng = np.random.default_rng(seed)

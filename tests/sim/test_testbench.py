@@ -902,6 +902,26 @@ def test_waveforms_of_a_testbench(tmp_path):
     assert wave.times[-1] == 7 * 4000
 
 
+@pytest.mark.parametrize("variant", ["first differs", "all differ"])
+def test_waveforms_of_many_instances(variant, tmp_path):
+    m, _ = chain([], variant)
+    simulator = Simulator(m)
+    simulator.poke("x", 1)
+    with simulator.write_vcd(tmp_path / "wave.vcd"):
+        simulator.step(9)
+    wave = read(tmp_path / "wave.vcd")
+    times = np.arange(10) * 10_000
+    total = [0] * 10
+    before = [1] * 10
+    for k in range(12):
+        total = [0, *np.cumsum(before)[:-1] % 256]
+        name = f"total{k}" if variant == "all differ" else "total"
+        assert wave.values(("top", f"cell{k}", name), times) == total
+        before = [3 * value % 256 for value in total]
+        if k < 11:
+            assert wave.values(("top", f"cell{k + 1}", "out"), times) == before
+
+
 @pytest.mark.parametrize("lane", [0, 2])
 def test_waveforms_of_steps(lane, tmp_path):
     dut = Accumulator()

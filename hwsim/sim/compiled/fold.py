@@ -4,14 +4,27 @@
 local rules find: no rule looks further than a few operands, none makes more work than it saves.
 
 Widths matter because a value takes a machine word of 1, 8, 16, 32 or 64 bits (`storage`). The
-builder knows for each node how many bits hold its value, read as unsigned and as two's complement
-(`Builder.bounds`), and computes at the smallest word that holds the exact result.
+builder knows for each node between which bounds its value lies (`Builder.bounds`), and computes at
+the smallest word that holds the exact result.
 """
 
-from .ir import Graph, Group, Memory, Node, Port, Register
-from .values import COMMUTATIVE, evaluate, measure, signed_value, storage
+from bisect import bisect_right
+from itertools import accumulate
 
-__all__ = ["Builder", "is_free"]
+from .ir import Graph, Group, Memory, Node, Port, Register
+from .values import (
+    COMMUTATIVE,
+    Bounds,
+    bits_of,
+    evaluate,
+    measure,
+    signed_bounds,
+    signed_value,
+    storage,
+    unsigned_bounds,
+)
+
+__all__ = ["Builder"]
 
 _SWAPPED = {"eq": "ne", "ne": "eq"}
 _NEGATED = {"ult": "ule", "ule": "ult", "slt": "sle", "sle": "slt"}
@@ -29,15 +42,16 @@ class Builder:
 
     Members
     -------
-    bounds : dict of Node to (int, int)
-        For each node built here how many bits hold its value: unsigned, two's complement.
+    bounds : dict of Node to Bounds
+        For each node built here.
     """
 
     def __init__(self, graph: Graph):
         self.graph = graph
-        self.bounds: dict[Node, tuple[int, int]] = {}
+        self.bounds: dict[Node, Bounds] = {}
         self._numbers: dict[Node, int] = {}
         self._ports: dict[tuple, Node] = {}
+        self._starts: dict[Node, list[int]] = {}  # first bits of the operands of concats
         self._rules = {
             "slice": lambda width, args, attr: self.slice(args[0], attr, width),
             "concat": lambda width, args, attr: self.concat(args),
@@ -144,8 +158,8 @@ class Builder:
                 return node
         narrow = self._fit(
             width,
-            max(self.bounds[node][0] for node in nodes),
-            max(self.bounds[node][1] for node in nodes),
+            max(self._bits(node)[0] for node in nodes),
+            max(self._bits(node)[1] for node in nodes),
             tuple(nodes),
         )
         if narrow:
@@ -170,9 +184,14 @@ class Builder:
             bounds = measure(op, width, args, attr, self.bounds)
             self.bounds[node] = bounds
             self._numbers[node] = len(self._numbers)
-        if self.bounds[node][0] == 0 and op != "const":
-            return self.const(0, width, node.group)
+        low, high = self.bounds[node]
+        if low == high and op != "const":
+            return self.const(low, width, node.group)
         return node
+
+    def _bits(self, node):
+        """How many bits hold a node's value: unsigned, two's complement."""
+        return bits_of(self.bounds[node], node.width)
 
     # Wires
 
@@ -198,9 +217,23 @@ class Builder:
                 low = min(low, inner.width - 1)
                 return self.sext(self.slice(inner, low, inner.width - low), width)
             if op == "concat":
-                return self.concat(cut(self, _pieces(a.args), low, low + width))
+                return self.concat(self._parts(a, low, low + width))
             return self._make("slice", width, (a,), low)
         return a
+
+    def _parts(self, a, low, high):
+        """Operands of a concat that make up some of its bits."""
+        starts = self._starts.get(a)
+        if starts is None:
+            starts = self._starts[a] = list(accumulate((part.width for part in a.args), initial=0))
+        parts = []
+        k = bisect_right(starts, low) - 1
+        while starts[k] < high:
+            first = max(low, starts[k])
+            last = min(high, starts[k + 1])
+            parts.append(self.slice(a.args[k], first - starts[k], last - first))
+            k += 1
+        return parts
 
     def concat(self, parts):
         """``parts`` side by side, the first in the lowest bits."""
@@ -271,7 +304,7 @@ class Builder:
             return a
         if a.op == "const":
             return self.const(signed_value(a.attr, a.width), width, a.group)
-        if self.bounds[a][0] < a.width:
+        if self._bits(a)[0] < a.width:
             return self.zext(a, width)
         if a.op == "sext":
             a = a.args[0]
@@ -330,7 +363,7 @@ class Builder:
         """At how many bits to do what keeps extensions, and whether these repeat the sign."""
         unsigned = signed = 0
         for arg in args:
-            u, s = self.bounds[arg]
+            u, s = self._bits(arg)
             unsigned, signed = max(unsigned, u), max(signed, s)
         return self._fit(width, unsigned, signed, args)
 
@@ -339,7 +372,7 @@ class Builder:
         bits = min(unsigned, signed)
         if bits >= width:
             return None
-        free = all(is_free(arg, bits) for arg in args)
+        free = all(_is_free(arg, bits) for arg in args)
         if not free or all(arg.op == "const" for arg in args):
             bits = storage(bits)
             if bits >= storage(width):
@@ -398,9 +431,7 @@ class Builder:
                 for k in (0, 1):
                     if self._opposite(x.args[k], y):
                         return self.node("and", width, (x.args[1 - k], y))
-        (ua, _), (ub, _) = self.bounds[a], self.bounds[b]
-        unsigned = min(ua, ub)
-        bits = storage(unsigned)
+        bits = storage(max(1, min(self._bits(a)[0], self._bits(b)[0])))
         if bits < storage(width):
             args = (self.slice(a, 0, bits), self.slice(b, 0, bits))
             return self.zext(self.node("and", bits, args), width)
@@ -488,13 +519,17 @@ class Builder:
 
     # Arithmetic
 
-    def _arithmetic(self, op, width, args, unsigned, signed):
-        """At the smallest word that holds the exact result of so many bits."""
-        bits = storage(min(unsigned, signed))
+    def _arithmetic(self, op, width, args):
+        """At the smallest word that holds the exact result."""
+        unsigned, signed = bits_of(measure(op, width, args, None, self.bounds), width)
+        bits = storage(max(1, min(unsigned, signed)))
         if bits < storage(width):
-            inner = self.node(op, bits, [self.slice(arg, 0, bits) for arg in args])
-            return self._extend(unsigned > bits, inner, width)
-        return self._make(op, width, args)
+            args = (
+                self.slice(args[0], 0, bits),
+                *(arg if op == "shl" else self.slice(arg, 0, bits) for arg in args[1:]),
+            )
+            return self._extend(unsigned > bits, self.node(op, bits, args), width)
+        return self._make(op, width, tuple(args))
 
     def _neg(self, width, args, attr):
         (a,) = args
@@ -504,7 +539,7 @@ class Builder:
             return a.args[0]
         if a.op == "sub":
             return self.node("sub", width, a.args[::-1])
-        return self._arithmetic("neg", width, (a,), width, self.bounds[a][1] + 1)
+        return self._arithmetic("neg", width, (a,))
 
     def _add(self, width, args, attr):
         a, b = args
@@ -519,8 +554,7 @@ class Builder:
         for x, y in ((a, b), (b, a)):
             if y.op == "neg":
                 return self.node("sub", width, (x, y.args[0]))
-        (ua, sa), (ub, sb) = self.bounds[a], self.bounds[b]
-        return self._arithmetic("add", width, (a, b), max(ua, ub) + 1, max(sa, sb) + 1)
+        return self._arithmetic("add", width, (a, b))
 
     def _sub(self, width, args, attr):
         a, b = args
@@ -534,8 +568,7 @@ class Builder:
             return self.node("neg", width, (b,))
         if b.op == "neg":
             return self.node("add", width, (a, b.args[0]))
-        signed = max(self.bounds[a][1], self.bounds[b][1]) + 1
-        return self._arithmetic("sub", width, (a, b), width, signed)
+        return self._arithmetic("sub", width, (a, b))
 
     def _mul(self, width, args, attr):
         a, b = args
@@ -549,8 +582,7 @@ class Builder:
                 return self._shift_left(a, factor.bit_length() - 1)
             if factor == (1 << width) - 1:
                 return self.node("neg", width, (a,))
-        unsigned, signed = measure("mul", width, (a, b), None, self.bounds)
-        return self._arithmetic("mul", width, (a, b), unsigned, signed)
+        return self._arithmetic("mul", width, (a, b))
 
     def _division(self, op):
         remainder = "mod" in op
@@ -571,11 +603,14 @@ class Builder:
                     if op in ("div_floor", "sdiv_floor"):
                         high = self.slice(a, power, width - power)
                         return self._extend(op[0] == "s", high, width)
-            (ua, sa), (ub, sb) = self.bounds[a], self.bounds[b]
-            if op[0] != "s":
-                return self._arithmetic(op, width, args, max(ua, ub), width)
-            # One more than the operands: the smallest number by -1.
-            return self._arithmetic(op, width, args, width, max(sa, sb) + 1)
+            # The operands have to fit, and the smallest number by -1 needs one bit more.
+            (ua, sa), (ub, sb) = self._bits(a), self._bits(b)
+            signed = op[0] == "s"
+            bits = storage(max(1, sa + 1, sb + 1) if signed else max(1, ua, ub))
+            if bits < storage(width):
+                inner = self.node(op, bits, [self.slice(arg, 0, bits) for arg in args])
+                return self._extend(signed, inner, width)
+            return self._make(op, width, tuple(args))
 
         return rule
 
@@ -603,7 +638,7 @@ class Builder:
             return self.concat(amount.args[1:]), 1 << amount.args[0].width
         if amount.op == "mul" and amount.args[1].op == "const":
             index, step = amount.args[0], amount.args[1].attr
-            if ((1 << self.bounds[index][0]) - 1) * step < 1 << amount.width:
+            if self._range(index, signed=False)[1] * step < 1 << amount.width:
                 return index, step
         return None
 
@@ -656,12 +691,7 @@ class Builder:
         simple = self._shift("shl", a, amount)
         if simple:
             return simple
-        unsigned, signed = measure("shl", width, (a, amount), None, self.bounds)
-        bits = storage(min(unsigned, signed))
-        if bits < storage(width):
-            inner = self.node("shl", bits, (self.slice(a, 0, bits), amount))
-            return self._extend(unsigned > bits, inner, width)
-        return self._make("shl", width, (a, amount))
+        return self._arithmetic("shl", width, (a, amount))
 
     def _shr(self, width, args, attr):
         a, amount = args
@@ -670,7 +700,7 @@ class Builder:
         simple = self._shift("shr", a, amount)
         if simple:
             return simple
-        bits = storage(self.bounds[a][0])
+        bits = storage(max(1, self._bits(a)[0]))
         if bits < storage(width):
             return self.zext(self.node("shr", bits, (self.slice(a, 0, bits), amount)), width)
         return self._make("shr", width, (a, amount))
@@ -679,7 +709,7 @@ class Builder:
         a, amount = args
         if amount.op == "zext":
             amount = amount.args[0]
-        unsigned, signed = self.bounds[a]
+        unsigned, signed = self._bits(a)
         if unsigned < width:
             return self.node("shr", width, (a, amount))
         simple = self._shift("sshr", a, amount)
@@ -715,14 +745,14 @@ class Builder:
                     return self.const(a.attr == b.attr, 1, a.group)
                 a, b = b, a
             width, group = a.width, a.group
+            for signed in (False, True):
+                (low_a, high_a), (low_b, high_b) = self._range(a, signed), self._range(b, signed)
+                if high_a < low_b or high_b < low_a:
+                    return self.const(0, 1, group)
             if b.op == "const":
                 value = b.attr
                 if width == 1:
                     return a if value else self.invert(a)
-                unsigned, signed = self.bounds[a]
-                ub, sb = self.bounds[b]
-                if ub > unsigned or sb > signed:
-                    return self.const(0, 1, group)
                 if a.op == "not":
                     a, b = a.args[0], self.const(~value, width, group)
                     continue
@@ -744,10 +774,10 @@ class Builder:
                             return s
                         return self.invert(s) if value == y.attr else self.const(0, 1, group)
                 if a.op == "concat":
-                    pieces = _pieces(a.args)
+                    starts = accumulate((part.width for part in a.args), initial=0)
                     return [
                         (part, self.const(value >> low, part.width, group))
-                        for low, _, part in pieces
+                        for part, low in zip(a.args, starts, strict=False)
                     ]
             elif width == 1:
                 return self.invert(self.node("xor", 1, (a, b)))
@@ -774,7 +804,7 @@ class Builder:
             # As two's complement, 1 is less than 0.
             x, y = (b, a) if signed else (a, b)
             return self.node("and" if strict else "or", 1, (self.invert(x), y))
-        if signed and max(self.bounds[a][0], self.bounds[b][0]) < width:
+        if signed and max(self._bits(a)[0], self._bits(b)[0]) < width:
             signed = False
         (low_a, high_a), (low_b, high_b) = self._range(a, signed), self._range(b, signed)
         if high_a < low_b or (not strict and high_a <= low_b):
@@ -803,37 +833,12 @@ class Builder:
 
     def _range(self, node, signed):
         """Smallest and largest value."""
-        if node.op == "const":
-            value = signed_value(node.attr, node.width) if signed else node.attr
-            return value, value
-        u, s = self.bounds[node]
-        if u < node.width or not signed:
-            return 0, (1 << u) - 1
-        return -(1 << (s - 1)), (1 << (s - 1)) - 1
+        read = signed_bounds if signed else unsigned_bounds
+        return read(self.bounds[node], node.width)
 
 
-def is_free(node, bits):
+def _is_free(node, bits):
     """Whether the lowest ``bits`` of a node are there without computing anything."""
     if node.op in ("zext", "sext"):
         return node.args[0].width <= bits
     return node.op == "const"
-
-
-def _pieces(parts):
-    """``parts`` as (first bit, bit after the last, node)."""
-    offset = 0
-    for part in parts:
-        yield offset, offset + part.width, part
-        offset += part.width
-
-
-def cut(builder, pieces, low, high):
-    """The nodes of bits ``low`` to ``high - 1`` of ``pieces``."""
-    parts = []
-    for start, stop, part in pieces:
-        if start >= high:
-            break
-        if stop > low:
-            first = max(low, start)
-            parts.append(builder.slice(part, first - start, min(high, stop) - first))
-    return parts

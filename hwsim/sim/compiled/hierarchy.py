@@ -194,7 +194,7 @@ class Design:
         for body in self.bodies.values():
             body.connect_outputs()
         self._compose()
-        self.graph.renamed = self._renamed()  # type: ignore[attr-defined]
+        self.graph.renamed = self._renamed()
         return self.graph
 
     def _number(self, bodies):

@@ -203,6 +203,9 @@ class Graph:
     registers, memories, stores, checks, buffers : list
     bodies : dict of Group to Scope
         Names, for each group from its own body's root.
+    renamed : dict of Group to list of (dict of str to str or None)
+        Of groups whose instances have names of their own: for each instance its path of a signal or
+        memory, and the path in the group's `Scope`, where the two differ.
     clock : str or None
         Name of the clock's port.
     """
@@ -217,6 +220,7 @@ class Graph:
         self.stores: list[Store] = []
         self.checks: list[Check] = []
         self.bodies: dict[Group, Scope] = {self.top: Scope(self.top)}
+        self.renamed: dict[Group, list[dict[str, str] | None]] = {}
         self.clock: str | None = None
         self._nodes: dict[tuple, Node] = {}
 

@@ -35,9 +35,9 @@ class Program:
         Stimuli side by side.
     inputs, outputs : dict of str to Place
         Ports; outputs lie there after ``settle``.
-    signals : list of (list of str, dict of str to Place)
-        For each module body the paths of its instances, and by name the place of each signal that
-        can be observed.
+    signals : list of (list of str, dict of str to Place, list of dict or None)
+        For each module body the paths of its instances, by name the place of each signal that can
+        be observed, and for each instance the names that it has for some of these, if it has any.
     memories : dict of str to list of Place
         By path within the body; see `Scope.memories`.
     states : list of (str, Place, int or None)
@@ -78,9 +78,10 @@ class Program:
         """Signals that can be observed and whose path begins with ``start``."""
         return [
             prefix + name
-            for prefixes, table in self.signals
-            for prefix in prefixes
-            for name in table
+            for prefixes, table, renamed in self.signals
+            for instance, prefix in enumerate(prefixes)
+            if prefix.startswith(start[: len(prefix)])
+            for name in _own_names(table, renamed[instance] if renamed else None)
             if (prefix + name).startswith(start)
         ]
 
@@ -109,7 +110,7 @@ class Program:
 
         facts["inputs"] = places(facts["inputs"])
         facts["outputs"] = places(facts["outputs"])
-        facts["signals"] = [(paths, places(table)) for paths, table in facts["signals"]]
+        facts["signals"] = [(paths, places(t), renamed) for paths, t, renamed in facts["signals"]]
         facts["states"] = [(name, Place(*p), k) for name, p, k in facts["states"]]
         facts["buffers"] = {n: tuple(b) for n, b in facts["buffers"].items()}
         facts["checks"] = [(message, source, Place(*p)) for message, source, p in facts["checks"]]
@@ -186,7 +187,7 @@ def compile_graph(graph, *, lanes=1, observe=(), uniform=()):
     _separate_stores(graph, uniform)
     names = list(_names(graph))
     original = [*graph.registers, *graph.memories]
-    observed = _select(names, observe)
+    observed = _select(names, observe, graph.renamed)
     new, moved = reroll(graph, observed) if padded == 1 else (lambda node: node, {})
     selected, observed = set(observed), [new(node) for node in observed]
     effects = {"cycle": _changes(graph), "settle": _shown(graph, observed)}
@@ -225,7 +226,7 @@ def compile_graph(graph, *, lanes=1, observe=(), uniform=()):
         lanes=lanes,
         inputs={name: layout.place(n, n.width, 1) for name, n in graph.inputs.items()},
         outputs={name: shown[node] for name, node in graph.outputs.items()},
-        signals=_signals(names, layout, selected, shown, new, moved),
+        signals=_signals(graph, names, layout, selected, shown, new, moved),
         states=states,
         buffers={buffer.name: (buffer.width, buffer.shared) for buffer in graph.buffers},
         checks=[
@@ -319,22 +320,34 @@ def _paths(group):
     return [f"{instance}." if instance else "" for instance in group.instances]
 
 
-def _select(names, observe):
+def _select(names, observe, renamed):
     """Nodes to compute for observation."""
     if observe == ALL:
         return [node for _, table in names for node in table.values() if node.op != "const"]
     found = []
     for path in observe:
-        nodes = [node for group, table in names for node in _matching(path, group, table)]
+        nodes = [
+            node
+            for group, table in names
+            for node in _matching(path, group, table, renamed.get(group))
+        ]
         if not nodes:
             raise KeyError(f"the design has no signal {path}")
         found += nodes
     return [node for node in found if node.op != "const"]
 
 
-def _matching(path, group, table):
+def _own_names(table, renamed):
+    """Names that an instance has for the signals of its body."""
+    if renamed is None:
+        return list(table)
+    own = {target: name for name, target in renamed.items()}
+    return [own.get(name, name) for name in table]
+
+
+def _matching(path, group, table, renamed):
     """Nodes of a body that ``path`` names, or that lie in the scope that ``scope.*`` names."""
-    for prefix in _paths(group):
+    for instance, prefix in enumerate(_paths(group)):
         if path.endswith(".*"):
             scope = path[:-1]
             if prefix.startswith(scope):
@@ -343,11 +356,15 @@ def _matching(path, group, table):
             if scope.startswith(prefix):
                 inner = scope[len(prefix) :]
                 yield from (node for name, node in table.items() if name.startswith(inner))
-        elif path.startswith(prefix) and path[len(prefix) :] in table:
-            yield table[path[len(prefix) :]]
+        elif path.startswith(prefix):
+            name = path[len(prefix) :]
+            if renamed and renamed[instance]:
+                name = renamed[instance].get(name, name)
+            if name in table:
+                yield table[name]
 
 
-def _signals(names, layout, selected, shown, new, moved):
+def _signals(graph, names, layout, selected, shown, new, moved):
     result = []
     for group, table in names:
         places: dict[str, Place] = {}
@@ -364,5 +381,5 @@ def _signals(names, layout, selected, shown, new, moved):
                 places[name] = layout.place(node, node.width, 1)
             elif node in selected:
                 places[name] = shown[new(node)]
-        result.append((_paths(group), places))
+        result.append((_paths(group), places, graph.renamed.get(group)))
     return result

@@ -4,14 +4,16 @@
 takes packed values apart so that each part is a value of its own, and merges equal state.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import pairwise
+from operator import itemgetter
 
 from .fold import Builder
 from .ir import Check, Graph, Memory, Node, Register, Scope, Store, Write, operands
 from .split import SHIFTS, TRIMMED, WORD, Plan, is_wide_comparison
 from .state import equal_registers, state_bounds
-from .values import storage
+from .values import Bounds, bits_of, bounds_of_part, storage
 
 __all__ = ["simplify"]
 
@@ -26,14 +28,9 @@ def simplify(graph: Graph) -> Graph:
     come in parts: `Scope.memories` lists the parts of a memory, lowest bits first.
     """
     graph = _Transfer(graph).graph
-    graph = _merged(graph)
     graph = _Transfer(graph, split=True).graph
-    return _merged(graph)
-
-
-def _merged(graph):
-    same = equal_registers(graph)
-    return _Transfer(graph, same=same).graph if same else graph
+    # More is known of parts than of what they were packed in.
+    return _Transfer(graph, split=True, same=equal_registers(graph)).graph
 
 
 def _scopes(graph) -> Iterator[Scope]:
@@ -75,7 +72,7 @@ class _Transfer:
         self._wholes: dict[Node, Node] = {}  # of parts, put together
         self._registers: list[tuple[Register, int, int, Register]] = []
         self._memories: dict[Memory, list[tuple[int, int, Memory]]] = {}
-        self._bounds: dict[Register | Memory, tuple[int, int]] = {}
+        self._bounds: dict[Register | Memory, Bounds] = {}
         self._observing = False  # every bit counts, whether the design needs it or not
 
         names = [node for scope in _scopes(old) for node in scope.signals.values()]
@@ -104,7 +101,7 @@ class _Transfer:
         """Of how many bits a state element is made; the others follow from these."""
         if key not in self._bounds or isinstance(key, Memory):
             return key.width
-        bits = storage(max(1, min(self._bounds[key])))
+        bits = storage(max(1, min(bits_of(self._bounds[key], key.width))))
         return bits if bits < storage(key.width) else key.width
 
     def _pieces(self, key: Register | Memory) -> list[tuple[int, int]]:
@@ -121,8 +118,8 @@ class _Transfer:
         pieces = self._pieces(register)
         for low, high in pieces:
             bounds = self._part_bounds(register, low, high)
-            if bounds is not None and bounds[0] == 0:
-                parts.append((low, high, build.const(0, high - low, group)))
+            if bounds is not None and bounds[0] == bounds[1]:
+                parts.append((low, high, build.const(bounds[0], high - low, group)))
                 continue
             init = register.init >> low & ((1 << (high - low)) - 1)
             new = Register(_part_name(register, low, high, pieces), high - low, init, group)
@@ -152,18 +149,14 @@ class _Transfer:
         """Bounds of a part of a state element, or None if nothing is known."""
         if key not in self._bounds:
             return None
-        unsigned, signed = self._bounds[key]
-        width = high - low
-        unsigned = min(width, max(0, unsigned - low))
-        signed = min(width, max(1, signed - low))
-        return unsigned, min(signed, unsigned + 1)
+        return bounds_of_part(self._bounds[key], low, high - low)
 
     def _extended(self, register, parts):
         """Parts of a register, and what follows above from its highest bit."""
         build, kept, width = self._build, self._kept[register], register.width
         if kept == width:
             return _simplest(parts)
-        signed = self._bounds[register][0] > kept
+        signed = bits_of(self._bounds[register], width)[0] > kept
         low, high, top = parts[-1]
         if len(parts) == 1:
             return build.sext(top, width) if signed else build.zext(top, width)
@@ -197,14 +190,14 @@ class _Transfer:
     def _cut(self, parts: list[_Part], low, high) -> list[_Part]:
         """Parts of bits ``low`` to ``high - 1``."""
         result = []
-        for start, stop, part in parts:
+        for k in range(bisect_right(parts, low, key=itemgetter(1)), len(parts)):
+            start, stop, part = parts[k]
             if start >= high:
                 break
-            if stop > low:
-                first, last = max(start, low), min(stop, high)
-                if part is not None:
-                    part = self._build.slice(part, first - start, last - first)
-                result.append((first - low, last - low, part))
+            first, last = max(start, low), min(stop, high)
+            if part is not None:
+                part = self._build.slice(part, first - start, last - first)
+            result.append((first - low, last - low, part))
         return result
 
     def _joined(self, node, parts: list[_Part], width) -> Node:
@@ -380,6 +373,7 @@ class _Transfer:
                 for name, child in scope.children.items()
             }
         self.graph.bodies = {g: copies[id(scope)] for g, scope in self._old.bodies.items()}
+        self.graph.renamed = self._old.renamed
 
 
 def _simplest(parts: list[_Part]) -> Node | list[_Part]:

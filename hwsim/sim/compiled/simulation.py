@@ -91,7 +91,7 @@ class Simulation:
         self.buffers = Buffers(program, self._table)
         self.cycles = 0
         self._settled = False
-        self._paths: dict[str, tuple[dict, int]] | None = None
+        self._paths: dict[str, tuple[dict, int, dict | None]] | None = None
 
     # Values
 
@@ -148,8 +148,8 @@ class Simulation:
             return self.program.outputs[name], 0
         if self._paths is None:
             self._paths = {
-                prefix: (table, instance)
-                for prefixes, table in self.program.signals
+                prefix: (table, instance, renamed[instance] if renamed else None)
+                for prefixes, table, renamed in self.program.signals
                 for instance, prefix in enumerate(prefixes)
             }
         head = name
@@ -157,9 +157,12 @@ class Simulation:
             dot = head.rfind(".")
             prefix = head[: dot + 1]
             found = self._paths.get(prefix)
-            if found is not None and name[len(prefix) :] in found[0]:
-                place = found[0][name[len(prefix) :]]
-                return place, found[1] if place.count > 1 else 0
+            if found is not None:
+                table, instance, renamed = found
+                own = name[len(prefix) :]
+                place = table.get(renamed.get(own, own) if renamed else own)
+                if place is not None:
+                    return place, instance if place.count > 1 else 0
             if dot < 0:
                 raise KeyError(f"the design has no signal {name} that can be observed")
             head = head[:dot]

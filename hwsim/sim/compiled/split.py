@@ -6,7 +6,8 @@ taken apart in another. In between each part can travel alone. A `Plan` says at 
 
 - a value wider than a machine word is cut wherever somebody takes a part of it, but not inside of
   a part that somebody needs as a whole;
-- any other only where, besides, it was joined: a sum that is taken apart later travels whole.
+- any other only where, besides, it was joined: a sum that is taken apart later travels whole;
+- neither if the parts are so many that moving them takes more than taking the whole apart.
 """
 
 from collections import deque
@@ -26,6 +27,8 @@ _MOVES = frozenset((*_CHOICES, *_WIRES, "sext", "port", "register", "read"))
 SHIFTS = frozenset(("shl", "shr", "sshr"))
 # Their lowest bits need but the lowest bits of their operands.
 TRIMMED = frozenset(("add", "sub", "mul", "neg", *SHIFTS))
+# Bits of a part below which a value is taken to be cut everywhere.
+_DENSE = 4
 # Levels of operations that are looked through.
 _DEPTH = 4
 
@@ -352,48 +355,105 @@ class Plan:
 
     def _find_cuts(self):
         wanted = self._wanted()
-        cuts = self._cuts
         self._spread_cuts(wanted, list(wanted))
         wide: list[Node | Memory] = [
             key
             for key in (*self._graph.memories, *self._order)
             if key.width > WORD and (isinstance(key, Memory) or key.op in _MOVES)
         ]
-        if not wide:
-            return
-        # Parts that are still too wide: also where somebody takes a part across another part,
-        # then where they were joined, then anywhere.
-        for choose in (self._crossing, self._producing, self._anywhere):
-            for _ in range(50):
-                changed = []
-                for key in wide:
-                    mask = 0
-                    edges = [0, *_positions(cuts.get(key, 0)), key.width]
-                    for low, high in pairwise(edges):
-                        if high - low > WORD:
-                            mask |= choose(key, low, high, wanted)
-                    if mask & ~cuts.get(key, 0):
-                        self._forced[key] = self._forced.get(key, 0) | mask
-                        wanted[key] = wanted.get(key, 0) | mask
-                        cuts[key] = cuts.get(key, 0) | mask
-                        changed.append(key)
-                if not changed:
-                    break
-                self._spread_cuts(wanted, changed)
+        # Parts that are still too wide are cut also where somebody takes a part across another one,
+        while changed := self._force(wide, self._crossing, wanted):
+            self._spread_cuts(wanted, changed)
+        self._prune()
+        # then anywhere.
+        self._force(wide, self._anywhere, wanted)
+
+    def _force(self, keys, choose, wanted):
+        """Cut parts that are too wide; returns the keys that were cut."""
+        changed = []
+        for key in keys:
+            cuts, mask = self._cuts.get(key, 0), 0
+            for low, high in pairwise([0, *_positions(cuts), key.width]):
+                if high - low > WORD:
+                    mask |= choose(key, low, high, wanted)
+            if mask & ~cuts:
+                self._forced[key] = self._forced.get(key, 0) | mask
+                self._cuts[key] = cuts | mask
+                changed.append(key)
+        return changed
+
+    def _prune(self):
+        """Take back cuts that make more work than they save.
+
+        Cuts that follow from each other, such as the one below the second byte of all that a packed
+        value passes, stand or fall together; and so do all cuts of values that are cut almost
+        everywhere, such as words of which any bit may come to any place.
+        """
+        savings = self._savings()
+        dense = {key for key, cuts in self._cuts.items() if cuts.bit_count() > key.width // _DENSE}
+        values: _Sets = _Sets()
+        for key in dense:
+            for producer, _, _ in self._backward.get(key, ()):
+                if producer in dense:
+                    values.join(key, producer)
+        total: dict = {}
+        for key in dense:
+            root = values.root(key)
+            total[root] = total.get(root, 0) + sum(amount for _, amount in savings.get(key, ()))
+        for key in dense:
+            if total[values.root(key)] < 0:
+                self._cuts[key] = 0
+
+        places: _Sets = _Sets()
+        total = {}
+        for key, cuts in self._cuts.items():
+            if key in dense:
+                continue
+            for producer, distance, mask in self._backward.get(key, ()):
+                if producer not in dense:
+                    other = _moved(self._cuts.get(producer, 0), -distance)
+                    for position in _positions(cuts & mask & other):
+                        places.join((key, position), (producer, position + distance))
+        for key, entries in savings.items():
+            for positions, amount in entries if key not in dense else ():
+                for position in positions:
+                    root = places.root((key, position))
+                    total[root] = total.get(root, 0) + amount / len(positions)
+        for key, cuts in self._cuts.items():
+            for position in _positions(cuts) if key not in dense else ():
+                if total.get(places.root((key, position)), 0) < 0:
+                    self._cuts[key] &= ~(1 << position)
+
+    def _savings(self):
+        """For each key what its cuts save: (positions, amount), in what it takes to do a byte."""
+        savings: dict[Node | Memory, list[tuple[list[int], int]]] = {}
+        for key, cuts in self._cuts.items():
+            positions = list(_positions(cuts))
+            if not positions:
+                continue
+            entries = savings[key] = []
+            if isinstance(key, Memory) or key.op not in _WIRES:
+                parts = sum(
+                    _bytes(high - low) for low, high in pairwise([0, *positions, key.width])
+                )
+                entries.append((positions, _bytes(key.width) - parts))
+            elif key.op == "concat":
+                offset = 0
+                for part in key.args[:-1]:
+                    offset += part.width
+                    if cuts >> offset & 1:
+                        entries.append(([offset], min(_bytes(key.width), _bytes(WORD))))
+        for node in self._order:
+            if node.op == "slice":
+                (a,) = node.args
+                cuts = self._cuts.get(a, 0)
+                ends = [p for p in (node.attr, node.attr + node.width) if cuts >> p & 1]
+                if ends:
+                    savings[a].append((ends, min(_bytes(a.width), _bytes(WORD))))
+        return savings
 
     def _crossing(self, key, low, high, wanted):
         return wanted.get(key, 0) & _between(low, high)
-
-    def _producing(self, key, low, high, wanted):
-        mask = 0
-        for producer, distance, covered in self._backward.get(key, ()):
-            mask |= _moved(self._cuts.get(producer, 0), -distance) & covered
-        if isinstance(key, Node) and key.op == "concat":
-            offset = 0
-            for part in key.args[:-1]:
-                offset += part.width
-                mask |= 1 << offset
-        return mask & _between(low, high) & ~self._whole_wide.get(key, 0)
 
     def _anywhere(self, key, low, high, wanted):
         mask = 0
@@ -436,6 +496,29 @@ def _shrinks(node, bits, depth=_DEPTH):
     elif node.op not in ("add", "sub", "mul", "neg", *_BITWISE):
         return False
     return all(_shrinks(arg, bits, depth - 1) for arg in args)
+
+
+class _Sets:
+    """Disjoint sets that grow together."""
+
+    def __init__(self):
+        self._parents: dict = {}
+
+    def root(self, item):
+        """The same item for all of a set."""
+        parents = self._parents
+        while (above := parents.setdefault(item, item)) != item:
+            parents[item] = parents[above]
+            item = above
+        return item
+
+    def join(self, a, b):
+        """Make one set of two."""
+        self._parents[self.root(a)] = self.root(b)
+
+
+def _bytes(width):
+    return max(8, storage(width)) // 8
 
 
 def _between(low, high):

@@ -4,7 +4,7 @@ from collections import deque
 from heapq import heapify, heappop, heappush
 
 from .ir import Graph, Memory, Node, Register, operands
-from .values import COMMUTATIVE, measure
+from .values import COMMUTATIVE, Bounds, any_of, bits_of, bounds_of_words, joined, measure
 
 __all__ = ["equal_registers", "state_bounds"]
 
@@ -137,67 +137,123 @@ class _Labels:
         return touched
 
 
-def state_bounds(graph: Graph, order: list[Node]) -> dict[Register | Memory, tuple[int, int]]:
-    """How many bits hold each register and memory word in all cycles; see `measure`.
+def state_bounds(graph: Graph, order: list[Node]) -> dict[Register | Memory, Bounds]:
+    """Bounds of each register and of the words of each memory in all cycles.
 
-    They are assumed to hold the initial value and grow until the next values fit.
+    They hold what the state starts with and grow until they hold the next values as well. ``order``
+    has all nodes, each after its operands.
     """
-    state: dict[Register | Memory, tuple[int, int]] = {}
+    state: dict[Register | Memory, Bounds] = {}
     for register in graph.registers:
-        state[register] = measure("const", register.width, (), register.init, {})
+        state[register] = bounds_of_words([register.init], register.width)
     for memory in graph.memories:
-        found = [measure("const", memory.width, (), word, {}) for word in memory.words]
-        state[memory] = max(u for u, _ in found), max(s for _, s in found)
-
-    users: dict = {}
-    for node in order:
-        for operand in operands(node):
-            users.setdefault(operand, []).append(node)
-        if node.op in ("register", "read"):
-            users.setdefault(node.attr, []).append(node)
-    for register in graph.registers:
-        users.setdefault(register.next, []).append(register)
-    for memory in graph.memories:
-        for write in memory.writes:
-            users.setdefault(write.data, []).append(memory)
-
-    bounds: dict[Node, tuple[int, int]] = {}
-    growth: dict[Register | Memory, int] = {}
-    # State that is not in the order has no value to look at.
-    queue: deque = deque([*order, *state])
-    queued = set(queue)
-    while queue:
-        key = queue.popleft()
-        queued.discard(key)
-        if not isinstance(key, Node):
-            if not _grow(key, state, bounds, growth):
-                continue
-        else:
-            if key.op in ("register", "read"):
-                new = state[key.attr]
+        state[memory] = bounds_of_words(memory.words, memory.width)
+    keys = [*order, *state]
+    rank = {key: k for k, key in enumerate(keys)}
+    bounds: dict[Node, Bounds] = {}
+    for loop in _loops(keys):
+        loop.sort(key=rank.__getitem__)
+        users: dict = {}
+        for key in loop if len(loop) > 1 else ():
+            for source in _sources(key):
+                users.setdefault(source, []).append(key)
+        growth: dict[Register | Memory, int] = {}
+        queue: deque = deque(loop)
+        queued = set(loop)
+        while queue:
+            key = queue.popleft()
+            queued.discard(key)
+            if not isinstance(key, Node):
+                changed = _grow(key, state, bounds, growth)
+            elif key.op in ("register", "read"):
+                changed = bounds.get(key) != state[key.attr]
+                bounds[key] = state[key.attr]
             else:
                 new = measure(key.op, key.width, key.args, key.attr, bounds)
-            if bounds.get(key) == new:
-                continue
-            bounds[key] = new
-        for user in users.get(key, ()):
-            if user not in queued:
-                queued.add(user)
-                queue.append(user)
+                changed = bounds.get(key) != new
+                bounds[key] = new
+            for user in users.get(key, ()) if changed else ():
+                if user not in queued:
+                    queued.add(user)
+                    queue.append(user)
     return state
+
+
+def _sources(key):
+    """What the bounds of a node or a state element follow from."""
+    if isinstance(key, Register):
+        return (key.next,)
+    if isinstance(key, Memory):
+        return [write.data for write in key.writes]
+    if key.op in ("register", "read"):
+        return (key.attr,)
+    if key.width == 1:
+        return ()
+    return key.args[1:] if key.op == "mux" else operands(key)
+
+
+def _loops(keys):
+    """Keys in lists, each after what it follows from; those that follow from each other in one.
+
+    Tarjan's algorithm for strongly connected components.
+    """
+    index: dict = {}
+    lowest: dict = {}
+    stack: list = []
+    open_keys = set()
+    for root in keys:
+        if root in index:
+            continue
+        work = []
+        new = root
+        while True:
+            if new is not None:
+                index[new] = lowest[new] = len(index)
+                stack.append(new)
+                open_keys.add(new)
+                work.append((new, iter(_sources(new))))
+                new = None
+            key, rest = work[-1]
+            for source in rest:
+                if source not in index:
+                    new = source
+                    break
+                if source in open_keys:
+                    lowest[key] = min(lowest[key], index[source])
+            if new is not None:
+                continue
+            work.pop()
+            if lowest[key] == index[key]:
+                first = stack.index(key) if stack[-1] is not key else len(stack) - 1
+                loop = stack[first:]
+                del stack[first:]
+                open_keys.difference_update(loop)
+                yield loop
+            if not work:
+                break
+            parent = work[-1][0]
+            lowest[parent] = min(lowest[parent], lowest[key])
 
 
 def _grow(key, state, bounds, growth):
     """Make a state element hold its next values; whether it had to grow."""
     nodes = [key.next] if isinstance(key, Register) else [write.data for write in key.writes]
-    unsigned, signed = state[key]
-    u = max([unsigned, *(bounds[node][0] for node in nodes)])
-    s = max([signed, *(bounds[node][1] for node in nodes)])
-    if (u, s) == (unsigned, signed):
+    old = new = state[key]
+    for node in nodes:
+        # What is not known yet comes with a later change.
+        if node in bounds:
+            new = joined(new, bounds[node], key.width)
+    if new == old:
         return False
     growth[key] = growth.get(key, 0) + 1
     if growth[key] > _GROWTH:  # what still grows will hardly stop: count no longer
-        u = key.width if u > unsigned else u
-        s = key.width if s > signed else s
-    state[key] = (u, s)
+        new = any_of(key.width)
+    elif growth[key] > 1:
+        # To whole bits, so that a counter does not grow by one each time.
+        unsigned, signed = bits_of(new, key.width)
+        if new[0] >= 0:
+            new = joined(new, any_of(max(1, unsigned)), key.width)
+        else:
+            new = -(1 << (signed - 1)), (1 << (signed - 1)) - 1
+    state[key] = new
     return True

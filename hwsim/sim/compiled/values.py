@@ -1,9 +1,23 @@
 """What is known of a value without running the design.
 
-Of constants the value itself, of all else how many bits hold it.
+Of constants the value itself, of all else between which bounds it lies.
 """
 
-__all__ = ["COMMUTATIVE", "evaluate", "measure", "signed_value", "storage"]
+__all__ = [
+    "COMMUTATIVE",
+    "Bounds",
+    "any_of",
+    "bits_of",
+    "bounds_of_part",
+    "bounds_of_words",
+    "evaluate",
+    "joined",
+    "measure",
+    "signed_bounds",
+    "signed_value",
+    "storage",
+    "unsigned_bounds",
+]
 
 COMMUTATIVE = frozenset(("and", "or", "xor", "add", "mul"))
 _STORAGE = tuple(next(k for k in (1, 8, 16, 32, 64) if w <= k) for w in range(65))
@@ -108,96 +122,170 @@ def evaluate(op, width, values, widths, attr=None):
     raise ValueError(f"op must be an operation on constants, not {op!r}")
 
 
-def _bits(value, width):
-    """Bounds of a constant."""
-    rest = value ^ ((1 << width) - 1) if value >> (width - 1) else value
-    return value.bit_length(), rest.bit_length() + 1
+# Bounds of a value: the smallest and the largest number that it stands for. Its bits can hold both:
+# either unsigned or, if one is negative, as two's complement.
+Bounds = tuple[int, int]
 
 
-def measure(op, width, args, attr, bounds):
-    """How many bits hold a value of an operation: unsigned, and as two's complement.
+def any_of(width) -> Bounds:
+    """Bounds of what nothing is known of."""
+    return 0, (1 << width) - 1
 
-    The bits above are 0, or copies of the highest. What is not known has ``width`` bits.
+
+def fitted(low, high, width) -> Bounds:
+    """Bounds of a value that stands for one of these numbers, modulo 2**width."""
+    half = 1 << (width - 1)
+    if low >= 0:
+        if low >= half and high < 2 * half:
+            return low - 2 * half, high - 2 * half
+        if high < 2 * half:
+            return low, high
+    elif low >= -half and high < half:
+        return low, high
+    return any_of(width)
+
+
+def unsigned_bounds(bounds: Bounds, width) -> Bounds:
+    """Smallest and largest value as an unsigned number."""
+    low, high = bounds
+    if low >= 0:
+        return bounds
+    return (low + (1 << width), high + (1 << width)) if high < 0 else any_of(width)
+
+
+def signed_bounds(bounds: Bounds, width) -> Bounds:
+    """Smallest and largest value as two's complement."""
+    half = 1 << (width - 1)
+    return bounds if bounds[1] < half else (-half, half - 1)
+
+
+def bits_of(bounds: Bounds, width) -> tuple[int, int]:
+    """How many bits hold a value unsigned, and as two's complement; at most its width."""
+    low, high = bounds
+    if low >= 0:
+        unsigned = high.bit_length()
+        return unsigned, min(width, unsigned + 1)
+    return width, max((~low).bit_length(), high.bit_length() if high > 0 else 0) + 1
+
+
+def joined(a: Bounds, b: Bounds, width) -> Bounds:
+    """Bounds of a value that is one of two."""
+    return fitted(min(a[0], b[0]), max(a[1], b[1]), width)
+
+
+def bounds_of_words(words, width) -> Bounds:
+    """Bounds of a value that is one of some constants."""
+    numbers = [signed_value(word, width) for word in words]
+    low, high = min(numbers), max(numbers)
+    if low >= 0 or high < 0:
+        return low, high
+    smallest, largest = min(words), max(words)
+    return (low, high) if high - low <= largest - smallest else (smallest, largest)
+
+
+def bounds_of_part(bounds: Bounds, low, width) -> Bounds:
+    """Bounds of a value's bits from ``low`` on."""
+    return fitted(bounds[0] >> low, bounds[1] >> low, width)
+
+
+def _bitwise(a: Bounds, b: Bounds, width) -> Bounds:
+    if a[0] >= 0 and b[0] >= 0:
+        return fitted(0, (1 << max(a[1], b[1]).bit_length()) - 1, width)
+    half = 1 << (max(bits_of(a, width)[1], bits_of(b, width)[1]) - 1)
+    return -half, half - 1
+
+
+def measure(op, width, args, attr, bounds) -> Bounds:
+    """Bounds of the value of an operation.
 
     Parameters
     ----------
     op, width, args, attr
         As of a node.
-    bounds : mapping of Node to (int, int)
+    bounds : mapping of Node to Bounds
         Of the operands, and of the sources of a port.
     """
     if width == 1 and op != "const":
-        return 1, 1
+        return 0, 1
     match op:
         case "const":
-            return _bits(attr, width)
+            number = signed_value(attr, width) if width > 1 else attr
+            return number, number
         case "mux":
-            (ua, sa), (ub, sb) = bounds[args[1]], bounds[args[2]]
-            return (ua if ua > ub else ub), (sa if sa > sb else sb)
+            return joined(bounds[args[1]], bounds[args[2]], width)
         case "slice":
-            u, s = bounds[args[0]]
-            u, s = max(0, u - attr), max(1, s - attr)
+            return bounds_of_part(bounds[args[0]], attr, width)
         case "concat":
-            offset, u, s = 0, 0, 1
-            for part in args:
-                up, sp = bounds[part]
-                if up:
-                    u = offset + up
-                s = offset + sp
+            low = high = offset = 0
+            for part in args[:-1]:
+                smallest, largest = unsigned_bounds(bounds[part], part.width)
+                low += smallest << offset
+                high += largest << offset
                 offset += part.width
+            smallest, largest = bounds[args[-1]]  # the sign, if there is one
+            return fitted(low + (smallest << offset), high + (largest << offset), width)
         case "zext":
-            u, s = bounds[args[0]][0], width
+            return unsigned_bounds(bounds[args[0]], args[0].width)
         case "sext":
-            u, s = width, bounds[args[0]][1]
+            return signed_bounds(bounds[args[0]], args[0].width)
         case "not":
-            u, s = width, bounds[args[0]][1]
+            low, high = bounds[args[0]]
+            return fitted(~high, ~low, width)
         case "neg":
-            u, s = width, bounds[args[0]][1] + 1
+            low, high = bounds[args[0]]
+            return fitted(-high, -low, width)
         case "and":
-            (ua, sa), (ub, sb) = bounds[args[0]], bounds[args[1]]
-            u, s = min(ua, ub), max(sa, sb)
+            a, b = bounds[args[0]], bounds[args[1]]
+            if a[0] < 0 and b[0] < 0:
+                return _bitwise(a, b, width)
+            return 0, min(largest for smallest, largest in (a, b) if smallest >= 0)
         case "or" | "xor":
-            (ua, sa), (ub, sb) = bounds[args[0]], bounds[args[1]]
-            u, s = max(ua, ub), max(sa, sb)
+            return _bitwise(bounds[args[0]], bounds[args[1]], width)
         case "add":
-            (ua, sa), (ub, sb) = bounds[args[0]], bounds[args[1]]
-            u, s = max(ua, ub) + 1, max(sa, sb) + 1
+            a, b = bounds[args[0]], bounds[args[1]]
+            return fitted(a[0] + b[0], a[1] + b[1], width)
         case "sub":
-            u, s = width, max(bounds[args[0]][1], bounds[args[1]][1]) + 1
+            a, b = bounds[args[0]], bounds[args[1]]
+            return fitted(a[0] - b[1], a[1] - b[0], width)
         case "mul":
-            (ua, sa), (ub, sb) = bounds[args[0]], bounds[args[1]]
-            u, s = ua + ub, sa + sb
-            # Below ua bits and never negative: the product needs no bit for that sign.
-            if ua < width:
-                s = min(s, ua + sb)
-            if ub < width:
-                s = min(s, sa + ub)
+            a, b = bounds[args[0]], bounds[args[1]]
+            products = (a[0] * b[0], a[0] * b[1], a[1] * b[0], a[1] * b[1])
+            return fitted(min(products), max(products), width)
         case "shl":
-            (u, s), amount = bounds[args[0]], bounds[args[1]][0]
-            # A shift by many bits is as good as one by the whole width.
-            most = (1 << amount) - 1 if amount < 16 else width
-            u, s = u + most, s + most
+            (low, high), amount = bounds[args[0]], _largest(args[1], bounds)
+            if amount >= width:
+                return any_of(width)
+            return fitted(min(low, low << amount), max(high, high << amount), width)
         case "shr":
-            u, s = bounds[args[0]][0], width
+            low, high = unsigned_bounds(bounds[args[0]], width)
+            return fitted(0, high, width)
         case "sshr":
-            u, s = bounds[args[0]]
+            low, high = signed_bounds(bounds[args[0]], width)
+            return min(low, 0), max(high, -1)
         case "div_floor":
-            u, s = bounds[args[0]][0], width
+            return fitted(0, unsigned_bounds(bounds[args[0]], width)[1], width)
         case "mod_floor":
-            u, s = min(bounds[args[0]][0], bounds[args[1]][0]), width
+            a, b = (unsigned_bounds(bounds[arg], width) for arg in args)
+            return fitted(0, min(a[1], max(0, b[1] - 1)), width)
         case "sdiv_floor" | "sdiv_trunc":
-            u, s = width, bounds[args[0]][1] + 1
+            low, high = signed_bounds(bounds[args[0]], width)
+            most = max(-low, high)
+            return fitted(-most, most, width)
         case "smod_floor":
-            u, s = width, bounds[args[1]][1]
+            low, high = signed_bounds(bounds[args[1]], width)
+            return min(low + 1, 0), max(high - 1, 0)
         case "smod_trunc":
-            u, s = width, bounds[args[0]][1]
+            low, high = signed_bounds(bounds[args[0]], width)
+            return min(low, 0), max(high, 0)
         case "port":
-            u, s = 0, 1
-            for source in dict.fromkeys(source for source, _ in attr.sources):
-                us, ss = bounds[source]
-                u, s = max(u, us), max(s, ss)
+            sources = iter(dict.fromkeys(source for source, _ in attr.sources))
+            result = bounds[next(sources)]
+            for source in sources:
+                result = joined(result, bounds[source], width)
+            return result
         case _:
-            return width, width
-    if u < width:
-        return u, min(s, u + 1)
-    return width, min(s, width)
+            return any_of(width)
+
+
+def _largest(amount, bounds):
+    return unsigned_bounds(bounds[amount], amount.width)[1]

@@ -76,8 +76,25 @@ def _for_lanes(array, lanes):
     return np.broadcast_to(array[:, np.newaxis] if array.ndim == 1 else array, (len(array), lanes))
 
 
-def recording(plan, stimulus, arrays):
-    """The `Recording` that the buffers ``arrays`` hold after a run."""
+def recording(plan, stimulus, arrays, peek):
+    """The `Recording` of a run.
+
+    Parameters
+    ----------
+    plan : Plan
+    stimulus : Stimulus
+    arrays : mapping of str to ndarray
+        Buffers after the run.
+    peek : callable
+        See `raise_failure`.
+    """
+    number = {traffic.key: k for k, traffic in enumerate(plan.streams)}
+
+    def count(name, traffic):
+        value = peek(f"{name}{number[traffic.key]}")
+        if plan.lanes is None:
+            return int(np.ravel(value)[0])
+        return np.broadcast_to(np.asarray(value, np.int64), (plan.lanes,))
 
     def transfers(group):
         found = {}
@@ -93,7 +110,9 @@ def recording(plan, stimulus, arrays):
             else:
                 cycles = np.broadcast_to(cycles.T, (plan.lanes, traffic.count))
                 codes = np.broadcast_to(codes, (*cycles.shape, len(traffic.elements)))
-            found[traffic.name] = Transfers(cycles, codes, traffic.elements)
+            found[traffic.name] = Transfers(
+                cycles, codes, traffic.elements, count("held", traffic), count("starved", traffic)
+            )
         return found
 
     buffers = {}

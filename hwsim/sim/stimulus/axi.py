@@ -586,14 +586,11 @@ class RegisterScript(wiring.Component):
         """
         bits = self._axi.data_bits
         rows = []
-        for kind, *values in accesses:
-            address, value, mask = 0, 0, (1 << bits // 8) - 1
-            if kind == Access.WAIT:
-                (value,) = values
-            elif values:
-                address, value, mask = (*values, *(0, 0, mask)[len(values) :])
+        for access in accesses:
+            kind, *values = access if access[0] != Access.WAIT else (access[0], 0, access[1])
+            address, value, mask = values + [0, 0, (1 << bits // 8) - 1][len(values) :]
             rows.append((kind, address, value, mask))
-        kinds, addresses, data, masks = zip(*rows, strict=True) if rows else ((),) * 4
+        kinds, addresses, data, masks = ([row[k] for row in rows] for k in range(4))
         word = container(bits)
         columns = {
             "count": np.array([len(rows)], np.uint32),

@@ -70,6 +70,10 @@ class Harness(wiring.Component):
         Beats at all outputs so far.
     position0, position1, ... : out, 32 bits
         Transfers of each stream so far.
+    held0, held1, ... : out, 64 bits
+        Cycles in which each stream was valid and not ready.
+    starved0, starved1, ... : out, 64 bits
+        Cycles in which each stream was ready and not valid.
     failures : list of (str, Failure)
         And who they are about.
     """
@@ -102,6 +106,8 @@ class Harness(wiring.Component):
                 "waits": Out(2 * max(len(plan.channels), 1)),
                 "received": Out(ADDRESS_BITS),
                 **{f"position{k}": Out(ADDRESS_BITS) for k in range(len(plan.streams))},
+                **{f"held{k}": Out(CYCLE_BITS) for k in range(len(plan.streams))},
+                **{f"starved{k}": Out(CYCLE_BITS) for k in range(len(plan.streams))},
                 **{f"failed{k}": Out(len(failure.number)) for k, failure in failures},
                 **{f"failed_cycle{k}": Out(ADDRESS_BITS) for k in range(len(self.failures))},
             }
@@ -142,6 +148,12 @@ class Harness(wiring.Component):
                 getattr(self, f"position{k}").eq(watch.position),
             ]
             port = traffic.stream
+            held, starved = getattr(self, f"held{k}"), getattr(self, f"starved{k}")
+            with m.If(~self.stop):
+                m.d.sync += [
+                    held.eq(held + (port.valid & ~port.ready)),
+                    starved.eq(starved + (port.ready & ~port.valid)),
+                ]
             if isinstance(watch, Source):
                 m.d.comb += [
                     port.valid.eq(watch.o.valid),

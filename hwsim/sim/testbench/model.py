@@ -200,10 +200,7 @@ class Model:
             place, _ = self.simulation.locate(path)
         except KeyError:
             raise UnknownSignalError(self._unknown(path)) from None
-        if signal is not None:
-            shape = signal.shape()
-        else:
-            shape = unsigned(max(1, place.bit_length()) if isinstance(place, int) else place.width)
+        shape = unsigned(place.width) if signal is None else signal.shape()
         domain = self._drivers.get(id(signal), "comb")
         return _Wire(self, path, shape, is_comb=domain == "comb")
 
@@ -216,9 +213,7 @@ class Model:
 
     def paths(self):
         """Paths of everything that can be read."""
-        for prefixes, table in self.program.signals:
-            for prefix in prefixes:
-                yield from (prefix + name for name in table)
+        yield from self.program.paths()
 
 
 class Slot:

@@ -24,26 +24,19 @@ class Recorder:
     def __init__(self, model, lane):
         self.model = model
         self.lane = lane
-        self.cycles = 0
-        self._constants = {}
         # Several paths may name one place: the first of them stands for all.
         self._paths = {}
         first: dict = {}
         for path in dict.fromkeys(model.paths()):
-            place, instance = model.simulation.locate(path)
-            if isinstance(place, int):
-                self._constants[path] = place
-            self._paths[path] = first.setdefault((place, instance), path)
-        self._names = [name for name in first.values() if name not in self._constants]
-        self._parts: dict[str, list] = {name: [] for name in self._names}
+            self._paths[path] = first.setdefault(model.simulation.locate(path), path)
+        self._parts: dict[str, list] = {name: [] for name in first.values()}
 
     def look(self):
         """Note the present values."""
         for name, parts in self._parts.items():
             value = self.model.simulation.peek(name)
             value = int(value if self.model.lanes == 1 else value[self.lane])
-            parts.append(_words([value], self._width(name)))
-        self.cycles += 1
+            parts.append(_words(value, self._width(name)))
 
     def step(self, cycles):
         """Run, and note the values in each cycle."""
@@ -51,24 +44,20 @@ class Recorder:
         while cycles:
             before = simulation.checkpoint()
             try:
-                found = simulation.record(self._names, min(cycles, _CHUNK), lane=self.lane)
+                found = simulation.record(self._parts, min(cycles, _CHUNK), lane=self.lane)
             except AssertionFailed:
                 # Once more, to have the values up to the violation, which raises again.
                 simulation.restore(before)
                 while True:
                     self.look()
                     simulation.run(1)
-            done = simulation.cycles - before.cycles
             for name, values in found.items():
                 self._parts[name].append(values.astype(_kind(self._width(name))))
-            self.cycles += done
-            cycles -= done
+            cycles -= simulation.cycles - before.cycles
 
     def write(self, path, **options):
         """Write the file."""
         values = {name: np.concatenate(parts) for name, parts in self._parts.items()}
-        for name, value in self._constants.items():
-            values[name] = _words([value] * self.cycles, self._width(name))
         traces = []
         for path_, name in self._paths.items():
             scopes = ("top", *path_.split("."))
@@ -90,10 +79,9 @@ def _kind(width):
     return np.dtype(f"u{next((size for size in (1, 2, 4) if width <= 8 * size), 8)}")
 
 
-def _words(values, width):
-    """Values as a `Trace` has them."""
+def _words(value, width):
+    """A value as the only one of a `Trace`."""
     if width <= 64:
-        return np.array(values, _kind(width))
-    size = -(-width // 64) * 8
-    data = b"".join(value.to_bytes(size, "little") for value in values)
-    return np.frombuffer(data, "<u8").reshape(len(values), -1).astype(np.uint64)
+        return np.array([value], _kind(width))
+    data = value.to_bytes(-(-width // 64) * 8, "little")
+    return np.frombuffer(data, "<u8")[np.newaxis].astype(np.uint64)

@@ -445,14 +445,39 @@ def test_wide_value_that_nobody_takes_apart():
     assert [width for op, width in operations(simple) if op != "concat"].count(64) == 6
 
 
-def test_wide_value_that_is_joined_and_not_taken_apart():
+@pytest.mark.parametrize("width", (64, 400))
+def test_bits_that_rotate(width):
+    """All bits come to all places, but hardly any is taken apart."""
     m = Maker()
-    parts = [m.input(f"i{k}", 24) for k in range(4)]
-    r, s = m.register("r", 96), m.register("s", 96)
-    next_is(r, m.cat(*parts))
-    next_is(s, r)
-    m.output("o", s)
-    assert [r.width for r in simplified(m.graph).registers] == [24] * 8
+    r = m.register("r", width, 1)
+    value = r
+    for k in (7, 19, 40):
+        turned = m.cat(m.slice(value, k, width - k), m.slice(value, 0, k))
+        value = m.op("xor", m.op("and", turned, m.input(f"i{k}", width)), value)
+    next_is(r, value)
+    m.output("o", r)
+    simple = simplified(m.graph)
+    assert {r.width for r in simple.registers} == ({64} if width == 64 else {64, 16})
+    assert len([op for op, _ in operations(simple) if op == "xor"]) == 3 * len(simple.registers)
+
+
+def test_wide_shift_register_of_bits():
+    m = Maker()
+    s, r = m.input("s", 1), m.register("r", 128)
+    next_is(r, m.mux(s, m.cat(m.input("i", 1), m.slice(r, 0, 127)), r))
+    m.output("o", m.slice(r, 127, 1))
+    assert [r.width for r in simplified(m.graph).registers] == [64, 64]
+
+
+def test_flags():
+    """Bits that are set and looked at one by one."""
+    m = Maker()
+    r = m.register("r", 12)
+    flags = [m.slice(r, k, 1) for k in range(12)]
+    inputs = [m.input(f"i{k}", 1) for k in range(12)]
+    next_is(r, m.cat(*[m.op("or", a, b) for a, b in zip(flags, inputs, strict=True)]))
+    m.output("o", m.op("xor", *flags[2:4]))
+    assert [r.width for r in simplified(m.graph).registers] == [1] * 12
 
 
 def test_wide_value_that_is_added_travels_whole():

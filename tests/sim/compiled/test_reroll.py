@@ -1,0 +1,171 @@
+"""Regular structures as groups: equal to the netlist that they come from, and really formed."""
+
+import random
+
+import pytest
+
+from hwsim.sim.compiled.program import compile_graph
+from hwsim.sim.compiled.reroll import reroll
+from tests.sim.circuits import extreme
+from tests.sim.differential import isolated
+
+from .small_graphs import Build, compare
+
+SEEDS = 40
+NUMBERS = (4, 5, 7, 8, 9, 16, 17, 31, 33, 64, 65, 70)
+WIDTHS = (1, 2, 8, 8, 9, 16, 33, 64, 65, 100)
+
+
+class _Regular:
+    """A random design of rows of registers that all do the same; ``graph`` is the result."""
+
+    def __init__(self, seed):
+        self.rng = rng = random.Random(f"regular {seed}")
+        self.build = b = Build()
+        self.graph = b.graph
+        self.size = rng.choice(NUMBERS)
+        self.width = rng.choice(WIDTHS)
+        self.data = b.input("data", self.width)
+        self.bits = [b.input("bit", 1), b.op("slice", 1, b.counter("count", 3), attr=1)]
+        self.address = [b.counter("address", rng.choice([1, 3, 5])), b.input("a", 3)]
+        self.rows = [self.window()]
+        for level in range(rng.randint(1, 4)):
+            kind = rng.choice(
+                [self.products, self.products, self.sums, self.accumulators, self.choices]
+            )
+            self.rows.append(kind(f"n{level}"))
+        last = self.rows[-1]
+        for k in {0, len(last) - 1, rng.randrange(len(last))}:
+            b.output(f"o{k}", last[k])
+        # Signals in between are observed, too.
+        nodes = [node for node in self.graph.sorted() if node.op not in ("input", "register")]
+        for k, node in enumerate(rng.sample(nodes, min(len(nodes), rng.choice([0, 3, 20])))):
+            b.name(f"wire{k}", node)
+
+    def bit(self):
+        return self.rng.choice([None, *self.bits])
+
+    def init(self, width):
+        return self.rng.choice([0, 0, extreme(self.rng, width)])
+
+    def window(self):
+        """Registers in a row, which move on if enabled."""
+        b, rng = self.build, self.rng
+        row = [self.data]
+        enable, inits = self.bit(), self.init(self.width)
+        for k in range(self.size + rng.choice([0, 3])):
+            row.append(b.delay(f"w{k}", row[-1], enable, inits if rng.random() < 0.9 else 0))
+        return row[1:]
+
+    def picks(self, row, number):
+        """Registers of a row: each, with stride, one for all, backwards, at random."""
+        rng = self.rng
+        kind = rng.choice(["each", "stride", "one", "back", "near", "random"])
+        n = len(row)
+        if kind == "each":
+            indices = range(number)
+        elif kind == "stride":
+            step, start = rng.choice([2, 3, 5, 8, 9]), rng.randrange(n)
+            indices = [start + step * k for k in range(number)]
+        elif kind == "one":
+            indices = [rng.randrange(n)] * number
+        elif kind == "back":
+            indices = range(n - 1, n - 1 - number, -1)
+        elif kind == "near":
+            indices = [k + rng.randint(-2, 2) for k in range(number)]
+        else:
+            indices = [rng.randrange(n) for _ in range(number)]
+        return [row[k % n] for k in indices]
+
+    def operand(self, number):
+        return self.picks(self.rng.choice(self.rows), number)
+
+    def products(self, level):
+        """Of a row and what memories of equal depth hold; memories may be read elsewhere, too."""
+        b, rng = self.build, self.rng
+        width, depth = rng.choice(WIDTHS), rng.choice([1, 2, 5, 8, 9, 33])
+        total = min(130, width + self.width)
+        extend = rng.choice(["sext", "zext"])
+        address, enable, shared = rng.choice(self.address), self.bit(), rng.random() < 0.2
+        init = self.init(total)
+        result = []
+        for k, value in enumerate(self.operand(self.size)):
+            words = [extreme(rng, width) for _ in range(rng.choice([depth, depth, depth // 2]))]
+            rom = b.memory(f"{level}m{k}", width, depth, words)
+            weight = b.fit(b.read(rom, address), total, extend == "sext")
+            factor = b.fit(value, total, extend == "sext")
+            product = b.op("mul", total, factor, weight)
+            if shared:
+                product = b.op("xor", total, product, weight)
+            result.append(b.delay(f"{level}p{k}", product, enable, init))
+        return result
+
+    def sums(self, level):
+        """Half as many, of neighbours or of any two."""
+        b = self.build
+        row = self.rng.choice(self.rows)
+        number = max(4, len(row) // 2)
+        first, second = self.picks(row, number), self.picks(row, number)
+        if self.rng.random() < 0.5:
+            first = [row[2 * k % len(row)] for k in range(number)]
+            second = [row[(2 * k + 1) % len(row)] for k in range(number)]
+        width = first[0].width + 1
+        signed = self.rng.random() < 0.5
+        enable = self.bit()
+        return [
+            b.delay(
+                f"{level}s{k}",
+                b.op("add", width, b.fit(x, width, signed), b.fit(y, width, signed)),
+                enable,
+            )
+            for k, (x, y) in enumerate(zip(first, second, strict=True))
+        ]
+
+    def accumulators(self, level):
+        b, rng = self.build, self.rng
+        values = self.operand(self.size)
+        width = min(200, values[0].width + rng.choice([0, 4, 30]))
+        clear, enable, init = self.bits[1], self.bit(), self.init(width)
+        signed = rng.random() < 0.5
+        result = []
+        for k, value in enumerate(values):
+            register = b.register(f"{level}a{k}", width, init)
+            value = b.fit(value, width, signed)
+            total = b.op("add", width, register, value)
+            b.becomes(register, b.op("mux", width, clear, value, total), enable)
+            result.append(register)
+        return result
+
+    def choices(self, level):
+        """By a select that all share, or each has of its own; constants are among the operands."""
+        b, rng = self.build, self.rng
+        first = self.operand(self.size)
+        width = first[0].width
+        second = [b.fit(value, width) for value in self.operand(self.size)]
+        if rng.random() < 0.4:
+            second = [b.const(extreme(rng, width), width) for _ in second]
+        select = self.bit()
+        result = []
+        for k, (x, y) in enumerate(zip(first, second, strict=True)):
+            one = select if select is not None else b.op("ult", 1, x, y)
+            changed = b.op(rng.choice(["not", "neg"]) if k == 0 else "not", width, y)
+            result.append(b.delay(f"{level}c{k}", b.op("mux", width, one, x, changed), self.bits[0]))
+        return result
+
+
+def _rolled(program):
+    """Registers and memories that are instances of a group that was formed."""
+    return sum(instance is not None for _, _, instance in program.states)
+
+
+def _random_case(seed, lanes=1):
+    rng = random.Random(seed)
+    observe = rng.choice(["all", "all", ()])
+    program = compare(_Regular(seed).graph, lanes, seed=seed, observe=observe)
+    return program
+
+
+@pytest.mark.parametrize("seed", range(0, SEEDS, 8))
+def test_random_structures(seed):
+    for k in range(seed, seed + 8):
+        assert isolated(_random_case, k) is None, f"seed {k}"
