@@ -19,7 +19,7 @@ from hwsim.rtl.streaming import AxiTop
 from hwsim.sim.simulate import input_codes
 from hwsim.sim.stimulus.buffers import Load
 
-from .systolic_array import BITS, Array, reference
+from .systolic_array import BITS, Array, accumulator_bits, latency, reference
 
 FOLDS = 16
 VECTORS_PER_FOLD = 4  # times the rows
@@ -241,10 +241,9 @@ class ArrayLoad:
         activations, weights, _ = (part.view(np.int8) for part in self._data(lane, shared))
         fold = VECTORS_PER_FOLD * self.size
         digest = np.zeros(self.size, np.uint32)
-        latency = Array(rows=self.size, cols=self.size).latency
-        mask = (1 << 2 * BITS + (self.size - 1).bit_length()) - 1
+        mask = (1 << accumulator_bits(self.size)) - 1
         used = np.zeros((self.size, self.size), np.int8)
-        for t in range(max(0, cycles - latency)):
+        for t in range(max(0, cycles - latency(self.size, self.size))):
             # The last row of weights comes first, and all just before the fold's last cycle.
             if t and t % fold == 0:
                 end = (t - 1) % len(weights)

@@ -10,7 +10,7 @@
              |      |
             y[0]   y[1]            column c leaves c cycles after column 0, all are aligned again
 
-All rows are one module, and so are all elements of a row: see `hwsim.rtl.once`.
+Equal parts are one module: elements, meshes of them, delays. See `hwsim.rtl.once`.
 """
 
 from itertools import pairwise
@@ -25,13 +25,18 @@ from hwsim.rtl.once import Once
 __all__ = ["Array", "Element", "Mesh", "reference"]
 
 BITS = 8  # of activations and weights
-TILE = 4
-GROUP = 16
+TILE = 4  # parts along a side of a mesh
+GROUP = 16  # values, and cycles, of a delay
 
 
 def accumulator_bits(rows):
     """Bits of a partial sum over ``rows`` products."""
     return 2 * BITS + (rows - 1).bit_length()
+
+
+def latency(rows, cols):
+    """Cycles from a vector to its result."""
+    return rows + cols - 1
 
 
 class Element(wiring.Component):
@@ -89,7 +94,8 @@ class Element(wiring.Component):
 class Mesh(wiring.Component):
     """A grid of elements; ports as those of `Element`, a vector with one for each row or column.
 
-    Row 0 and column 0 lie lowest. Large meshes are made of meshes of `TILE` by `TILE` elements.
+    Row 0 and column 0 lie lowest. Meshes are made of `TILE` by `TILE` smaller ones, or fewer, so
+    that a large array takes little more text, and time to elaborate, than a small one.
     """
 
     def __init__(self, *, rows, cols, width):
@@ -257,7 +263,7 @@ class Array(wiring.Component):
 
     @property
     def latency(self):
-        return self.rows + self.cols - 1
+        return latency(self.rows, self.cols)
 
     def elaborate(self, platform):
         m = Module()

@@ -486,10 +486,13 @@ class _Maker:
         sizes = self.sizes | {
             "levels": self.sizes["levels"] - 1,
             "statements": rng.randint(1, 2),
+            "depth": 1,
+            "width": min(self.limit, 65),
             "regular": 0,
         }
         seed = rng.getrandbits(32)
-        for _ in range(rng.choice([1, 1, 1, 2, 3, 9])):
+        many = 3 if sizes["levels"] else 9
+        for _ in range(rng.choice([1, 1, 1, 2, 3, many])):
             self.count += 1
             body = _Body(seed, ports, sizes)
             self.m.submodules[f"u{self.count}"] = self.wrapped(body)

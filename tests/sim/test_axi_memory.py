@@ -340,6 +340,66 @@ def test_random_bursts(seed):
     )
 
 
+# Parameters
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(size=0), "size must be a positive integer, not 0"),
+        (dict(read_latency=0), "read_latency must be a positive integer, not 0"),
+        (dict(outstanding_writes=-1), "outstanding_writes must be a positive integer, not -1"),
+        (dict(size=10), "size must be a multiple of 4 bytes, not 10"),
+        (dict(base=2), "base must be a multiple of 4 bytes, not 2"),
+        (dict(base=-4), r"64 bytes from address -4 on do not fit into 16 address bits"),
+        (dict(base=65500), r"64 bytes from address 65500 on do not fit into 16 address bits"),
+        (
+            dict(bandwidth=(3, 2)),
+            r"bandwidth must be beats and cycles, up to one beat in a cycle, not \(3, 2\)",
+        ),
+        (
+            dict(bandwidth=(5, 2), total_bandwidth=True),
+            r"bandwidth must be beats and cycles, up to two beats in a cycle, not \(5, 2\)",
+        ),
+        (dict(stalls=1.0), r"stalls must lie in \[0, 1\), not 1.0"),
+    ],
+)
+def test_init_wrong_memory(options, message):
+    options = {"size": 64} | options
+    signature = Axi4(data_bits=32, address_bits=16)
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        AxiMemory(name="m", signature=signature, **options)
+
+
+def test_init_wrong_interface():
+    with pytest.raises(
+        ValueError, match=r"^data_bits must be a power of two from 8 to 1024, not 24"
+    ):
+        Axi4(data_bits=24, address_bits=16)
+    with pytest.raises(ValueError, match=r"^data_bits must be 32 or 64, not 16$"):
+        Axi4Lite(data_bits=16, address_bits=16)
+    with pytest.raises(ValueError, match=r"^address_bits must be at most 32, not 33$"):
+        RegisterScript(name="s", signature=Axi4Lite(address_bits=33))
+
+
+def test_wrong_content():
+    memory = AxiMemory(name="m", signature=Axi4(data_bits=32, address_bits=16), size=64)
+    message = r"^content must be up to 64 bytes of uint8, not {} of the shape {}$"
+    with pytest.raises(ValueError, match=message.format("uint8", r"\(2, 65\)")):
+        memory.buffers(np.zeros((2, 65), np.uint8))
+    with pytest.raises(ValueError, match=message.format("int64", r"\(4,\)")):
+        memory.buffers(np.zeros(4, np.int64))
+
+
+def test_content():
+    """Bytes in the order of their addresses, for each lane."""
+    memory = AxiMemory(name="m", signature=Axi4(data_bits=32, address_bits=16), size=64)
+    content = np.arange(120, dtype=np.uint8).reshape(2, 60)
+    buffers = memory.buffers(content)
+    assert buffers["m.1"][1].tolist() == [*range(61, 120, 4), 0]
+    assert np.array_equal(memory.content(buffers), np.pad(content, ((0, 0), (0, 4))))
+
+
 # Broken rules
 
 
@@ -699,6 +759,21 @@ def test_copy(lanes, stalls):
     assert first.buffers.keys() == second.buffers.keys()
     for name, array in first.buffers.items():
         assert np.array_equal(array, second.buffers[name]), f"seed {seed}, {name}"
+
+
+def test_content_of_lanes_for_a_shared_memory():
+    message = r"^buffer 'dram.\d' is the same for all lanes, and was given for each$"
+    with pytest.raises(ValueError, match=message):
+        copy(
+            compiled_engine.run,
+            source=0,
+            destination=0,
+            words=4,
+            content=np.zeros((2, 8), np.uint8),
+            accesses=[],
+            shared=True,
+            writable=False,
+        )
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -216,6 +216,8 @@ class Instance:
         self.vertices = {}
         self.registers = {}
         self.memories = {}
+        # Segments of chunks that were resolved before.
+        self.known = {}
 
     def vertex(self, source):
         """The vertex of a `Logic` or `State`."""
@@ -453,48 +455,73 @@ class Body:
 
         Sources are vertices, values from outside, and None for a constant, ``low`` being its value.
         """
+        if len(vector) == 1:
+            known = instance.known.get(vector[0])
+            if known is not None:
+                return known
         result: list[tuple] = []
         stack = [(instance, chunk, 0) for chunk in reversed(vector)]
         while stack:
-            instance, (name, low, width), depth = stack.pop()
-            if name is None:
-                self._append(result, None, low, width)
-                continue
-            kind = type(name)
-            more = []
-            if kind is str:
+            place, chunk, depth = stack.pop()
+            # As long as one chunk leads to one other, the places on the way have the same source.
+            trail = []
+            while True:
+                segments = place.known.get(chunk)
+                if segments is not None:
+                    break
+                trail.append((place, chunk))
+                more = self._step(place, chunk)
+                if type(more) is list:
+                    segments = more
+                    break
+                depth += 1
                 if depth > 100_000:
-                    self.refuse_loop([(name, source_of(instance.module.wires[name].attributes))])
-                entries = instance.template.drivers.get(name, ())
-                more = [(instance, chunk, depth + 1) for chunk in _driven(entries, low, width)]
-            elif kind is Logic or kind is State:
-                self._append(result, instance.vertex(name), low, width)
-            elif kind is Input:
-                if instance.parent is None:
-                    self._append(result, self._input(name.wire), low, width)
-                else:
-                    vector = instance.connection(name.wire, low, width)
-                    more = [(instance.parent, chunk, depth + 1) for chunk in vector]
-            elif kind is Output:
-                child = instance.children[name.cell]
-                if type(child) is Instance:
-                    more = [(child, (name.port, low, width), depth + 1)]
-                else:
-                    for source, start, size in child.body.output(
-                        child.wires.get(name.port), low, width
-                    ):
-                        if type(source) is InputValue:
-                            vector = child.connection(source.wire, start, size)
-                            more.extend((instance, chunk, depth + 1) for chunk in vector)
-                        elif source is None:
-                            more.append((instance, (None, start, size), depth))
-                        else:
-                            far = self._far(child, source)
-                            more.append((instance, (far, start, size), depth))
-            else:
-                self._append(result, name, low, width)
-            stack.extend(reversed(more))
+                    wire = place.module.wires[chunk[0]] if type(chunk[0]) is str else None
+                    self.refuse_loop([(wire.name, source_of(wire.attributes))] if wire else [])
+                if len(more) != 1:
+                    stack.extend((inner, part, depth) for inner, part in reversed(more))
+                    break
+                ((place, chunk),) = more
+            if segments is not None:
+                for inner, part in trail:
+                    inner.known[part] = segments
+                for segment in segments:
+                    self._append(result, *segment)
+        if len(vector) == 1:
+            instance.known[vector[0]] = result
         return result
+
+    def _step(self, instance, chunk):
+        """A list of the segments that a chunk is, or a tuple of chunks that drive it."""
+        name, low, width = chunk
+        kind = type(name)
+        if name is None:
+            return [chunk]
+        if kind is str:
+            entries = instance.template.drivers.get(name, ())
+            return tuple((instance, part) for part in _driven(entries, low, width))
+        if kind is Logic or kind is State:
+            return [(instance.vertex(name), low, width)]
+        if kind is Input:
+            if instance.parent is None:
+                return [(self._input(name.wire), low, width)]
+            vector = instance.connection(name.wire, low, width)
+            return tuple((instance.parent, part) for part in vector)
+        if kind is not Output:
+            return [chunk]
+        child = instance.children[name.cell]
+        if type(child) is Instance:
+            return ((child, (name.port, low, width)),)
+        found: list[tuple] = []
+        for source, start, size in child.body.output(child.wires.get(name.port), low, width):
+            if type(source) is InputValue:
+                vector = child.connection(source.wire, start, size)
+                found.extend((instance, part) for part in vector)
+            elif source is None:
+                found.append((instance, (None, start, size)))
+            else:
+                found.append((instance, (self._far(child, source), start, size)))
+        return tuple(found)
 
     def output(self, wire, low, width):
         """Where bits of a wire of the root come from, for the bodies around."""

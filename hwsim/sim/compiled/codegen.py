@@ -140,6 +140,13 @@ class Layout:
         place = Place(0, width, 1, lanes)
         return replace(place, offset=self._reserve(lanes * place.bytes))
 
+    def spread(self, port, source, number):
+        """Place of a uniform source of an indirect port, in all lanes."""
+        key = port, source, number
+        if key not in self._places:
+            self._places[key] = self.array(port.width, self.lanes)
+        return self._places[key]
+
     def table(self, port):
         """Offset of the table of an indirect port."""
         key = port, "table"
@@ -1179,7 +1186,7 @@ class _Function:
             if source.op == "const" and source.attr in constants:
                 offsets.append(constants[source.attr])
                 continue
-            place = self.layout.array(port.width, lanes)
+            place = self.layout.spread(port, source, number)
             if source.op == "const":
                 self.layout.initial.append((place, [source.attr]))
                 constants[source.attr] = place.offset

@@ -7,7 +7,9 @@ into nodes (`body`), operands first. Where operations need one another in a circ
 the runs of bits that really do (`loops`): only a circle of bits is a combinational loop.
 """
 
+import gc
 import re
+from contextlib import contextmanager
 
 from amaranth.back import rtlil as amaranth_rtlil
 
@@ -93,16 +95,29 @@ def graph_of_rtlil(text, top=None):
     """
     if re.search(r"^\s*sync ", text, re.MULTILINE):
         text = prepare(text)
-    modules = parse(text)
-    name = _top_of(modules, top)
-    flat: set[str] = set()
-    while True:
-        design = Design(modules, name, flat)
-        graph = design.build()
-        more = design.types_on_loop()
-        if not more:
-            return graph
-        flat |= more
+    with _without_collection():
+        modules = parse(text)
+        name = _top_of(modules, top)
+        flat: set[str] = set()
+        while True:
+            design = Design(modules, name, flat)
+            graph = design.build()
+            more = design.types_on_loop()
+            if not more:
+                return graph
+            flat |= more
+
+
+@contextmanager
+def _without_collection():
+    """Without garbage collection, which takes longer than all else: nearly everything stays."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _top_of(modules, top):

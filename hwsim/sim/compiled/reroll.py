@@ -96,8 +96,10 @@ def _grow(node, tree, uses, sole, top, shared=False):
     """Shape of the tree below ``node``; notes its nodes and leaves, operands first."""
     if node.op == "register" and node.attr is tree.register:
         return "self"
-    known = uses[node] > 1 and node.op not in _CHEAP
-    whole = len(tree.nodes) >= LARGEST or known or node.group is not top
+    # What is not computed again in each tree that uses it: anything but an extension of a leaf.
+    known = uses[node] > 1 and not (node.op in _CHEAP and node.args[0].op in _LEAVES)
+    full = len(tree.nodes) >= LARGEST and node not in tree.nodes
+    whole = full or known or node.group is not top
     if whole or node.op in _LEAVES or (node.op == "read" and node.attr not in sole):
         tree.leaves.append(node)
         if shared:
@@ -157,14 +159,16 @@ def _runs(column, place):
     """Pieces to copy for an operand: none where it lies as it is needed."""
     if all(node is column[0] for node in column) or all(node.op == "const" for node in column):
         return 0
+    few = len(column) <= SHUFFLED
     spots = [place.get(node.attr) if node.op == "register" else None for node in column]
     pairs = list(itertools.pairwise(spots))
     if all(a and b and a[0] == b[0] for a, b in pairs):
         steps = {b[1] - a[1] for a, b in pairs}
-        if len(steps) == 1 and 1 <= min(steps) <= LONGEST_STEP:
+        step = min(steps)
+        if len(steps) == 1 and (step == 1 or (1 < step <= LONGEST_STEP and few)):
             return 0
         stretch = max(s[1] for s in spots) - min(s[1] for s in spots) + 1
-        if len(column) <= SHUFFLED and stretch * container(column[0].width) <= WIDEST_SHUFFLE:
+        if few and stretch * max(8, container(column[0].width)) <= WIDEST_SHUFFLE:
             return 1
     joined = sum(1 for a, b in pairs if a and b and (a[0], a[1] + 1) == b)
     return len(column) - joined

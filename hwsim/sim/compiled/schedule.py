@@ -336,7 +336,7 @@ class Schedule:
             step = sources[1][1] - index if len(sources) > 1 else 0
             if any(number != index + k * step for k, (_, number) in enumerate(sources)):
                 numbers = [number for _, number in sources]
-                span = (max(numbers) + 1 - min(numbers)) * container(node.width)
+                span = (max(numbers) + 1 - min(numbers)) * max(8, container(node.width))
                 if (
                     len(numbers) <= self._vector
                     and span <= WIDEST_SHUFFLE
@@ -346,7 +346,9 @@ class Schedule:
                     self.views[node] = first, min(numbers)
                     self.shuffles[node] = [number - min(numbers) for number in numbers]
                 continue
-            if step in (0, 1) or (step in range(2, LONGEST_STEP + 1) and node not in self.varying):
+            # One vector for all: a second one might look far beyond the end of the source.
+            apart = 2 <= step <= LONGEST_STEP and len(sources) <= self._vector
+            if step in (0, 1) or (apart and node not in self.varying):
                 self.views[node] = first, index
                 if step != 1:
                     self.steps[node] = step
@@ -387,9 +389,9 @@ class Schedule:
                     down.append(node)
                 if all(step <= 0 for step in steps):
                     up.append(node)
-            self.indirect.update(max(down, up, key=len))
             if len(down) > len(up):
                 self.descending.add(group)
+            self.indirect.update(down if len(down) > len(up) else up)
 
     def _resolve(self, node, index):
         """Through a port that is a view."""
@@ -517,13 +519,13 @@ class Schedule:
     def _untangle(self, waiting):
         """Let a register that takes another one's value take a copy, which is made at once."""
         for effect in waiting:
-            if isinstance(effect, Effect) and effect.kind == "register":
+            if isinstance(effect, Effect) and effect.kind in ("register", "shift"):
                 (value,) = effect.values
                 if self.root(value).op == "register":
                     move = Node("move", value.width, (value,), effect.target, effect.group)
                     if effect.varying:
                         self.varying.add(move)
-                    self._keys[move] = replace(self.key(effect), gate=None)
+                    self._keys[move] = replace(self.key(effect), gate=None, whole=False)
                     effect.values = (move,)
                     return effect, move
         raise AssertionError("effects that wait for each other without a register to copy")

@@ -245,7 +245,12 @@ class Template:
             self.children.append(index)
             for port, vector in cell.ports.items():
                 wire = child.wires.get(f"\\{port}")
-                if wire is not None and wire.port == "output" and wire.width:
+                if wire is None or wire.port is None:
+                    raise UnsupportedDesign(
+                        f"cell {public(cell.name)!r}{where} connects the port {port!r}, which the "
+                        f"module {public(kind)!r} does not have"
+                    )
+                if wire.port == "output" and wire.width:
                     # A vector that is too narrow leaves bits open, one too wide undriven.
                     vector = slice_of(vector, 0, wire.width)
                     self._connect(vector, ((Output(index, f"\\{port}"), 0, wire.width),))
@@ -418,6 +423,7 @@ _REFUSED = {
     "$dlatchsr": _LATCH,
     "$sr": _LATCH,
     "$tribuf": "tristate buffer {name!r}{where} is not supported",
+    "$tbuf": "tristate buffer {name!r}{where} is not supported",
     "$dffsr": "register {name!r}{where} is set and reset asynchronously, which is not supported",
     "$aldff": "register {name!r}{where} is loaded asynchronously, which is not supported",
     "$ff": "register {name!r}{where} has no clock, which is not supported",

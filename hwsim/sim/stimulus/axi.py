@@ -221,7 +221,12 @@ class AxiMemory(wiring.Component):
             )
         beats, cycles = bandwidth
         if not 1 <= beats <= cycles * (1 + total_bandwidth):
-            raise ValueError(f"bandwidth must be at most one beat in a cycle, not {bandwidth}")
+            limit = "two beats" if total_bandwidth else "one beat"
+            raise ValueError(
+                f"bandwidth must be beats and cycles, up to {limit} in a cycle, not {bandwidth}"
+            )
+        if not 0 <= stalls < 1:
+            raise ValueError(f"stalls must lie in [0, 1), not {stalls}")
         self.name = name
         self.size = size
         self.base = base

@@ -87,12 +87,16 @@ class _Regular:
         total = min(130, width + self.width)
         extend = rng.choice(["sext", "zext"])
         address, enable, shared = rng.choice(self.address), self.bit(), rng.random() < 0.2
+        masked = rng.random() < 0.2
         init = self.init(total)
         result = []
         for k, value in enumerate(self.operand(self.size)):
             words = [extreme(rng, width) for _ in range(rng.choice([depth, depth, depth // 2]))]
             rom = b.memory(f"{level}m{k}", width, depth, words)
-            weight = b.fit(b.read(rom, address), total, extend == "sext")
+            word = b.read(rom, address)
+            if masked:
+                word = b.op("xor", width, word, b.const(k, width))
+            weight = b.fit(word, total, extend == "sext")
             factor = b.fit(value, total, extend == "sext")
             product = b.op("mul", total, factor, weight)
             if shared:
@@ -169,3 +173,152 @@ def _random_case(seed, lanes=1):
 def test_random_structures(seed):
     for k in range(seed, seed + 8):
         assert isolated(_random_case, k) is None, f"seed {k}"
+
+
+def _convolution(taps, *, width=8, depth=5, square=False, twice=False, named=False):
+    """Products of a window that moves on and of weights, and a tree of adders over them."""
+    rng = random.Random(taps)
+    b = Build()
+    data, enable = b.input("data", width), b.input("enable", 1)
+    address = b.counter("address", 3)
+    row = []
+    for k in range(taps):
+        words = [rng.getrandbits(width) for _ in range(depth)]
+        weight = b.op("sext", 2 * width, b.read(b.memory(f"rom{k}", width, depth, words), address))
+        tap = b.delay(f"tap{k}", b.op("add", width, row[-1][0] if row else data, data), enable)
+        product = b.op("mul", 2 * width, weight, weight if square else b.fit(tap, 2 * width, True))
+        row.append((tap, b.delay(f"product{k}", product, enable)))
+        if twice:
+            b.delay(f"other{k}", b.op("add", 2 * width, weight, b.fit(tap, 2 * width)))
+        if named:
+            b.name(f"weight{k}", weight)
+    level = [product for _, product in row]
+    while len(level) > 1:
+        total = level[0].width + 1
+        level = [
+            b.delay(
+                f"sum{len(level)}_{k}",
+                b.op("add", total, b.fit(x, total, True), b.fit(y, total, True)),
+                enable,
+            )
+            for k, (x, y) in enumerate(zip(level[::2], level[1::2], strict=False))
+        ]
+    b.output("o", level[0])
+    return b.graph
+
+
+@pytest.mark.parametrize("taps", [8, 16, 33, 64, 70])
+def test_convolution(taps):
+    program = compare(_convolution(taps), 1, cycles=20)
+    names = [name for name, _, instance in program.states if instance is not None]
+    assert set(names) >= {f"{kind}{k}" for kind in ("product", "rom") for k in range(taps)}
+
+
+def test_groups_of_a_convolution():
+    graph = _convolution(32)
+    new, moved = reroll(graph)
+    sizes = sorted(r.group.count for r in graph.registers if r.group is not graph.top)
+    # Taps, products, and sums.
+    assert sizes == [4, 8, 16, 32, 32]
+    (memory,) = graph.memories
+    assert memory.group.count == 32 and len(memory.inits) == 32
+    assert new(graph.outputs["o"]) is graph.outputs["o"]
+    assert sorted(index for target, index in moved.values() if target is memory) == [*range(32)]
+
+
+def test_three_alike_stay_apart():
+    program = compare(_convolution(3), 1)
+    assert _rolled(program) == 0
+
+
+@pytest.mark.parametrize("lanes", [2, 3, 64])
+def test_several_lanes_are_not_rolled(lanes):
+    program = compare(_convolution(16), lanes)
+    assert _rolled(program) == 0
+
+
+@pytest.mark.parametrize("option", ["square", "twice", "named"])
+def test_weight_that_is_used_twice(option):
+    """A memory's word, extended, is the operand of several nodes."""
+    assert isolated(_used_twice, option) is None
+
+
+def _used_twice(option):
+    compare(_convolution(8, **{option: True}), 1)
+
+
+@pytest.mark.parametrize("length", [10, 39, 40, 41, 60])
+def test_trees_of_many_nodes(length):
+    assert isolated(_long_trees, length) is None
+
+
+def _long_trees(length):
+    b = Build()
+    data = b.input("data", 8)
+    for k in range(6):
+        wide = b.op("zext", 16, b.delay(f"leaf{k}", b.op("add", 8, data, b.const(k, 8))))
+        value = wide
+        for j in range(length // 2):
+            value = b.op("add", 16, b.op("xor", 16, value, b.const(j * 77 + k, 16)), wide)
+        b.output(f"o{k}", b.delay(f"end{k}", value))
+    compare(b.graph, 1)
+
+
+def test_registers_of_unlike_initial_values_stay_apart():
+    b = Build()
+    data = b.input("data", 9)
+    for k in range(16):
+        register = b.register(f"r{k}", 9, k % 2)
+        b.becomes(register, b.op("add", 9, register, data))
+        b.output(f"o{k}", register)
+    program = compare(b.graph, 1)
+    assert _rolled(program) == 16
+    b = Build()
+    data = b.input("data", 9)
+    for k in range(16):
+        register = b.register(f"r{k}", 9, k)
+        b.becomes(register, b.op("add", 9, register, data))
+        b.output(f"o{k}", register)
+    assert _rolled(compare(b.graph, 1)) == 0
+
+
+def test_checkpoint_of_a_rolled_program():
+    program = compile_graph(_convolution(16), observe="all")
+    assert _rolled(program) > 0
+    simulation = program.simulation()
+    simulation.poke("enable", 1)
+    simulation.poke("data", 77)
+    simulation.run(7)
+    checkpoint = simulation.checkpoint()
+    names = program.paths()
+    first = simulation.record(names, 20)
+    for target in (simulation, program.simulation()):
+        target.restore(checkpoint)
+        assert target.cycles == 7
+        target.poke("enable", 1)
+        target.poke("data", 77)
+        again = target.record(names, 20)
+        assert all(again[name].tolist() == first[name].tolist() for name in names)
+
+
+@pytest.mark.parametrize("lane", [0, 5, 7])
+def test_lane_of_a_checkpoint_into_a_rolled_program(lane):
+    rng = random.Random(lane)
+    many = compile_graph(_convolution(16), lanes=8, observe="all").simulation()
+    for _ in range(9):
+        many.poke("data", [rng.getrandbits(8) for _ in range(8)])
+        many.poke("enable", [rng.random() < 0.8 for _ in range(8)])
+        many.step()
+    one = compile_graph(_convolution(16), observe="all").simulation()
+    one.restore(many.checkpoint().lane(lane))
+    names = one.program.paths()
+    for target in (one, many):
+        target.poke("data", 200)
+        target.poke("enable", 1)
+    found, wanted = one.record(names, 20), many.record(names, 20, lane=lane)
+    assert one.cycles == many.cycles == 29
+    for name in names:
+        assert found[name].tolist() == wanted[name].tolist(), name
+    # And back, to all lanes.
+    many.restore(one.checkpoint())
+    assert many.peek("o").tolist() == [one.peek("o")] * 8

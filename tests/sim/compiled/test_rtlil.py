@@ -171,7 +171,7 @@ def test_error_names_the_line(lines, message):
 
 
 def test_error_outside_of_modules():
-    with pytest.raises(ValueError, match="^line 1: cannot read 'hello'$"):
+    with pytest.raises(ValueError, match=r"^line 1: cannot read 'hello'$"):
         parse("hello\n")
 
 

