@@ -321,9 +321,9 @@ def document(results, facts):
   ({results["designs"]["array16"]["compile_one"]["import_s"]:.1f} s) is no part of it.
 - Verilator: `{" ".join(FLAGS)}`, then `make -j1 OPT_FAST="{OPTIMIZATION}"`; the build is both,
   and begins with Verilog. "flat": Yosys flattens and optimizes first, without reset; "modules":
-  as `hwsim.rtl.verilog` writes it. Ratios are over the fastest of all
-  Verilators and forms, and over the one that is built most quickly. A C++ loop takes inputs from an array in memory, evaluates twice per cycle and
-  makes the digest; no traces, no assertions.
+  as `hwsim.rtl.verilog` writes it. Ratios are over the fastest of all Verilators and forms, and
+  over the one that is built most quickly. A C++ loop takes inputs from an array in memory,
+  evaluates twice per cycle and makes the digest; no traces, no assertions.
 - With several stimuli, Verilator runs one after the other: its cycles/s are its lane-cycles/s.
 
 {record.describe(facts)}

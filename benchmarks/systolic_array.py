@@ -25,7 +25,7 @@ from hwsim.rtl.once import Once
 __all__ = ["Array", "Element", "Mesh", "reference"]
 
 BITS = 8  # of activations and weights
-TILE = 4  # parts along a side of a mesh
+TILE = 16  # rows and columns of the largest mesh that is not made of others
 GROUP = 16  # values, and cycles, of a delay
 
 
@@ -94,8 +94,8 @@ class Element(wiring.Component):
 class Mesh(wiring.Component):
     """A grid of elements; ports as those of `Element`, a vector with one for each row or column.
 
-    Row 0 and column 0 lie lowest. Meshes are made of `TILE` by `TILE` smaller ones, or fewer, so
-    that a large array takes little more text, and time to elaborate, than a small one.
+    Row 0 and column 0 lie lowest. A large mesh is made of smaller ones, a small one of rows, a row
+    of elements, so that a large array takes little more text than a small one.
     """
 
     def __init__(self, *, rows, cols, width):
@@ -131,13 +131,17 @@ class Mesh(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        step = 1
-        while step * TILE < max(self.rows, self.cols):
-            step *= TILE
+        if max(self.rows, self.cols) > TILE:
+            rows = cols = TILE
+        else:
+            # Rows, of which each is made of elements.
+            rows, cols = 1, self.cols if self.rows > 1 else 1
         parts = [
-            [self._part(min(step, self.rows - r), min(step, self.cols - c)) for c in cs]
-            for cs in [range(0, self.cols, step)]
-            for r in range(0, self.rows, step)
+            [
+                self._part(min(rows, self.rows - r), min(cols, self.cols - c))
+                for c in range(0, self.cols, cols)
+            ]
+            for r in range(0, self.rows, rows)
         ]
         for r, row in enumerate(parts):
             for c, part in enumerate(row):

@@ -7,8 +7,9 @@ import re
 import numpy as np
 import pytest
 from amaranth.back import rtlil
-from amaranth.hdl import ClockDomain, DomainRenamer, Module, signed
+from amaranth.hdl import ClockDomain, DomainRenamer, Module, signed, unsigned
 from amaranth.lib import stream, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from benchmarks.systolic_array import Array, reference
@@ -274,6 +275,38 @@ def test_chain_does_what_it_does_otherwise(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_nested_does_what_it_does_otherwise(seed):
     same_behaviour(lambda: Nested(widths=(8, 7)), seed)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_memories_are_written_as_by_amaranth(seed):
+    draw = random.Random(seed)
+
+    class Memories(wiring.Component):
+        i: In(8)
+        o: Out(8)
+
+        def elaborate(self, platform):
+            m = Module()
+            for k in range(6):
+                shape = draw.choice([unsigned(draw.randint(0, 70)), signed(draw.randint(1, 70))])
+                depth = draw.randint(0, 9)
+                low = -(1 << shape.width >> 1) if shape.signed else 0
+                words = [draw.randint(low, low + (1 << shape.width) - 1) for _ in range(depth)]
+                memory = Memory(shape=shape, depth=depth, init=words[: draw.randint(0, depth)])
+                m.submodules[f"memory_{k}"] = memory
+                port = memory.read_port()
+                m.d.comb += [port.addr.eq(self.i), self.o[k].eq(port.data)]
+            return m
+
+    state = draw.getstate()
+    texts = []
+    for write in (rtlil.convert, convert):
+        draw.setstate(state)
+        texts.append(write(Memories(), name="top"))
+    assert texts[0] == texts[1], f"seed {seed}"
+    assert texts[0].count("$meminit_v2") == 6
+    # And Amaranth has its own method again.
+    assert rtlil.ModuleEmitter.emit_memory.__module__ == rtlil.__name__
 
 
 def test_collection_of_garbage_is_on_again():

@@ -120,7 +120,7 @@ def amaranth_circuit(seed):
         "depth": rng.choice([1, 1, 2, 2, 3]),
         "width": rng.choice([4, 9, 17, 33, 65, 65, 130, 200]),
         "levels": rng.choice([0, 0, 0, 0, 1, 1, 2]),
-        "regular": rng.choice([0, 0, 0, 0, 1]),
+        "regular": rng.choice([0, 0, 1]),
         "memories": rng.choice([0, 0, 0, 1, 1, 2]),
         "registers": rng.choice([0, 1, 1, 1, 1, 1]),
         "reset": rng.choice(["sync"] * 6 + ["async", "none"]),
@@ -310,9 +310,10 @@ class _Maker:
             return signal
         if kind < 0.7:
             return self.slice_of(signal)
-        if kind < 0.76:
-            return signal.bit_select(self.narrow(1, 8), rng.randint(1, len(signal)))
-        if kind < 0.82:
+        # Amaranth writes a case for each position.
+        if kind < 0.75 and len(signal) <= 40:
+            return signal.bit_select(self.narrow(1, 6), rng.randint(1, len(signal)))
+        if kind < 0.8 and len(signal) <= 40:
             return signal.word_select(self.narrow(1, 6), rng.randint(1, max(1, len(signal) // 2)))
         if kind < 0.9:
             return Cat(rng.sample(signals, min(len(signals), rng.randint(1, 3))))
@@ -500,12 +501,22 @@ class _Maker:
                 self.m.d.comb += getattr(body, name).eq(self.value(1))
             self.pool += [getattr(body, name) for name in ports.outputs]
 
+    def edge(self, shape, plain):
+        """A value for the edge of an array."""
+        value = self.value(1)
+        if plain or not self.sizes["registers"]:
+            return value
+        self.count += 1
+        register = Signal(shape, name=f"edge{self.count}", init=self.init(shape))
+        self.m.d.sync += register.eq(value)
+        return register
+
     def regular(self):
         """Many equal elements in a chain, or in rows that are modules of their own."""
         rng = self.rng
         limit = min(self.limit, rng.choice([9, 17, 33, 65]))
         sizes = self.sizes | {"statements": rng.randint(1, 2), "width": limit, "regular": 0}
-        sizes |= {"levels": 0, "memories": rng.random() < 0.15 and self.sizes["memories"]}
+        sizes |= {"levels": 0, "memories": int(rng.random() < 0.5 and self.sizes["memories"] > 0)}
         sizes |= {"depth": 1}
         element = _ElementKind(
             seed=rng.getrandbits(32),
@@ -513,10 +524,10 @@ class _Maker:
             down=_shape(rng, limit),
             back=_shape(rng, limit) if rng.random() < 0.3 else None,
             number=_shape(rng, limit) if rng.random() < 0.5 else None,
-            registered=bool(sizes["registers"]) and rng.random() < 0.7,
+            registered=bool(sizes["registers"]) and rng.random() < 0.9,
             sizes=sizes,
         )
-        rows, columns = rng.choice([(1, 8), (1, 13), (2, 4), (3, 3), (4, 5), (5, 8), (9, 2)])
+        rows, columns = rng.choice([(1, 8), (1, 13), (2, 4), (3, 3), (4, 5), (9, 2), (8, 3)])
         nested = rng.random() < 0.5
         grid = [
             (
@@ -528,10 +539,15 @@ class _Maker:
         ]
         self.count += 1
         prefix = f"array{self.count}"
-        enable = self.condition().any()
-        numbers = [rng.getrandbits(8) for _ in range(columns)]
-        same = rng.random() < 0.5
-        down = [self.value(1) for _ in range(columns)]
+        # Mostly by registers: other connections become a part of the modules, which then differ.
+        plain = rng.random() < 0.2
+        enable = self.edge(Shape(1), plain)
+        same = rng.random() < 0.7
+        numbers = [
+            self.edge(element.number, plain or not same) if element.number is not None else 0
+            for _ in range(columns)
+        ]
+        down = [self.edge(element.down, plain) for _ in range(columns)]
         for r, row in enumerate(grid):
             if nested:
                 self.m.submodules[f"{prefix}_{r}"] = row
@@ -540,17 +556,18 @@ class _Maker:
                 for c, one in enumerate(row):
                     self.m.submodules[f"{prefix}_{r}_{c}"] = one
                 elements = row
-            across = self.value(1)
+            across = self.edge(element.across, plain)
             if nested:
                 self.m.d.comb += [row.across.eq(across), row.enable.eq(enable)]
                 self.pool.append(row.out)
                 if element.back is not None:
-                    self.m.d.comb += row.back.eq(self.value(0))
+                    self.m.d.comb += row.back.eq(self.edge(element.back, plain))
                     self.pool.append(row.back_out)
             for c, one in enumerate(elements):
                 self.m.d.comb += one.down.eq(down[c])
                 if element.number is not None:
                     self.m.d.comb += one.number.eq(numbers[c] + (0 if same else r * 7))
+
                 if not nested:
                     self.m.d.comb += [one.across.eq(across), one.enable.eq(enable)]
                     across = one.across_out
@@ -558,7 +575,7 @@ class _Maker:
             if not nested:
                 self.pool.append(across)
                 if element.back is not None:
-                    element.connect_back(self.m, elements, self.value(0))
+                    element.connect_back(self.m, elements, self.edge(element.back, plain))
                     self.pool.append(elements[0].back_out)
         self.pool += down
         total = Const(0, 1)
@@ -615,7 +632,7 @@ class _Element(wiring.Component):
             maker.pool.append(self.number)
         maker.fill()
         # Combinational paths: all ways, one way, or none.
-        through = rng.choice([(0, 0), (0, 0), (1, 0), (0, 1), (1, 1)])
+        through = rng.choice([(0, 0)] * 6 + [(1, 0), (0, 1), (1, 1)])
         for name, is_through in zip(("across_out", "down_out"), through, strict=True):
             value = maker.value(2)
             out = getattr(self, name)
@@ -627,12 +644,16 @@ class _Element(wiring.Component):
             m.d.comb += out.eq(value)
         if kind.back is not None:
             state = Signal.like(self.back, name="back_state")
-            if kind.sizes["registers"]:
-                m.d.sync += state.eq(maker.value(1))
             back = _Maker(rng, m, kind.sizes)
             back.pool = [self.back, state]
             back.count = 1000
-            m.d.comb += self.back_out.eq(back.value(2))
+            value = back.value(2)
+            if kind.registered and rng.random() < 0.7:
+                m.d.sync += state.eq(value)
+                value = state
+            elif kind.sizes["registers"]:
+                m.d.sync += state.eq(maker.value(1))
+            m.d.comb += self.back_out.eq(value)
         return m
 
 

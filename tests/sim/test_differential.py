@@ -22,9 +22,9 @@ from tests.rtl.catalogue import _MAKERS
 from .differential import amaranth_case, isolated, random_graph_case, unit_case, verilog_case
 from .random_graphs import random_graph
 
-GRAPHS = 60
-CIRCUITS = 60
-BATCH = 40
+GRAPHS = 120
+CIRCUITS = 30
+BATCH = 16
 UNITS = sorted(_MAKERS)
 
 

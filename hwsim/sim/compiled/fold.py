@@ -136,10 +136,14 @@ class Builder:
             self.bounds[node] = bounds
         return node
 
-    def port(self, name, width, sources, group: Group):
-        """A value from elsewhere; ``sources`` as those of `Port`, built here."""
-        nodes = dict.fromkeys(source for source, _ in sources)
-        if any(node.op in ("port", "const") for node in nodes):
+    def port(self, name, width, sources, group: Group, nodes=None):
+        """A value from elsewhere; ``sources`` as those of `Port`, built here.
+
+        ``nodes`` are the different ones among them, if that is known.
+        """
+        if nodes is None:
+            nodes = dict.fromkeys([source for source, _ in sources])
+        if any([node.op in ("port", "const") for node in nodes]):
             top = self.graph.top
             sources = [
                 source.attr.sources[k]
@@ -149,30 +153,31 @@ class Builder:
                 else (source, k)
                 for source, k in sources
             ]
-            nodes = dict.fromkeys(source for source, _ in sources)
+            nodes = dict.fromkeys([source for source, _ in sources])
         if len(nodes) == 1:
             (node,) = nodes
             if node.op == "const":
                 return self.const(node.attr, width, group)
             if node.group is group and all(k == i for i, (_, k) in enumerate(sources)):
                 return node
-        narrow = self._fit(
-            width,
-            max(self._bits(node)[0] for node in nodes),
-            max(self._bits(node)[1] for node in nodes),
-            tuple(nodes),
-        )
+        bits = [self._bits(node) for node in nodes]
+        narrow = self._fit(width, max(u for u, _ in bits), max(s for _, s in bits), tuple(nodes))
         if narrow:
-            bits, signed = narrow
-            made = {node: self.slice(node, 0, bits) for node in nodes}
+            few, signed = narrow
+            made = {node: self.slice(node, 0, few) for node in nodes}
             sources = [(made[node], k) for node, k in sources]
-            return self._extend(signed, self.port(name, bits, sources, group), width)
+            return self._extend(signed, self.port(name, few, sources, group), width)
         key = (group, tuple(sources))
         port = self._ports.get(key)
         if port is None:
-            port = self._make("port", width, (), Port(name, sources), group)
+            port = self.graph.node("port", width, (), Port(name, sources), group)
             self._ports[key] = port
+            self._note(port, measure("port", width, tuple(nodes), None, self.bounds))
         return port
+
+    def _note(self, node, bounds):
+        self.bounds[node] = bounds
+        self._numbers[node] = len(self._numbers)
 
     def _order(self, node):
         """Which operand comes first where it does not matter: like structures stay alike."""
@@ -181,9 +186,7 @@ class Builder:
     def _make(self, op, width, args, attr=None, group=None):
         node = self.graph.node(op, width, args, attr, group)
         if node not in self.bounds:
-            bounds = measure(op, width, args, attr, self.bounds)
-            self.bounds[node] = bounds
-            self._numbers[node] = len(self._numbers)
+            self._note(node, measure(op, width, args, attr, self.bounds))
         low, high = self.bounds[node]
         if low == high and op != "const":
             return self.const(low, width, node.group)

@@ -115,24 +115,6 @@ def _grow(node, tree, uses, sole, top, shared=False):
     return node.op, node.width, attr, shapes
 
 
-def _refine(families):
-    """Families whose operands come from one family each, as far as they come from any."""
-    for _ in range(3):
-        family = {tree.register: k for k, trees in enumerate(families) for tree in trees}
-        finer: dict[Any, list[_Tree]] = {}
-        for number, trees in enumerate(families):
-            for tree in trees:
-                sources = tuple(
-                    family.get(leaf.attr, -1) if leaf.op == "register" else -1
-                    for leaf in tree.leaves
-                )
-                finer.setdefault((number, sources), []).append(tree)
-        if len(finer) == len(families):
-            break
-        families = list(finer.values())
-    return families
-
-
 def _worthwhile(families):
     """Families that take fewer instructions as a group."""
     while True:

@@ -521,7 +521,7 @@ class Schedule:
         for effect in waiting:
             if isinstance(effect, Effect) and effect.kind in ("register", "shift"):
                 (value,) = effect.values
-                if self.root(value).op == "register":
+                if self.root(value).op == "register" or value in self.indirect:
                     move = Node("move", value.width, (value,), effect.target, effect.group)
                     if effect.varying:
                         self.varying.add(move)

@@ -4,6 +4,7 @@
 takes packed values apart so that each part is a value of its own, and merges equal state.
 """
 
+import gc
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import pairwise
@@ -11,7 +12,7 @@ from operator import itemgetter
 
 from .fold import Builder
 from .ir import Check, Graph, Memory, Node, Register, Scope, Store, Write, operands
-from .split import SHIFTS, TRIMMED, WORD, Plan, is_wide_comparison
+from .split import COMPARED, SHIFTS, TRIMMED, WORD, Plan
 from .state import equal_registers, state_bounds
 from .values import Bounds, bits_of, bounds_of_part, storage
 
@@ -20,17 +21,33 @@ __all__ = ["simplify"]
 _CHOICES = frozenset(("mux", "and", "or", "xor", "not"))
 
 
-def simplify(graph: Graph) -> Graph:
+def simplify(graph: Graph, *, regular=True) -> Graph:
     """A graph that behaves like ``graph`` and computes less.
 
     Outputs, checks, stores and all named signals have the same values in every cycle. All state
     stays, but for registers that are constant or equal to others. Wide registers and memories may
     come in parts: `Scope.memories` lists the parts of a memory, lowest bits first.
+
+    Parameters
+    ----------
+    graph : Graph
+        Its registers, memories and nodes stay as they are; groups and buffers are shared.
+    regular : bool
+        Whether structures that differ in the contents of memories only stay alike, so that they can
+        become one vector; otherwise each is as narrow as its own constants allow, which is better
+        where vectors run over lanes.
     """
-    graph = _Transfer(graph).graph
-    graph = _Transfer(graph, split=True).graph
-    # More is known of parts than of what they were packed in.
-    return _Transfer(graph, split=True, same=equal_registers(graph)).graph
+    collects = gc.isenabled()
+    gc.disable()  # it takes longer than all else, and nearly everything stays
+    try:
+        graph = _Transfer(graph).graph
+        graph = _Transfer(graph, split=True, regular=regular).graph
+        # More is known of parts than of what they were packed in.
+        same = equal_registers(graph)
+        return _Transfer(graph, split=True, regular=regular, same=same).graph
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _scopes(graph) -> Iterator[Scope]:
@@ -53,6 +70,8 @@ class _Transfer:
     old : Graph
     split : bool
         Whether to cut values in parts and to leave out bits that nobody needs.
+    regular : bool
+        See `simplify`.
     same : dict of Register to Register or None, optional
         Registers to replace: by another one, or by their initial value.
 
@@ -61,7 +80,7 @@ class _Transfer:
     graph : Graph
     """
 
-    def __init__(self, old: Graph, *, split=False, same=None):
+    def __init__(self, old: Graph, *, split=False, regular=False, same=None):
         self._old = old
         self._same: dict[Register, Register | None] = same or {}
         self.graph = graph = Graph()
@@ -77,11 +96,12 @@ class _Transfer:
 
         names = [node for scope in _scopes(old) for node in scope.signals.values()]
         order = old.sorted(names)
+        needed = old.sorted() if split else order
         if split:
-            self._bounds = state_bounds(old, order)
+            self._bounds = state_bounds(old, needed, regular=regular)
         state: list[Register | Memory] = [*old.registers, *old.memories]
         self._kept = {key: self._keep(key) for key in state}
-        self._plan = Plan(old, order, self._kept) if split else None
+        self._plan = Plan(old, needed, self._kept) if split else None
         for register in old.registers:
             self._make_register(register)
         for register, other in self._same.items():
@@ -243,7 +263,7 @@ class _Transfer:
             return self._read(node)
         if op in TRIMMED and plan is not None and not self._observing:
             return self._operation(node, plan)
-        if is_wide_comparison(node):
+        if op in COMPARED and plan is not None and self._is_in_parts(args):
             return self._compared(node)
         return build.node(op, width, [self._whole(arg) for arg in args], node.attr, node.group)
 
@@ -265,7 +285,8 @@ class _Transfer:
             made = {source: bits(source, low, high) for source in operands(node)}
             sources = [(made[source], k) for source, k in port.sources]
             name = _part_name(port, low, high, [(low, high)] if high - low == node.width else [])
-            return build.port(name, high - low, sources, node.group)
+            nodes = dict.fromkeys(made.values())
+            return build.port(name, high - low, sources, node.group, nodes)
         return build.node(node.op, high - low, [bits(arg, low, high) for arg in node.args])
 
     def _read(self, node):
@@ -293,6 +314,16 @@ class _Transfer:
             need = plan.demand[node].bit_length()
             values = [self._bits(arg, 0, width, need) for arg in args]
         return _without_gaps([(0, width, self._build.node(op, width, values))], node.width)
+
+    def _is_in_parts(self, args):
+        """Whether values are compared part by part: if wide, or if their parts fit together."""
+        if args[0].width > WORD:
+            return True
+        made = [self._made.get(arg) for arg in args if arg.op != "const"]
+        edges = {
+            tuple(low for low, _, _ in parts) if isinstance(parts, list) else () for parts in made
+        }
+        return len(edges) == 1 and edges != {()}
 
     def _compared(self, node):
         """A comparison or parity of wide values, part by part."""

@@ -17,7 +17,7 @@ from itertools import pairwise
 from .ir import Graph, Memory, Node, Register
 from .values import storage
 
-__all__ = ["SHIFTS", "TRIMMED", "WORD", "Plan", "is_wide_comparison"]
+__all__ = ["COMPARED", "SHIFTS", "TRIMMED", "WORD", "Plan"]
 
 WORD = 64
 _BITWISE = frozenset(("and", "or", "xor", "not"))
@@ -27,6 +27,8 @@ _MOVES = frozenset((*_CHOICES, *_WIRES, "sext", "port", "register", "read"))
 SHIFTS = frozenset(("shl", "shr", "sshr"))
 # Their lowest bits need but the lowest bits of their operands.
 TRIMMED = frozenset(("add", "sub", "mul", "neg", *SHIFTS))
+# Can be done part by part.
+COMPARED = frozenset(("eq", "ne", "reduce_xor"))
 # Bits of a part below which a value is taken to be cut everywhere.
 _DENSE = 4
 # Levels of operations that are looked through.
@@ -266,7 +268,7 @@ class Plan:
                 if len(node.args) > 1:
                     second = node.args[1]
                     need(second, second.width if op in SHIFTS else self.width(node))
-            elif op not in _MOVES and not is_wide_comparison(node):
+            elif op not in _MOVES and op not in COMPARED:
                 for arg in node.args:
                     need(arg, arg.width)
         for memory in self._graph.memories:
@@ -433,10 +435,7 @@ class Plan:
                 continue
             entries = savings[key] = []
             if isinstance(key, Memory) or key.op not in _WIRES:
-                parts = sum(
-                    _bytes(high - low) for low, high in pairwise([0, *positions, key.width])
-                )
-                entries.append((positions, _bytes(key.width) - parts))
+                entries.append((positions, _saving(key.width, positions)))
             elif key.op == "concat":
                 offset = 0
                 for part in key.args[:-1]:
@@ -450,6 +449,12 @@ class Plan:
                 ends = [p for p in (node.attr, node.attr + node.width) if cuts >> p & 1]
                 if ends:
                     savings[a].append((ends, min(_bytes(a.width), _bytes(WORD))))
+            elif node.op in COMPARED:
+                for a in node.args:
+                    positions = list(_positions(self._cuts.get(a, 0)))
+                    if positions:
+                        results = len(positions)  # to be combined
+                        savings[a].append((positions, _saving(a.width, positions) - results))
         return savings
 
     def _crossing(self, key, low, high, wanted):
@@ -521,11 +526,12 @@ def _bytes(width):
     return max(8, storage(width)) // 8
 
 
+def _saving(width, positions):
+    """What it saves to do an operation in parts."""
+    parts = pairwise([0, *positions, width])
+    return _bytes(width) - sum(_bytes(high - low) for low, high in parts)
+
+
 def _between(low, high):
     """Cuts strictly between two bits."""
     return (1 << high) - (2 << low)
-
-
-def is_wide_comparison(node):
-    """Whether a node compares or reduces more than a machine word, part by part."""
-    return node.op in ("eq", "ne", "reduce_xor") and node.args[0].width > WORD

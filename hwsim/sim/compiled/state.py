@@ -4,7 +4,7 @@ from collections import deque
 from heapq import heapify, heappop, heappush
 
 from .ir import Graph, Memory, Node, Register, operands
-from .values import COMMUTATIVE, Bounds, any_of, bits_of, bounds_of_words, joined, measure
+from .values import COMMUTATIVE, Bounds, any_of, bits_of, bounds_of_words, joined, measure, storage
 
 __all__ = ["equal_registers", "state_bounds"]
 
@@ -137,17 +137,29 @@ class _Labels:
         return touched
 
 
-def state_bounds(graph: Graph, order: list[Node]) -> dict[Register | Memory, Bounds]:
+def state_bounds(
+    graph: Graph, order: list[Node], *, regular=False
+) -> dict[Register | Memory, Bounds]:
     """Bounds of each register and of the words of each memory in all cycles.
 
-    They hold what the state starts with and grow until they hold the next values as well. ``order``
-    has all nodes, each after its operands.
+    They hold what the state starts with and grow until they hold the next values as well.
+
+    Parameters
+    ----------
+    graph : Graph
+    order : list of Node
+        All nodes that registers and memories need, each after its operands.
+    regular : bool
+        Whether bounds of constants are rounded, so that like structures with different constants
+        have equal bounds.
     """
     state: dict[Register | Memory, Bounds] = {}
     for register in graph.registers:
         state[register] = bounds_of_words([register.init], register.width)
     for memory in graph.memories:
         state[memory] = bounds_of_words(memory.words, memory.width)
+        if regular and not memory.writes:
+            state[memory] = _rounded(state[memory], memory.width)
     keys = [*order, *state]
     rank = {key: k for k, key in enumerate(keys)}
     bounds: dict[Node, Bounds] = {}
@@ -169,7 +181,7 @@ def state_bounds(graph: Graph, order: list[Node]) -> dict[Register | Memory, Bou
                 changed = bounds.get(key) != state[key.attr]
                 bounds[key] = state[key.attr]
             else:
-                new = measure(key.op, key.width, key.args, key.attr, bounds)
+                new = measure(key.op, key.width, operands(key), key.attr, bounds)
                 changed = bounds.get(key) != new
                 bounds[key] = new
             for user in users.get(key, ()) if changed else ():
@@ -177,6 +189,15 @@ def state_bounds(graph: Graph, order: list[Node]) -> dict[Register | Memory, Bou
                     queued.add(user)
                     queue.append(user)
     return state
+
+
+def _rounded(bounds, width):
+    """Bounds in whole machine words; symmetric if the smallest number does not occur."""
+    unsigned, signed = bits_of(bounds, width)
+    if bounds[0] >= 0:
+        return any_of(min(width, storage(max(1, unsigned))))
+    half = 1 << (min(width, storage(signed)) - 1)
+    return max(-half, min(bounds[0], 1 - half)), half - 1
 
 
 def _sources(key):

@@ -174,13 +174,12 @@ def joined(a: Bounds, b: Bounds, width) -> Bounds:
 
 
 def bounds_of_words(words, width) -> Bounds:
-    """Bounds of a value that is one of some constants."""
+    """Bounds of a value that is one of some constants.
+
+    Of both signs: what is unsigned needs all bits then, and nothing is lost by reading it signed.
+    """
     numbers = [signed_value(word, width) for word in words]
-    low, high = min(numbers), max(numbers)
-    if low >= 0 or high < 0:
-        return low, high
-    smallest, largest = min(words), max(words)
-    return (low, high) if high - low <= largest - smallest else (smallest, largest)
+    return min(numbers), max(numbers)
 
 
 def bounds_of_part(bounds: Bounds, low, width) -> Bounds:
@@ -201,9 +200,9 @@ def measure(op, width, args, attr, bounds) -> Bounds:
     Parameters
     ----------
     op, width, args, attr
-        As of a node.
+        As of a node; ``args`` of a port are its sources.
     bounds : mapping of Node to Bounds
-        Of the operands, and of the sources of a port.
+        Of ``args``.
     """
     if width == 1 and op != "const":
         return 0, 1
@@ -278,9 +277,8 @@ def measure(op, width, args, attr, bounds) -> Bounds:
             low, high = signed_bounds(bounds[args[0]], width)
             return min(low, 0), max(high, 0)
         case "port":
-            sources = iter(dict.fromkeys(source for source, _ in attr.sources))
-            result = bounds[next(sources)]
-            for source in sources:
+            result = bounds[args[0]]
+            for source in args[1:]:
                 result = joined(result, bounds[source], width)
             return result
         case _:

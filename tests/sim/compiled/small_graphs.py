@@ -145,7 +145,9 @@ def stimuli_of(graph, cycles, seed, number=3):
     return [
         [
             {
-                name: extreme(rng, node.width) if rng.random() < 0.3 else rng.getrandbits(node.width)
+                name: extreme(rng, node.width)
+                if rng.random() < 0.3
+                else rng.getrandbits(node.width)
                 for name, node in graph.inputs.items()
             }
             for _ in range(cycles)

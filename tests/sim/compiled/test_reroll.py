@@ -153,7 +153,9 @@ class _Regular:
         for k, (x, y) in enumerate(zip(first, second, strict=True)):
             one = select if select is not None else b.op("ult", 1, x, y)
             changed = b.op(rng.choice(["not", "neg"]) if k == 0 else "not", width, y)
-            result.append(b.delay(f"{level}c{k}", b.op("mux", width, one, x, changed), self.bits[0]))
+            result.append(
+                b.delay(f"{level}c{k}", b.op("mux", width, one, x, changed), self.bits[0])
+            )
         return result
 
 
