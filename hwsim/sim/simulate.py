@@ -3,6 +3,7 @@
 import os
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -154,7 +155,7 @@ def simulate(
     spread = np.concatenate([codes, np.repeat(codes[-1:], each * lanes - count, axis=0)])
     beats = plan.input.to_beats(spread)
     component = design.component()
-    stages = [stage for stage in plan.stages if stage.layer is not None]
+    stages: list[Any] = [stage for stage in plan.stages if stage.layer is not None]
     stimulus = Stimulus(
         {"i": beats.reshape(lanes, each * plan.input.beats, -1) if lanes > 1 else beats},
         {"o": each * plan.output.beats},

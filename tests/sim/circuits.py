@@ -381,7 +381,9 @@ class _Maker:
         for _ in range(count):
             shape = _shape(rng, self.limit)
             init = self.init(shape) if rng.random() < 0.6 else 0
-            signals.append(self.signal(shape, prefix="r", init=init, reset_less=rng.random() < 0.2))
+            # Amaranth's simulator clocks these at the edge of an asynchronous reset, too.
+            reset_less = rng.random() < 0.2 and self.sizes["reset"] != "async"
+            signals.append(self.signal(shape, prefix="r", init=init, reset_less=reset_less))
         self.pool += signals
         return signals
 

@@ -109,7 +109,7 @@ class Register:
     width: int
     init: int
     group: Group
-    next: Node | None = None
+    next: Node = None  # type: ignore[assignment]  # set once it is known
 
 
 @dataclass(eq=False, slots=True)

@@ -142,7 +142,7 @@ def _runs(column, place):
     if all(node is column[0] for node in column) or all(node.op == "const" for node in column):
         return 0
     few = len(column) <= SHUFFLED
-    spots = [place.get(node.attr) if node.op == "register" else None for node in column]
+    spots: list[Any] = [place.get(node.attr) if node.op == "register" else None for node in column]
     pairs = list(itertools.pairwise(spots))
     if all(a and b and a[0] == b[0] for a, b in pairs):
         steps = {b[1] - a[1] for a, b in pairs}
@@ -177,7 +177,7 @@ def _rebuild(graph, families):
     seen: dict[Node, bool] = {}
     pending = []
     for trees, group, register, node in bodies:
-        body: dict[Node, Node] = {}
+        body: dict[int, Node] = {}
         for position, leaf in enumerate(trees[0].leaves):
             column = [tree.leaves[position] for tree in trees]
             if leaf.op == "const" and all(other is leaf for other in column):

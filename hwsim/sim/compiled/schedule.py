@@ -501,7 +501,7 @@ class Schedule:
             key = min(ready, key=lambda k: (k.varying, ready[k][0]))
             chunk = Chunk(key)
             chunks.append(chunk)
-            seen = set()
+            seen: set[Item] = set()
             while ready.get(key) and len(chunk.items) < LONGEST[key.varying]:
                 item = sequence[ready[key][0]]
                 states = item.states if isinstance(item, Effect) else ()
@@ -557,7 +557,7 @@ class Schedule:
                 users.setdefault(value, []).append(effect)
         registers = {node.attr: node for node in self.order if node.op == "register"}
         effects = []
-        seen = set()
+        seen: set[Any] = set()
 
         def following(item):
             if isinstance(item, Node):

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,7 @@ class Checkpoint:
 
     def save(self, path):
         """Write to an ``.npz`` file."""
-        arrays = {f"state {name}": array for name, array in self.states.items()}
+        arrays: dict[str, Any] = {f"state {name}": a for name, a in self.states.items()}
         arrays |= {f"buffer {name}": array for name, array in self.buffers.items()}
         with open(path, "wb") as file:
             np.savez_compressed(file, cycles=self.cycles, **arrays)

@@ -139,6 +139,10 @@ class Build:
         self.graph.bodies[node.group].signals[name] = node
 
 
+def _any(rng, width):
+    return rng.getrandbits(width)
+
+
 def stimuli_of(graph, cycles, seed, number=3):
     """Random rows of inputs, for some stimuli."""
     rng = random.Random(f"stimuli {seed}")
