@@ -347,6 +347,8 @@ def main():
     )
     arguments = parser.parse_args()
     command = "python -m benchmarks.simulation"
+    if arguments.designs != [*LOADS]:
+        command += f" --designs {' '.join(arguments.designs)}"
     command += " --report reports/benchmarks" if arguments.report else ""
     versions = {
         "llvmlite": record.package_version("llvmlite"),

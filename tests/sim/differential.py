@@ -304,7 +304,7 @@ def _compare_verilog(circuit, graph, stimuli, known, lanes, observed):
             text = f"cycle {cycle}: {port} is {got}, but {expected} in {name}\n{circuit}"
             if not _others_agree(circuit, stimuli[0], found, name):
                 raise Difference(f"frontend: {text}")
-            print(f"all others do not agree with {name}: {text}", flush=True)
+            print(f"only {name} differs: {text}", flush=True)
     compare_circuit(circuit, graph, stimuli, found, lanes=lanes, observed=observed)
 
 

@@ -20,6 +20,7 @@ from hwsim.sim.beats import elements_of
 from hwsim.sim.engine import Stalled, Stimulus, StreamError, Unfinished
 from hwsim.sim.simulate import simulate
 from hwsim.sim.stimulus.axi import Access
+from hwsim.sim.stimulus.buffers import Load, Store
 from hwsim.sim.verilator_engine import ToolMissing, Verilator, run, verilators
 from tests.networks import images_for, random_network
 from tests.sim.test_axi_memory import copy
@@ -108,7 +109,10 @@ def test_network():
 
 
 class Endless(wiring.Component):
-    """Offers the same beat for 131,072 cycles, then others that change; the input must not be 7."""
+    """Offers the same beat for 131,072 cycles, then others that change; the input must not be 7.
+
+    The buffer ``total`` holds the sum of the beats that it takes.
+    """
 
     def __init__(self):
         super().__init__({"i": In(stream.Signature(8)), "o": Out(stream.Signature(8))})
@@ -121,6 +125,9 @@ class Endless(wiring.Component):
         m.d.comb += [self.i.ready.eq(1), self.o.valid.eq(1)]
         with m.If(count[-1]):
             m.d.comb += self.o.payload.eq(count)
+        m.submodules.load = load = Load(name="total", width=8, shared=False)
+        m.submodules.store = store = Store(name="total", width=8, shared=False)
+        m.d.comb += [store.data.eq(load.data + self.i.payload), store.enable.eq(self.i.valid)]
         return m
 
 
@@ -130,7 +137,14 @@ def test_failures_end_a_run_that_would_go_on():
 
     def stimulus(beats, count):
         progress = lambda *facts: seen.append(facts)  # noqa: E731
-        return Stimulus({"i": beats}, {"o": count}, stalls=0.5, seed=1, progress=progress)
+        return Stimulus(
+            {"i": beats},
+            {"o": count},
+            buffers={"total": np.zeros(1, np.uint8)},
+            stalls=0.5,
+            seed=1,
+            progress=progress,
+        )
 
     text = message(run, Endless(), stimulus([], 500_000), StreamError)
     number = re.fullmatch(
@@ -139,7 +153,8 @@ def test_failures_end_a_run_that_would_go_on():
     assert 131_072 < int(number) < 131_100
     assert [cycles for _, cycles in seen] == [100_000]
     assert 49_000 < seen[0][0] < 51_000
-    run(Endless(), stimulus([5, 6], 10))
+    # Each beat finds what the one before it has stored.
+    assert run(Endless(), stimulus([5, 6, 30], 10)).buffers["total"].tolist() == [41]
     with pytest.raises(RuntimeError, match=r"^the simulation ended early: seven.*Assertion"):
         run(Endless(), stimulus([5, 6, 7, 8], 10))
 

@@ -677,7 +677,8 @@ class Builder:
             return a
         words = self._words(amount)
         if words and words[1] >= _WORD and a.width > 8:
-            return self._by_words(a, *words, shift)
+            index, step = words
+            return self._by_words(a, index, step, shift)
         if a.width > 64 and amount.width > 6:
             # By machine words, and by less than one: that part may be narrow.
             few = self.slice(amount, 0, 6)

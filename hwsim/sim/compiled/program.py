@@ -8,8 +8,8 @@ from pathlib import Path
 
 import llvmlite
 import numpy as np
-from amaranth.back import rtlil
 
+from hwsim.rtl.once import convert
 from hwsim.version import __version__
 
 from . import cache, machine
@@ -38,8 +38,6 @@ class Program:
     signals : list of (list of str, dict of str to Place, list of dict or None)
         For each module body the paths of its instances, by name the place of each signal that can
         be observed, and for each instance the names that it has for some of these, if it has any.
-    memories : dict of str to list of Place
-        By path within the body; see `Scope.memories`.
     states : list of (str, Place, int or None)
         Registers and memories, all that a simulation is besides buffers: places, and the instance,
         unless it is all of them.
@@ -124,12 +122,9 @@ def _plain(place):
     return [place.offset, place.width, place.count, place.lanes, place.depth, place.pitch]
 
 
-def compile_component(component, *, name="top", lanes=1, observe=(), uniform=(), platform=None):
+def compile_component(component, *, name="top", lanes=1, observe=(), uniform=()):
     """A program of an Amaranth component; see `compile_rtlil`."""
-    text = rtlil.convert(component, name=name, platform=platform)
-    modules = getattr(platform, "modules", None)
-    if modules:
-        text = "\n".join([text, *modules.values()])
+    text = convert(component, name=name)
     return compile_rtlil(text, f"\\{name}", lanes=lanes, observe=observe, uniform=uniform)
 
 

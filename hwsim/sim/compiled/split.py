@@ -298,6 +298,7 @@ class Plan:
     def _joins(self):
         """Where cutting costs nothing: where values were joined, anywhere in what comes in."""
         joined: dict[Node | Memory, int] = {}
+        key: Node | Memory
         for key in self._order:
             op = key.op
             if op == "sext":
@@ -358,9 +359,10 @@ class Plan:
     def _find_cuts(self):
         wanted = self._wanted()
         self._spread_cuts(wanted, list(wanted))
-        wide: list[Node | Memory] = [
+        keys: list[Node | Memory] = [*self._graph.memories, *self._order]
+        wide = [
             key
-            for key in (*self._graph.memories, *self._order)
+            for key in keys
             if key.width > WORD and (isinstance(key, Memory) or key.op in _MOVES)
         ]
         # Parts that are still too wide are cut also where somebody takes a part across another one,

@@ -25,8 +25,8 @@ def equal_registers(graph: Graph) -> dict[Register, Register | None]:
         if other is not register and register not in same:
             same[register] = other
     # A register may be equal to one that is constant.
-    for register, other in same.items():
-        if other in same:
+    for register, equal in same.items():
+        if equal in same:
             same[register] = None
     return same
 
@@ -121,7 +121,7 @@ class _Labels:
         heap = [index[self._nodes[register]] for register in registers if register in self._nodes]
         heapify(heap)
         queued = set(heap)
-        touched = set()
+        touched: set[Node] = set()
         while heap:
             node = nodes[heappop(heap)]
             label = self._of_node(node)
