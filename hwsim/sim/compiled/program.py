@@ -160,7 +160,8 @@ def compile_rtlil(text, top, *, lanes=1, observe=(), uniform=()):
     content = cache.load(key)
     if content is not None:
         return Program.from_bytes(content)
-    graph = simplify(graph_of_rtlil(text, top))
+    # What is alike stays alike where it is to be rolled up again.
+    graph = simplify(graph_of_rtlil(text, top), regular=lanes == 1)
     program = compile_graph(graph, lanes=lanes, observe=observe, uniform=uniform)
     cache.save(key, program.to_bytes())
     return program

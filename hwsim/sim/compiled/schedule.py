@@ -338,9 +338,9 @@ class Schedule:
                 numbers = [number for _, number in sources]
                 span = (max(numbers) + 1 - min(numbers)) * max(8, container(node.width))
                 if (
-                    len(numbers) <= self._vector
+                    self._lanes == 1
+                    and len(numbers) <= self._vector
                     and span <= WIDEST_SHUFFLE
-                    and node not in self.varying
                     and node.group not in wide
                 ):
                     self.views[node] = first, min(numbers)
@@ -348,7 +348,8 @@ class Schedule:
                 continue
             # One vector for all: a second one might look far beyond the end of the source.
             apart = 2 <= step <= LONGEST_STEP and len(sources) <= self._vector
-            if step in (0, 1) or (apart and node not in self.varying):
+            # Where vectors run over the lanes, instances are looked at one by one.
+            if step in (0, 1) or (apart and self._lanes == 1):
                 self.views[node] = first, index
                 if step != 1:
                     self.steps[node] = step

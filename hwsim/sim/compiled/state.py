@@ -121,7 +121,7 @@ class _Labels:
         heap = [index[self._nodes[register]] for register in registers if register in self._nodes]
         heapify(heap)
         queued = set(heap)
-        touched: set[Node] = set()
+        touched: set[int] = set()
         while heap:
             node = nodes[heappop(heap)]
             label = self._of_node(node)

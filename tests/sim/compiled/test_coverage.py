@@ -91,8 +91,10 @@ def test_coverage(lanes):
 def test_scope():
     program = compile_graph(_graph(), lanes=3, observe="all")
     simulation = program.simulation()
-    everything, unit, none = Coverage(simulation), Coverage(simulation, "unit1."), Coverage(
-        simulation, "nope."
+    everything, unit, none = (
+        Coverage(simulation),
+        Coverage(simulation, "unit1."),
+        Coverage(simulation, "nope."),
     )
     rng = random.Random("scope")
     other, third = program.simulation(), program.simulation()

@@ -262,6 +262,39 @@ def test_registers_that_exchange_values_through_ports(groups, lanes):
     _run(_exchange, groups, lanes=lanes)
 
 
+def _uniform_view(b, kind, use, width):
+    """Instances that see others' values, equal in all lanes, beside values of the lane."""
+    count = 5
+    source, group = b.group("s", 3 * count), b.group("g", count)
+    u = b.register("u", width, 1, source)
+    steps = [b.const(k % min(7, 1 << width), width) for k in range(source.count)]
+    b.becomes(u, b.op("add", width, u, b.port(source, steps)))
+    order = {"steps": [0, 3, 6, 9, 12], "any": [3, 4, 2, 2, 4], "one": [4] * 5, "next": range(2, 7)}
+    seen = b.port(group, [(u, k) for k in order[kind]])
+    x = b.port(group, [b.input("x", width)] * count)
+    r = b.register("r", width, 0, group)
+    value = b.op("add", width, r, seen)
+    if use == "address":
+        memory = b.memory("m", width, 6, group=group)
+        b.write(memory, seen, x, b.op("slice", 1, r, attr=0))
+        value = b.read(memory, seen)
+    elif use == "enable":
+        memory = b.memory("m", width, 2, group=group)
+        b.write(memory, b.op("slice", 1, r, attr=0), x, b.fit(seen, 1))
+        value = b.op("mux", width, b.fit(seen, 1), r, b.read(memory, b.fit(x, 1)))
+    b.becomes(r, b.op("xor", width, value, x))
+    b.outputs_of("o", r)
+
+
+@pytest.mark.parametrize("kind", ["steps", "any", "one", "next"])
+@pytest.mark.parametrize(
+    ("use", "width"), [("operand", 8), ("operand", 65), ("address", 3), ("enable", 1)]
+)
+def test_uniform_values_of_other_instances(use, width, kind):
+    for lanes in (1, 3, 64):
+        _run(_uniform_view, kind, use, width, lanes=lanes)
+
+
 def _mixed_sources(b, width):
     """A port that a register and an output read; some sources are equal in all lanes."""
     group = b.group("g", 6)
@@ -325,6 +358,9 @@ class _Wiring:
         self.groups = [b.graph.top]
         for k in range(rng.randint(0, 3)):
             self.groups.append(b.group(f"g{k}", rng.choice([1, 2, 3, 5, 8, 9, 17, 33, 65])))
+        # What these groups hold is equal in all lanes.
+        self.even = {group for group in self.groups if rng.random() < 0.3}
+        self.count = b.counter("number", self.width)
         steps = b.counter("steps", 4)
         self.bits = [b.op("slice", 1, steps, attr=k) for k in range(3)]
         self.bits.append(b.input("bit", 1))
@@ -375,14 +411,16 @@ class _Wiring:
             return None
         if kind < 0.5:
             return b.op("reduce_or", 1, rng.choice(self.pool[group]))
-        bit = rng.choice(self.bits)
+        bits = self.bits[:-1] if group in self.even else self.bits
+        bit = rng.choice(bits)
         if kind < 0.6:
-            bit = b.op("and", 1, bit, b.op("not", 1, rng.choice(self.bits)))
+            bit = b.op("and", 1, bit, b.op("not", 1, rng.choice(bits)))
         return bit if group is b.graph.top else b.port(group, [bit] * group.count)
 
     def port(self, group):
         b, rng = self.b, self.rng
-        other = rng.choice([group, rng.choice(self.groups)])
+        groups = [g for g in self.groups if group not in self.even or g in self.even]
+        other = rng.choice([group, rng.choice(groups)])
         node, n = rng.choice(self.pool[other]), other.count
         if node.op != "register" and rng.random() < 0.9:
             # Others may lead to a loop.
@@ -403,7 +441,8 @@ class _Wiring:
         sources = []
         for k in range(group.count):
             if rng.random() < 0.1:
-                sources.append((rng.choice([self.x, b.const(1, self.width)]), 0))
+                x = self.count if group in self.even else self.x
+                sources.append((rng.choice([x, b.const(1, self.width)]), 0))
             else:
                 sources.append((node, order(k) % n))
         return b.port(group, sources)

@@ -92,9 +92,7 @@ def test_unknown_signal():
     for look in (simulation.peek, simulation.width, lambda name: simulation.record([name], 1)):
         with pytest.raises(KeyError) as caught:
             look("nope.nothing")
-        assert caught.value.args == (
-            "the design has no signal nope.nothing that can be observed",
-        )
+        assert caught.value.args == ("the design has no signal nope.nothing that can be observed",)
 
 
 def test_peek_between_steps():
@@ -321,7 +319,9 @@ def _copying(width=8, shared=False, lanes=1):
 
 @pytest.mark.parametrize("lanes", [1, 3, 64])
 @pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize(("width", "kind"), [(1, "u1"), (5, "u1"), (9, "u2"), (33, "u8"), (64, "u8")])
+@pytest.mark.parametrize(
+    ("width", "kind"), [(1, "u1"), (5, "u1"), (9, "u2"), (33, "u8"), (64, "u8")]
+)
 def test_buffers(width, kind, shared, lanes):
     simulation = _copying(width, shared, lanes)
     rng = np.random.default_rng(width)
@@ -536,9 +536,7 @@ def test_checkpoint_of_other_lanes(lanes, others):
     before = {name: _values(simulation.peek(name)) for name in simulation.program.paths()}
     with pytest.raises(ValueError) as caught:
         simulation.restore(_machine(others).checkpoint())
-    assert str(caught.value) == (
-        f"the checkpoint has {others} lanes, and the simulation {lanes}"
-    )
+    assert str(caught.value) == (f"the checkpoint has {others} lanes, and the simulation {lanes}")
     # Nothing of it has been taken over.
     assert {name: _values(simulation.peek(name)) for name in before} == before
     assert simulation.cycles == 3
