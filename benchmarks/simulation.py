@@ -239,7 +239,11 @@ def ratios(results):
         name, speed = best(result, rate)
         _, build = best(result, lambda measured: -measured["build_s"])
         one, many = result["compiled"]["1"], result["compiled"]["many"]
-        compile_s = max(result[key]["compile_s"] for key in ("compile_one", "compile_many"))
+        # Both sides begin with text: RTLIL here, Verilog there.
+        from_text = {
+            lanes: result[key]["compile_s"] - result[key]["elaborate_s"]
+            for key, lanes in (("compile_one", "one lane"), ("compile_many", "many lanes"))
+        }
         for what, key, found in (
             (f"one lane, cycles/s over {name}", "one", rate(one) / speed),
             (
@@ -247,7 +251,10 @@ def ratios(results):
                 "many",
                 rate(many) * many["lanes"] / speed,
             ),
-            ("quickest build over cold compilation", "compile", -build / compile_s),
+            *(
+                (f"quickest build over cold compilation, {lanes}", "compile", -build / seconds)
+                for lanes, seconds in from_text.items()
+            ),
         ):
             add(f"{result['name']}: {what}", ASKED[key], found, found >= ASKED[key])
     large = results["large"]["compile_s"]
@@ -326,6 +333,8 @@ def document(results, facts):
   as `hwsim.rtl.verilog` writes it. Ratios are over the fastest of all Verilators and forms, and
   over the one that is built most quickly. A C++ loop takes inputs from an array in memory,
   evaluates twice per cycle and makes the digest; no traces, no assertions.
+- The ratios of build times begin with text on both sides, Verilog there and RTLIL here: they leave
+  out what Amaranth takes to write it, which the table's build times of the compiled engine hold.
 - With several stimuli, Verilator runs one after the other: its cycles/s are its lane-cycles/s.
 
 {record.describe(facts)}
