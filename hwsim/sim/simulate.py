@@ -143,6 +143,8 @@ def simulate(
     network, plan = design.network, design.plan
     codes = input_codes(network, images)
     count = len(codes)
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise ValueError(f"threads must be an integer of at least 1, not {threads!r}")
     if threads is None:
         threads = len(os.sched_getaffinity(0)) if engine == "compiled" else 1
     if lanes is None:

@@ -28,14 +28,18 @@ class Checkpoint:
         Registers and memories: the bytes of their elements, (rows, instances, lanes, bytes); one
         lane where all have the same.
     buffers : dict of str to ndarray
+    lanes : int
     """
 
     cycles: int
     states: dict[str, np.ndarray]
     buffers: dict[str, np.ndarray]
+    lanes: int
 
     def lane(self, number):
         """The same for one lane alone."""
+        if not 0 <= number < self.lanes:
+            raise ValueError(f"lane must lie in 0 to {self.lanes - 1}, not {number}")
 
         def pick(array):
             return array if array.shape[2] == 1 else array[:, :, number : number + 1]
@@ -44,14 +48,14 @@ class Checkpoint:
             name: array if array.ndim == 1 else array[:, number : number + 1]
             for name, array in self.buffers.items()
         }
-        return Checkpoint(self.cycles, {n: pick(a) for n, a in self.states.items()}, buffers)
+        return Checkpoint(self.cycles, {n: pick(a) for n, a in self.states.items()}, buffers, 1)
 
     def save(self, path):
         """Write to an ``.npz`` file."""
         arrays: dict[str, Any] = {f"state {name}": a for name, a in self.states.items()}
         arrays |= {f"buffer {name}": array for name, array in self.buffers.items()}
         with open(path, "wb") as file:
-            np.savez_compressed(file, cycles=self.cycles, **arrays)
+            np.savez_compressed(file, cycles=self.cycles, lanes=self.lanes, **arrays)
 
     @classmethod
     def load(cls, path):
@@ -62,7 +66,7 @@ class Checkpoint:
                 kind, _, name = key.partition(" ")
                 if kind in groups:
                     groups[kind][name] = file[key]
-            return cls(int(file["cycles"]), groups["state"], groups["buffer"])
+            return cls(int(file["cycles"]), groups["state"], groups["buffer"], int(file["lanes"]))
 
 
 class Simulation:
@@ -112,7 +116,11 @@ class Simulation:
         if len(values) != lanes:
             raise ValueError(f"{name} takes one value or {lanes}, one per lane, not {len(values)}")
         words = [int(value) & mask for value in values]
-        words += words[-1:] * (place.lanes - lanes)
+        if place.lanes == 1:
+            if len(set(words)) > 1:
+                raise ValueError(f"{name} has one value for all lanes, and was given several")
+            words = words[:1]
+        words += words[-1:] * (place.lanes - len(words))
         data = b"".join(word.to_bytes(place.bytes, "little") for word in words)
         self._arena[place.offset : place.offset + len(data)] = np.frombuffer(data, np.uint8)
         self._settled = False
@@ -222,6 +230,8 @@ class Simulation:
             (cycles run,) of an unsigned type; (cycles run, words) of uint64, low word first, for a
             signal of more than 64 bits.
         """
+        if not 0 <= lane < self.program.lanes:
+            raise ValueError(f"lane must lie in 0 to {self.program.lanes - 1}, not {lane}")
         places = {name: self.locate(name) for name in names}
         spots, sizes = [], []
         for place, instance in places.values():
@@ -287,7 +297,10 @@ class Simulation:
             lanes = self.program.lanes if place.lanes > 1 else 1
             states[f"{index} {name}"] = view[:, :, :lanes].copy()
         return Checkpoint(
-            self.cycles, states, {name: array.copy() for name, array in self.buffers.items()}
+            self.cycles,
+            states,
+            {name: array.copy() for name, array in self.buffers.items()},
+            self.program.lanes,
         )
 
     def restore(self, checkpoint):
@@ -295,17 +308,25 @@ class Simulation:
         mine = [f"{index} {name}" for index, (name, _, _) in enumerate(self.program.states)]
         if list(checkpoint.states) != mine:
             raise ValueError("the checkpoint is not one of this design")
+        views = []
         for key, (_, place, instance) in zip(mine, self.program.states, strict=True):
             array, view = checkpoint.states[key], self._view(place, instance)
             if array.shape[:2] != view.shape[:2] or array.shape[3] != view.shape[3]:
                 raise ValueError("the checkpoint is not one of this design")
-            count = array.shape[2]
-            if count not in (1, self.program.lanes):
-                raise ValueError(
-                    f"the checkpoint has {count} lanes, and the simulation {self.program.lanes}"
-                )
-            if count > view.shape[2]:
+            if array.shape[2] not in (1, self.program.lanes) or (
+                array.shape[2] == 1 < view.shape[2] and checkpoint.lanes > 1
+            ):
+                break
+            if array.shape[2] > view.shape[2]:
                 raise ValueError("the checkpoint is not one of this design")
+            views.append((view, array))
+        if checkpoint.lanes not in (1, self.program.lanes) or len(views) < len(mine):
+            raise ValueError(
+                f"the checkpoint has {checkpoint.lanes} lanes, and the simulation "
+                f"{self.program.lanes}"
+            )
+        for view, array in views:
+            count = array.shape[2]
             view[:, :, :count] = array
             view[:, :, count:] = array[:, :, -1:]
         for name, array in checkpoint.buffers.items():

@@ -56,7 +56,7 @@ def contents(plan, stimulus, shared, first_lane=0):
         if stall in shared:
             bits = [
                 stall_pattern(stimulus.seed, traffic.name, stimulus.stalls, lane)
-                for lane in range(first_lane, first_lane + (1 if shared[stall] else lanes))
+                for lane in ([0] if shared[stall] else range(first_lane, first_lane + lanes))
             ]
             arrays[stall] = bits[0] if shared[stall] else np.stack(bits, axis=1)
     arrays |= patterns(stimulus)

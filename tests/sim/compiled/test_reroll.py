@@ -177,6 +177,11 @@ def test_random_structures(seed):
         assert isolated(_random_case, k) is None, f"seed {k}"
 
 
+def test_random_structures_are_rolled():
+    rolled = [len(reroll(_Regular(seed).graph)[1]) for seed in range(SEEDS)]
+    assert sum(number > 0 for number in rolled) > SEEDS // 2, rolled
+
+
 def _convolution(taps, *, width=8, depth=5, square=False, twice=False, named=False):
     """Products of a window that moves on and of weights, and a tree of adders over them."""
     rng = random.Random(taps)

@@ -60,7 +60,7 @@ def test_ring(number, width, enable):
     _run(_ring, number, width, enable, lanes=lanes)
 
 
-def _lasso(b, number, width, back, enable):
+def _lasso(b, number, width, back, enable, backwards):
     """A chain whose first register takes what one in it has."""
     row = _row(b, "r", number, width)
     enable = _enable(b, enable)
@@ -71,6 +71,8 @@ def _lasso(b, number, width, back, enable):
     for k, register in enumerate(other):
         b.becomes(register, other[k - 1] if k else b.input("x", width), enable)
         b.output(f"s{k}", register)
+    if backwards:
+        b.graph.registers.reverse()
 
 
 @pytest.mark.parametrize("lanes", LANES)
@@ -78,7 +80,8 @@ def _lasso(b, number, width, back, enable):
 def test_lasso(enable, lanes):
     which = LANES.index(lanes) + ENABLES.index(enable)
     number, width, back = [(4, 8, 0), (5, 33, 3), (8, 130, 2), (30, 1, 28)][which % 4]
-    _run(_lasso, number, width, back, enable, lanes=lanes)
+    for backwards in (False, True):
+        _run(_lasso, number, width, back, enable, backwards, lanes=lanes)
 
 
 def _figure_of_eight(b, number):

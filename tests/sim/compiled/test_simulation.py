@@ -194,8 +194,9 @@ def test_record_of_a_few():
 
 @pytest.mark.parametrize("lane", [-1, 3, 100])
 def test_record_of_no_lane(lane):
-    with pytest.raises(ValueError, match=rf"^lane must .*, not {lane}$"):
+    with pytest.raises(ValueError) as caught:
         _echo(3).record(["o"], 1, lane=lane)
+    assert str(caught.value) == f"lane must lie in 0 to 2, not {lane}"
 
 
 # The end of a run
@@ -544,5 +545,6 @@ def test_checkpoint_of_other_lanes(lanes, others):
 
 @pytest.mark.parametrize("lane", [-1, 8, 100])
 def test_no_such_lane_of_a_checkpoint(lane):
-    with pytest.raises(ValueError, match=rf"^lane must .*, not {lane}$"):
+    with pytest.raises(ValueError) as caught:
         _machine(8).checkpoint().lane(lane)
+    assert str(caught.value) == f"lane must lie in 0 to 7, not {lane}"
