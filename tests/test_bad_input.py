@@ -419,13 +419,21 @@ COMMANDS = {
     ),
     "engine": (
         [*SIMULATE, "--engine", "abacus"],
-        "Invalid value for '--engine': Value error, 'abacus' is not one of 'amaranth'.",
+        "Invalid value for '--engine': Value error, 'abacus' is not one of 'compiled', "
+        "'amaranth', 'verilator'.",
     ),
     "wave without a folder": (
         [*SIMULATE, "--wave", "no/a.vcd"],
         "no/a.vcd: No such file or directory",
     ),
-    "wave into a folder": ([*SIMULATE, "--wave", "."], ".: Is a directory"),
+    "wave into a folder": (
+        [*SIMULATE, "--wave", "."],
+        "a waveform file must end in .vcd or .fst, not '.'",
+    ),
+    "waves of no lane": (
+        [*SIMULATE, "--wave", "w.vcd", "--wave-lane", "5"],
+        "the lane of waveforms must lie in 0 to 0, not 5",
+    ),
     "device": (
         ["estimate", "float.onnx", "--device", "TPU-V1"],
         f"unknown device 'TPU-V1' (did you mean 'tpu-v1'?): known are {KNOWN}",
@@ -754,7 +762,10 @@ def test_python(name):
 
 
 SIMULATIONS = {
-    "engine": ({"engine": "abacus"}, "engine must be one of amaranth, not 'abacus'"),
+    "engine": (
+        {"engine": "abacus"},
+        "engine must be one of amaranth, compiled, verilator, not 'abacus'",
+    ),
     "stalls": ({"stalls": 1.0}, "stalls must lie in [0, 1), not 1.0"),
     "no images": ({"images": ZERO[:0]}, "images must have the shape (N, 1, 4, 4) with N at least "
                   "1, not (0, 1, 4, 4)"),

@@ -3,6 +3,7 @@
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from hwsim.models.reference import integer as reference
 from hwsim.rtl.streaming import Design
 
 from . import amaranth_engine, compiled_engine, verilator_engine
-from .engine import Recording, Stimulus
+from .engine import Recording, Stimulus, Wave, whole_vcd
+from .waves import check_suffix
 
 __all__ = ["ENGINES", "Result", "simulate"]
 
@@ -153,6 +155,8 @@ def simulate(
         raise ValueError(f"lanes must be an integer from 1 to 1024, not {lanes!r}")
     elif lanes > count:
         raise ValueError(f"lanes must be at most the number of images, {count}, not {lanes}")
+    if wave is not None:
+        _check_wave(wave, engine, lanes)
     each = -(-count // lanes)
     spread = np.concatenate([codes, np.repeat(codes[-1:], each * lanes - count, axis=0)])
     beats = plan.input.to_beats(spread)
@@ -196,6 +200,16 @@ def simulate(
         seconds=seconds,
         recording=recording,
     )
+
+
+def _check_wave(wave, engine, lanes):
+    """Before a component is made that nothing would use."""
+    wave = wave if isinstance(wave, Wave) else Wave(Path(wave))
+    if engine != "compiled":
+        whole_vcd(wave, engine)
+    check_suffix(wave.path)
+    if not 0 <= wave.lane < lanes:
+        raise ValueError(f"the lane of waveforms must lie in 0 to {lanes - 1}, not {wave.lane}")
 
 
 def _lanes(images, threads):

@@ -309,8 +309,9 @@ def test_more_lanes_than_images():
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5])
 def test_wrong_threads(threads):
-    with pytest.raises(ValueError, match=rf"^threads must be .*, not {threads}$"):
+    with pytest.raises(ValueError) as caught:
         simulate(DESIGN, IMAGES, lanes=3, threads=threads)
+    assert str(caught.value) == f"threads must be an integer of at least 1, not {threads}"
 
 
 def test_wrong_design():

@@ -23,13 +23,11 @@ def folder():
     named = os.environ.get("HWSIM_CACHE")
     if named is not None:
         return Path(named) if named else None
-    base = os.environ.get("XDG_CACHE_HOME")
-    if not base:
-        try:
-            base = Path.home() / ".cache"
-        except RuntimeError:  # a user without a home
-            return None
-    return Path(base) / "hwsim" / "programs"
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # a user without a home
+        return None
+    return base / "hwsim" / "programs"
 
 
 def digest(*parts):

@@ -56,7 +56,9 @@ def write_wave(path, traces, *, first_cycle=0, clock="clk", period_ps=10_000, co
 def check_suffix(path):
     """Raise `ValueError` unless `write_wave` would know the format of a file by its suffix."""
     if Path(path).suffix.lower() not in _FORMATS:
-        raise ValueError(f"a waveform file must end in .vcd or .fst, not {Path(path).name!r}")
+        raise ValueError(
+            f"a waveform file must end in .vcd or .fst, not {(Path(path).name or str(path))!r}"
+        )
 
 
 def _cycles(traces):

@@ -207,8 +207,13 @@ def test_uniform_inputs():
     assert program.outputs["same"].lanes == 1
     compare(graph(), 5, cycles=20)
     simulation = program.simulation()
-    simulation.poke("address", 6)
-    assert simulation.peek("same").tolist() == [7] * 5
+    for value in (6, [6] * 5):
+        simulation.poke("address", 0)
+        simulation.poke("address", value)
+        assert simulation.peek("same").tolist() == [7] * 5
+    with pytest.raises(ValueError) as caught:
+        simulation.poke("address", [1, 1, 1, 1, 2])
+    assert str(caught.value) == "address has one value for all lanes, and was given several"
 
 
 # Ports

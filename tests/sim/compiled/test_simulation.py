@@ -543,6 +543,25 @@ def test_checkpoint_of_other_lanes(lanes, others):
     assert simulation.cycles == 3
 
 
+def test_checkpoint_of_a_program_that_has_more_in_common():
+    """The same design and lanes, with an input that is equal in all lanes, and without."""
+    b = Build()
+    total = b.register("total", 8)
+    b.becomes(total, b.op("add", 8, total, b.input("x", 8)))
+    b.output("o", total)
+    even = compile_graph(b.graph, lanes=3, uniform=["x"]).simulation()
+    even.poke("x", 5)
+    even.run(4)
+    other = compile_graph(b.graph, lanes=3).simulation()
+    other.restore(even.checkpoint())
+    other.poke("x", [0, 1, 2])
+    other.step()
+    assert other.peek("o").tolist() == [20, 21, 22] and other.cycles == 5
+    with pytest.raises(ValueError) as caught:
+        even.restore(other.checkpoint())
+    assert str(caught.value) == "the checkpoint is not one of this design"
+
+
 @pytest.mark.parametrize("lane", [-1, 8, 100])
 def test_no_such_lane_of_a_checkpoint(lane):
     with pytest.raises(ValueError) as caught:
