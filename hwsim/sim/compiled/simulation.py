@@ -313,9 +313,7 @@ class Simulation:
             array, view = checkpoint.states[key], self._view(place, instance)
             if array.shape[:2] != view.shape[:2] or array.shape[3] != view.shape[3]:
                 raise ValueError("the checkpoint is not one of this design")
-            if array.shape[2] not in (1, self.program.lanes) or (
-                array.shape[2] == 1 < view.shape[2] and checkpoint.lanes > 1
-            ):
+            if array.shape[2] not in (1, self.program.lanes):
                 break
             if array.shape[2] > view.shape[2]:
                 raise ValueError("the checkpoint is not one of this design")
