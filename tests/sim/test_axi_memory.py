@@ -13,6 +13,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
+from hwsim.rtl.axi import Axi4, Axi4Lite, Burst, Response
 from hwsim.sim import amaranth_engine, compiled_engine
 from hwsim.sim.engine import (
     PATTERN_CYCLES,
@@ -23,15 +24,7 @@ from hwsim.sim.engine import (
     patterns,
     stall_pattern,
 )
-from hwsim.sim.stimulus.axi import (
-    Access,
-    Axi4,
-    Axi4Lite,
-    AxiMemory,
-    Burst,
-    RegisterScript,
-    Response,
-)
+from hwsim.sim.stimulus.axi import Access, AxiMemory, RegisterScript
 from hwsim.sim.stimulus.buffers import Memories
 
 INCR, WRAP, FIXED = Burst.INCR, Burst.WRAP, Burst.FIXED

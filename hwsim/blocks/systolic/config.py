@@ -1,0 +1,140 @@
+"""Sizes of a systolic accelerator."""
+
+from dataclasses import dataclass
+
+from hwsim.blocks.checks import check_integer, check_positive
+
+__all__ = ["Systolic"]
+
+# Cycles from an address at a read port of the buffer to the data.
+BUFFER_READ_LATENCY = 3
+# Cycles from an address at the read port of the accumulators to the sums.
+ACCUMULATOR_READ_LATENCY = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Systolic:
+    """A systolic array with memories, a vector unit and DMA; see ``docs/systolic.md``.
+
+    Parameters
+    ----------
+    rows, cols : int
+        Of the array: channels of the input and of the output at a time, 1 to 256.
+    dataflow : str
+        "weight-stationary".
+    buffer_bytes : int
+        Size of the unified buffer, which holds feature maps: a power of two.
+    sections : int
+        Parts of the buffer that have a read port and a write port each: a power of two.
+    accumulator_rows : int
+        Output pixels of which the accumulators hold partial sums, in each of two halves: a power
+        of two.
+    weight_tiles, parameter_tiles : int
+        Tiles of weights, and of output channels' parameters, that are fetched ahead.
+    axi_bits : int
+        Width of the memory port; 0 for a byte for each bank of the buffer, at most 512 bits.
+    address_bits : int
+        Of the memory port.
+    burst_beats : int
+        Beats of the longest burst: a power of two.
+    outstanding : int
+        Read bursts that are requested and not yet answered, at most.
+    queue_depth : int
+        Instructions that wait in front of each engine.
+
+    Members
+    -------
+    banks : int
+        Byte-wide memories side by side in a section, the next power of two of rows and columns.
+    """
+
+    rows: int = 16
+    cols: int = 16
+    dataflow: str = "weight-stationary"
+    buffer_bytes: int = 1 << 20
+    sections: int = 4
+    accumulator_rows: int = 1024
+    weight_tiles: int = 4
+    parameter_tiles: int = 4
+    axi_bits: int = 0
+    address_bits: int = 32
+    burst_beats: int = 32
+    outstanding: int = 8
+    queue_depth: int = 8
+
+    def __post_init__(self):
+        for name in ("rows", "cols"):
+            check_positive(name, getattr(self, name))
+            if getattr(self, name) > 256:
+                raise ValueError(f"{name} must be at most 256, not {getattr(self, name)}")
+        if self.dataflow != "weight-stationary":
+            raise ValueError(f"dataflow must be weight-stationary, not {self.dataflow!r}")
+        for name in ("weight_tiles", "parameter_tiles", "outstanding", "queue_depth"):
+            check_integer(name, getattr(self, name), 2)
+        for name in ("buffer_bytes", "sections", "accumulator_rows", "burst_beats"):
+            check_positive(name, getattr(self, name))
+            if getattr(self, name) & (getattr(self, name) - 1):
+                raise ValueError(f"{name} must be a power of two, not {getattr(self, name)}")
+        check_positive("address_bits", self.address_bits)
+        if self.address_bits > 32:
+            raise ValueError(f"address_bits must be at most 32, not {self.address_bits}")
+        smallest, largest = 2 * self.sections * self.banks, 1 << 23
+        if not smallest <= self.buffer_bytes <= largest:
+            raise ValueError(
+                f"buffer_bytes must lie in [{smallest}, {largest}] for {self.sections} sections of "
+                f"{self.banks} banks, not {self.buffer_bytes}"
+            )
+        if not 2 <= self.accumulator_rows <= 4096:
+            raise ValueError(f"accumulator_rows must lie in [2, 4096], not {self.accumulator_rows}")
+        if self.burst_beats > 256 or self.burst_beats * self.axi_bytes > 4096:
+            raise ValueError(
+                f"burst_beats must be at most {min(256, 4096 // self.axi_bytes)} with a port of "
+                f"{8 * self.axi_bytes} bits, not {self.burst_beats}"
+            )
+        if self.axi_bits and (
+            self.axi_bits not in (8, 16, 32, 64, 128, 256, 512, 1024) or self.axi_bytes > self.banks
+        ):
+            raise ValueError(
+                f"axi_bits must be a power of two from 8 to {min(8 * self.banks, 1024)}, a byte "
+                f"for each bank, not {self.axi_bits}"
+            )
+
+    @property
+    def banks(self):
+        """Byte-wide memories side by side in a section of the buffer."""
+        return 1 << (max(self.rows, self.cols) - 1).bit_length()
+
+    @property
+    def section_bytes(self):
+        """Bytes of a section of the buffer."""
+        return self.buffer_bytes // self.sections
+
+    @property
+    def bank_depth(self):
+        """Bytes of a bank of a section."""
+        return self.section_bytes // self.banks
+
+    @property
+    def axi_bytes(self):
+        """Bytes in a beat of the memory port."""
+        return self.axi_bits // 8 or min(self.banks, 64)
+
+    @property
+    def program_bytes(self):
+        """Bytes in a beat of the port by which instructions come: at most one instruction."""
+        return min(self.axi_bytes, 64)
+
+    @property
+    def row_bytes(self):
+        """Bytes between two rows of weights in memory: columns, up to a power of two."""
+        return 1 << (self.cols - 1).bit_length()
+
+    @property
+    def weight_words(self):
+        """Beats of the memory port that make a tile of weights."""
+        return -(-self.rows * self.row_bytes // self.axi_bytes)
+
+    @property
+    def parameter_words(self):
+        """Beats of the memory port that make a tile of parameters, 8 bytes for each column."""
+        return -(-8 * self.row_bytes // self.axi_bytes)
