@@ -502,6 +502,7 @@ class _Emitter:
                     reads=ranges,
                     width=width,
                     height=step.last - step.first,
+                    pixels=width * (step.last - step.first),
                     half=self.half,
                     folds=lane.folds,
                     channels=lane.channels,
