@@ -307,7 +307,7 @@ class Mesh(wiring.Component):
         ]
         for r, row in enumerate(parts):
             for c, part in enumerate(row):
-                m.submodules[self._name(r, c, parts)] = part
+                m.submodules[f"part_{r}_{c}"] = part
         for name in self._element.right(self._config):
             self._connect(m, name, parts)
         for name in self._element.down(self._config):
@@ -317,12 +317,8 @@ class Mesh(wiring.Component):
     def _part(self, rows, cols):
         if rows == cols == 1:
             return Once(self._element, config=self._config)
-        return Once(Mesh, element=self._element, config=self._config, rows=rows, cols=cols)
-
-    def _name(self, r, c, parts):
-        if max(self._rows, self._cols) > TILE:
-            return f"tile_{r}_{c}"
-        return f"row_{r}" if len(parts) > 1 else f"element_{c}"
+        kind = Row if rows == 1 else Tile
+        return Once(kind, element=self._element, config=self._config, rows=rows, cols=cols)
 
     def _connect(self, m, name, lines):
         """Let a value go through each line of parts, from the first to the last."""
@@ -334,6 +330,14 @@ class Mesh(wiring.Component):
             Cat(getattr(line[0], i) for line in lines).eq(getattr(self, i)),
             getattr(self, o).eq(Cat(getattr(line[-1], o) for line in lines)),
         ]
+
+
+class Row(Mesh):
+    """A row of elements, or a part of it."""
+
+
+class Tile(Mesh):
+    """Some rows of some elements."""
 
 
 class Skew(wiring.Component):
