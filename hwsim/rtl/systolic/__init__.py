@@ -1,0 +1,1 @@
+"""The systolic accelerator in hardware; see ``docs/systolic.md``."""

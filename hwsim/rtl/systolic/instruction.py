@@ -1,0 +1,27 @@
+"""Instructions of the systolic accelerator as layouts."""
+
+from functools import cache
+
+from amaranth.hdl import signed, unsigned
+from amaranth.lib import data
+
+from hwsim.blocks.systolic import isa
+
+__all__ = ["INSTRUCTION", "layout"]
+
+# Payload of a stream of instructions.
+INSTRUCTION = unsigned(8 * isa.BYTES)
+
+
+@cache
+def layout(opcode):
+    """Fields of an instruction, for a view of all its bits.
+
+    That of `isa.Opcode.HALT` has the fields that all have.
+    """
+    fields = {
+        name: (signed if is_signed else unsigned)(bits)
+        for name, (bits, is_signed) in (isa.HEADER | isa.FIELDS[opcode]).items()
+    }
+    unused = INSTRUCTION.width - data.StructLayout(fields).size
+    return data.StructLayout(fields | {"unused": unsigned(unused)})
