@@ -134,3 +134,79 @@ def test_reads_from_a_memory_that_stalls(seed):
 
 def test_reads_on_the_amaranth_engine():
     check_reads(200, amaranth_engine.run, count=6)
+
+
+def random_writes(rng, config, count):
+    """Instructions for the writer; no two of them to the same place."""
+    width = config.axi_bytes
+    words = [rng.choice([1, 2, 3, rng.randint(1, 60)]) for _ in range(count)]
+    gaps = [rng.randint(0, 3) for _ in range(count)]
+    places = [*accumulate(map(sum, zip(words, gaps, strict=True)), initial=0)][:-1]
+    writes = [
+        Instruction(
+            Opcode.WRITE_ACTIVATIONS,
+            fields={
+                "address": width * place,
+                "words": number,
+                "buffer": width * rng.randrange((1 << 24) // width),
+            },
+        )
+        for place, number in zip(places, words, strict=True)
+    ]
+    rng.shuffle(writes)
+    return writes
+
+
+def check_writes(seed, engine, *, count, stalls=0.0):
+    rng = generator(seed)
+    config, memory = random_config(rng), random_memory(rng)
+    writes, offers = random_writes(rng, config, count), random_offers(rng, count)
+    writer = WriterTiming(config, Memory(**memory))
+    for cycle, write in zip(offers, writes, strict=True):
+        writer.offer(cycle, write)
+    assert writer.advance()
+    assert not writer.advance()
+
+    width = config.axi_bytes
+    content = bytearray(rng.randbytes(SIZE * width))
+    bench = WriterBench(config)
+    bus = AxiMemory(
+        name="dram", signature=bench.bus.signature, size=len(content), stalls=stalls, **memory
+    )
+    words = sum(write["words"] for write in writes)
+    stimulus = Stimulus(
+        {"i": [timed(*pair) for pair in zip(offers, writes, strict=True)]},
+        {"done": count},
+        probes={"w": (bench.bus.w, words)},
+        agents={"bus": bus},
+        buffers=bus.buffers(np.frombuffer(content, np.uint8)),
+        seed=seed,
+        patience=2000,
+    )
+    recording = engine(bench, stimulus)
+    for write in writes:
+        for k in range(write["words"]):
+            word = WriterBench.word(config, (write["buffer"] + k * width) % (1 << 24))
+            start = write["address"] + k * width
+            content[start : start + width] = word.to_bytes(width, "little")
+    where = f"seed {seed}, {config}, {memory}"
+    assert bytes(bus.content(recording.buffers)) == content, where
+    assert recording.outputs["done"].payloads == [0] * count, where
+    if not stalls:
+        assert recording.inputs["i"].cycles.tolist() == writer.taken, where
+        assert recording.probes["w"].cycles.tolist() == [*writer.sent], where
+        assert recording.outputs["done"].cycles.tolist() == writer.done, where
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_writes(seed):
+    check_writes(seed, compiled_engine.run, count=40)
+
+
+@pytest.mark.parametrize("seed", range(100, 103))
+def test_writes_to_a_memory_that_stalls(seed):
+    check_writes(seed, compiled_engine.run, count=40, stalls=0.3)
+
+
+def test_writes_on_the_amaranth_engine():
+    check_writes(200, amaranth_engine.run, count=6)
