@@ -76,7 +76,9 @@ def _check(layer, network, config):
         refuse(f"the systolic accelerator does not compute {type(layer).__name__}")
     if isinstance(layer, Conv | Dense):
         if layer.weight_bits > 8:
-            refuse(f"the systolic accelerator takes weights of up to 8 bits, not {layer.weight_bits}")
+            refuse(
+                f"the systolic accelerator takes weights of up to 8 bits, not {layer.weight_bits}"
+            )
         width = tensors[-1].shape[2]
         if width > config.accumulator_rows:
             raise ValueError(
@@ -187,7 +189,11 @@ def _try(network, config, spilled):
         number = failed.start
         return None, network.layers[steps[min(number, len(steps) - 1)].layer].name, places
     resident = {name: place.address for name, place in spans.items()}
-    return _Plan(layout, steps, resident, {k: p.address for k, p in pieces.items()}, spilled), None, places
+    return (
+        _Plan(layout, steps, resident, {k: p.address for k, p in pieces.items()}, spilled),
+        None,
+        places,
+    )
 
 
 def _strip_rows(layer, network, config, layout, spilled):
@@ -302,7 +308,9 @@ class _Emitter:
             if storage.name in self.plan.spilled:
                 self._store_rows(number, step, storage)
             elif storage in outputs and not remaining[storage.name]:
-                self._store(self.regions[storage.name], self.plan.resident[storage.name], storage.size)
+                self._store(
+                    self.regions[storage.name], self.plan.resident[storage.name], storage.size
+                )
         self.layer = 0
         self.instructions.append(Instruction(Opcode.HALT, 0, tuple(self.tracker.counts)))
         constants = np.zeros(self.constant_bytes, np.uint8)
@@ -354,9 +362,7 @@ class _Emitter:
             lane = lanes(geometry, config, group.channels, storage.pixel, storage.row)
             tiles = []
             for first, tile in enumerate(weight_tiles(layer, geometry, group, lane, config)):
-                words = np.zeros(
-                    (lane.folds, config.weight_words * config.axi_bytes), np.int8
-                )
+                words = np.zeros((lane.folds, config.weight_words * config.axi_bytes), np.int8)
                 words[:, : config.rows * config.row_bytes] = tile.reshape(lane.folds, -1)
                 channel = group.first_out + first * config.cols
                 count = min(config.cols, group.first_out + group.outputs - channel)
@@ -539,7 +545,17 @@ class _Emitter:
                 self.half ^= 1
 
     def _write_result(
-        self, number, step, layer, opcode, channels, requantize, *, columns=None, rows=None, **fields
+        self,
+        number,
+        step,
+        layer,
+        opcode,
+        channels,
+        requantize,
+        *,
+        columns=None,
+        rows=None,
+        **fields,
     ):
         """An instruction of the vector unit that writes ``channels`` (first, count)."""
         output = self.network.tensors[layer.output]
@@ -728,7 +744,11 @@ def _end(start, storage, tensor, rows):
 
 def _runs(rows):
     """(first, last) of each run of equal rows."""
-    changes = [0, *(k + 1 for k in range(len(rows) - 1) if (rows[k] != rows[k + 1]).any()), len(rows)]
+    changes = [
+        0,
+        *(k + 1 for k in range(len(rows) - 1) if (rows[k] != rows[k + 1]).any()),
+        len(rows),
+    ]
     return list(pairwise(changes))
 
 

@@ -81,9 +81,7 @@ def lay_out(network, config, spilled=frozenset()):
     for leader in {find(root) for root in roots}:
         members = {root for root in roots if find(root) == leader}
         pitches |= dict.fromkeys(members, _pitches(network, config, places, members, spilled))
-    storages = {
-        root: Storage(root, *network.tensors[root].shape, *pitches[root]) for root in roots
-    }
+    storages = {root: Storage(root, *network.tensors[root].shape, *pitches[root]) for root in roots}
     views = {name: View(storages[root], channel) for name, (root, channel) in places.items()}
     return Layout(views, frozenset(copies))
 
@@ -118,7 +116,10 @@ def _pitches(network, config, places, members, spilled):
         if isinstance(layer, Conv | Dense) and places[layer.inputs[0]][0] in members
     ]
     narrow = {
-        group.channels for reader in readers for group in reader.groups_of(config) if reader.taps > 1
+        group.channels
+        for reader in readers
+        for group in reader.groups_of(config)
+        if reader.taps > 1
     }
     pixels = {channels} | {channels + (count - channels) % banks for count in narrow}
     best = None

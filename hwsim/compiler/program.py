@@ -94,7 +94,9 @@ class Program:
         """Codes (C, H, W) of an output, from memory after the run."""
         tensor = self.network.tensors[name]
         values = _window(memory, self.outputs[name], tensor.shape).view(np.int8)
-        return (values.astype(np.int64) + code_offset(tensor)).transpose(2, 0, 1).astype(tensor.dtype)
+        return (
+            (values.astype(np.int64) + code_offset(tensor)).transpose(2, 0, 1).astype(tensor.dtype)
+        )
 
     def maps(self, writes):
         """Feature maps from what the vector unit wrote, in order.
@@ -144,7 +146,9 @@ class Program:
                 )
                 if count
             )
-            fields = " ".join(f"{name}={value}" for name, value in instruction.fields.items() if value)
+            fields = " ".join(
+                f"{name}={value}" for name, value in instruction.fields.items() if value
+            )
             lines.append(f"{number:6}  {instruction.opcode.name:17} [{waits}] {fields}".rstrip())
         return "\n".join(lines) + "\n"
 

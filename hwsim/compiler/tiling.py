@@ -79,9 +79,7 @@ def convolution(layer, network):
     """`Convolution` of a layer of an `IntegerNetwork`."""
     shape = network.tensors[layer.inputs[0]].shape
     if isinstance(layer, Dense):
-        return Convolution(
-            shape[0], len(layer.weights), 1, shape[1:], (1, 1), (1, 1), (0, 0)
-        )
+        return Convolution(shape[0], len(layer.weights), 1, shape[1:], (1, 1), (1, 1), (0, 0))
     return Convolution(
         shape[0],
         len(layer.weights),
@@ -122,8 +120,7 @@ def lanes(geometry, config, channels, pixel, row):
 def fold_count(geometry, config, pixel, row):
     """Folds over all tiles of output channels."""
     return sum(
-        lanes(geometry, config, group.channels, pixel, row).folds
-        * -(-group.outputs // config.cols)
+        lanes(geometry, config, group.channels, pixel, row).folds * -(-group.outputs // config.cols)
         for group in geometry.groups_of(config)
     )
 

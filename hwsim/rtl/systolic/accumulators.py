@@ -44,9 +44,7 @@ class _Column(wiring.Component):
             )
             read, write = memory.read_port(), memory.write_port()
             m.d.comb += [
-                read.addr.eq(
-                    Mux(self.early_en & (self.early_half == half), self.early, self.read)
-                ),
+                read.addr.eq(Mux(self.early_en & (self.early_half == half), self.early, self.read)),
                 write.addr.eq(self.write),
                 write.en.eq(self.write_en & (self.write_half == half)),
                 write.data.eq(total),

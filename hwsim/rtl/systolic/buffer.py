@@ -19,9 +19,7 @@ def rotate(m, name, values, amount):
     """
     shape = values[0].shape()
     for bit in range(len(amount)):
-        turned = [
-            Signal(shape, name=f"{name}_{bit}_{place}") for place in range(len(values))
-        ]
+        turned = [Signal(shape, name=f"{name}_{bit}_{place}") for place in range(len(values))]
         for place, value in enumerate(turned):
             source = (place - (1 << bit)) % len(values)
             m.d.comb += value.eq(Mux(amount[bit], values[source], values[place]))

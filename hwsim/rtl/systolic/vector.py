@@ -176,9 +176,7 @@ class VectorUnit(wiring.Component):
         # Pixels on their way.
         complete = window.valid & window.last
         of_sums = delay(m, complete & activate, ACCUMULATOR_READ_LATENCY, "sums_complete")
-        of_taps = delay(
-            m, complete & ~activate, BUFFER_READ_LATENCY + TAP_LATENCY, "taps_complete"
-        )
+        of_taps = delay(m, complete & ~activate, BUFFER_READ_LATENCY + TAP_LATENCY, "taps_complete")
         written = delay(m, of_sums | of_taps, SCALE_LATENCY, "scaled")
         m.submodules.destination = destination = Destination()
         m.d.comb += [

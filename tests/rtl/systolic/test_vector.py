@@ -126,8 +126,17 @@ def test_shifts(bench, shift):
     fields = {"shift": shift, "multiplier": multiplier, "zero_point": 0}
     fields |= {"minimum": -128, "maximum": 127}
     instruction = random_activate(
-        bench, rng, width=6, height=8, half=0, uniform=1, to=0, to_x=cols, to_y=6 * cols,
-        channels=cols, **fields,
+        bench,
+        rng,
+        width=6,
+        height=8,
+        half=0,
+        uniform=1,
+        to=0,
+        to_x=cols,
+        to_y=6 * cols,
+        channels=cols,
+        **fields,
     )
     check(bench, [instruction])
 
