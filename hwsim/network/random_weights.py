@@ -20,8 +20,9 @@ __all__ = ["random_images", "with_random_weights"]
 RECTIFIED_GAIN = 2 / (1 - 1 / math.pi)
 # Standard deviation of the numbers 0 to 255.
 LEVELS_DEVIATION = math.sqrt((256**2 - 1) / 12)
-# Ranges of all other parameters. A batch normalization leaves the scale of maps as it finds it.
-AROUND_0, AROUND_1 = (-0.2, 0.2), (0.8, 1.2)
+# Ranges of all other parameters: addends beside maps that keep the deviation of the images, which
+# is 74; a batch normalization leaves it as it finds it.
+AROUND_0, AROUND_1 = (-16.0, 16.0), (0.8, 1.2)
 BATCH_NORMALIZATION = {1: AROUND_1, 2: AROUND_0, 3: AROUND_0, 4: AROUND_1}
 ADDED, MULTIPLIED = frozenset(("Add", "Conv", "Gemm", "Sum")), frozenset(("Mul",))
 # What they give is rectified if what they read is.
@@ -69,10 +70,13 @@ def with_random_weights(network: Network, seed: int = 0) -> Network:
 
 
 def random_images(network: Network, count: int = 1, seed: int = 0) -> np.ndarray:
-    """Return inputs, float32 (count, ...), of mean 0 and variance 1, the same on every machine."""
+    """Return inputs, float32 (count, ...), the same on every machine.
+
+    Like pixels without their mean they lie evenly from -127.5 to 127.5: LRN, whose attributes were
+    chosen for such, would do nothing to smaller numbers.
+    """
     (tensor,) = network.inputs
-    reach = math.sqrt(3)
-    return _even((count, *tensor.shape[1:]), -reach, reach, f"{seed} images")
+    return _even((count, *tensor.shape[1:]), -127.5, 127.5, f"{seed} images")
 
 
 def _rectified(network, name):
