@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from hwsim.blocks.systolic.config import Systolic
-from hwsim.blocks.systolic.isa import BYTES, ENGINES, Instruction, Opcode, Operation
+from hwsim.blocks.systolic.isa import ENGINES, Instruction, Opcode, Operation
 from hwsim.network.integer import (
     Add,
     Concat,
@@ -511,8 +511,10 @@ class _Emitter:
                     pixels=width * (step.last - step.first),
                     half=self.half,
                     folds=lane.folds,
-                    channels=lane.channels,
-                    tail=lane.tail,
+                    channels=group.channels,
+                    taps_y=geometry.kernel[0],
+                    gap_x=lane.gap_x,
+                    gap_y=lane.gap_y,
                     pad=tensor.zero_point - code_offset(tensor),
                     base=(base + group.first_in) & ADDRESS,
                     pixel_x=geometry.strides[1] * storage.pixel,

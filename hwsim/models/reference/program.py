@@ -113,16 +113,19 @@ class Machine:
     def _convolve(self, i):
         config = self.config
         rows, folds = config.rows, i["folds"]
-        step = i["taps_x"] * i["channels"] + i["tail"]
-        ky, rest = np.divmod(np.arange(folds * rows), step)
-        kx = np.minimum(rest // i["channels"], i["taps_x"] - 1)
-        delta = ky * i["tap_y"] + kx * i["tap_x"] + rest - kx * i["channels"]
-        for fold in (delta + i["base"]).reshape(folds, rows):
-            if len(set((fold % config.banks).tolist())) < rows:
-                raise ValueError("codes of a fold lie in one bank")
+        tap = i["channels"] + i["gap_x"]
+        line = i["taps_x"] * tap - i["gap_x"] + i["gap_y"]
+        ky, rest = np.divmod(np.arange(folds * rows), line)
+        kx = np.minimum(rest // tap, i["taps_x"] - 1)
+        channel = rest - kx * tap
+        live = (channel < i["channels"]) & (ky < i["taps_y"])
+        delta = ky * i["tap_y"] + kx * i["tap_x"] + channel
+        lane = (delta - np.arange(folds * rows)).reshape(folds, rows)
+        if ((lane - lane[:, :1]) % config.banks)[live.reshape(folds, rows)].any():
+            raise ValueError("codes of a fold do not lie in a bank for each lane")
         addresses, inside = self._taps(i, delta, ky * i["dilation_y"], kx * i["dilation_x"])
         codes = self.buffer[addresses % len(self.buffer)]
-        codes = np.where(inside, codes, i["pad"]).astype(np.float32)
+        codes = np.where(inside & live, codes, i["pad"]).astype(np.float32)
         tiles, self.weights = self.weights[:folds], self.weights[folds:]
         weights = np.stack(tiles)[:, : rows * config.row_bytes].view(np.int8)
         weights = weights.reshape(folds, rows, -1)[:, ::-1, : config.cols]
