@@ -95,8 +95,8 @@ def convolution(layer, network):
 class Lanes:
     """Order in which taps and channels meet the rows of the array.
 
-    ``gap_x`` lanes are left free after a tap, ``gap_y`` after a row of taps, so that no fold has two
-    codes in one bank. See ``docs/systolic.md``.
+    ``gap_x`` lanes are left free after a tap, ``gap_y`` after a row of taps, so that no fold has
+    two codes in one bank. See ``docs/systolic.md``.
     """
 
     gap_x: int
