@@ -409,9 +409,7 @@ def _skew_operands(m, array, mesh):
     config = array.config
     weights = array.w
     if config.packed:
-        weights = [
-            _packed(array.w[c], array.w[c + 1], config) for c in range(0, config.cols, 2)
-        ]
+        weights = [_packed(array.w[c], array.w[c + 1], config) for c in range(0, config.cols, 2)]
     rows, cols = range(config.rows), range(config.element_cols)
     m.d.comb += [
         mesh.a_i.eq(_skewed(m, "a", Cat(array.a), rows, config.activation_bits)),
