@@ -409,7 +409,7 @@ def test_text(dataflow):
     element = f"array_{dataflow.replace('-', '_')}_element"
     assert names == {"array", "array_mesh", "array_tile", "array_row", "array_skew", element}
     assert sum(name.startswith(element) for name in verilog.files) == 1
-    assert verilog.lines < 4200
+    assert verilog.lines < 3000
     for name, text in verilog.files.items():
         assert (" rst," in text) == ("skew" not in name), name
     # What leaves the last column, and weights below the last row.
