@@ -103,7 +103,9 @@ class _Folding:
         attributes = layer.attributes
         if layer.inputs[1] not in self.constants or attributes["trans_a"]:
             return layer
-        weights = self.constants[layer.inputs[1]].astype(np.float64) * attributes["alpha"]
+        weights = self.constants[layer.inputs[1]]
+        if attributes["alpha"] != 1:
+            weights = weights * np.float64(attributes["alpha"])
         weights = weights if attributes["trans_b"] else weights.T
         given = layer.inputs[2] if len(layer.inputs) > 2 else ""
         bias = self.constants.get(given) if given else np.zeros(1)
