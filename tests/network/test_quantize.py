@@ -7,7 +7,9 @@ import onnx
 import pytest
 
 import hwsim
+from hwsim.data import bundled
 from hwsim.models import reference
+from hwsim.models.onnx_runtime import accuracy
 from hwsim.models.quantization import quantize
 from hwsim.models.reference import integer
 from hwsim.network import NetworkError, lower
@@ -542,3 +544,21 @@ def test_impossible_ranges(ranges, message):
     with pytest.raises(ValueError) as caught:
         insert_qdq(one_layer(), ranges)
     assert str(caught.value) == message
+
+
+# ------------------------------------------------------------------- a network that others trained
+
+
+def test_network_of_the_model_zoo():
+    network = hwsim.load(bundled("mnist_cnn/mnist_cnn.onnx"))
+    assert (network.params, network.macs) == (5_994, 786_560)
+    with np.load(bundled("digits/images.npz")) as file:
+        test, calibration = (file[name] / np.float32(255) for name in ("images", "calibration"))
+        labels = file["labels"]
+    lowered = lower(quantize(network, calibration))
+    assert [type(layer) for layer in lowered.layers] == [Conv, Pool, Conv, Pool, Dense]
+    (codes,) = integer.run(lowered, lowered.input.quantize(test), keep=()).values()
+    int8 = np.count_nonzero(codes.reshape(1000, 10).argmax(axis=1) == labels)
+    # 994 of 1,000 either way; an image next to a tie may fall on the other side on another machine.
+    assert accuracy(network, test, labels) == pytest.approx(0.994, abs=0.001)
+    assert int8 == pytest.approx(994, abs=1)
