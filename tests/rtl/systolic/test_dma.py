@@ -6,7 +6,7 @@ from itertools import accumulate
 import numpy as np
 import pytest
 
-from hwsim.blocks.systolic.isa import Instruction, Opcode
+from hwsim.blocks.systolic.isa import Opcode
 from hwsim.blocks.systolic.timing import Memory, ReaderTiming, WriterTiming
 from hwsim.sim import amaranth_engine, compiled_engine
 from hwsim.sim.engine import Stimulus
@@ -19,7 +19,9 @@ from .bench import (
     random_config,
     random_memory,
     random_reads,
+    random_writes,
     timed,
+    word_of_buffer,
 )
 
 SIZE = 1 << 13
@@ -136,27 +138,6 @@ def test_reads_on_the_amaranth_engine():
     check_reads(200, amaranth_engine.run, count=6)
 
 
-def random_writes(rng, config, count):
-    """Instructions for the writer; no two of them to the same place."""
-    width = config.axi_bytes
-    words = [rng.choice([1, 2, 3, rng.randint(1, 60)]) for _ in range(count)]
-    gaps = [rng.randint(0, 3) for _ in range(count)]
-    places = [*accumulate(map(sum, zip(words, gaps, strict=True)), initial=0)][:-1]
-    writes = [
-        Instruction(
-            Opcode.WRITE_ACTIVATIONS,
-            fields={
-                "address": width * place,
-                "words": number,
-                "buffer": width * rng.randrange((1 << 24) // width),
-            },
-        )
-        for place, number in zip(places, words, strict=True)
-    ]
-    rng.shuffle(writes)
-    return writes
-
-
 def check_writes(seed, engine, *, count, stalls=0.0):
     rng = generator(seed)
     config, memory = random_config(rng), random_memory(rng)
@@ -186,7 +167,7 @@ def check_writes(seed, engine, *, count, stalls=0.0):
     recording = engine(bench, stimulus)
     for write in writes:
         for k in range(write["words"]):
-            word = WriterBench.word(config, (write["buffer"] + k * width) % (1 << 24))
+            word = word_of_buffer(config, (write["buffer"] + k * width) % (1 << 24))
             start = write["address"] + k * width
             content[start : start + width] = word.to_bytes(width, "little")
     where = f"seed {seed}, {config}, {memory}"
