@@ -43,7 +43,8 @@ class Control(wiring.Component):
     Members
     -------
     bus : in, `control_port`
-    interrupt : out
+    irq : out
+        Interrupt: a program has finished.
     start : out
         A pulse; only while ``busy`` is low.
     address : out, ``config.address_bits``
@@ -62,7 +63,7 @@ class Control(wiring.Component):
         super().__init__(
             {
                 "bus": In(control_port()),
-                "interrupt": Out(1),
+                "irq": Out(1),
                 "start": Out(1),
                 "address": Out(config.address_bits),
                 "busy": In(1),
@@ -87,7 +88,7 @@ class Control(wiring.Component):
             m.d.sync += [self._finished.eq(0), self._error.eq(0)]
         self._write(m)
         self._read(m, self._count(m))
-        m.d.comb += self.interrupt.eq(self._finished & self._enable)
+        m.d.comb += self.irq.eq(self._finished & self._enable)
         # Events win over a clear in the same cycle.
         with m.If(self.finished):
             m.d.sync += self._finished.eq(1)
@@ -109,22 +110,22 @@ class Control(wiring.Component):
             m.d.sync += b.valid.eq(0)
         with m.If(taken):
             m.d.sync += [b.valid.eq(1), b.payload.resp.eq(Response.OKAY)]
-            with m.Switch(aw.payload.addr[_INDEX]):
-                with m.Case(_index("control")):
-                    m.d.sync += self.start.eq(low[0] & ~self.busy & ~self.start)
-                with m.Case(_index("status")):
-                    with m.If(low[FINISHED]):
-                        m.d.sync += self._finished.eq(0)
-                    with m.If(low[ERROR]):
-                        m.d.sync += self._error.eq(0)
-                with m.Case(_index("interrupt")), m.If(w.payload.strb[0]):
-                    m.d.sync += self._enable.eq(low[0])
-                with m.Case(_index("program")):
-                    for k in range(0, len(self.address), 8):
-                        with m.If(w.payload.strb[k // 8]):
-                            m.d.sync += self.address[k : k + 8].eq(w.payload.data[k : k + 8])
-                with m.Default():
-                    m.d.sync += b.payload.resp.eq(Response.SLVERR)
+            index = aw.payload.addr[_INDEX]
+            with m.If(index == _index("control")):
+                m.d.sync += self.start.eq(low[0] & ~self.busy & ~self.start)
+            with m.Elif(index == _index("status")):
+                with m.If(low[FINISHED]):
+                    m.d.sync += self._finished.eq(0)
+                with m.If(low[ERROR]):
+                    m.d.sync += self._error.eq(0)
+            with m.Elif(index == _index("interrupt")):
+                m.d.sync += self._enable.eq(Mux(w.payload.strb[0], low[0], self._enable))
+            with m.Elif(index == _index("program")):
+                for k in range(0, len(self.address), 8):
+                    with m.If(w.payload.strb[k // 8]):
+                        m.d.sync += self.address[k : k + 8].eq(w.payload.data[k : k + 8])
+            with m.Else():
+                m.d.sync += b.payload.resp.eq(Response.SLVERR)
 
     def _count(self, m):
         """The counters, in the order of `COUNTERS`."""
@@ -153,7 +154,7 @@ class Control(wiring.Component):
             status[BUSY].eq(self.busy | self.start),
             status[FINISHED].eq(self._finished),
             status[ERROR].eq(self._error),
-            number.eq((index - first) >> 1),
+            number.eq(index[1:] - first // 2),
             counter.eq(choose(number, counters)),
         ]
         with m.If(r.ready):
@@ -164,15 +165,14 @@ class Control(wiring.Component):
                 m.d.sync += r.payload.data.eq(Mux(index[0], high, counter[:_WORD]))
                 with m.If(~index[0]):
                     m.d.sync += high.eq(counter[_WORD:])
-            with m.Else(), m.Switch(index):
-                with m.Case(_index("status")):
-                    m.d.sync += r.payload.data.eq(status)
-                with m.Case(_index("interrupt")):
-                    m.d.sync += r.payload.data.eq(self._enable)
-                with m.Case(_index("program")):
-                    m.d.sync += r.payload.data.eq(self.address)
-                with m.Default():
-                    m.d.sync += r.payload.resp.eq(Response.SLVERR)
+            with m.Elif(index == _index("status")):
+                m.d.sync += r.payload.data.eq(status)
+            with m.Elif(index == _index("interrupt")):
+                m.d.sync += r.payload.data.eq(self._enable)
+            with m.Elif(index == _index("program")):
+                m.d.sync += r.payload.data.eq(self.address)
+            with m.Else():
+                m.d.sync += r.payload.resp.eq(Response.SLVERR)
 
 
 def _index(name):

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hwsim.blocks.queue import QueueConfig
 from hwsim.blocks.systolic.config import BUFFER_READ_LATENCY, STORE_QUEUE_DEPTH
 from hwsim.blocks.systolic.isa import Opcode
-from hwsim.rtl.axi import Axi4, Burst
+from hwsim.rtl.axi import Axi4, Burst, Response
 from hwsim.rtl.queue import CreditQueue, Queue
 from hwsim.rtl.unit import delay
 
@@ -182,7 +182,7 @@ class Reader(wiring.Component):
             self.table_first.eq(count == 0),
             self.table_number.eq(head.table),
             self.done.eq(moved & last),
-            self.error.eq(moved & self.r.payload.resp[1]),
+            self.error.eq(moved & (self.r.payload.resp != Response.OKAY)),
         ]
         for port in (self.load_data, self.weight_data, self.parameter_data, self.table_data):
             m.d.comb += port.eq(word)
@@ -316,7 +316,7 @@ class Writer(wiring.Component):
             m.d.sync += position.eq(Mux(self.w.payload.last, 0, position + 1))
         m.d.sync += [
             self.done.eq(self.b.valid & lasts.o.payload),
-            self.error.eq(self.b.valid & self.b.payload.resp[1]),
+            self.error.eq(self.b.valid & (self.b.payload.resp != Response.OKAY)),
         ]
         return m
 
@@ -362,7 +362,7 @@ class _Bursts:
     def describe(self, m, request):
         m.d.comb += [
             request.addr.eq(Cat(Const(0, self._shift), self._word)),
-            request.len.eq(self.beats - 1),
+            request.len.eq((self.beats - 1)[: len(self.mask)]),
             request.size.eq(self._shift),
             request.burst.eq(Burst.INCR),
         ]

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hwsim.blocks.queue import QueueConfig
 from hwsim.blocks.systolic.config import PREFETCH_INSTRUCTIONS
 from hwsim.blocks.systolic.isa import ENGINES, HEADER, Opcode
-from hwsim.rtl.axi import Axi4, Burst
+from hwsim.rtl.axi import Axi4, Burst, Response
 from hwsim.rtl.queue import Queue
 
 from .instruction import INSTRUCTION, layout
@@ -57,7 +57,7 @@ class Sequencer(wiring.Component):
     start : in
         Begins a program; ignored while one runs.
     address : in, ``config.address_bits``
-        Of the first instruction, a multiple of the size of one; read with ``start``.
+        Of the first instruction, a multiple of the size of one; must stay until the first request.
     ar, r : channels of `program_port`
     read, matrix, vector, write : out, streams of `INSTRUCTION`
         To the engines.
@@ -171,10 +171,10 @@ class Sequencer(wiring.Component):
         outstanding = Signal(range(capacity + 1))
         moved = Signal()
         m.d.comb += [
-            beats.eq((~beat & (longest - 1)) + 1),
+            beats.eq(self.ar.payload.len + 1),
             self.ar.valid.eq(asking & (room >= longest)),
             self.ar.payload.addr.eq(Cat(Const(0, shift), beat)),
-            self.ar.payload.len.eq(beats - 1),
+            self.ar.payload.len.eq(~beat & (longest - 1)),
             self.ar.payload.size.eq(shift),
             self.ar.payload.burst.eq(Burst.INCR),
             moved.eq(self.ar.valid & self.ar.ready),
@@ -194,7 +194,7 @@ class Sequencer(wiring.Component):
         parts = Signal(width * (size - 1))
         count = Signal(range(size))
         last, failed = Signal(), Signal()
-        now_failed = failed | self.r.payload.resp[1]
+        now_failed = failed | (self.r.payload.resp != Response.OKAY)
         m.d.comb += [
             last.eq(count == size - 1),
             instructions.valid.eq(self.r.valid & last),

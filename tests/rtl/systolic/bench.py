@@ -266,7 +266,7 @@ class MachineBench(Bench):
         super().__init__(
             {
                 "control": In(control_port()),
-                "interrupt": Out(1),
+                "irq": Out(1),
                 "program": Out(program_port(config)),
                 "bus": Out(memory_port(config)),
                 "load": Out(always(data=8 * config.axi_bytes, address=24)),
@@ -300,7 +300,7 @@ class MachineBench(Bench):
             control.done.eq(sequencer.done),
             control.read.eq(self.bus.r.valid & self.bus.r.ready),
             control.written.eq(self.bus.w.valid & self.bus.w.ready),
-            self.interrupt.eq(control.interrupt),
+            self.irq.eq(control.irq),
             writer.store_data.eq(buffer_word(m, config, writer)),
         ]
         for name in ("weight", "parameter"):

@@ -116,7 +116,7 @@ def run_script(engine, config, memory, content, programs, steps, *, stalls=0.0, 
         name="dram", signature=bench.bus.signature, size=len(content), stalls=stalls, **memory
     )
     script = RegisterScript(
-        name="script", signature=bench.control.signature.flip(), interrupt=bench.interrupt
+        name="script", signature=bench.control.signature.flip(), interrupt=bench.irq
     )
     stimulus = Stimulus(
         {},
