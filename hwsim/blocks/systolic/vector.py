@@ -1,0 +1,36 @@
+"""How long the vector unit takes."""
+
+from .config import ACCUMULATOR_READ_LATENCY, BUFFER_READ_LATENCY
+from .isa import Opcode, Operation
+
+__all__ = ["vector_cycles"]
+
+# Cycles from a value at a lane's scaling to its code.
+SCALE_LATENCY = 11
+# Cycles from a tap's code to the value that it completes.
+TAP_LATENCY = 3
+# Cycles by which the sum of squares comes before the factor that it leads to.
+FACTOR_LATENCY = 1
+# Cycles from the acceptance of an instruction to its first address.
+START_LATENCY = 2
+
+
+def vector_cycles(config, instruction):
+    """Cycles from the one in which the vector unit takes an instruction to that of its last write.
+
+    The unit takes the next instruction a cycle later at the earliest.
+
+    Parameters
+    ----------
+    config : Systolic
+    instruction : Instruction
+        ``ACTIVATE`` or ``COMBINE``.
+    """
+    pixels = instruction["width"] * instruction["height"]
+    if instruction.opcode == Opcode.ACTIVATE:
+        return pixels - 1 + START_LATENCY + ACCUMULATOR_READ_LATENCY + SCALE_LATENCY
+    taps = instruction["taps_x"] * instruction["taps_y"]
+    latency = START_LATENCY + BUFFER_READ_LATENCY + TAP_LATENCY + SCALE_LATENCY
+    if instruction["operation"] == Operation.NORMALIZE:
+        latency += FACTOR_LATENCY
+    return pixels * taps - 1 + latency

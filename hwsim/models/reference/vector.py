@@ -1,0 +1,128 @@
+"""What the vector unit of the systolic accelerator computes: its two instructions, in NumPy."""
+
+import numpy as np
+
+from hwsim.blocks.systolic.isa import Operation
+from hwsim.network.fixed_point import round_half_even_shift
+
+__all__ = ["activate", "combine"]
+
+ADDRESS_MASK = (1 << 24) - 1
+# Codes that are gathered at a time: what the caches of a processor hold.
+_PIECE = 1 << 20
+
+
+def activate(config, instruction, buffer, sums, parameters=None, table=None):
+    """Carry out an ``ACTIVATE``: sums to codes in the buffer.
+
+    Parameters
+    ----------
+    config : Systolic
+    instruction : Instruction
+    buffer : ndarray of int8, (config.buffer_bytes,)
+        Changed.
+    sums : ndarray of int32, (pixels or more, cols)
+        A half of the accumulators.
+    parameters : tuple of three ndarrays of int, (cols,)
+        Bias, multiplier and shift of each column; unless the instruction is ``uniform``.
+    table : ndarray of int8, (256,)
+        Codes for -128 to 127; only where the instruction says ``lookup``.
+    """
+    pixels, channels = instruction["width"] * instruction["height"], instruction["channels"]
+    values = sums[:pixels, :channels].astype(np.int64)
+    if instruction["uniform"]:
+        factors = instruction["multiplier"], instruction["shift"]
+    else:
+        bias, *factors = (np.asarray(column, np.int64)[:channels] for column in parameters)
+        values += bias
+    _write(config, instruction, buffer, _scale(instruction, values, *factors), table)
+
+
+def combine(config, instruction, buffer, table=None):
+    """Carry out a ``COMBINE``: windows of codes in the buffer to codes in the buffer.
+
+    What it writes must not be what it reads.
+
+    Parameters
+    ----------
+    config : Systolic
+    instruction : Instruction
+    buffer : ndarray of int8, (config.buffer_bytes,)
+        Changed.
+    table : ndarray of int8, (256,)
+        Codes for -128 to 127; only where the instruction says ``lookup``.
+    """
+    f = instruction
+    result = np.empty((f["height"], f["width"], f["channels"]), np.int8)
+    rows = max(1, _PIECE // max(1, f["width"] * f["channels"]))
+    for begin in range(0, f["height"], rows):
+        part = np.arange(begin, min(begin + rows, f["height"]))
+        values = _COMBINE[f["operation"]](f, _taps(config, f, buffer, part))
+        result[part] = _scale(f, values, f["multiplier"], f["shift"])
+    _write(config, f, buffer, result, table)
+
+
+def _taps(config, f, buffer, oy):
+    """Yield ``kx``, codes (rows, width, channels) and whether they are inside, for each tap."""
+    ox = np.arange(f["width"])
+    pixels = f["base"] + oy[:, None] * f["pixel_y"] + ox * f["pixel_x"]
+    channels = np.arange(f["channels"])
+    for ky in range(f["taps_y"]):
+        y = f["y"] + oy * f["stride_y"] + ky * f["dilation_y"]
+        y_inside = (y >= 0) & (y < f["map_height"])
+        for kx in range(f["taps_x"]):
+            x = f["x"] + ox * f["stride_x"] + kx * f["dilation_x"]
+            inside = y_inside[:, None] & (x >= 0) & (x < f["map_width"])
+            addresses = pixels + (ky * f["tap_y"] + kx * f["tap_x"])
+            codes = buffer[_places(config, addresses[..., None] + channels)]
+            yield kx, codes, inside[..., None]
+
+
+def _places(config, addresses):
+    """Where addresses lie in the buffer: they wrap, first in 24 bits.
+
+    Those beyond the buffer belong to codes that nobody asks for.
+    """
+    return addresses & (ADDRESS_MASK & (config.buffer_bytes - 1))
+
+
+def _sum(f, taps):
+    total = np.int64(0)
+    for kx, codes, inside in taps:
+        offset, factor = f[f"offset_{kx & 1}"], f[f"factor_{kx & 1}"]
+        total = total + np.where(inside, (codes.astype(np.int64) - offset) * factor, 0)
+    return total.astype(np.int32).astype(np.int64)
+
+
+def _max(f, taps):
+    largest = np.int8(-128)
+    for _, codes, inside in taps:
+        largest = np.maximum(largest, np.where(inside, codes, np.int8(-128)))
+    return largest.astype(np.int64)
+
+
+def _product(f, taps):
+    total = np.int64(0)
+    for kx, codes, inside in taps:
+        factor = np.where(inside, codes.astype(np.int64) - f[f"offset_{kx & 1}"], 0)
+        if kx & 1:
+            total = total + before * factor
+        before = factor
+    return total.astype(np.int32).astype(np.int64)
+
+
+_COMBINE = {Operation.SUM: _sum, Operation.MAX: _max, Operation.PRODUCT: _product}
+
+
+def _scale(f, values, multiplier, shift):
+    scaled = round_half_even_shift(values * multiplier, shift) + f["zero_point"]
+    return np.clip(scaled, f["minimum"], f["maximum"]).astype(np.int8)
+
+
+def _write(config, f, buffer, codes, table):
+    codes = codes.reshape(f["height"], f["width"], f["channels"])
+    if f["lookup"]:
+        codes = table[codes.astype(np.int64) + 128]
+    rows = np.arange(f["height"])[:, None, None] * f["to_y"]
+    columns = np.arange(f["width"])[:, None] * f["to_x"]
+    buffer[_places(config, f["to"] + rows + columns + np.arange(f["channels"]))] = codes

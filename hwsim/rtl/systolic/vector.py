@@ -1,0 +1,210 @@
+"""The vector unit of the systolic accelerator: from sums, and from windows of codes, to codes."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hwsim.blocks.systolic.config import ACCUMULATOR_READ_LATENCY, BUFFER_READ_LATENCY
+from hwsim.blocks.systolic.isa import BYTES, Opcode, Operation
+from hwsim.blocks.systolic.vector import SCALE_LATENCY, TAP_LATENCY
+
+from ..once import Once
+from ..unit import delay
+from .instruction import layout
+from .vector_lane import SCALING, TAP, VectorLane
+from .vector_parameters import ParameterQueue, TableLoader
+from .vector_window import DESTINATION, WINDOW, Destination, Window, some_fields
+
+__all__ = ["VectorUnit"]
+
+# Fields that are needed throughout an instruction, besides those of `Window` and `Destination`.
+_HELD = some_fields(
+    "half operation uniform lookup channels zero_point minimum maximum multiplier shift "
+    "map_width offset_0 offset_1 factor_0 factor_1"
+)
+
+
+class VectorUnit(wiring.Component):
+    """Carries out ``ACTIVATE`` and ``COMBINE``, one after the other.
+
+    ::
+
+        i ──> window ──> sum_address ──> sums ──────────┐
+                     └─> read_address ──> read_data ──> lanes ──> write_data
+        parameter ──> parameter queue ───────────────────┘ │
+        table ──> table loader ────────────────────────────┘
+
+    A pixel of ``ACTIVATE`` and a tap of ``COMBINE`` take a cycle each. From the acceptance of an
+    instruction to ``done`` it takes `hwsim.blocks.systolic.vector.vector_cycles`; the next one is
+    accepted a cycle later at the earliest. An instruction waits at ``i`` while it needs a tile of
+    parameters that is not there, and while a table is on its way into the lanes.
+
+    Parameters
+    ----------
+    config : Systolic
+
+    Members
+    -------
+    i : in, stream of 512 bits
+        Instructions whose waits are over.
+    sum_half, sum_address : out
+        A row of the accumulators;
+    sums : in, ArrayLayout(signed(32), cols)
+        what is there, `ACCUMULATOR_READ_LATENCY` cycles later.
+    read_address, read_enable : out
+        A place in the buffer;
+    read_data : in, ArrayLayout(signed(8), cols)
+        codes from there on, `BUFFER_READ_LATENCY` cycles later.
+    write_address, write_data, write_count : out
+        The first ``write_count`` codes are to be written from there on.
+    parameter_data, parameter_enable : in
+        Words of the parameter queue;
+    parameter_freed : out
+        there is room for another tile.
+    table_data, table_enable, table_first, table_number : in
+        Words of the tables.
+    done : out
+        In the cycle of an instruction's last write.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        word = 8 * config.axi_bytes
+        codes = data.ArrayLayout(signed(8), config.cols)
+        super().__init__(
+            {
+                "i": In(stream.Signature(8 * BYTES)),
+                "sum_half": Out(1),
+                "sum_address": Out(range(config.accumulator_rows)),
+                "sums": In(data.ArrayLayout(signed(32), config.cols)),
+                "read_address": Out(24),
+                "read_enable": Out(1),
+                "read_data": In(codes),
+                "write_address": Out(24),
+                "write_data": Out(codes),
+                "write_count": Out(range(config.cols + 1)),
+                "parameter_data": In(word),
+                "parameter_enable": In(1),
+                "parameter_freed": Out(1),
+                "table_data": In(word),
+                "table_enable": In(1),
+                "table_first": In(1),
+                "table_number": In(2),
+                "done": Out(1),
+            }
+        )
+
+    @property
+    def config(self):
+        return self._config
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.parameter_queue = queue = ParameterQueue(self.config)
+        m.submodules.table_loader = loader = TableLoader(self.config)
+        m.d.comb += [
+            queue.data.eq(self.parameter_data),
+            queue.enable.eq(self.parameter_enable),
+            self.parameter_freed.eq(queue.freed),
+            loader.data.eq(self.table_data),
+            loader.enable.eq(self.table_enable),
+            loader.first.eq(self.table_first),
+            loader.number.eq(self.table_number),
+        ]
+
+        # An instruction begins when nothing of the one before is under way.
+        instruction = data.View(layout(Opcode.COMBINE), self.i.payload)
+        starts_activate = instruction.opcode == Opcode.ACTIVATE
+        needs_tile = starts_activate & ~instruction.uniform
+        busy = Signal()
+        start = Signal()
+        m.d.comb += [
+            self.i.ready.eq(~busy & ~loader.busy & (queue.present | ~needs_tile)),
+            start.eq(self.i.valid & self.i.ready),
+            queue.take.eq(start & needs_tile),
+        ]
+        activate = Signal()
+        held = Signal(_HELD)
+        with m.If(start):
+            m.d.sync += [
+                busy.eq(1),
+                activate.eq(starts_activate),
+                held.eq(_choose(instruction, _HELD)),
+                held.uniform.eq(~needs_tile),
+            ]
+        with m.Elif(self.done):
+            m.d.sync += busy.eq(0)
+
+        m.submodules.window = window = Window(row_bits=len(self.sum_address))
+        normalize = ~activate & (held.operation == Operation.NORMALIZE)
+        m.d.comb += [
+            window.start.eq(start),
+            window.fields.eq(_choose(instruction, WINDOW)),
+            window.one_tap.eq(starts_activate),
+            window.any_column.eq(normalize),
+            self.sum_half.eq(held.half),
+            self.sum_address.eq(window.row),
+            self.read_address.eq(window.address),
+            self.read_enable.eq(window.valid & window.inside & ~activate),
+        ]
+
+        tap, inside = self._tap(m, window, held)
+        scaling = Signal(SCALING)
+        m.d.comb += scaling.eq(_choose(held, SCALING))
+        for column in range(self.config.cols):
+            m.submodules[f"lane_{column}"] = lane = Once(
+                VectorLane, parameter_tiles=self.config.parameter_tiles
+            )
+            m.d.comb += [
+                lane.activate.eq(activate),
+                lane.sum.eq(self.sums[column]),
+                lane.code.eq(self.read_data[column]),
+                lane.inside.eq(inside),
+                lane.tap.eq(tap),
+                lane.scaling.eq(scaling),
+                lane.parameter.eq(queue.o[column]),
+                lane.parameter_store.eq(queue.store[column]),
+                lane.parameter_to.eq(queue.to),
+                lane.parameter_from.eq(queue.place),
+                lane.parameter_take.eq(queue.take),
+                lane.table_address.eq(loader.address),
+                lane.table_code.eq(loader.code),
+                lane.table_enable.eq(loader.store),
+                self.write_data[column].eq(lane.o),
+            ]
+
+        # Pixels on their way.
+        complete = window.valid & window.last
+        of_sums = delay(m, complete & activate, ACCUMULATOR_READ_LATENCY, "sums_complete")
+        of_taps = delay(m, complete & ~activate, BUFFER_READ_LATENCY + TAP_LATENCY, "taps_complete")
+        written = delay(m, of_sums | of_taps, SCALE_LATENCY, "scaled")
+        m.submodules.destination = destination = Destination()
+        m.d.comb += [
+            destination.start.eq(start),
+            destination.fields.eq(_choose(instruction, DESTINATION)),
+            destination.step.eq(written),
+            self.write_address.eq(destination.address),
+            self.write_count.eq(Mux(written, held.channels, 0)),
+            self.done.eq(destination.done),
+        ]
+        return m
+
+    def _tap(self, m, window, held):
+        """What the lanes do with the tap whose codes arrive, and whether it is inside."""
+        tap = Signal(TAP)
+        odd = delay(m, window.odd, BUFFER_READ_LATENCY, "odd")
+        largest = held.operation == Operation.MAX
+        m.d.comb += [
+            tap.operation.eq(held.operation),
+            tap.odd.eq(odd),
+            tap.offset.eq(Mux(largest, 0, Mux(odd, held.offset_1, held.offset_0))),
+            tap.factor.eq(Mux(odd, held.factor_1, held.factor_0)),
+            tap.first.eq(delay(m, window.first, BUFFER_READ_LATENCY + 2, "first")),
+            tap.centre.eq(delay(m, window.centre, BUFFER_READ_LATENCY + 2, "centre")),
+        ]
+        return tap, delay(m, window.inside, BUFFER_READ_LATENCY, "inside")
+
+
+def _choose(fields, shape):
+    """Those fields that a layout has."""
+    return Cat(fields[name] for name, _ in shape)
