@@ -83,7 +83,9 @@ class Control(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        self._finished, self._error, self._enable = Signal(), Signal(), Signal()
+        self._finished = Signal()
+        self._error = Signal()
+        self._enable = Signal()
         with m.If(self.start):
             m.d.sync += [self._finished.eq(0), self._error.eq(0)]
         self._write(m)
@@ -98,7 +100,8 @@ class Control(wiring.Component):
 
     def _write(self, m):
         aw, w, b = self.bus.aw, self.bus.w, self.bus.b
-        taken, low = Signal(), Signal(_WORD)
+        taken = Signal()
+        low = Signal(_WORD)
         m.d.comb += [
             taken.eq(aw.valid & w.valid & (~b.valid | b.ready)),
             aw.ready.eq(taken),
@@ -146,7 +149,8 @@ class Control(wiring.Component):
         ar, r = self.bus.ar, self.bus.r
         index = ar.payload.addr[_INDEX]
         status = Signal(_WORD)
-        counter, high = Signal(2 * _WORD), Signal(_WORD)
+        counter = Signal(2 * _WORD)
+        high = Signal(_WORD)
         first = _index(COUNTERS[0])
         number = Signal(range(len(counters)))
         m.d.comb += [

@@ -130,27 +130,18 @@ class Reader(wiring.Component):
         m.d.sync += outstanding.eq(
             outstanding + moved - (self.r.valid & self.r.ready & self.r.payload.last)
         )
-        for kind, freed, tiles, words, longest in (
-            (
-                Opcode.READ_WEIGHTS,
-                self.weight_freed,
-                config.weight_tiles,
-                config.weight_words,
-                config.weight_burst_beats,
-            ),
-            (
-                Opcode.READ_PARAMETERS,
-                self.parameter_freed,
-                config.parameter_tiles,
-                config.parameter_words,
-                config.parameter_burst_beats,
-            ),
-        ):
-            room = Signal(range(tiles * words + 1), init=tiles * words, name=f"{kind.name}_room")
+        for kind, name in ((Opcode.READ_WEIGHTS, "weight"), (Opcode.READ_PARAMETERS, "parameter")):
+            words = getattr(config, f"{name}_words")
+            capacity = getattr(config, f"{name}_tiles") * words
+            room = Signal(range(capacity + 1), init=capacity, name=f"{name}_room")
+            freed = Mux(getattr(self, f"{name}_freed"), words, 0)
             mine = opcode == kind
-            m.d.sync += room.eq(room + Mux(freed, words, 0) - Mux(moved & mine, bursts.beats, 0))
+            m.d.sync += room.eq(room + freed - Mux(moved & mine, bursts.beats, 0))
             with m.If(mine):
-                m.d.comb += [bursts.mask.eq(longest - 1), enough.eq(room >= bursts.beats)]
+                m.d.comb += [
+                    bursts.mask.eq(getattr(config, f"{name}_burst_beats") - 1),
+                    enough.eq(room >= bursts.beats),
+                ]
 
     def _deliver(self, m, instruction, taken):
         config = self.config
@@ -159,7 +150,8 @@ class Reader(wiring.Component):
         # One for each burst that is outstanding, one whose bursts begin: there is always room.
         m.submodules.descriptors = queue = Queue(shape, QueueConfig(config.outstanding + 2))
         count = Signal(_WORDS_BITS)
-        last, moved = Signal(), Signal()
+        last = Signal()
+        moved = Signal()
         head = queue.o.payload
         m.d.comb += [
             queue.i.valid.eq(taken),
@@ -171,7 +163,7 @@ class Reader(wiring.Component):
         ]
         with m.If(moved):
             m.d.sync += count.eq(Mux(last, 0, count + 1))
-        word = Signal(8 * config.axi_bytes)
+        word = Signal(8 * config.axi_bytes, reset_less=True)
         m.d.sync += [
             word.eq(self.r.payload.data),
             self.load_enable.eq(moved & (head.opcode == Opcode.READ_ACTIVATIONS)),
@@ -255,7 +247,8 @@ class Writer(wiring.Component):
         m = Module()
         config = self.config
         instruction = data.View(layout(Opcode.WRITE_ACTIVATIONS), self.i.payload)
-        taken, moved = Signal(), Signal()
+        taken = Signal()
+        moved = Signal()
         bursts = _Bursts(m, config, instruction, taken)
         # Read from the buffer.
         m.submodules.queue = queue = CreditQueue(
@@ -344,7 +337,8 @@ class _Bursts:
         self.left = Signal(_WORDS_BITS)
         self.mask = Signal(range(config.burst_beats))
         self.beats = Signal(range(config.burst_beats + 1))
-        self.moved, self.last = Signal(), Signal()
+        self.moved = Signal()
+        self.last = Signal()
         whole = Signal.like(self.beats)
         m.d.comb += [
             whole.eq((~word & self.mask) + 1),

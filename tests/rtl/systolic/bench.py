@@ -4,7 +4,7 @@
 import random
 from itertools import accumulate
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -39,7 +39,16 @@ def untimed(word):
 
 
 class Bench(wiring.Component):
-    """A part, and a counter of cycles."""
+    """A part, and a counter of cycles; in one of them there may be a reset."""
+
+    reset_cycle = None
+
+    def add(self, m, name, part):
+        fragment = part
+        if self.reset_cycle is not None:
+            fragment = ResetInserter(self.now == self.reset_cycle)(part)
+        m.submodules[name] = fragment
+        return part
 
     def start_up(self):
         m = Module()
@@ -101,7 +110,7 @@ class ReaderBench(Bench):
 
     def elaborate(self, platform):
         m = self.start_up()
-        m.submodules.reader = reader = Reader(self.config)
+        reader = self.add(m, "reader", Reader(self.config))
         self.offer(m, self.i, reader.i)
         self.connect(m, reader, "ar", "r")
         for name in ("weight", "parameter"):
@@ -217,9 +226,12 @@ class SequencerBench(Bench):
 
     def elaborate(self, platform):
         m = self.start_up()
-        m.submodules.sequencer = sequencer = self.sequencer
+        sequencer = self.add(m, "sequencer", self.sequencer)
         self.connect(m, sequencer, "ar", "r")
-        add_engines(m, sequencer)
+        for number, name in enumerate(isa.ENGINES):
+            engine = self.add(m, name, FakeEngine())
+            wiring.connect(m, getattr(sequencer, name), engine.i)
+            m.d.comb += sequencer.done[number].eq(engine.done)
         m.d.comb += [
             sequencer.address.eq(self.start.payload.address),
             self.start.ready.eq((self.now >= self.start.payload.cycle) & ~sequencer.busy),
@@ -233,13 +245,6 @@ class SequencerBench(Bench):
             m.d.comb += sequencer.address.eq(kept)
         self.emit(m, self.finished, sequencer.finished, error=sequencer.error)
         return m
-
-
-def add_engines(m, sequencer):
-    for number, name in enumerate(isa.ENGINES):
-        m.submodules[name] = engine = FakeEngine()
-        wiring.connect(m, getattr(sequencer, name), engine.i)
-        m.d.comb += sequencer.done[number].eq(engine.done)
 
 
 def random_program(rng, count):

@@ -2,16 +2,18 @@
 """Control, sequencer and DMA together: programs that move data, and what the counters say."""
 
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hwsim.blocks.systolic import registers
-from hwsim.blocks.systolic.isa import BYTES, ENGINES, Opcode, encode
+from hwsim.blocks.systolic.config import Systolic
+from hwsim.blocks.systolic.isa import BYTES, ENGINES, Instruction, Opcode, encode
 from hwsim.blocks.systolic.timing import Memory, ReaderTiming, SequencerTiming, WriterTiming
 from hwsim.sim import amaranth_engine, compiled_engine
-from hwsim.sim.engine import Stimulus
+from hwsim.sim.engine import Stimulus, StreamError
 from hwsim.sim.stimulus.axi import Access, AxiMemory, RegisterScript
 
 from .bench import (
@@ -208,3 +210,104 @@ def test_machine_with_memories_that_stall(seed):
 
 def test_machine_on_the_amaranth_engine():
     check_machine(200, amaranth_engine.run, count=6, runs=1)
+
+
+CONFIG = Systolic(rows=4, cols=4, buffer_bytes=1 << 12)
+
+
+def run_steps(engine, steps, programs=()):
+    """What each step read."""
+    recording, _ = run_script(engine, CONFIG, {}, bytes(SIZE), programs, steps)
+    return np.ravel(recording.buffers["script.result"]).tolist()
+
+
+@pytest.mark.parametrize("engine", [amaranth_engine, compiled_engine])
+def test_registers(engine):
+    """Bytes that are not written stay; what is not kept reads as 0."""
+    program, interrupt = OFFSET["program"], OFFSET["interrupt"]
+    results = run_steps(
+        engine.run,
+        [
+            (Access.WRITE, program, 0x12345678),
+            (Access.READ, program),
+            (Access.WRITE, program, 0xAABBCCDD, 0b0101),
+            (Access.READ, program),
+            (Access.READ, interrupt),
+            (Access.WRITE, interrupt, 0xFFFFFFFF),
+            (Access.WRITE, interrupt, 0, 0b1110),
+            (Access.READ, interrupt),
+            (Access.WRITE, OFFSET["control"], 1, 0b1110),
+            (Access.READ, OFFSET["status"]),
+        ],
+    )
+    assert [results[k] for k in (1, 3, 4, 7, 9)] == [0x12345678, 0x12BB56DD, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        (Access.READ, OFFSET["control"]),
+        (Access.READ, 0x10),
+        (Access.READ, OFFSET["bytes_written"] + 8),
+        (Access.WRITE, OFFSET["cycles"], 0),
+        (Access.WRITE, 0xFC, 0),
+    ],
+)
+def test_access_to_what_is_not_there(step):
+    with pytest.raises(StreamError, match=r"^script got an error as the answer to an access, in"):
+        run_steps(compiled_engine.run, [step])
+
+
+def test_interrupt_and_status():
+    """An error stays until it is cleared, and so does the end of a program."""
+    status, control = OFFSET["status"], OFFSET["control"]
+    halt = [Instruction(Opcode.HALT)]
+    outside = (
+        Instruction(Opcode.READ_TABLE, fields={"address": 1 << 20, "words": 1}),
+        Instruction(Opcode.HALT, after=(1, 0, 0, 0)),
+    )
+    steps = [
+        (Access.WRITE, control, 1),
+        (Access.POLL, status, FINISHED, FINISHED),
+        (Access.READ, status),
+        (Access.WRITE, status, ERROR),
+        (Access.READ, status),
+        (Access.WRITE, OFFSET["interrupt"], 1),
+        (Access.INTERRUPT,),  # comes at once
+        (Access.WRITE, status, FINISHED),
+        (Access.READ, status),
+        (Access.WRITE, OFFSET["program"], 2 * BYTES),
+        (Access.WRITE, control, 1),
+        (Access.INTERRUPT,),
+        (Access.READ, status),
+        (Access.READ, OFFSET["read_completed"]),
+    ]
+    results = run_steps(compiled_engine.run, steps, [(0, outside), (2 * BYTES, halt)])
+    assert [results[k] for k in (2, 4, 8, 12, 13)] == [FINISHED | ERROR, FINISHED, 0, FINISHED, 0]
+
+
+def test_high_word_of_a_counter():
+    """It is that of the time when the low word was read."""
+    component = MachineBench(CONFIG)
+    cycles = OFFSET["cycles"]
+    steps = [(Access.READ, cycles), (Access.READ, cycles + 4)] * 2
+    script = RegisterScript(name="script", signature=component.control.signature.flip())
+    stimulus = Stimulus({}, {}, agents={"control": script}, buffers=script.buffers(steps))
+    run = compiled_engine.Run(component, stimulus)
+    checkpoint = run.simulation.checkpoint()
+    (name,) = (key for key in checkpoint.states if key.endswith("control.cycles"))
+    view = checkpoint.states[name]
+    view[...] = np.frombuffer(((7 << 32) | 5).to_bytes(8, "little"), np.uint8)
+    run.simulation.restore(checkpoint)
+    run.advance(1000)
+    results = np.ravel(run.recording().buffers["script.result"]).tolist()
+    assert results == [5, 7, 5, 7]
+
+
+def test_table_of_registers():
+    """The documentation shows what the hardware has."""
+    text = (Path(__file__).parents[3] / "docs" / "systolic.md").read_text()
+    assert registers.table() in text
+    spans = sorted((r.offset, r.offset + r.bits // 8) for r in registers.REGISTERS.values())
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+    assert spans[-1][1] <= 1 << registers.ADDRESS_BITS

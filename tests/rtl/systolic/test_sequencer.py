@@ -23,9 +23,23 @@ from .bench import (
 SIZE = 1 << 15
 
 
-def run_programs(engine, config, memory, programs, *, stalls=0.0, seed=0):
-    """``programs`` are (cycle, address, instructions)."""
+def count_instructions(programs):
+    """For each engine."""
+    return [
+        sum(i.opcode.engine == number for _, _, program in programs for i in program)
+        for number in range(len(ENGINES))
+    ]
+
+
+def run_programs(
+    engine, config, memory, programs, *, stalls=0.0, seed=0, reset_cycle=None, counts=None
+):
+    """``programs`` are (cycle, address, instructions); a reset ends the first.
+
+    ``counts`` are the instructions of each engine to wait for, if not all.
+    """
     bench = SequencerBench(config)
+    bench.reset_cycle = reset_cycle
     bus = AxiMemory(
         name="rom",
         signature=bench.bus.signature,
@@ -40,13 +54,10 @@ def run_programs(engine, config, memory, programs, *, stalls=0.0, seed=0):
         content[address : address + len(code)] = np.frombuffer(code, np.uint8)
     stimulus = Stimulus(
         {"start": [cycle | address << 32 for cycle, address, _ in programs]},
-        {"finished": len(programs)},
+        {"finished": len(programs) - (reset_cycle is not None)},
         probes={
-            name: (
-                getattr(bench.sequencer, name),
-                sum(i.opcode.engine == number for _, _, p in programs for i in p),
-            )
-            for number, name in enumerate(ENGINES)
+            name: (getattr(bench.sequencer, name), count)
+            for name, count in zip(ENGINES, counts or count_instructions(programs), strict=True)
         },
         agents={"bus": bus},
         buffers=bus.buffers(content),
@@ -160,3 +171,25 @@ def test_unknown_instruction(opcode):
     recording = compiled_engine.run(bench, stimulus)
     assert recording.outputs["finished"].payloads == [1]
     assert recording.outputs["finished"].cycles.tolist() == [1 + 1 + 16]
+
+
+def test_reset():
+    """Nothing is left of a program that was cut short."""
+    rng = generator(400)
+    first = random_program(rng, 12)
+    # It cannot go on, and fetches nothing any more.
+    first.insert(5, Instruction(Opcode.CONVOLVE, layer=1, after=(0, 0, 0, 1 << 19)))
+    second = random_program(rng, 30)
+    memory = {"read_latency": 5}
+    programs = [(0, 0, first), (1100, 2048, second)]
+    stuck, before = predict(SMALL, memory, *programs[0])
+    sequencer, after = predict(SMALL, memory, *programs[1])
+    assert stuck.finished is None
+    taken = [a.taken + b.taken for a, b in zip(before, after, strict=True)]
+    counts = [len(cycles) for cycles in taken]
+    recording = run_programs(
+        compiled_engine.run, SMALL, memory, programs, reset_cycle=1000, counts=counts
+    )
+    assert recording.outputs["finished"].cycles.tolist() == [sequencer.finished]
+    for name, cycles in zip(ENGINES, taken, strict=True):
+        assert recording.probes[name].cycles.tolist() == cycles, name
