@@ -2,17 +2,22 @@
 
 import numpy as np
 
+from hwsim.network.integer import IntegerNetwork
+from hwsim.network.lower import lower
 from hwsim.network.network import Network, NetworkError, check_network
 from hwsim.network.quantize import fold_affine, insert_qdq, quantized_tensors
+from hwsim.network.random_weights import random_images, with_random_weights
 
 from .reference import run
 
-__all__ = ["quantize"]
+__all__ = ["quantize", "random_integer_network"]
 
 METHODS = ("min-max", "percentile")
 HISTOGRAM_BINS = 1 << 13
 # Images that run at once; only the extremes of their feature maps are kept.
 BATCH = 64
+# Significant bits of the ranges of a random network.
+RANGE_BITS = 6
 
 
 def quantize(
@@ -76,6 +81,41 @@ def quantize(
         ranges = _percentile_ranges(folded, calibration, ranges, percentile)
     options = {"per_channel": per_channel, "activation": activation, "weight_bits": weight_bits}
     return insert_qdq(folded, ranges, **options)
+
+
+def random_integer_network(network: Network, seed: int = 0) -> IntegerNetwork:
+    """Give a topology random int8 weights: quantized with one random image, and lowered.
+
+    Parameters
+    ----------
+    network : Network
+        Float, with one input; its parameters are replaced (`with_random_weights`).
+    seed : int
+        The same seed gives the same integers on every machine: ranges are rounded up to six
+        significant bits, so that the last bits of float sums do not show.
+
+    Returns
+    -------
+    IntegerNetwork
+
+    Raises
+    ------
+    NetworkError
+        If a layer has no quantized or no integer form.
+    """
+    check_network(network)
+    folded = fold_affine(with_random_weights(network, seed))
+    names = quantized_tensors(folded)
+    ranges = _ranges(folded, _checked(folded, random_images(folded, 1, seed)), names)
+    rounded = {name: tuple(map(_rounded_up, ends)) for name, ends in ranges.items()}
+    return lower(insert_qdq(folded, rounded))
+
+
+def _rounded_up(number):
+    """Return the next number of `RANGE_BITS` significant bits, away from 0."""
+    fraction, exponent = np.frexp(number)
+    steps = np.copysign(np.ceil(np.abs(np.ldexp(fraction, RANGE_BITS))), number)
+    return float(np.ldexp(steps, exponent - RANGE_BITS))
 
 
 def _checked(network, calibration):

@@ -16,6 +16,7 @@ from .fixed_point import Requantize
 from .network import Network
 
 __all__ = [
+    "LRN",
     "Add",
     "Concat",
     "Conv",
@@ -26,7 +27,9 @@ __all__ = [
     "Mul",
     "Pad",
     "Pool",
+    "Shuffle",
     "Table",
+    "log_index",
 ]
 
 
@@ -239,6 +242,57 @@ class Mul(IntegerLayer):
             for bound in _offset_bounds(second, code - first.zero_point)
         ]
         return min(ends), max(ends)
+
+
+def log_index(sums, precision):
+    """Return the index of a table with ``2**precision`` to ``2**(precision + 1)`` entries per octave.
+
+    ``sums`` below ``2**(precision + 1)`` are their own index. Above, each power of two has
+    ``2**precision`` entries of equal width: the bits below the ``precision + 1`` leading ones are
+    dropped. The index never decreases and leaves no entry out.
+
+    sums: int of at least 0, below 2**53, or an array of such. Returns int64 of the same shape.
+    """
+    sums = np.asarray(sums, np.int64)
+    # frexp gives the number of bits.
+    dropped = np.maximum(np.frexp(sums.astype(np.float64))[1] - 1 - precision, 0).astype(np.int64)
+    return (dropped << precision) + (sums >> dropped)
+
+
+@dataclass(frozen=True, eq=False)
+class LRN(IntegerLayer):
+    """Local response normalization: each code is scaled by what is near it on the channel axis.
+
+    ``requantize((x - zero_point) * table[log_index(s, precision)])``, where ``s`` is the sum of
+    ``(x - zero_point)**2`` over the channels ``c - (size - 1) // 2`` to ``c + size // 2`` that
+    exist. ``requantize`` has multiplier 1: the ``table`` carries the scales under its shift.
+
+    table: int64, entries of at most `hwsim.network.fixed_point.MULTIPLIER_BITS` bits, not negative.
+    """
+
+    size: int
+    precision: int
+    table: np.ndarray
+    requantize: Requantize
+
+    def largest_sum(self, tensor):
+        """Return the largest sum of squares, whatever the codes of the input ``tensor``."""
+        reach = max(abs(code - tensor.zero_point) for code in (tensor.minimum, tensor.maximum))
+        return min(self.size, tensor.shape[0]) * reach**2
+
+    def accumulator_bounds(self, tensor):
+        """Return (minimum, maximum) of the product, whatever the codes of the input ``tensor``."""
+        return _offset_bounds(tensor, int(self.table.max()))
+
+
+@dataclass(frozen=True, eq=False)
+class Shuffle(IntegerLayer):
+    """Channels in another order: channel ``i`` of the output is ``order[i]`` of the input.
+
+    Input and output share scale and zero point.
+    """
+
+    order: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,8 +23,10 @@ from .real import (
     Function,
     Host,
     Maximum,
+    Normalized,
     Padded,
     Product,
+    Shuffled,
     Sum,
 )
 
@@ -360,6 +362,19 @@ def _qlinear_function(lowering, layer):
     lowering.put(layer, function, y_scale, y_zero)
 
 
+def _lrn(lowering, layer):
+    value = lowering.computable(lowering.real(layer.inputs[0], layer), layer)
+    if len(value.shape) != 4 or value.maps != value.shape[1:]:
+        lowering.refuse(layer, f"an input of shape {value.shape}", "(N, C, H, W)")
+    alpha, bias = layer.attributes["alpha"], layer.attributes["bias"]
+    if alpha < 0 or bias <= 0:
+        given = f"alpha = {alpha:g} with bias = {bias:g}"
+        lowering.refuse(layer, given, "alpha of at least 0 and a positive bias")
+    codes = lowering.codes(value, layer)
+    shape, maps = lowering.output_maps(layer)
+    lowering.values[layer.outputs[0]] = Normalized(layer, shape, maps, codes, layer.attributes)
+
+
 # ----------------------------------------------------------------------------------------- pooling
 
 
@@ -485,8 +500,8 @@ def _reshaped(lowering, layer):
     if layer.op == "Transpose":
         moved = [axis for axis in layer.attributes["perm"] if before[axis] > 1]
         if moved != sorted(moved):
-            given = f"perm = {list(layer.attributes['perm'])} for an input of shape {before}"
-            lowering.refuse(layer, given, "an order in which axes longer than 1 stay in sequence")
+            _shuffle(lowering, layer)
+            return
     if isinstance(value, FloatInput):
         lowering.values[name] = FloatInput(layer, *lowering.output_maps(layer))
         return
@@ -494,11 +509,27 @@ def _reshaped(lowering, layer):
         maps = value.tensor.shape if isinstance(value, Codes) else value.maps
         # All axes but one are 1: then any place of that one will do.
         vector = math.prod(maps) == maps[0] == max(shape[1:], default=0)
-        kept = vector or shape[1:] in (maps, (math.prod(maps),))
+        # More axes are on their way to a shuffle of channels.
+        kept = vector or len(shape) > 4 or shape[1:] in (maps, (math.prod(maps),))
         if shape[0] != before[0] or not kept:
             given = f"a change of shape from {before} to {shape}"
             lowering.refuse(layer, given, "(N, C, H, W) to (N, C * H * W)")
     lowering.values[name] = replace(value, shape=shape)
+
+
+def _shuffle(lowering, layer):
+    """Transpose, where it puts channels into another order and does nothing else."""
+    value, perm = _passing(lowering, layer, layer.inputs[0]), layer.attributes["perm"]
+    places = np.arange(math.prod(value.maps)).reshape(-1, *value.shape[1:])
+    before = places.reshape(value.maps[0], -1)
+    after = places.transpose(perm).reshape(before.shape)
+    order = after[:, 0] // before.shape[1]
+    if perm[0] or not np.array_equal(before[order], after):
+        given = f"perm = {list(perm)} for an input of shape {value.shape}"
+        accepted = "an order in which axes longer than 1 stay in sequence, or a shuffle of channels"
+        lowering.refuse(layer, given, accepted)
+    shape = lowering.network.tensors[layer.outputs[0]].shape
+    _pass(lowering, layer, Shuffled(layer, shape, value.maps, (value,), tuple(order.tolist())))
 
 
 def _same(lowering, layer):
@@ -558,6 +589,7 @@ RULES: dict[str, Callable[..., None]] = {
     "GlobalAveragePool": _average_pool,
     "GlobalMaxPool": _max_pool,
     "Identity": _same,
+    "LRN": _lrn,
     "MatMul": _matmul,
     "MatMulInteger": _integer_product,
     "MaxPool": _max_pool,

@@ -7,14 +7,27 @@ monotonic, so that no rounding is added or lost.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from .fixed_point import Requantize, common_multipliers
-from .integer import Add, Concat, Conv, Dense, IntegerTensor, Mul, Pad, Pool, Table
+from .integer import (
+    LRN,
+    Add,
+    Concat,
+    Conv,
+    Dense,
+    IntegerTensor,
+    Mul,
+    Pad,
+    Pool,
+    Shuffle,
+    Table,
+    log_index,
+)
 from .network import Layer, NetworkError
 from .operators import refuse
 
@@ -30,13 +43,19 @@ __all__ = [
     "Function",
     "Host",
     "Maximum",
+    "Normalized",
     "Padded",
     "Product",
     "Real",
+    "Shuffled",
     "Sum",
 ]
 
 INT32 = np.iinfo(np.int32)
+# Table entries of an LRN per octave of the sum of squares are 2**precision to twice as many.
+PRECISIONS = range(4, 11)
+# What a table may add to the error of an LRN, in steps of the output.
+LRN_ERROR = 0.5
 
 
 @dataclass(frozen=True)
@@ -301,8 +320,65 @@ class ElementProduct(Real):
 
 
 @dataclass(frozen=True, eq=False)
+class Normalized(Real):
+    """Local response normalization. attributes: those of the operator LRN."""
+
+    codes: Codes
+    attributes: Mapping[str, Any]
+
+    def emit(self, lowering, output):
+        """Add an `LRN` with the smallest table that adds at most `LRN_ERROR` to the error."""
+        source, size = self.codes.tensor, self.attributes["size"]
+        low, high = self.bounds(output)
+        for precision in PRECISIONS:
+            table, shift, error = self.table(source, output, precision)
+            if error <= LRN_ERROR:
+                break
+        else:
+            given = f"a table of {len(table):,} entries that is {error:.2f} output steps off"
+            refuse(self.layer.op, self.layer.name, given, f"{LRN_ERROR} steps")
+        fields = {
+            "size": size,
+            "precision": precision,
+            "table": table,
+            "requantize": Requantize(
+                np.array([1]), np.array([shift]), output.zero_point, low, high
+            ),
+        }
+        return lowering.add(LRN, self.layer, (source,), output, **fields)
+
+    def table(self, source, output, precision):
+        """Return the integer factors, their shift, and by how many output steps they may be off.
+
+        An entry is midway between the exact factors of the smallest and the largest sum of squares
+        that share it. What a factor is off counts as often as the largest code that such a sum
+        allows.
+        """
+        largest = LRN("", (), "", self.attributes["size"], precision, np.ones(1), None).largest_sum(
+            source
+        )
+        index = np.arange(int(log_index(largest, precision)) + 1)
+        dropped = np.maximum((index >> precision) - 1, 0)
+        first = (index - (dropped << precision)) << dropped
+        last = np.minimum(first + (1 << dropped) - 1, largest)
+        ends = [self.factor(sums, source) * (source.scale / output.scale) for sums in (first, last)]
+        try:
+            factors, shift = common_multipliers((ends[0] + ends[1]) / 2)
+        except ValueError as error:
+            raise NetworkError(f"{self.layer.op} '{self.layer.name}': {error}") from None
+        off = np.max([np.abs(np.ldexp(factors, -shift) - end) for end in ends], axis=0)
+        reach = max(abs(code - source.zero_point) for code in (source.minimum, source.maximum))
+        return factors, shift, float((off * np.minimum(np.sqrt(last), reach)).max())
+
+    def factor(self, sums, source):
+        """Return the exact factor, float64, for sums of squares of codes."""
+        alpha, beta, bias, size = (self.attributes[n] for n in ("alpha", "beta", "bias", "size"))
+        return (bias + alpha / size * source.scale**2 * sums) ** -beta
+
+
+@dataclass(frozen=True, eq=False)
 class Joined(Real):
-    """What passes codes through: max pool, pad and concat of ``operands``, in their format."""
+    """What passes codes through: max pool, pad, concat, shuffle of ``operands``, in their format."""
 
     operands: tuple[Real, ...]
 
@@ -350,6 +426,18 @@ class Concatenated(Joined):
     def emit(self, lowering, output):
         """Add a `Concat`."""
         return lowering.add(Concat, self.layer, self.sources(lowering, output), output)
+
+
+@dataclass(frozen=True, eq=False)
+class Shuffled(Joined):
+    """Channels in another order. order: the channel of the operand for each of the result."""
+
+    order: tuple[int, ...]
+
+    def emit(self, lowering, output):
+        """Add a `Shuffle`."""
+        sources = self.sources(lowering, output)
+        return lowering.add(Shuffle, self.layer, sources, output, order=self.order)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,8 @@ from hwsim.blocks.queue import QueueConfig
 from hwsim.blocks.reshape import ForkConfig
 from hwsim.blocks.streaming import Stage, Streaming, plan_streaming
 from hwsim.blocks.timing import Deadlock, evaluate
-from hwsim.network.integer import IntegerLayer
+from hwsim.network.fixed_point import Requantize
+from hwsim.network.integer import LRN, IntegerLayer, Shuffle
 from hwsim.network.network import NetworkError
 from tests.networks import NetworkBuilder, nngen_network, random_network
 
@@ -118,13 +119,18 @@ def test_refuses_several_outputs():
         plan_streaming(several)
 
 
-def test_refuses_a_layer_without_a_unit():
+@pytest.mark.parametrize(
+    ("kind", "constants"),
+    [
+        (IntegerLayer, ()),
+        (LRN, (5, 6, np.ones(1), Requantize([1], [0], 0, -128, 127))),
+        (Shuffle, ((0,),)),
+    ],
+)
+def test_refuses_a_layer_without_a_unit(kind, constants):
     network = nngen_network()
-    odd = dataclasses.replace(
-        network,
-        layers=(IntegerLayer("odd", (network.input.name,), "conv1_out"), *network.layers[1:]),
-    )
-    with pytest.raises(
-        NetworkError, match=r"^no streaming unit computes IntegerLayer \(layer odd\)$"
-    ):
-        plan_streaming(odd)
+    odd = kind("odd", (network.input.name,), "conv1_out", *constants)
+    network = dataclasses.replace(network, layers=(odd, *network.layers[1:]))
+    with pytest.raises(NetworkError) as caught:
+        plan_streaming(network)
+    assert str(caught.value) == f"no streaming unit computes {kind.__name__} (layer odd)"

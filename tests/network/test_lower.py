@@ -1,5 +1,7 @@
 """Lowering: what becomes of each form of a quantized model, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -15,7 +17,7 @@ import hwsim
 from hwsim.models import reference
 from hwsim.models.reference import integer
 from hwsim.network import NetworkError, lower
-from hwsim.network.integer import Add, Concat, Conv, Dense, Mul, Pad, Pool, Table
+from hwsim.network.integer import Add, Concat, Conv, Dense, Mul, Pad, Pool, Shuffle, Table
 from tests.onnx_models import MODELS, images, run_onnxruntime
 
 INT8, UINT8 = np.dtype(np.int8), np.dtype(np.uint8)
@@ -436,6 +438,60 @@ def test_transpose_squeeze_and_unsqueeze_of_a_vector():
     assert kinds(network) == [Pool, Conv]
 
 
+def shuffled(g, x, split, perm, between, shape=(1, 12, 5, 6)):
+    """Reshape, Transpose, Reshape of ``x`` (1, 12, 5, 6), with ``between`` behind the first two."""
+    y = between(g.node("Reshape", x, g.constant(split, np.int64)))
+    y = between(g.node("Transpose", y, perm=perm))
+    return g.node("Reshape", y, g.constant(shape, np.int64), output="shuffled")
+
+
+SPLITS = [
+    ((1, 3, 4, 5, 6), (0, 2, 1, 3, 4)),
+    ((1, 6, 2, 5, 6), (0, 2, 1, 3, 4)),
+    ((1, 2, 3, 2, 5, 6), (0, 3, 1, 2, 4, 5)),
+    ((1, 4, 3, 5, 6, 1), (0, 2, 1, 3, 5, 4)),
+]
+
+
+@pytest.mark.parametrize(("split", "perm"), SPLITS)
+@pytest.mark.parametrize("quantized", [False, True])
+def test_shuffle_of_channels(split, perm, quantized):
+    g = Graph(shape=(1, 12, 5, 6))
+    between = (lambda y: g.both(y, 0.1, 3)) if quantized else (lambda y: y)
+    y = g.both(shuffled(g, g.both("x", 0.1, 3), split, perm, between), 0.1, 3, output="codes")
+    model = g.model(g.both(g.node("Conv", y, g.weights(6, 4, 3, 3), group=3), 0.9))
+    network = check(model)
+    assert kinds(network) == [Shuffle, Conv]
+    # The first position of each channel.
+    places = np.arange(12 * 30).reshape(split).transpose(perm).reshape(12, 30)
+    expected = places[:, 0] // 30
+    assert network.layers[0].order == tuple(expected.tolist())
+
+
+def test_shuffle_of_codes():
+    g = Graph(shape=(1, 12, 5, 6))
+    codes = g.quantize("x", output="codes")
+    y = shuffled(g, codes, (1, 4, 3, 5, 6), (0, 2, 1, 3, 4), lambda y: y)
+    network = check(g.model(g.both(g.node("Relu", g.dequantize(y)), output="y")))
+    assert kinds(network) == [Shuffle, Table]
+
+
+def test_shuffle_behind_a_bound_and_in_another_scale():
+    g = Graph(shape=(1, 12, 5, 6))
+    y = g.node("Relu", g.node("Conv", g.both("x"), g.weights(12, 12, 1, 1)))
+    y = shuffled(g, y, (1, 4, 3, 5, 6), (0, 2, 1, 3, 4), lambda y: y)
+    network = check(g.model(g.both(y, 0.3, 1, output="y")))
+    assert kinds(network) == [Conv, Shuffle]
+    assert network.layers[0].requantize.minimum == 1
+
+
+def test_transposes_that_cancel_move_nothing():
+    g = Graph(shape=(1, 12, 5, 6))
+    y = shuffled(g, g.both("x"), (1, 4, 3, 5, 6), (0, 1, 2, 3, 4), lambda y: y)
+    network = check(g.model(g.both(g.node("Conv", y, g.weights(3, 12, 1, 1)), 0.5)))
+    assert kinds(network) == [Conv]
+
+
 # -------------------------------------------------------------------- element by element, tables
 
 
@@ -644,11 +700,6 @@ def codes_without_a_scale():
     )
 
 
-def lrn():
-    g = Graph()
-    return g.load(g.both(g.node("LRN", g.both("x"), size=3, output="norm")))
-
-
 def batch_normalization():
     g = Graph()
     parts = [g.constant([1.0, 2.0]) for _ in range(4)]
@@ -763,6 +814,13 @@ def change_of_order():
     return g.load(g.both(g.node("Transpose", g.both("x"), perm=[0, 2, 3, 1], output="moved")))
 
 
+def channels_into_the_map():
+    g = Graph(shape=(1, 4, 6, 6))
+    y = g.node("Reshape", g.both("x"), g.constant([1, 2, 2, 6, 6], np.int64))
+    y = g.node("Transpose", y, perm=[0, 1, 3, 4, 2], output="moved")
+    return g.load(g.both(g.node("Reshape", y, g.constant([1, 2, 12, 6], np.int64))))
+
+
 def one_dimensional_conv():
     g = Graph(shape=(1, 2, 5, 6))
     y = g.node("Reshape", g.both("x"), g.constant([1, 2, 30], np.int64), output="rows")
@@ -845,7 +903,11 @@ REFUSED = {
     "not supported; accepted: (N, C, H, W) to (N, C * H * W)",
     change_of_order: "Transpose 'moved_node': perm = [0, 2, 3, 1] for an input of shape (1, 2, 5, "
     "6) is "
-    "not supported; accepted: an order in which axes longer than 1 stay in sequence",
+    "not supported; accepted: an order in which axes longer than 1 stay in sequence, or a shuffle "
+    "of channels",
+    channels_into_the_map: "Transpose 'moved_node': perm = [0, 1, 3, 4, 2] for an input of shape "
+    "(1, 2, 2, 6, 6) is not supported; accepted: an order in which axes longer than 1 stay in "
+    "sequence, or a shuffle of channels",
     one_dimensional_conv: "Reshape 'rows_node': a change of shape from (1, 2, 5, 6) to (1, 2, 30) "
     "is not "
     "supported; accepted: (N, C, H, W) to (N, C * H * W)",
@@ -867,10 +929,14 @@ def test_refused(make):
 
 
 def test_unknown_operators_are_refused_with_those_accepted():
+    # Every operator that `hwsim.load` lets through has a rule.
+    g = Graph()
+    network = g.load(g.both(g.node("Tanh", g.both("x"), output="y")))
+    layers = [replace(layer, op="Erf") if layer.op == "Tanh" else layer for layer in network.layers]
     with pytest.raises(NetworkError) as caught:
-        lower(lrn())
+        lower(replace(network, layers=tuple(layers)))
     message = str(caught.value)
     assert message.startswith(
-        "LRN 'norm_node': this operator in a quantized network is not supported; "
+        "Erf 'y_node': this operator in a quantized network is not supported; "
     )
     assert "accepted: Add, AveragePool, BatchNormalization, Clip, Concat, Conv, " in message

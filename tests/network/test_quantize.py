@@ -396,11 +396,6 @@ def test_global_pools_and_reshape():
 # -------------------------------------------------------------------------------- refused
 
 
-def lrn():
-    b = ModelBuilder(0, (1, 2, 6, 6))
-    return b.model(b.node("LRN", "image", name="norm", size=3))
-
-
 def softmax_in_the_middle():
     b = ModelBuilder(0, (1, 2, 6, 6))
     return b.model(b.conv(b.node("Softmax", "image", name="soft"), 2, 2))
@@ -437,12 +432,11 @@ def sum_of_three():
 
 ACCEPTED = (
     "Add, AveragePool, BatchNormalization, Clip, Concat, Conv, Dropout, Flatten, Gemm, "
-    "GlobalAveragePool, GlobalMaxPool, Identity, MatMul, MaxPool, Mul, Pad, Relu, Reshape, "
+    "GlobalAveragePool, GlobalMaxPool, Identity, LRN, MatMul, MaxPool, Mul, Pad, Relu, Reshape, "
     "Sigmoid, "
     "Squeeze, Sum, Tanh, Transpose, Unsqueeze"
 )
 REFUSED = {
-    lrn: f"LRN 'norm': quantization of this operator is not supported; accepted: {ACCEPTED}",
     softmax_in_the_middle: "Softmax 'soft': Softmax before other layers is not supported; "
     "accepted: "
     "Softmax at the end of the network",

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from hwsim.blocks.checks import check_integer, check_positive
+from hwsim.blocks.queue import DISTRIBUTED_DEPTH
+from hwsim.blocks.systolic.isa import BYTES
 
 __all__ = ["Systolic"]
 
@@ -10,6 +12,12 @@ __all__ = ["Systolic"]
 BUFFER_READ_LATENCY = 3
 # Cycles from an address at the read port of the accumulators to the sums.
 ACCUMULATOR_READ_LATENCY = 1
+# Words that the writer reads ahead of the memory port: at least those that are on their way from
+# the buffer through the queue and back as credit, BUFFER_READ_LATENCY + 2.
+STORE_QUEUE_DEPTH = 8
+# Instructions that are fetched ahead of the engines' queues, and the most that a burst brings.
+PREFETCH_INSTRUCTIONS = 16
+PREFETCH_BURST = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +83,11 @@ class Systolic:
             check_positive(name, getattr(self, name))
             if getattr(self, name) & (getattr(self, name) - 1):
                 raise ValueError(f"{name} must be a power of two, not {getattr(self, name)}")
-        check_positive("address_bits", self.address_bits)
+        if self.queue_depth > DISTRIBUTED_DEPTH:
+            raise ValueError(
+                f"queue_depth must be at most {DISTRIBUTED_DEPTH}, not {self.queue_depth}"
+            )
+        check_integer("address_bits", self.address_bits, 12)
         if self.address_bits > 32:
             raise ValueError(f"address_bits must be at most 32, not {self.address_bits}")
         smallest, largest = 2 * self.sections * self.banks, 1 << 23
@@ -122,7 +134,17 @@ class Systolic:
     @property
     def program_bytes(self):
         """Bytes in a beat of the port by which instructions come: at most one instruction."""
-        return min(self.axi_bytes, 64)
+        return min(self.axi_bytes, BYTES)
+
+    @property
+    def instruction_beats(self):
+        """Beats of the program port that make an instruction."""
+        return BYTES // self.program_bytes
+
+    @property
+    def program_burst_beats(self):
+        """Beats of the longest burst of instructions."""
+        return min(self.burst_beats, PREFETCH_BURST * self.instruction_beats)
 
     @property
     def row_bytes(self):
@@ -138,3 +160,19 @@ class Systolic:
     def parameter_words(self):
         """Beats of the memory port that make a tile of parameters, 8 bytes for each column."""
         return -(-8 * self.row_bytes // self.axi_bytes)
+
+    @property
+    def weight_burst_beats(self):
+        """Beats of the longest burst of weights."""
+        return self._burst_beats(self.weight_tiles, self.weight_words)
+
+    @property
+    def parameter_burst_beats(self):
+        """Beats of the longest burst of parameters."""
+        return self._burst_beats(self.parameter_tiles, self.parameter_words)
+
+    def _burst_beats(self, tiles, words):
+        # What is left in the queue when all whole tiles are taken is less than a tile: a burst must
+        # fit beside it. A power of two.
+        longest = min(self.burst_beats, (tiles - 1) * words + 1)
+        return 1 << (longest.bit_length() - 1)

@@ -105,6 +105,7 @@ FIELDS = {
     Opcode.CONVOLVE: {
         **_OUTPUT,
         "half": (1, False),
+        "pixels": (13, False),  # width * height
         "folds": (16, False),
         "channels": (16, False),  # lanes of a tap
         "tail": (10, False),  # lanes without a tap after a row of taps

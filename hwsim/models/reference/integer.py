@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from hwsim.network.integer import (
+    LRN,
     Add,
     Concat,
     Conv,
@@ -21,7 +22,9 @@ from hwsim.network.integer import (
     Mul,
     Pad,
     Pool,
+    Shuffle,
     Table,
+    log_index,
 )
 
 __all__ = ["accumulators", "layer_output", "run"]
@@ -94,7 +97,7 @@ def layer_output(
     output = tensors[layer.output]
     arrays = [_checked(array, source) for array, source in zip(inputs, sources, strict=True)]
     match layer:
-        case Conv() | Dense() | Add() | Mul():
+        case Conv() | Dense() | Add() | Mul() | LRN():
             result = layer.requantize.apply(accumulators(layer, arrays, tensors))
         case Pool(kind="max"):
             result = _windows(layer, arrays[0], output, fill=sources[0].minimum).max(axis=(4, 5))
@@ -102,6 +105,8 @@ def layer_output(
             result = _requantize_by_count(layer, accumulators(layer, arrays, tensors), sources[0])
         case Concat():
             result = np.concatenate(arrays, axis=1)
+        case Shuffle():
+            result = arrays[0][:, list(layer.order)]
         case Table():
             result = layer.table[arrays[0].astype(np.int64) - sources[0].minimum]
         case Pad():
@@ -112,7 +117,7 @@ def layer_output(
 
 
 def accumulators(
-    layer: Conv | Dense | Pool | Add | Mul,
+    layer: Conv | Dense | Pool | Add | Mul | LRN,
     inputs: Iterable[np.ndarray],
     tensors: Mapping[str, IntegerTensor],
 ) -> np.ndarray:
@@ -145,6 +150,9 @@ def accumulators(
                 for array, source in zip((first, *rest), sources, strict=True)
             ]
             return factors[0] * factors[1]
+        case LRN():
+            steps = first.astype(np.int64) - sources[0].zero_point
+            return steps * layer.table[log_index(_neighbour_sums(layer, steps), layer.precision)]
     raise TypeError(f"layer must be one with an accumulator, not {type(layer).__name__}")
 
 
@@ -214,6 +222,14 @@ def _windows(layer, maps, output, fill):
         ),
         writeable=False,
     )
+
+
+def _neighbour_sums(layer, steps):
+    """Return the sums of squares over ``layer.size`` channels, of (N, C, H, W)."""
+    channels, before = steps.shape[1], (layer.size - 1) // 2
+    widths = ((0, 0), (before, layer.size - 1 - before), (0, 0), (0, 0))
+    squares = np.pad(steps * steps, widths)
+    return sum(squares[:, offset : offset + channels] for offset in range(layer.size))
 
 
 def _convolve(layer, codes, source, output):

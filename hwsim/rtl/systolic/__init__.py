@@ -1,1 +1,1 @@
-"""Systolic arrays."""
+"""The systolic accelerator in hardware; see ``docs/systolic.md``."""

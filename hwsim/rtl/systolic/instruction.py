@@ -1,17 +1,27 @@
-"""Instructions as hardware sees them."""
+"""Instructions of the systolic accelerator as layouts."""
 
-from amaranth.hdl import Shape
+from functools import cache
+
+from amaranth.hdl import signed, unsigned
 from amaranth.lib import data
 
-from hwsim.blocks.systolic.isa import BYTES, FIELDS, HEADER
+from hwsim.blocks.systolic import isa
 
-__all__ = ["layout"]
+__all__ = ["INSTRUCTION", "layout"]
+
+# Payload of a stream of instructions.
+INSTRUCTION = unsigned(8 * isa.BYTES)
 
 
+@cache
 def layout(opcode):
-    """Layout of an instruction's bits: its header, the fields of ``opcode``, unused bits."""
-    shapes = {
-        name: Shape(bits, signed) for name, (bits, signed) in (HEADER | FIELDS[opcode]).items()
+    """Fields of an instruction, for a view of all its bits.
+
+    That of `isa.Opcode.HALT` has the fields that all have.
+    """
+    fields = {
+        name: (signed if is_signed else unsigned)(bits)
+        for name, (bits, is_signed) in (isa.HEADER | isa.FIELDS[opcode]).items()
     }
-    unused = 8 * BYTES - sum(shape.width for shape in shapes.values())
-    return data.StructLayout(shapes | {"unused": Shape(unused)})
+    unused = INSTRUCTION.width - data.StructLayout(fields).size
+    return data.StructLayout(fields | {"unused": unsigned(unused)})

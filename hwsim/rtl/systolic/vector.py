@@ -5,30 +5,24 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwsim.blocks.systolic.config import ACCUMULATOR_READ_LATENCY, BUFFER_READ_LATENCY
-from hwsim.blocks.systolic.isa import FIELDS, Opcode, Operation
+from hwsim.blocks.systolic.isa import HEADER, Opcode, Operation
 from hwsim.blocks.systolic.vector import FACTOR_LATENCY, SCALE_LATENCY, TAP_LATENCY
 
 from ..once import Once
 from ..unit import delay, register
-from .instruction import layout
+from ..unused import discard
+from .instruction import INSTRUCTION, layout
 from .vector_lane import SCALING, TAP, VectorLane
-from .vector_parameters import ParameterQueue, TableLoader, parameter_bits
-from .vector_window import DESTINATION, WINDOW, Destination, Window, hold, some_fields
+from .vector_parameters import ParameterQueue, TableLoader
+from .vector_window import DESTINATION, WINDOW, Destination, Window, hold
 
-__all__ = ["VectorUnit", "instruction_bits", "parameter_bits"]
+__all__ = ["VectorUnit"]
 
-# What an instruction says to the unit, in the layout of ``COMBINE``.
-_INSTRUCTION = some_fields(" ".join(["opcode", *FIELDS[Opcode.COMBINE]]))
 # Fields that are needed throughout an instruction, besides those of `Window` and `Destination`.
 _HELD = (
     "half operation lookup zero_point minimum maximum multiplier shift "
     "map_width offset_0 offset_1 factor_0 factor_1"
 )
-
-
-def instruction_bits(word):
-    """Those bits of an instruction that the unit reads."""
-    return _choose(data.View(layout(Opcode.COMBINE), word), _INSTRUCTION)
 
 
 class VectorUnit(wiring.Component):
@@ -52,8 +46,8 @@ class VectorUnit(wiring.Component):
 
     Members
     -------
-    i : in, stream
-        `instruction_bits` of instructions whose waits are over.
+    i : in, stream of `INSTRUCTION`
+        Those whose waits are over.
     sum_half, sum_address : out
         A row of the accumulators;
     sums : in, ArrayLayout(signed(32), cols)
@@ -65,7 +59,7 @@ class VectorUnit(wiring.Component):
     write_address, write_data, write_count : out
         The first ``write_count`` codes are to be written from there on.
     parameter_data, parameter_enable : in
-        `parameter_bits` of words for the parameter queue;
+        Words of the parameter queue;
     parameter_freed : out
         there is room for another tile.
     table_data, table_enable, table_first, table_number : in
@@ -76,11 +70,11 @@ class VectorUnit(wiring.Component):
 
     def __init__(self, config):
         self._config = config
-        word = Signal(8 * config.axi_bytes)
+        word = 8 * config.axi_bytes
         codes = data.ArrayLayout(signed(8), config.cols)
         super().__init__(
             {
-                "i": In(stream.Signature(_INSTRUCTION)),
+                "i": In(stream.Signature(INSTRUCTION)),
                 "sum_half": Out(1),
                 "sum_address": Out(range(config.accumulator_rows)),
                 "sums": In(data.ArrayLayout(signed(32), config.cols)),
@@ -90,10 +84,10 @@ class VectorUnit(wiring.Component):
                 "write_address": Out(24),
                 "write_data": Out(codes),
                 "write_count": Out(range(config.cols + 1)),
-                "parameter_data": In(len(parameter_bits(config, word))),
+                "parameter_data": In(word),
                 "parameter_enable": In(1),
                 "parameter_freed": Out(1),
-                "table_data": In(len(word)),
+                "table_data": In(word),
                 "table_enable": In(1),
                 "table_first": In(1),
                 "table_number": In(2),
@@ -121,7 +115,9 @@ class VectorUnit(wiring.Component):
         ]
 
         # An instruction begins when nothing of the one before is under way.
-        instruction = self.i.payload
+        instruction = data.View(layout(Opcode.COMBINE), self.i.payload)
+        ignored = HEADER.keys() - {"opcode"} | {"unused"}
+        discard(m, *(instruction[name] for name, _ in instruction.shape() if name in ignored))
         starts_activate = instruction.opcode == Opcode.ACTIVATE
         needs_tile = starts_activate & ~instruction.uniform
         busy = Signal()

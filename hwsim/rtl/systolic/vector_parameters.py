@@ -9,9 +9,10 @@ from hwsim.blocks.systolic.vector import CODES, FACTORS
 from hwsim.network.fixed_point import MULTIPLIER_BITS
 
 from ..unit import advance, choose, register
+from ..unused import discard
 from .vector_lane import ENTRY, PARAMETER
 
-__all__ = ["ParameterQueue", "TableLoader", "parameter_bits"]
+__all__ = ["ParameterQueue", "TableLoader"]
 
 # Of a column in a tile of parameters.
 _PARAMETER_BYTES = 8
@@ -19,18 +20,10 @@ _PARAMETER_BYTES = 8
 _FACTOR_BYTES = 4
 
 
-def parameter_bits(config, word):
-    """Those bits of a word of parameters that mean something: in short words all of them."""
-    size = 8 * _PARAMETER_BYTES
-    if len(word) < size:
-        return word
-    columns = min(config.cols, len(word) // size)
-    return Cat(_meant(word[size * column : size * (column + 1)]) for column in range(columns))
-
-
-def _meant(value):
-    """The bits of `PARAMETER`, out of 8 bytes."""
-    return Cat(value[:32], value[32 : 32 + MULTIPLIER_BITS], value[56:62])
+def _parts(value):
+    """The bits of `PARAMETER`, out of 8 bytes; and the rest."""
+    end = 32 + MULTIPLIER_BITS
+    return Cat(value[:end], value[56:62]), Cat(value[end:56], value[62:])
 
 
 class ParameterQueue(wiring.Component):
@@ -45,7 +38,7 @@ class ParameterQueue(wiring.Component):
     Members
     -------
     data, enable : in
-        `parameter_bits` of a word from the reader.
+        A word from the reader.
     o : out
         Parameters for all columns,
     store : out
@@ -65,10 +58,9 @@ class ParameterQueue(wiring.Component):
     def __init__(self, config):
         self._config = config
         tiles = config.parameter_tiles
-        word = Signal(8 * config.axi_bytes)
         super().__init__(
             {
-                "data": In(len(parameter_bits(config, word))),
+                "data": In(8 * config.axi_bytes),
                 "enable": In(1),
                 "o": Out(data.ArrayLayout(PARAMETER, config.cols)),
                 "store": Out(config.cols),
@@ -88,20 +80,25 @@ class ParameterQueue(wiring.Component):
         m = Module()
         config = self.config
         tiles = config.parameter_tiles
+        word, complete = self.data, self.enable
         if config.axi_bytes < _PARAMETER_BYTES:
-            word, complete = _gather(m, self.data, self.enable, _PARAMETER_BYTES)
-            word = _meant(word)
-        else:
-            word, complete = self.data, self.enable
-        word, complete = register(m, word, "word"), register(m, complete, "complete")
-        columns = max(1, config.axi_bytes // _PARAMETER_BYTES)
+            word, complete = _gather(m, word, complete, _PARAMETER_BYTES)
+        columns = len(word) // (8 * _PARAMETER_BYTES)
+        size = 8 * _PARAMETER_BYTES
+        used = min(columns, config.cols)
+        parts = [_parts(word.word_select(column, size)) for column in range(used)]
+        discard(m, word[size * used :], *(rest for _, rest in parts))
+        parameters = [
+            register(m, part, f"parameter_{column}") for column, (part, _) in enumerate(parts)
+        ]
+        complete = register(m, complete, "complete")
         groups = max(1, config.row_bytes // columns)
         group = Signal(range(groups))
         ends = Signal()
         m.d.comb += ends.eq(complete & (group == groups - 1))
         for column in range(config.cols):
             m.d.comb += [
-                self.o[column].eq(word.word_select(column % columns, PARAMETER.size)),
+                self.o[column].eq(parameters[column % columns]),
                 self.store[column].eq(complete & (group == column // columns)),
             ]
         with m.If(complete):

@@ -3,31 +3,11 @@
 from collections import deque
 
 import numpy as np
-from amaranth.hdl import Elaboratable, Module, Signal
-from amaranth.lib.wiring import Out
 
 from hwsim.blocks.systolic.config import ACCUMULATOR_READ_LATENCY, BUFFER_READ_LATENCY
-from hwsim.blocks.systolic.isa import BYTES, encode
-from hwsim.rtl.systolic.vector import VectorUnit, instruction_bits, parameter_bits
+from hwsim.blocks.systolic.isa import encode
+from hwsim.rtl.systolic.vector import VectorUnit
 from hwsim.sim.testbench import Simulator
-
-
-class Raw(Elaboratable):
-    """A unit that takes whole instructions and words of parameters."""
-
-    def __init__(self, unit):
-        self.unit = unit
-        self.instruction = Signal(8 * BYTES)
-        self.parameters = Signal(8 * unit.config.axi_bytes)
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.unit = unit = self.unit
-        m.d.comb += [
-            unit.i.payload.eq(instruction_bits(self.instruction)),
-            unit.parameter_data.eq(parameter_bits(unit.config, self.parameters)),
-        ]
-        return m
 
 
 class Bench:
@@ -46,10 +26,8 @@ class Bench:
     def __init__(self, config, rng):
         self.config = config
         self.rng = rng
-        self.dut = dut = VectorUnit(config)
-        self.raw = Raw(dut)
-        outputs = [member for _, flow, member in dut.signature.flatten(dut) if flow.flow == Out]
-        self.simulator = Simulator(self.raw, observe=[dut.i.ready, *outputs])
+        self.dut = VectorUnit(config)
+        self.simulator = Simulator(self.dut, observe=[])
         self.buffer = rng.integers(-128, 128, config.buffer_bytes).astype(np.int8)
         self.sums = np.zeros((2, config.accumulator_rows, config.cols), np.int32)
         self.parameters = deque()
@@ -70,7 +48,7 @@ class Bench:
             assert self.cycle < end, "the unit does not finish"
             simulator.poke(dut.i.valid, bool(waiting))
             if waiting:
-                simulator.poke(self.raw.instruction, int.from_bytes(encode(waiting[0]), "little"))
+                simulator.poke(dut.i.payload, int.from_bytes(encode(waiting[0]), "little"))
             self._feed(parameters_from)
             accepted = waiting and simulator.peek(dut.i.ready)
             self._memories()
@@ -93,7 +71,7 @@ class Bench:
         if self.parameters and self.cycle >= parameters_from:
             word = self.parameters.popleft()
         simulator.poke(dut.parameter_enable, word is not None)
-        simulator.poke(self.raw.parameters, self._noise() if word is None else word)
+        simulator.poke(dut.parameter_data, self._noise() if word is None else word)
         entry = self.table.popleft() if self.table else None
         simulator.poke(dut.table_enable, entry is not None)
         word, first, number = entry or (self._noise(), 1, 0)

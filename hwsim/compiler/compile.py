@@ -1,0 +1,758 @@
+"""From an integer network to a program: strips, places, instructions, and what they wait for."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from hwsim.blocks.systolic.config import Systolic
+from hwsim.blocks.systolic.isa import ENGINES, Instruction, Opcode, Operation
+from hwsim.network.integer import (
+    Add,
+    Concat,
+    Conv,
+    Dense,
+    IntegerNetwork,
+    Pool,
+    Table,
+)
+from hwsim.network.lower import lower
+from hwsim.network.network import NetworkError
+
+from .layout import lay_out
+from .program import Program, Region, Result, code_offset
+from .schedule import Place, allocate, input_rows, order
+from .tiling import convolution, lanes, weight_tiles
+
+__all__ = ["compile_network"]
+
+ADDRESS = (1 << 24) - 1
+# Part of the buffer that one strip of a map that lies in memory may take.
+STRIP_SHARE = 8
+READ, MATRIX, VECTOR, WRITE = range(4)
+
+
+def compile_network(network, config):
+    """Compile a network for a systolic accelerator.
+
+    Parameters
+    ----------
+    network : Network or IntegerNetwork
+        Quantized.
+    config : Systolic
+
+    Returns
+    -------
+    Program
+        The same for equal arguments.
+
+    Raises
+    ------
+    NetworkError
+        For a layer that the accelerator does not compute; the message names it.
+    ValueError
+        If a size of the accelerator is too small; the message names the layer and the smallest
+        value that works.
+    """
+    if not isinstance(network, IntegerNetwork):
+        network = lower(network)
+    for layer in network.layers:
+        _check(layer, network, config)
+    plan = _plan(network, config)
+    return _Emitter(network, config, plan).program()
+
+
+def _check(layer, network, config):
+    """Refuse a layer that the accelerator cannot carry out."""
+
+    def refuse(what):
+        raise NetworkError(f"layer {layer.name}: {what}")
+
+    tensors = [network.tensors[name] for name in (*layer.inputs, layer.output)]
+    for tensor in tensors:
+        if tensor.bits > 8:
+            refuse(f"the systolic accelerator takes codes of up to 8 bits, not {tensor.bits}")
+    if not isinstance(layer, Add | Concat | Conv | Dense | Pool | Table):
+        refuse(f"the systolic accelerator does not compute {type(layer).__name__}")
+    if isinstance(layer, Conv | Dense):
+        if layer.weight_bits > 8:
+            refuse(
+                f"the systolic accelerator takes weights of up to 8 bits, not {layer.weight_bits}"
+            )
+        width = tensors[-1].shape[2]
+        if width > config.accumulator_rows:
+            raise ValueError(
+                f"accumulator_rows must be at least {1 << (width - 1).bit_length()} for layer "
+                f"{layer.name}, not {config.accumulator_rows}"
+            )
+        bounds = _bias(layer, tensors[0])
+        low, high = layer.accumulator_bounds(tensors[0])
+        if min(low, int(bounds.min())) < -(1 << 31) or max(high, int(bounds.max())) >= 1 << 31:
+            refuse("its sums do not fit into 32 bits")
+
+
+def _bias(layer, tensor):
+    """Bias for codes that are int8 on chip."""
+    weights = layer.weights.reshape(len(layer.weights), -1).astype(np.int64)
+    return layer.bias + code_offset(tensor) * weights.sum(axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What was decided before instructions are made."""
+
+    layout: object
+    steps: list
+    resident: dict  # storage name -> address in the buffer
+    strips: dict  # (step number, storage name) -> address of that step's rows
+    spilled: frozenset
+
+
+def _plan(network, config):
+    """Keep as many maps in the buffer as fit; the largest of the others go to memory."""
+    spilled = frozenset()
+    while True:
+        plan, failed, places = _try(network, config, spilled)
+        if plan is not None:
+            return plan
+        movable = [
+            place
+            for place in places
+            if place.name in plan_candidates(network, config, spilled) and place.name not in spilled
+        ]
+        if not movable:
+            raise _too_small(network, config, failed)
+        spilled |= {max(movable, key=lambda place: (place.size, place.name)).name}
+
+
+def plan_candidates(network, config, spilled):
+    """Storages that can lie in memory: those of a single map."""
+    layout = lay_out(network, config, spilled)
+    views = {}
+    for name, view in layout.views.items():
+        views.setdefault(view.storage.name, []).append(name)
+    return {name for name, tensors in views.items() if len(tensors) == 1}
+
+
+def _too_small(network, config, failed):
+    size = config.buffer_bytes
+    while size < 1 << 23:
+        size *= 2
+        larger = Systolic(**{**vars(config), "buffer_bytes": size})
+        try:
+            _plan_size(network, larger)
+        except ValueError:
+            continue
+        return ValueError(
+            f"buffer_bytes must be at least {size} for layer {failed}, not {config.buffer_bytes}"
+        )
+    return ValueError(f"layer {failed} needs more than the largest buffer, {1 << 23} bytes")
+
+
+def _plan_size(network, config):
+    spilled = plan_candidates(network, config, frozenset())
+    if _try(network, config, frozenset(spilled))[0] is None:
+        raise ValueError
+
+
+def _try(network, config, spilled):
+    """(`_Plan` or None, name of the layer that does not fit, places)."""
+    layout = lay_out(network, config, spilled)
+    views = layout.views
+    strips = [_strip_rows(layer, network, config, layout, spilled) for layer in network.layers]
+    steps = order(network, strips)
+    spans = {}
+    pieces = {}
+    previous = {}
+    outputs = {tensor.name for tensor in network.outputs}
+    for number, step in enumerate(steps):
+        layer = network.layers[step.layer]
+        before = previous.get(step.layer, number)
+        previous[step.layer] = number
+        first, last = input_rows(layer, network, step.first, step.last)
+        touched = [(views[name].storage, before, last - first) for name in layer.inputs]
+        touched.append((views[layer.output].storage, number, step.last - step.first))
+        for storage, start, rows in touched:
+            if storage.name in spilled:
+                key = (number, storage.name)
+                size = -(-storage.rows_size(rows) // config.banks) * config.banks
+                pieces[key] = Place(storage.name, size, start, number)
+            else:
+                size = -(-storage.size // config.banks) * config.banks
+                place = spans.setdefault(storage.name, Place(storage.name, size, number, number))
+                place.start, place.end = min(place.start, start), number
+                if layer.output in outputs:
+                    place.end = number
+    places = [*spans.values(), *pieces.values()]
+    failed = allocate(places, config)
+    if failed is not None:
+        number = failed.start
+        return None, network.layers[steps[min(number, len(steps) - 1)].layer].name, places
+    resident = {name: place.address for name, place in spans.items()}
+    return (
+        _Plan(layout, steps, resident, {k: p.address for k, p in pieces.items()}, spilled),
+        None,
+        places,
+    )
+
+
+def _strip_rows(layer, network, config, layout, spilled):
+    """Output rows of a strip, all strips of a layer being about equal."""
+    _, height, width = network.tensors[layer.output].shape
+    most = max(1, min(config.accumulator_rows // width, height))
+    budget = config.buffer_bytes // STRIP_SHARE
+    out = layout.views[layer.output].storage
+    if out.name in spilled:
+        most = min(most, max(1, budget // out.row))
+    for name in layer.inputs:
+        storage = layout.views[name].storage
+        while most > 1 and storage.name in spilled:
+            first, last = input_rows(layer, network, 0, most)
+            if (last - first) * storage.row <= budget:
+                break
+            most -= 1
+    strips = -(-height // most)
+    return -(-height // strips)
+
+
+class _Tracker:
+    """Which instructions last read and wrote each word of the buffer, and used each port."""
+
+    def __init__(self, config):
+        self._word = config.banks
+        self._section = config.section_bytes
+        words = config.buffer_bytes // self._word
+        # kind (0 read, 1 write), engine, word
+        self._last = np.zeros((2, len(ENGINES), words), np.int32)
+        self._ports = np.zeros((2, len(ENGINES), config.sections), np.int32)
+        self.counts = [0] * len(ENGINES)
+
+    def access(self, engine, reads, writes, waits):
+        """What ``engine``'s next instruction waits for, given ranges of addresses; notes it."""
+        self.counts[engine] += 1
+        waits = np.array(waits)
+        ranges = [(0, r) for r in reads] + [(1, w) for w in writes]
+        for kind, (low, high) in ranges:
+            words = slice(low // self._word, -(-high // self._word))
+            sections = slice(low // self._section, -(-high // self._section))
+            waits = np.maximum(waits, self._last[1, :, words].max(axis=1))
+            if kind:
+                waits = np.maximum(waits, self._last[0, :, words].max(axis=1))
+            waits = np.maximum(waits, self._ports[kind, :, sections].max(axis=1))
+        for kind, (low, high) in ranges:
+            words = slice(low // self._word, -(-high // self._word))
+            sections = slice(low // self._section, -(-high // self._section))
+            self._last[kind, engine, words] = self.counts[engine]
+            self._ports[kind, engine, sections] = self.counts[engine]
+        waits[engine] = 0
+        return tuple(int(count) for count in waits)
+
+
+class _Emitter:
+    """Makes the instructions, step by step."""
+
+    def __init__(self, network, config, plan):
+        self.network = network
+        self.config = config
+        self.plan = plan
+        self.views = plan.layout.views
+        self.tracker = _Tracker(config)
+        self.instructions = []
+        self.results = {}
+        self.constants = []
+        self.constant_bytes = 0
+        self.half = 0
+        # Of the instruction that last emptied each half of the accumulators.
+        self.emptied = [0, 0]
+        self.layer = 0
+        self.tables = {}
+        self.table = None
+        self.loaded = {}  # (step, storage) of strips that were loaded
+        self.input_end = 0  # address up to which the input was loaded
+        self.stored = {}  # (storage, row) -> number of the write instruction
+
+    # -- memory
+
+    def program(self):
+        """The `Program`."""
+        config, network = self.config, self.network
+        prepared = [self._prepare(layer) for layer in network.layers]
+        address = _up(self.constant_bytes, config.burst_beats * config.axi_bytes)
+        self.regions = {}
+        outputs = {self.views[tensor.name].storage for tensor in network.outputs}
+        wanted = {self.views[network.input.name].storage} | outputs
+        wanted |= {v.storage for v in self.views.values() if v.storage.name in self.plan.spilled}
+        for storage in sorted(wanted, key=lambda storage: storage.name):
+            self.regions[storage.name] = address
+            # Whole beats are moved, and a beat before and after.
+            address = _up(address + storage.size + config.banks, 64)
+        address = _up(address, 4096)
+        steps = self.plan.steps
+        following = {}
+        last_seen = {}
+        for number, step in enumerate(steps):
+            if step.layer in last_seen:
+                following[last_seen[step.layer]] = number
+            last_seen[step.layer] = number
+        remaining = {}
+        for step in steps:
+            storage = self.views[network.layers[step.layer].output].storage.name
+            remaining[storage] = remaining.get(storage, 0) + 1
+        for number, step in enumerate(steps):
+            layer = network.layers[step.layer]
+            self.layer = step.layer + 1
+            self._load(number)
+            self._emit(number, step, layer, prepared[step.layer], following.get(number))
+            storage = self.views[layer.output].storage
+            remaining[storage.name] -= 1
+            if storage.name in self.plan.spilled:
+                self._store_rows(number, step, storage)
+            elif storage in outputs and not remaining[storage.name]:
+                self._store(
+                    self.regions[storage.name], self.plan.resident[storage.name], storage.size
+                )
+        self.layer = 0
+        self.instructions.append(Instruction(Opcode.HALT, 0, tuple(self.tracker.counts)))
+        constants = np.zeros(self.constant_bytes, np.uint8)
+        for where, values in self.constants:
+            constants[where : where + len(values)] = values
+        return Program(
+            network=network,
+            config=config,
+            instructions=tuple(self.instructions),
+            results=self.results,
+            constants=constants,
+            input=self._region(network.input.name),
+            outputs={tensor.name: self._region(tensor.name) for tensor in network.outputs},
+            address=address,
+        )
+
+    def _region(self, name):
+        view = self.views[name]
+        return Region(view, self.regions[view.storage.name])
+
+    def _constant(self, values):
+        """Put bytes into memory, at the start of a beat; returns their address."""
+        raw = np.ascontiguousarray(values).view(np.uint8).reshape(-1)
+        where = self.constant_bytes
+        self.constants.append((where, raw))
+        self.constant_bytes = _up(where + len(raw), max(self.config.axi_bytes, 1))
+        return where
+
+    # -- constants of a layer
+
+    def _prepare(self, layer):
+        """Constants of a layer, put into memory; what instructions need to know of them."""
+        match layer:
+            case Conv() | Dense():
+                return self._prepare_convolution(layer)
+            case Table():
+                return self._prepare_table(layer)
+        return None
+
+    def _prepare_convolution(self, layer):
+        network, config = self.network, self.config
+        geometry = convolution(layer, network)
+        storage = self.views[layer.inputs[0]].storage
+        bias = _bias(layer, network.tensors[layer.inputs[0]])
+        multiplier = np.broadcast_to(layer.requantize.multiplier, bias.shape)
+        shift = np.broadcast_to(layer.requantize.shift, bias.shape)
+        groups = []
+        for group in geometry.groups_of(config):
+            lane = lanes(geometry, config, group.channels, storage.pixel, storage.row)
+            tiles = []
+            for first, tile in enumerate(weight_tiles(layer, geometry, group, lane, config)):
+                words = np.zeros((lane.folds, config.weight_words * config.axi_bytes), np.int8)
+                words[:, : config.rows * config.row_bytes] = tile.reshape(lane.folds, -1)
+                channel = group.first_out + first * config.cols
+                count = min(config.cols, group.first_out + group.outputs - channel)
+                parameters = np.zeros((config.row_bytes, 2), np.uint32)
+                here = slice(channel, channel + count)
+                parameters[:count, 0] = bias[here].astype(np.int32).view(np.uint32)
+                parameters[:count, 1] = multiplier[here] | (shift[here] << 24)
+                padded = np.zeros(config.parameter_words * config.axi_bytes, np.uint8)
+                padded[: 8 * config.row_bytes] = parameters.view(np.uint8).reshape(-1)
+                tiles.append((channel, count, self._constant(words), self._constant(padded)))
+            groups.append((group, lane, tiles))
+        return geometry, groups
+
+    def _prepare_table(self, layer):
+        source = self.network.tensors[layer.inputs[0]]
+        output = self.network.tensors[layer.output]
+        codes = np.arange(-128, 128) + code_offset(source) - source.minimum
+        inside = (codes >= 0) & (codes < len(layer.table))
+        values = np.where(inside, layer.table[np.clip(codes, 0, len(layer.table) - 1)], 0)
+        values = (values.astype(np.int64) - code_offset(output)).astype(np.int8)
+        key = values.tobytes()
+        if key not in self.tables:
+            size = _up(256, self.config.axi_bytes)
+            self.tables[key] = self._constant(np.resize(values, size))
+        return self.tables[key]
+
+    # -- instructions
+
+    def _add(self, opcode, waits=(0, 0, 0, 0), reads=(), writes=(), **fields):
+        """Append an instruction; returns its number among those of its engine."""
+        engine = opcode.engine
+        after = self.tracker.access(engine, reads, writes, waits)
+        self.instructions.append(Instruction(opcode, self.layer, after, fields))
+        return self.tracker.counts[engine]
+
+    def _transfer(self, opcode, address, size, buffer=0, **options):
+        """A transfer of whole beats that hold ``size`` bytes from ``address`` on."""
+        beat = self.config.axi_bytes
+        first, last = address // beat * beat, _up(address + size, beat)
+        buffer -= address - first
+        ranges = [(buffer, buffer + last - first)]
+        options |= {
+            "reads": ranges if opcode == Opcode.WRITE_ACTIVATIONS else (),
+            "writes": ranges if opcode == Opcode.READ_ACTIVATIONS else (),
+        }
+        return self._add(
+            opcode, address=first, words=(last - first) // beat, buffer=buffer & ADDRESS, **options
+        )
+
+    def _load(self, number):
+        """Bring the rows that a step reads into the buffer, where they are not there yet."""
+        step = self.plan.steps[number]
+        layer = self.network.layers[step.layer]
+        first, last = input_rows(layer, self.network, step.first, step.last)
+        for name in dict.fromkeys(layer.inputs):
+            storage = self.views[name].storage
+            if storage.name in self.plan.spilled:
+                if (number, storage.name) in self.loaded:
+                    continue
+                self.loaded[number, storage.name] = True
+                written = [self.stored.get((storage.name, row), 0) for row in range(first, last)]
+                self._transfer(
+                    Opcode.READ_ACTIVATIONS,
+                    self.regions[storage.name] + first * storage.row,
+                    storage.rows_size(last - first),
+                    self.plan.strips[number, storage.name],
+                    waits=(0, 0, 0, max(written, default=0)),
+                )
+            elif name == self.network.input.name:
+                base = self.regions[storage.name]
+                end = base + (last - 1) * storage.row + storage.rows_size(1)
+                start = max(base, self.input_end)
+                if end > start:
+                    where = self.plan.resident[storage.name] + start - base
+                    self._transfer(Opcode.READ_ACTIVATIONS, start, end - start, where)
+                    self.input_end = _up(end, self.config.axi_bytes)
+
+    def _store(self, address, buffer, size):
+        return self._transfer(Opcode.WRITE_ACTIVATIONS, address, size, buffer)
+
+    def _store_rows(self, number, step, storage):
+        count = self._store(
+            self.regions[storage.name] + step.first * storage.row,
+            self.plan.strips[number, storage.name],
+            storage.rows_size(step.last - step.first),
+        )
+        for row in range(step.first, step.last):
+            self.stored[storage.name, row] = count
+
+    def _row_address(self, number, name, row, first):
+        """Buffer address of a row of a tensor, where the rows from ``first`` on are there."""
+        view = self.views[name]
+        storage = view.storage
+        if storage.name in self.plan.spilled:
+            base = self.plan.strips[number, storage.name] - first * storage.row
+        else:
+            base = self.plan.resident[storage.name]
+        return base + row * storage.row + view.channel
+
+    def _emit(self, number, step, layer, prepared, following):
+        match layer:
+            case Conv() | Dense():
+                self._convolve(number, step, layer, prepared, following)
+            case Pool():
+                self._pool(number, step, layer)
+            case Add():
+                self._combine_add(number, step, layer)
+            case Table():
+                self._lookup(number, step, layer, prepared)
+            case Concat():
+                channel = 0
+                for k, name in enumerate(layer.inputs):
+                    if (layer.name, k) in self.plan.layout.copies:
+                        self._copy(number, step, layer, name, channel)
+                    channel += self.network.tensors[name].shape[0]
+
+    def _convolve(self, number, step, layer, prepared, following):
+        geometry, groups = prepared
+        network = self.network
+        name = layer.inputs[0]
+        tensor, output = network.tensors[name], network.tensors[layer.output]
+        storage = self.views[name].storage
+        width = output.shape[2]
+        first, last = input_rows(layer, network, step.first, step.last)
+        start = self._row_address(number, name, first, first)
+        ranges = [(start, _end(start, storage, tensor, last - first))]
+        y = step.first * geometry.strides[0] - geometry.pads[0]
+        base = self._row_address(number, name, y, first) - geometry.pads[1] * storage.pixel
+        for group, lane, tiles in groups:
+            for channel, count, weights, parameters in tiles:
+                config = self.config
+                self._transfer(
+                    Opcode.READ_PARAMETERS, parameters, config.parameter_words * config.axi_bytes
+                )
+                self._transfer(
+                    Opcode.READ_WEIGHTS,
+                    weights,
+                    lane.folds * config.weight_words * config.axi_bytes,
+                )
+                made = self._add(
+                    Opcode.CONVOLVE,
+                    waits=(0, 0, self.emptied[self.half], 0),
+                    reads=ranges,
+                    width=width,
+                    height=step.last - step.first,
+                    pixels=width * (step.last - step.first),
+                    half=self.half,
+                    folds=lane.folds,
+                    channels=group.channels,
+                    taps_y=geometry.kernel[0],
+                    gap_x=lane.gap_x,
+                    gap_y=lane.gap_y,
+                    pad=tensor.zero_point - code_offset(tensor),
+                    base=(base + group.first_in) & ADDRESS,
+                    pixel_x=geometry.strides[1] * storage.pixel,
+                    pixel_y=geometry.strides[0] * storage.row,
+                    taps_x=geometry.kernel[1],
+                    tap_x=geometry.dilations[1] * storage.pixel,
+                    tap_y=geometry.dilations[0] * storage.row,
+                    y=y,
+                    x=-geometry.pads[1],
+                    stride_y=geometry.strides[0],
+                    stride_x=geometry.strides[1],
+                    dilation_y=geometry.dilations[0],
+                    dilation_x=geometry.dilations[1],
+                    map_height=tensor.shape[1],
+                    map_width=tensor.shape[2],
+                )
+                if following is not None:
+                    self._load(following)
+                    following = None
+                self.emptied[self.half] = self._write_result(
+                    number,
+                    step,
+                    layer,
+                    Opcode.ACTIVATE,
+                    (channel, count),
+                    layer.requantize,
+                    waits=(0, made, 0, 0),
+                    half=self.half,
+                )
+                self.half ^= 1
+
+    def _write_result(
+        self,
+        number,
+        step,
+        layer,
+        opcode,
+        channels,
+        requantize,
+        *,
+        columns=None,
+        rows=None,
+        **fields,
+    ):
+        """An instruction of the vector unit that writes ``channels`` (first, count)."""
+        output = self.network.tensors[layer.output]
+        storage = self.views[layer.output].storage
+        first_row, last_row = rows or (step.first, step.last)
+        first_column, last_column = columns or (0, output.shape[2])
+        channel, count = channels
+        start = self._row_address(number, layer.output, first_row, step.first)
+        start += first_column * storage.pixel + channel
+        height, width = last_row - first_row, last_column - first_column
+        end = start + (height - 1) * storage.row + (width - 1) * storage.pixel + count
+        offset = code_offset(output)
+        scale = {"zero_point": -offset, "minimum": -128, "maximum": 127}
+        if requantize is not None:
+            scale = {
+                name: getattr(requantize, name) - offset
+                for name in ("zero_point", "minimum", "maximum")
+            }
+        self.results[len(self.instructions)] = Result(
+            layer.output, first_row, first_column, channel
+        )
+        return self._add(
+            opcode,
+            writes=[(start, end)],
+            width=width,
+            height=height,
+            channels=count,
+            to=start & ADDRESS,
+            to_x=storage.pixel,
+            to_y=storage.row,
+            **scale,
+            **fields,
+        )
+
+    def _combine(
+        self,
+        number,
+        step,
+        layer,
+        name,
+        channels,
+        window,
+        requantize,
+        *,
+        into=0,
+        second=None,
+        waits=(0, 0, 0, 0),
+        **fields,
+    ):
+        """Make ``channels`` (first, count) from windows of the tensor ``name``.
+
+        window : {"kernel", "strides", "dilations", "pads"}; second : tensor that is the other
+        operand of each pixel.
+        """
+        tensor = self.network.tensors[name]
+        storage = self.views[name].storage
+        first, last = input_rows(layer, self.network, step.first, step.last)
+        (kernel, strides, dilations, pads) = window
+        rows = fields.get("rows") or (step.first, step.last)
+        columns = fields.get("columns") or (0, self.network.tensors[layer.output].shape[2])
+        y = rows[0] * strides[0] - pads[0]
+        x = columns[0] * strides[1] - pads[1]
+        base = self._row_address(number, name, y, first) + x * storage.pixel + channels[0]
+        reads = []
+        for operand in (name, second) if second else (name,):
+            start = self._row_address(number, operand, first, first)
+            reads.append((start, _end(start, storage, tensor, last - first)))
+        steps = {"tap_x": dilations[1] * storage.pixel, "tap_y": dilations[0] * storage.row}
+        taps = {"taps_x": kernel[1], "taps_y": kernel[0]}
+        if second:
+            distance = self._row_address(number, second, first, first) - reads[0][0]
+            steps["tap_x"] = distance & ADDRESS
+            taps["taps_x"], dilations = 2, (1, 0)
+        return self._write_result(
+            number,
+            step,
+            layer,
+            Opcode.COMBINE,
+            (into + channels[0], channels[1]),
+            requantize,
+            waits=waits,
+            reads=reads,
+            uniform=1,
+            base=base & ADDRESS,
+            pixel_x=strides[1] * storage.pixel,
+            pixel_y=strides[0] * storage.row,
+            y=y,
+            x=x,
+            stride_y=strides[0],
+            stride_x=strides[1],
+            dilation_y=dilations[0],
+            dilation_x=dilations[1],
+            map_height=tensor.shape[1],
+            map_width=tensor.shape[2],
+            **taps,
+            **steps,
+            **fields,
+        )
+
+    def _blocks(self, channels):
+        """(first, count) for each part of the channels that the vector unit takes at once."""
+        cols = self.config.cols
+        return [(first, min(cols, channels - first)) for first in range(0, channels, cols)]
+
+    def _pool(self, number, step, layer):
+        name = layer.inputs[0]
+        tensor = self.network.tensors[name]
+        window = (layer.kernel, layer.strides, layer.dilations, layer.pads[:2])
+        channels = self._blocks(tensor.shape[0])
+        if layer.kind == "max":
+            for block in channels:
+                self._combine(
+                    number, step, layer, name, block, window, None,
+                    operation=Operation.MAX, multiplier=1,
+                )  # fmt: skip
+            return
+        zero = tensor.zero_point - code_offset(tensor)
+        output = self.network.tensors[layer.output]
+        for rows, columns, which in self._equal_counts(layer, tensor, output.shape[1:], step):
+            for block in channels:
+                self._combine(
+                    number, step, layer, name, block, window, layer.requantize,
+                    operation=Operation.SUM, rows=rows, columns=columns,
+                    offset_0=zero, offset_1=zero, factor_0=1, factor_1=1,
+                    multiplier=int(layer.requantize.multiplier[which]),
+                    shift=int(layer.requantize.shift[which]),
+                )  # fmt: skip
+
+    def _equal_counts(self, layer, tensor, size, step):
+        """Rectangles of the output whose windows count equally many taps."""
+        if layer.kind == "sum" or len(layer.counts) == 1:
+            return [((step.first, step.last), (0, size[1]), 0)]
+        counts = layer.window_counts(tensor, size)[step.first : step.last]
+        result = []
+        for top, bottom in _runs(counts):
+            for left, right in _runs(counts[top:bottom].T):
+                which = layer.counts.index(int(counts[top, left]))
+                rows = (step.first + top, step.first + bottom)
+                result.append((rows, (left, right), which))
+        return result
+
+    def _combine_add(self, number, step, layer):
+        tensors = [self.network.tensors[name] for name in layer.inputs]
+        zeros = [tensor.zero_point - code_offset(tensor) for tensor in tensors]
+        window = ((1, 1), (1, 1), (1, 1), (0, 0))
+        for block in self._blocks(tensors[0].shape[0]):
+            self._combine(
+                number, step, layer, layer.inputs[0], block, window, layer.requantize,
+                second=layer.inputs[1], operation=Operation.SUM,
+                offset_0=zeros[0], offset_1=zeros[1],
+                factor_0=int(layer.multipliers[0]), factor_1=int(layer.multipliers[1]),
+                multiplier=int(layer.requantize.multiplier[0]),
+                shift=int(layer.requantize.shift[0]),
+            )  # fmt: skip
+
+    def _copy(self, number, step, layer, name, channel):
+        window = ((1, 1), (1, 1), (1, 1), (0, 0))
+        for block in self._blocks(self.network.tensors[name].shape[0]):
+            self._combine(
+                number, step, layer, name, block, window, None,
+                into=channel, operation=Operation.MAX, multiplier=1,
+            )  # fmt: skip
+
+    def _lookup(self, number, step, layer, address):
+        waits = (0, 0, 0, 0)
+        if self.table != address:
+            # The table in use must not change under instructions that use it.
+            read = self._transfer(
+                Opcode.READ_TABLE, address, 256, waits=(0, 0, self.tracker.counts[VECTOR], 0)
+            )
+            self.table, waits = address, (read, 0, 0, 0)
+        window = ((1, 1), (1, 1), (1, 1), (0, 0))
+        name = layer.inputs[0]
+        for block in self._blocks(self.network.tensors[name].shape[0]):
+            self._combine(
+                number, step, layer, name, block, window, None,
+                operation=Operation.MAX, multiplier=1, lookup=1, waits=waits,
+            )  # fmt: skip
+
+
+def _end(start, storage, tensor, rows):
+    """Address after the last code of so many rows of a tensor."""
+    channels, _, width = tensor.shape
+    return start + (max(rows, 1) - 1) * storage.row + (width - 1) * storage.pixel + channels
+
+
+def _runs(rows):
+    """(first, last) of each run of equal rows."""
+    changes = [
+        0,
+        *(k + 1 for k in range(len(rows) - 1) if (rows[k] != rows[k + 1]).any()),
+        len(rows),
+    ]
+    return list(pairwise(changes))
+
+
+def _up(value, step):
+    return -(-value // step) * step

@@ -1,0 +1,165 @@
+"""A compiled network: instructions, memory image, and what each instruction is for."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hwsim.blocks.systolic.config import Systolic
+from hwsim.blocks.systolic.isa import BYTES, Instruction, Opcode, encode
+from hwsim.network.integer import IntegerNetwork
+
+from .layout import View
+
+__all__ = ["Program", "Region", "Result", "code_offset"]
+
+
+def code_offset(tensor):
+    """What is subtracted from a tensor's codes so that they are int8 on chip."""
+    return 128 if tensor.maximum > 127 else 0
+
+
+@dataclass(frozen=True)
+class Region:
+    """A feature map in memory."""
+
+    view: View
+    address: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an instruction of the vector unit writes: part of a tensor.
+
+    Rows ``first_row`` on and columns ``first_column`` on, as many as the instruction has, channels
+    ``first_channel`` on.
+    """
+
+    tensor: str
+    first_row: int
+    first_column: int
+    first_channel: int
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """What the compiler makes of a network.
+
+    Members
+    -------
+    network : IntegerNetwork
+    config : Systolic
+    instructions : tuple of Instruction
+        In the order in which they are issued; the last one is HALT.
+    results : dict of int to Result
+        By number of an instruction of the vector unit.
+    constants : ndarray of uint8
+        Weights and parameters, which lie at address 0.
+    input : Region
+    outputs : dict of tensor name to Region
+    address : int
+        Of the first instruction in memory.
+    """
+
+    network: IntegerNetwork
+    config: Systolic
+    instructions: tuple[Instruction, ...]
+    results: dict[int, Result]
+    constants: np.ndarray
+    input: Region
+    outputs: dict[str, Region]
+    address: int
+
+    @property
+    def memory_bytes(self):
+        """Bytes of memory in use: constants, feature maps, instructions."""
+        return self.address + BYTES * len(self.instructions)
+
+    @cached_property
+    def code(self):
+        """The instructions as they lie in memory, uint8."""
+        return np.frombuffer(b"".join(map(encode, self.instructions)), np.uint8)
+
+    def image(self, codes):
+        """Memory before the run, uint8, for the codes (C, H, W) of an input."""
+        memory = np.zeros(self.memory_bytes, np.uint8)
+        memory[: len(self.constants)] = self.constants
+        memory[self.address :] = self.code
+        tensor = self.network.input
+        values = (np.asarray(codes, np.int64) - code_offset(tensor)).astype(np.int8)
+        _window(memory, self.input, tensor.shape)[:] = values.transpose(1, 2, 0).view(np.uint8)
+        return memory
+
+    def output(self, memory, name):
+        """Codes (C, H, W) of an output, from memory after the run."""
+        tensor = self.network.tensors[name]
+        values = _window(memory, self.outputs[name], tensor.shape).view(np.int8)
+        return (
+            (values.astype(np.int64) + code_offset(tensor)).transpose(2, 0, 1).astype(tensor.dtype)
+        )
+
+    def maps(self, writes):
+        """Feature maps from what the vector unit wrote, in order.
+
+        writes : ndarray of int8, (n, columns), a row for each pixel of each instruction
+        Returns a dict of tensor name to codes (C, H, W).
+        """
+        found = {}
+        position = 0
+        for number, instruction in enumerate(self.instructions):
+            if number not in self.results:
+                continue
+            result = self.results[number]
+            tensor = self.network.tensors[result.tensor]
+            height, width = instruction["height"], instruction["width"]
+            codes = writes[position : position + height * width, : instruction["channels"]]
+            position += height * width
+            where = found.setdefault(result.tensor, np.zeros(tensor.shape, tensor.dtype))
+            block = codes.astype(np.int64).reshape(height, width, -1) + code_offset(tensor)
+            where[
+                result.first_channel : result.first_channel + instruction["channels"],
+                result.first_row : result.first_row + height,
+                result.first_column : result.first_column + width,
+            ] = block.transpose(2, 0, 1)
+        return found
+
+    @property
+    def pixels_written(self):
+        """Writes of the vector unit."""
+        return sum(
+            self.instructions[k]["height"] * self.instructions[k]["width"] for k in self.results
+        )
+
+    def listing(self):
+        """The program as text, a line for each instruction."""
+        lines = []
+        names = {k + 1: layer.name for k, layer in enumerate(self.network.layers)}
+        layer = None
+        for number, instruction in enumerate(self.instructions):
+            if instruction.layer != layer and instruction.opcode != Opcode.HALT:
+                layer = instruction.layer
+                lines.append(f"; {names.get(layer, 'input')}")
+            waits = " ".join(
+                f"{engine[0]}{count}"
+                for engine, count in zip(
+                    ("read", "matrix", "vector", "write"), instruction.after, strict=True
+                )
+                if count
+            )
+            fields = " ".join(
+                f"{name}={value}" for name, value in instruction.fields.items() if value
+            )
+            lines.append(f"{number:6}  {instruction.opcode.name:17} [{waits}] {fields}".rstrip())
+        return "\n".join(lines) + "\n"
+
+
+def _window(memory, region, shape):
+    """View (H, W, C) of a feature map in memory."""
+    channels, height, width = shape
+    storage = region.view.storage
+    first = region.address + region.view.channel
+    return np.lib.stride_tricks.as_strided(
+        memory[first:],
+        shape=(height, width, channels),
+        strides=(storage.row, storage.pixel, 1),
+    )

@@ -1,0 +1,253 @@
+"""Local response normalization in integers: the index, the table and its error, ONNX Runtime."""
+
+import numpy as np
+import pytest
+from onnx import helper, numpy_helper
+
+import hwsim
+from hwsim.models.reference import integer
+from hwsim.network import NetworkError, lower
+from hwsim.network.fixed_point import MULTIPLIER_BITS, Requantize
+from hwsim.network.integer import LRN, Conv, IntegerTensor, log_index
+from tests.onnx_models import ModelBuilder, images, run_onnxruntime
+
+# A table may move a result by half a step; a tie of what is then rounded adds nothing.
+TABLE_ERROR = 0.5
+
+
+def index_by_bit_length(total, precision):
+    if total < 1 << (precision + 1):
+        return total
+    dropped = total.bit_length() - 1 - precision
+    return (dropped << precision) + (total >> dropped)
+
+
+@pytest.mark.parametrize("precision", range(4, 11))
+def test_index_rises_by_at_most_one(precision):
+    sums = np.arange(1 << (precision + 6))
+    index = log_index(sums, precision)
+    assert index[0] == 0
+    assert set(np.diff(index).tolist()) == {0, 1}
+    assert np.array_equal(index[: 2 << precision], sums[: 2 << precision])
+    assert log_index((1 << (precision + 5)) - 1, precision) + 1 == 6 << precision
+
+
+@pytest.mark.parametrize("precision", range(4, 11))
+def test_index_of_large_sums(precision):
+    rng = np.random.default_rng(precision)
+    sums = [1 << bit for bit in range(48)]
+    sums += [total + offset for total in sums for offset in (-1, 1)]
+    sums += rng.integers(0, 1 << rng.integers(1, 48, 500)).tolist()
+    expected = [index_by_bit_length(total, precision) for total in sums]
+    assert log_index(sums, precision).tolist() == expected
+
+
+def draw_tensor(rng, name, shape):
+    signed, bits = bool(rng.integers(2)), int(rng.choice([4, 8, 8]))
+    tensor = IntegerTensor(name, tuple(map(int, shape)), 0.1, 0, bits, signed)
+    zero = int(rng.integers(tensor.minimum, tensor.maximum + 1))
+    return IntegerTensor(name, tensor.shape, 0.1, zero, bits, signed)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_reference_by_loops(seed):
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.integers(1, 9)), 2, 3)
+    source, output = draw_tensor(rng, "x", shape), draw_tensor(rng, "y", shape)
+    size, precision = int(rng.integers(1, 8)), int(rng.integers(4, 11))
+    empty = LRN("lrn", ("x",), "y", size, precision, np.zeros(1), None)
+    entries = int(log_index(empty.largest_sum(source), precision)) + 1
+    table = rng.integers(0, 1 << MULTIPLIER_BITS, entries)
+    rescale = Requantize([1], [20], output.zero_point, output.minimum, output.maximum)
+    layer = LRN("lrn", ("x",), "y", size, precision, table, rescale)
+    codes = rng.integers(source.minimum, source.maximum + 1, (2, *shape)).astype(source.dtype)
+    tensors = {"x": source, "y": output}
+    sums = integer.accumulators(layer, [codes], tensors)
+    for n, c, row, column in np.ndindex(*codes.shape):
+        near = codes[n, max(0, c - (size - 1) // 2) : c + size // 2 + 1, row, column].tolist()
+        total = sum((code - source.zero_point) ** 2 for code in near)
+        factor = int(table[index_by_bit_length(total, precision)])
+        assert sums[n, c, row, column] == (int(codes[n, c, row, column]) - source.zero_point) * (
+            factor
+        )
+    found = integer.layer_output(layer, [codes], tensors)
+    assert found.dtype == output.dtype
+    assert np.array_equal(found, rescale.apply(sums))
+    low, high = layer.accumulator_bounds(source)
+    assert low <= sums.min() and sums.max() <= high
+    ends = [
+        (code - source.zero_point) * int(table.max()) for code in (source.minimum, source.maximum)
+    ]
+    assert (low, high) == (min(0, *ends), max(0, *ends))
+
+
+@pytest.mark.parametrize("zero_point", [-128, 0, 100])
+def test_every_entry_of_a_table_can_be_read(zero_point):
+    tensor = IntegerTensor("x", (3, 1, 1), 1.0, zero_point)
+    layer = LRN("lrn", ("x",), "y", 5, 6, np.zeros(1), None)
+    reach = {-128: 255, 0: 128, 100: 228}[zero_point]
+    # Only three channels exist.
+    assert layer.largest_sum(tensor) == 3 * reach**2
+
+
+def model(attributes, shape, source, output):
+    """An LRN between codes of the formats (scale, zero point, dtype)."""
+    constants = {}
+
+    def node(op, x, y, form):
+        scale, zero, dtype = form
+        constants[f"{y}_scale"] = np.float32(scale)
+        constants[f"{y}_zero"] = np.array(zero, dtype)
+        return helper.make_node(op, [x, f"{y}_scale", f"{y}_zero"], [y])
+
+    nodes = [
+        node("QuantizeLinear", "image", "x", source),
+        node("DequantizeLinear", "x", "real", source),
+        helper.make_node("LRN", ["real"], ["float"], name="lrn", **attributes),
+        node("QuantizeLinear", "float", "y", output),
+    ]
+    image = helper.make_tensor_value_info("image", 1, shape)
+    values = [numpy_helper.from_array(np.asarray(a), name) for name, a in constants.items()]
+    graph = helper.make_graph(
+        nodes, "lrn", [image], [helper.make_empty_tensor_value_info("y")], values
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+
+def typical(rng):
+    """Attributes and formats as networks have them, and some far from it."""
+    size = int(rng.choice([1, 3, 5, 5, 7]))
+    attributes = {
+        "size": size,
+        "alpha": float(10.0 ** rng.uniform(-5, 1)),
+        "beta": float(rng.choice([0.5, 0.75, 0.75, 1.0])),
+        "bias": float(rng.choice([1.0, 1.0, 2.0, 0.5])),
+    }
+    dtype = rng.choice([np.int8, np.uint8])
+    limits = np.iinfo(dtype)
+    scale = float(10.0 ** rng.uniform(-2, 0))
+    zero = int(rng.choice([limits.min, limits.min, (limits.min + limits.max + 1) // 2]))
+    channels = int(rng.integers(1, 12))
+    return attributes, (1, channels, 5, 4), (scale, zero, dtype)
+
+
+def exact(attributes, codes, source):
+    """The real numbers, float64, that ONNX defines for the codes (N, C, H, W)."""
+    real = (codes.astype(np.float64) - source.zero_point) * source.scale
+    size, result = attributes["size"], np.empty(real.shape)
+    alpha, beta, bias = (np.float64(np.float32(attributes[n])) for n in ("alpha", "beta", "bias"))
+    for c in range(real.shape[1]):
+        near = real[:, max(0, c - (size - 1) // 2) : c + size // 2 + 1]
+        result[:, c] = real[:, c] / (bias + alpha / size * (near**2).sum(1)) ** beta
+    return result
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_error_is_bounded_and_onnxruntime_is_one_step_away_at_most(seed):
+    rng = np.random.default_rng(seed)
+    attributes, shape, form = typical(rng)
+    scale, zero, dtype = form
+    limits = np.iinfo(dtype)
+    source = IntegerTensor("x", shape[1:], float(np.float32(scale)), zero, 8, dtype == np.int8)
+    # Codes crowd around zero and reach the ends, so that sums of all sizes occur.
+    spread = 10.0 ** rng.uniform(-1, 2.5, (40, *shape[1:]))
+    codes = np.clip(np.rint(rng.normal(0, spread)) + zero, limits.min, limits.max).astype(dtype)
+    codes[0], codes[1] = limits.min, limits.max
+    real = exact(attributes, codes, source)
+    step = float(np.float32(np.abs(real).max() / 127 + 1e-9))
+    made = model(attributes, shape, form, (step, zero if dtype == np.int8 else 128, dtype))
+    network = lower(hwsim.load(made))
+    (layer,), output = network.layers, network.outputs[0]
+    assert isinstance(layer, LRN)
+    assert layer.table.max() < 1 << MULTIPLIER_BITS and layer.table.min() >= 0
+    assert len(layer.table) == log_index(layer.largest_sum(network.input), layer.precision) + 1
+    product = integer.accumulators(layer, [codes], network.tensors)
+    unrounded = np.ldexp(product.astype(np.float64), -int(layer.requantize.shift[0]))
+    assert np.abs(unrounded - real / output.scale).max() <= TABLE_ERROR + 1e-6
+    found = integer.layer_output(layer, [codes], network.tensors)
+    inside = (found > output.minimum) & (found < output.maximum)
+    ideal = real / output.scale + output.zero_point
+    # Ideal rounding is off by half a step, this by one.
+    assert np.abs(found - ideal)[inside].max(initial=0) <= 0.5 + TABLE_ERROR + 1e-6
+    theirs = run_onnxruntime(made, network.input.dequantize(codes), ["y"], optimize=False)["y"]
+    distance = np.abs(found.astype(int) - theirs.reshape(found.shape))
+    assert distance.max() <= 1
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_even_sizes_reach_one_channel_further_up(size):
+    attributes = {"size": size, "alpha": 1.0, "beta": 0.75, "bias": 1.0}
+    network = lower(
+        hwsim.load(model(attributes, (1, 6, 3, 3), (0.05, 0, np.int8), (0.02, 0, np.int8)))
+    )
+    codes = np.random.default_rng(0).integers(-128, 128, (5, 6, 3, 3)).astype(np.int8)
+    found = integer.run(network, codes)["y"]
+    ideal = exact(attributes, codes, network.input) / network.outputs[0].scale
+    assert np.abs(found - np.clip(ideal, -128, 127)).max() <= 0.5 + TABLE_ERROR + 1e-6
+
+
+def test_a_precise_table_is_made_only_where_it_is_needed():
+    attributes = {"size": 5, "alpha": 1e-4, "beta": 0.75, "bias": 1.0}
+    forms = {"weak": (0.01, 0, np.int8), "strong": (10.0, -128, np.int8)}
+    precision = {}
+    for name, form in forms.items():
+        largest = 255 * form[0] if name == "weak" else 60.0
+        made = model(attributes, (1, 8, 2, 2), form, (largest / 255, form[1], np.int8))
+        precision[name] = lower(hwsim.load(made)).layers[0].precision
+    assert precision["weak"] == 4 < precision["strong"]
+
+
+def test_quantize_and_a_relu_behind():
+    b = ModelBuilder(0, (1, 3, 8, 8))
+    x = b.node("LRN", b.node("Relu", b.conv("image", 3, 8)), name="norm", size=5, alpha=0.5)
+    made = b.model(b.conv(b.node("Relu", x), 8, 4))
+    network = lower(hwsim.quantize(hwsim.load(made), images(made, 8, 1)))
+    assert [type(layer) for layer in network.layers] == [Conv, LRN, Conv]
+    rescale = network.layers[1].requantize
+    assert rescale.minimum == rescale.zero_point
+
+
+# ------------------------------------------------------------------------------------- refused
+
+PLAIN = {"size": 5, "alpha": 1e-4, "beta": 0.75, "bias": 1.0}
+CODES = (0.125, 0, np.int8)
+REFUSED = [
+    (
+        {"alpha": -0.5},
+        CODES,
+        "LRN 'lrn': alpha = -0.5 with bias = 1 is not supported; accepted: alpha of at least 0 "
+        "and a positive bias",
+    ),
+    (
+        {"bias": 0.0},
+        CODES,
+        "LRN 'lrn': alpha = 0.0001 with bias = 0 is not supported; accepted: alpha of at least 0 "
+        "and a positive bias",
+    ),
+    (
+        {"alpha": 10.0},
+        (0.0001, 0, np.int16),
+        "LRN 'lrn': a table of 7,169 entries that is 1.46 output steps off is not supported; "
+        "accepted: 0.5 steps",
+    ),
+    (
+        {"alpha": 0.0},
+        (2.0**-23, 0, np.int8),
+        "LRN 'lrn': scales must stay below 2**17, not 1048576.0",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "output", "message"), REFUSED)
+def test_refused(changes, output, message):
+    with pytest.raises(NetworkError) as caught:
+        lower(hwsim.load(model({**PLAIN, **changes}, (1, 4, 3, 3), CODES, output)))
+    assert str(caught.value) == message
+
+
+def test_refuses_rows():
+    b = ModelBuilder(0, (1, 3, 8))
+    made = b.model(b.node("LRN", "image", name="norm", size=3))
+    with pytest.raises(NetworkError) as caught:
+        lower(hwsim.quantize(hwsim.load(made), images(made, 1, 0)))
+    assert str(caught.value).startswith("input 'image' has the shape (1, 3, 8)")
