@@ -97,7 +97,7 @@ def _places(config, addresses):
 
 
 def _sum(f, taps):
-    total = np.int64(0)
+    total = np.zeros((), np.int64)
     for kx, codes, inside in taps:
         offset, factor = f[f"offset_{kx & 1}"], f[f"factor_{kx & 1}"]
         total = total + np.where(inside, (codes.astype(np.int64) - offset) * factor, 0)
@@ -105,14 +105,14 @@ def _sum(f, taps):
 
 
 def _max(f, taps):
-    largest = np.int8(-128)
+    largest = np.full((), -128, np.int8)
     for _, codes, inside in taps:
         largest = np.maximum(largest, np.where(inside, codes, np.int8(-128)))
     return largest.astype(np.int64)
 
 
 def _product(f, taps):
-    total = np.int64(0)
+    total = np.zeros((), np.int64)
     before = None
     for kx, codes, inside in taps:
         factor = np.where(inside, codes.astype(np.int64) - f[f"offset_{kx & 1}"], 0)
@@ -124,7 +124,7 @@ def _product(f, taps):
 
 def _normalize(f, taps, factors):
     """Codes less their zero point, and their factors."""
-    squares = np.int64(0)
+    squares = np.zeros((), np.int64)
     centre = None
     for kx, codes, inside in taps:
         code = np.where(inside, codes.astype(np.int64) - f["offset_0"], 0)

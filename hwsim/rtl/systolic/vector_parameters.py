@@ -40,11 +40,12 @@ class ParameterQueue(wiring.Component):
     data, enable : in
         A word from the reader.
     o : out
-        Parameters for all columns,
+        Parameters of ``columns`` columns, or of all if these are fewer.
     store : out
-        for each column: whether it is to store its own,
+        For each group of so many columns: its lanes are to store them,
     to : out
         in this place.
+    columns : int
     take : in
         The oldest tile is taken.
     place : out
@@ -57,13 +58,14 @@ class ParameterQueue(wiring.Component):
 
     def __init__(self, config):
         self._config = config
+        self.columns = max(1, config.axi_bytes // _PARAMETER_BYTES)
         tiles = config.parameter_tiles
         super().__init__(
             {
                 "data": In(8 * config.axi_bytes),
                 "enable": In(1),
-                "o": Out(data.ArrayLayout(PARAMETER, config.cols)),
-                "store": Out(config.cols),
+                "o": Out(data.ArrayLayout(PARAMETER, min(self.columns, config.cols))),
+                "store": Out(-(-config.cols // self.columns)),
                 "to": Out(range(tiles)),
                 "take": In(1),
                 "place": Out(range(tiles)),
@@ -83,24 +85,22 @@ class ParameterQueue(wiring.Component):
         word, complete = self.data, self.enable
         if config.axi_bytes < _PARAMETER_BYTES:
             word, complete = _gather(m, word, complete, _PARAMETER_BYTES)
-        columns = len(word) // (8 * _PARAMETER_BYTES)
-        size = 8 * _PARAMETER_BYTES
-        used = min(columns, config.cols)
-        parts = [_parts(word.word_select(column, size)) for column in range(used)]
-        discard(m, word[size * used :], *(rest for _, rest in parts))
-        parameters = [
-            register(m, part, f"parameter_{column}") for column, (part, _) in enumerate(parts)
-        ]
+        used = []
+        rest = [word[8 * _PARAMETER_BYTES * len(self.o) :]]
+        for column in range(len(self.o)):
+            part, unused = _parts(word.word_select(column, 8 * _PARAMETER_BYTES))
+            used.append(part)
+            rest.append(unused)
+        discard(m, *rest)
+        m.d.comb += self.o.eq(register(m, Cat(used), "parameters"))
         complete = register(m, complete, "complete")
-        groups = max(1, config.row_bytes // columns)
+        groups = max(1, config.row_bytes // self.columns)
         group = Signal(range(groups))
         ends = Signal()
-        m.d.comb += ends.eq(complete & (group == groups - 1))
-        for column in range(config.cols):
-            m.d.comb += [
-                self.o[column].eq(parameters[column % columns]),
-                self.store[column].eq(complete & (group == column // columns)),
-            ]
+        m.d.comb += [
+            ends.eq(complete & (group == groups - 1)),
+            self.store.eq(Cat(complete & (group == k) for k in range(len(self.store)))),
+        ]
         with m.If(complete):
             advance(m, group, groups)
         count = Signal(range(tiles + 1))

