@@ -3,7 +3,15 @@
 from .config import ACCUMULATOR_READ_LATENCY, BUFFER_READ_LATENCY
 from .isa import Opcode, Operation
 
-__all__ = ["vector_cycles"]
+__all__ = ["CODES", "FACTORS", "FACTOR_PRECISION", "vector_cycles"]
+
+# Entries of the table of codes.
+CODES = 256
+# Entries of the table of factors of `NORMALIZE`: for sums of squares below 2**22.
+FACTORS = 2048
+# As of `hwsim.network.integer.log_index`: such sums share a factor as have the same length and the
+# same upper bits, one more than this.
+FACTOR_PRECISION = 7
 
 # Cycles from a value at a lane's scaling to its code.
 SCALE_LATENCY = 11

