@@ -7,14 +7,18 @@ import numpy as np
 
 from hwsim.blocks.systolic.config import Systolic
 from hwsim.blocks.systolic.isa import ENGINES, Instruction, Opcode, Operation
+from hwsim.blocks.systolic.vector import FACTOR_PRECISION, FACTORS
 from hwsim.network.integer import (
+    LRN,
     Add,
     Concat,
     Conv,
     Dense,
     IntegerNetwork,
     Pool,
+    Shuffle,
     Table,
+    log_index,
 )
 from hwsim.network.lower import lower
 from hwsim.network.network import NetworkError
@@ -29,7 +33,10 @@ __all__ = ["compile_network"]
 ADDRESS = (1 << 24) - 1
 # Part of the buffer that one strip of a map that lies in memory may take.
 STRIP_SHARE = 8
+ACCEPTED = (Add, Concat, Conv, Dense, LRN, Pool, Shuffle, Table)
 READ, MATRIX, VECTOR, WRITE = range(4)
+# Window of layers that work on each pixel: kernel, strides, dilations, pads.
+PIXEL = ((1, 1), (1, 1), (1, 1), (0, 0))
 
 
 def compile_network(network, config):
@@ -72,8 +79,10 @@ def _check(layer, network, config):
     for tensor in tensors:
         if tensor.bits > 8:
             refuse(f"the systolic accelerator takes codes of up to 8 bits, not {tensor.bits}")
-    if not isinstance(layer, Add | Concat | Conv | Dense | Pool | Table):
+    if not isinstance(layer, ACCEPTED):
         refuse(f"the systolic accelerator does not compute {type(layer).__name__}")
+    if isinstance(layer, LRN):
+        _check_lrn(layer, tensors[0], refuse)
     if isinstance(layer, Conv | Dense):
         if layer.weight_bits > 8:
             refuse(
@@ -89,6 +98,26 @@ def _check(layer, network, config):
         low, high = layer.accumulator_bounds(tensors[0])
         if min(low, int(bounds.min())) < -(1 << 31) or max(high, int(bounds.max())) >= 1 << 31:
             refuse("its sums do not fit into 32 bits")
+
+
+def _check_lrn(layer, tensor, refuse):
+    reach = max(abs(code - tensor.zero_point) for code in (tensor.minimum, tensor.maximum))
+    largest = int(log_index(np.array(layer.size * reach**2), FACTOR_PRECISION))
+    if layer.precision > FACTOR_PRECISION or largest >= FACTORS:
+        refuse(
+            f"the systolic accelerator takes a table of {FACTORS} factors with a precision of up "
+            f"to {FACTOR_PRECISION}, not {largest + 1} with {layer.precision}"
+        )
+
+
+def _factors(layer):
+    """Table of an LRN for the precision of the vector unit, which may be finer."""
+    index = np.arange(FACTORS)
+    dropped = np.maximum((index >> FACTOR_PRECISION) - 1, 0)
+    # The least sum of each entry.
+    sums = (index - (dropped << FACTOR_PRECISION)) << dropped
+    entries = np.minimum(log_index(sums, layer.precision), len(layer.table) - 1)
+    return layer.table[entries].astype(np.uint32)
 
 
 def _bias(layer, tensor):
@@ -287,8 +316,8 @@ class _Emitter:
         # Of the instruction that last emptied each half of the accumulators.
         self.emptied = [0, 0]
         self.layer = 0
-        self.tables = {}
-        self.table = None
+        self.tables = {}  # contents -> address
+        self.table_in_use = [None, None]
         self.loaded = set()  # strips that were loaded
         self.input_end = 0  # address up to which the input was loaded
         self.stored = {}  # (storage, row) -> number of the write instruction
@@ -372,6 +401,8 @@ class _Emitter:
                 return self._prepare_convolution(layer)
             case Table():
                 return self._prepare_table(layer)
+            case LRN():
+                return self._constant(_factors(layer))
         return None
 
     def _prepare_convolution(self, layer):
@@ -494,6 +525,10 @@ class _Emitter:
                 self._combine_add(step, layer)
             case Table():
                 self._lookup(step, layer, prepared)
+            case LRN():
+                self._normalize(step, layer, prepared)
+            case Shuffle():
+                self._shuffle(step, layer)
             case Concat():
                 if (layer.name, step.part) in self.plan.layout.copies:
                     self._copy(step, layer, layer.inputs[step.part])
@@ -612,13 +647,14 @@ class _Emitter:
         *,
         into=0,
         second=None,
+        reach=None,
         waits=(0, 0, 0, 0),
         **fields,
     ):
         """Make channels (first, last) from windows of the tensor ``name``.
 
         window : {"kernel", "strides", "dilations", "pads"}; second : tensor that is the other
-        operand of each pixel.
+        operand of each pixel; reach : channel of the first tap, where taps are channels.
         """
         tensor = self.network.tensors[name]
         storage = self.views[name].storage
@@ -628,7 +664,8 @@ class _Emitter:
         columns = fields.get("columns") or (0, self.network.tensors[layer.output].shape[2])
         y = rows[0] * strides[0] - pads[0]
         x = columns[0] * strides[1] - pads[1]
-        base = self._row_address(step, name, y, first) + x * storage.pixel + channels[0]
+        base = self._row_address(step, name, y, first) + x * storage.pixel
+        base += channels[0] if reach is None else reach
         reads = []
         for operand in (name, second) if second else (name,):
             start = self._row_address(step, operand, first, first)
@@ -647,21 +684,23 @@ class _Emitter:
             requantize,
             waits=waits,
             reads=reads,
-            uniform=1,
-            base=base & ADDRESS,
-            pixel_x=strides[1] * storage.pixel,
-            pixel_y=strides[0] * storage.row,
-            y=y,
-            x=x,
-            stride_y=strides[0],
-            stride_x=strides[1],
-            dilation_y=dilations[0],
-            dilation_x=dilations[1],
-            map_height=tensor.shape[1],
-            map_width=tensor.shape[2],
-            **taps,
-            **steps,
-            **fields,
+            **{
+                "uniform": 1,
+                "base": base & ADDRESS,
+                "pixel_x": strides[1] * storage.pixel,
+                "pixel_y": strides[0] * storage.row,
+                "y": y,
+                "x": x,
+                "stride_y": strides[0],
+                "stride_x": strides[1],
+                "dilation_y": dilations[0],
+                "dilation_x": dilations[1],
+                "map_height": tensor.shape[1],
+                "map_width": tensor.shape[2],
+                **taps,
+                **steps,
+                **fields,
+            },
         )
 
     def _blocks(self, first, last):
@@ -709,10 +748,9 @@ class _Emitter:
     def _combine_add(self, step, layer):
         tensors = [self.network.tensors[name] for name in layer.inputs]
         zeros = [tensor.zero_point - code_offset(tensor) for tensor in tensors]
-        window = ((1, 1), (1, 1), (1, 1), (0, 0))
         for block in self._blocks(*step.channels):
             self._combine(
-                step, layer, layer.inputs[0], block, window, layer.requantize,
+                step, layer, layer.inputs[0], block, PIXEL, layer.requantize,
                 second=layer.inputs[1], operation=Operation.SUM,
                 offset_0=zeros[0], offset_1=zeros[1],
                 factor_0=int(layer.multipliers[0]), factor_1=int(layer.multipliers[1]),
@@ -723,28 +761,60 @@ class _Emitter:
     def _copy(self, step, layer, name):
         """Bring an input of a concatenation to its place."""
         channel, last = step.channels
-        window = ((1, 1), (1, 1), (1, 1), (0, 0))
         for block in self._blocks(0, last - channel):
             self._combine(
-                step, layer, name, block, window, None,
+                step, layer, name, block, PIXEL, None,
                 into=channel, operation=Operation.MAX, multiplier=1,
             )  # fmt: skip
 
+    def _use_table(self, number, address, size):
+        """What to wait for until a table of the vector unit holds what is at ``address``."""
+        if self.table_in_use[number] == address:
+            return (0, 0, 0, 0)
+        # The table in use must not change under instructions that use it.
+        read = self._transfer(
+            Opcode.READ_TABLE,
+            address,
+            size,
+            table=number,
+            waits=(0, 0, self.tracker.counts[VECTOR], 0),
+        )
+        self.table_in_use[number] = address
+        return (read, 0, 0, 0)
+
     def _lookup(self, step, layer, address):
-        waits = (0, 0, 0, 0)
-        if self.table != address:
-            # The table in use must not change under instructions that use it.
-            read = self._transfer(
-                Opcode.READ_TABLE, address, 256, waits=(0, 0, self.tracker.counts[VECTOR], 0)
-            )
-            self.table, waits = address, (read, 0, 0, 0)
-        window = ((1, 1), (1, 1), (1, 1), (0, 0))
-        name = layer.inputs[0]
+        waits = self._use_table(0, address, 256)
         for block in self._blocks(*step.channels):
             self._combine(
-                step, layer, name, block, window, None,
+                step, layer, layer.inputs[0], block, PIXEL, None,
                 operation=Operation.MAX, multiplier=1, lookup=1, waits=waits,
             )  # fmt: skip
+
+    def _normalize(self, step, layer, address):
+        waits = self._use_table(1, address, 4 * FACTORS)
+        tensor = self.network.tensors[layer.inputs[0]]
+        for block in self._blocks(*step.channels):
+            first = block[0] - (layer.size - 1) // 2
+            self._combine(
+                step, layer, layer.inputs[0], block, PIXEL, layer.requantize,
+                operation=Operation.NORMALIZE, taps_x=layer.size, tap_x=1, reach=first,
+                x=first, stride_x=0, map_width=tensor.shape[0],
+                offset_0=tensor.zero_point - code_offset(tensor),
+                shift=int(layer.requantize.shift[0]), waits=waits,
+            )  # fmt: skip
+
+    def _shuffle(self, step, layer):
+        """Copy runs of channels that stay together."""
+        first, last = step.channels
+        order = layer.order[first:last]
+        starts = [k for k in range(len(order)) if k == 0 or order[k] != order[k - 1] + 1]
+        for start, end in pairwise([*starts, len(order)]):
+            source = order[start]
+            for block in self._blocks(source, source + end - start):
+                self._combine(
+                    step, layer, layer.inputs[0], block, PIXEL, None,
+                    into=first + start - source, operation=Operation.MAX, multiplier=1,
+                )  # fmt: skip
 
 
 def _end(start, storage, tensor, rows):

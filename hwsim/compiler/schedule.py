@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwsim.network.integer import Concat, Conv, Dense, Pool
+from hwsim.network.integer import LRN, Concat, Conv, Dense, Pool, Shuffle
 
 from .tiling import convolution
 
 # Layers of which each channel of the output depends on all channels of the input.
 MIXING = (Conv, Dense)
+# Layers of which a channel depends on others near it, or elsewhere.
+CROSSING = (LRN, Shuffle)
 
 __all__ = ["Place", "Step", "allocate", "input_rows", "order"]
 
@@ -73,7 +75,7 @@ def order(network, strips, parts):
             if isinstance(layer, Concat):
                 here = done[name][max(low - offset, 0) : max(high - offset, 0)]
                 offset += channels
-            elif isinstance(layer, MIXING):
+            elif isinstance(layer, MIXING + CROSSING):
                 here = done[name]
             else:
                 here = done[name][low:high]
@@ -106,9 +108,10 @@ def order(network, strips, parts):
     def follow(name):
         """Advance what can be advanced since there is more of a tensor."""
         for index in readers[name]:
-            # Not `any` alone, which would stop at the first part that advances.
-            if any([advance(index, number) for number in range(len(parts[index]))]):
+            moved = [advance(index, number) for number in range(len(parts[index]))]
+            while any(moved):
                 follow(network.layers[index].output)
+                moved = [advance(index, number) for number in range(len(parts[index]))]
 
     follow(network.input.name)
     for index, layer in enumerate(network.layers):

@@ -53,10 +53,12 @@ __all__ = [
 ]
 
 INT32 = np.iinfo(np.int32)
-# Table entries of an LRN per octave of the sum of squares are 2**precision to twice as many.
-PRECISIONS = range(4, 11)
-# What a table may add to the error of an LRN, in steps of the output.
+# Table entries of an LRN per octave of the sum of squares are 2**precision to twice as many; no
+# hardware has larger tables than those of the last of these.
+PRECISIONS = range(4, 8)
+# What a table should add to the error of an LRN at most, and what it may add, in output steps.
 LRN_ERROR = 0.5
+LARGEST_LRN_ERROR = 1.0
 
 
 @dataclass(frozen=True)
@@ -328,16 +330,16 @@ class Normalized(Real):
     attributes: Mapping[str, Any]
 
     def emit(self, lowering, output):
-        """Add an `LRN` with the smallest table that adds at most `LRN_ERROR` to the error."""
+        """Add an `LRN` with the smallest table that adds little enough to the error."""
         source = self.codes.tensor
         low, high = self.bounds(output)
         for precision in PRECISIONS:
             table, shift, error = self.table(source, output, precision)
             if error <= LRN_ERROR:
                 break
-        else:
+        if error > LARGEST_LRN_ERROR:
             given = f"a table of {len(table):,} entries that is {error:.2f} output steps off"
-            refuse(self.layer.op, self.layer.name, given, f"{LRN_ERROR} steps")
+            refuse(self.layer.op, self.layer.name, given, f"up to {LARGEST_LRN_ERROR} steps")
         fields = {
             "size": self.attributes["size"],
             "precision": precision,
