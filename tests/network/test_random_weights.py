@@ -1,6 +1,7 @@
 """Random parameters: which are drawn, how they are spread, and that they never change."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -83,3 +84,10 @@ def test_a_single_weight_per_channel_is_not_0():
     network = with_random_weights(hwsim.load(b.model(b.conv("image", 8, 8, (1, 1), group=8))))
     (weights,) = (array for array in network.constants.values() if array.ndim == 4)
     assert np.count_nonzero(weights) == 8
+
+
+def test_images_are_refused_for_two_inputs():
+    network = deep(1)
+    network = replace(network, inputs=(*network.inputs, *network.inputs))
+    with pytest.raises(ValueError, match=r"^images need a network with one input, not 2$"):
+        random_images(network)
