@@ -10,8 +10,6 @@ from .tiling import convolution
 
 # Layers of which each channel of the output depends on all channels of the input.
 MIXING = (Conv, Dense)
-# Layers of which a channel depends on others near it, or elsewhere.
-CROSSING = (LRN, Shuffle)
 
 __all__ = ["Place", "Step", "allocate", "input_rows", "order"]
 
@@ -75,8 +73,10 @@ def order(network, strips, parts):
             if isinstance(layer, Concat):
                 here = done[name][max(low - offset, 0) : max(high - offset, 0)]
                 offset += channels
-            elif isinstance(layer, MIXING + CROSSING):
+            elif isinstance(layer, (*MIXING, Shuffle)):
                 here = done[name]
+            elif isinstance(layer, LRN):
+                here = done[name][max(low - (layer.size - 1) // 2, 0) : high + layer.size // 2]
             else:
                 here = done[name][low:high]
             if len(here) and here.min() < needed:
