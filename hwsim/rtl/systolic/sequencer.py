@@ -1,6 +1,6 @@
 """Fetches the program of the systolic accelerator and hands its instructions to the engines."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,7 +10,7 @@ from hwsim.blocks.systolic.isa import ENGINES, HEADER, Opcode
 from hwsim.rtl.axi import Axi4, Burst, Response
 from hwsim.rtl.queue import Queue
 
-from .instruction import INSTRUCTION, layout
+from .instruction import INSTRUCTION, header_of, used_bits
 
 __all__ = ["Sequencer", "program_port"]
 
@@ -100,14 +100,15 @@ class Sequencer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        shape = data.StructLayout({"word": INSTRUCTION, "failed": 1})
+        longest = max(used_bits(engine) for engine in range(len(ENGINES)))
+        shape = data.StructLayout({"word": unsigned(longest), "failed": 1})
         m.submodules.prefetch = prefetch = Queue(shape, QueueConfig(PREFETCH_INSTRUCTIONS))
         enter = Signal()
         leave = Signal()
         halt = Signal()
         running = Signal()
         pending = Signal()
-        header = data.View(layout(Opcode.HALT), prefetch.o.payload.word)
+        header = header_of(prefetch.o.payload.word)
         failed = prefetch.o.payload.failed | (header.opcode > max(Opcode))
         m.d.comb += halt.eq(running & prefetch.o.valid & (failed | (header.opcode == Opcode.HALT)))
         fetching = self._fetch(m, prefetch.i, enter, leave, halt | ~running)
@@ -140,7 +141,9 @@ class Sequencer(wiring.Component):
             self.error.eq(halt & failed),
         ]
         for number, engine in enumerate(ENGINES):
-            m.submodules[engine] = queue = Queue(INSTRUCTION, QueueConfig(self.config.queue_depth))
+            m.submodules[engine] = queue = Queue(
+                unsigned(used_bits(number)), QueueConfig(self.config.queue_depth)
+            )
             port = getattr(self, engine)
             mine = Cat(
                 header.opcode == opcode for opcode in Opcode if opcode.engine == number
@@ -151,7 +154,7 @@ class Sequencer(wiring.Component):
                 rooms[number].eq(mine & queue.i.ready),
                 queue.i.valid.eq(leave & mine),
                 queue.i.payload.eq(prefetch.o.payload.word),
-                ready.eq(reached(data.View(layout(Opcode.HALT), queue.o.payload))),
+                ready.eq(reached(header_of(queue.o.payload))),
                 port.valid.eq(queue.o.valid & ready),
                 port.payload.eq(queue.o.payload),
                 queue.o.ready.eq(port.ready & ready),
