@@ -5,6 +5,7 @@ import numpy as np
 from hwsim.blocks.systolic.isa import Operation
 from hwsim.blocks.systolic.vector import FACTOR_PRECISION
 from hwsim.network.fixed_point import round_half_even_shift
+from hwsim.network.integer import log_index
 
 __all__ = ["activate", "combine"]
 
@@ -131,14 +132,7 @@ def _normalize(f, taps, factors):
         squares = squares + code * code
         if kx == (f["taps_x"] - 1) // 2:
             centre = code
-    return centre, factors.astype(np.int64)[_factor_index(squares)]
-
-
-def _factor_index(squares):
-    # frexp gives the number of bits.
-    bits = np.frexp(squares.astype(np.float64))[1].astype(np.int64)
-    dropped = np.maximum(bits - 1 - FACTOR_PRECISION, 0)
-    return (dropped << FACTOR_PRECISION) + (squares >> dropped)
+    return centre, factors.astype(np.int64)[log_index(squares, FACTOR_PRECISION)]
 
 
 _COMBINE = {Operation.SUM: _sum, Operation.MAX: _max, Operation.PRODUCT: _product}

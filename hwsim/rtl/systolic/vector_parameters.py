@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hwsim.blocks.systolic.vector import CODES, FACTORS
+from hwsim.blocks.systolic.vector import CODES, FACTOR_BYTES, FACTORS, PARAMETER_BYTES
 from hwsim.network.fixed_point import MULTIPLIER_BITS
 
 from ..unit import advance, choose, register
@@ -13,11 +13,6 @@ from ..unused import discard
 from .vector_lane import ENTRY, PARAMETER
 
 __all__ = ["ParameterQueue", "TableLoader"]
-
-# Of a column in a tile of parameters.
-_PARAMETER_BYTES = 8
-# Of a factor in its table.
-_FACTOR_BYTES = 4
 
 
 def _parts(value):
@@ -58,7 +53,7 @@ class ParameterQueue(wiring.Component):
 
     def __init__(self, config):
         self._config = config
-        self.columns = max(1, config.axi_bytes // _PARAMETER_BYTES)
+        self.columns = max(1, config.axi_bytes // PARAMETER_BYTES)
         tiles = config.parameter_tiles
         super().__init__(
             {
@@ -83,12 +78,12 @@ class ParameterQueue(wiring.Component):
         config = self.config
         tiles = config.parameter_tiles
         word, complete = self.data, self.enable
-        if config.axi_bytes < _PARAMETER_BYTES:
-            word, complete = _gather(m, word, complete, _PARAMETER_BYTES)
+        if config.axi_bytes < PARAMETER_BYTES:
+            word, complete = _gather(m, word, complete, PARAMETER_BYTES)
         used = []
-        rest = [word[8 * _PARAMETER_BYTES * len(self.o) :]]
+        rest = [word[8 * PARAMETER_BYTES * len(self.o) :]]
         for column in range(len(self.o)):
-            part, unused = _parts(word.word_select(column, 8 * _PARAMETER_BYTES))
+            part, unused = _parts(word.word_select(column, 8 * PARAMETER_BYTES))
             used.append(part)
             rest.append(unused)
         discard(m, *rest)
@@ -152,11 +147,11 @@ class TableLoader(wiring.Component):
         number = Signal()
         with m.If(starts):
             m.d.sync += number.eq(self.number)
-        if self.config.axi_bytes < _FACTOR_BYTES:
-            word, complete = _gather(m, word, complete, _FACTOR_BYTES)
+        if self.config.axi_bytes < FACTOR_BYTES:
+            word, complete = _gather(m, word, complete, FACTOR_BYTES)
             starts = register(m, starts, "starts")
         width = len(word) // 8
-        words = FACTORS * _FACTOR_BYTES // width
+        words = FACTORS * FACTOR_BYTES // width
         m.submodules.words = memory = Memory(shape=len(word), depth=words, init=[])
         write, read = memory.write_port(), memory.read_port()
         written = Signal(range(words + 1))
@@ -174,7 +169,7 @@ class TableLoader(wiring.Component):
         step = Signal()
         place = Signal(range(FACTORS))
         # Which word, and which entry of that.
-        codes, factors = ((width // size - 1).bit_length() for size in (1, _FACTOR_BYTES))
+        codes, factors = ((width // size - 1).bit_length() for size in (1, FACTOR_BYTES))
         m.d.comb += [
             read.addr.eq(Mux(number, place[factors:], place[codes:])),
             step.eq(busy & (read.addr < written)),
@@ -200,8 +195,8 @@ class TableLoader(wiring.Component):
                 choose(
                     entry.address[:factors],
                     [
-                        read.data.word_select(k, 8 * _FACTOR_BYTES)[:MULTIPLIER_BITS]
-                        for k in range(width // _FACTOR_BYTES)
+                        read.data.word_select(k, 8 * FACTOR_BYTES)[:MULTIPLIER_BITS]
+                        for k in range(width // FACTOR_BYTES)
                     ],
                 )
             ),

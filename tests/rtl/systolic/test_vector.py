@@ -1,15 +1,21 @@
 # amaranth: UnusedElaboratable=no
 """The vector unit: codes as the reference has them, and the cycles that are stated."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
 
 from hwsim.blocks.systolic.config import Systolic
 from hwsim.blocks.systolic.isa import Instruction, Opcode, Operation
-from hwsim.blocks.systolic.vector import vector_cycles
+from hwsim.blocks.systolic.vector import (
+    FACTOR_PRECISION,
+    parameter_latency,
+    table_ready,
+    vector_cycles,
+)
 from hwsim.models.reference import vector as reference
+from hwsim.network.integer import log_index
 from hwsim.rtl.systolic.vector import VectorUnit
 from hwsim.rtl.verilog import convert
 from tests.rtl.verilog_bench import lint, verilators
@@ -76,19 +82,46 @@ def check(bench, instructions, tiles=(), table=None, factors=None, **options):
             reference.combine(config, instruction, expected, table, factors)
     for tile in tiles:
         bench.queue_parameters(*tile)
-    begin, freed = len(bench.spans), bench.freed
+    begin, freed = len(bench.spans), len(bench.freed)
     bench.run(instructions, **options)
     assert np.array_equal(bench.buffer, expected)
     spans = bench.spans[begin:]
     assert [done - start for start, done in spans] == [
         vector_cycles(config, instruction) for instruction in instructions
     ]
-    assert bench.freed - freed == len(tiles)
+    taken = [
+        start
+        for (start, _), i in zip(spans, instructions, strict=True)
+        if i.opcode == Opcode.ACTIVATE and not i["uniform"]
+    ]
+    assert bench.freed[freed:] == [start + 1 for start in taken]
     return spans
 
 
 def back_to_back(spans):
     return all(after[0] == before[1] + 1 for before, after in pairwise(spans))
+
+
+@pytest.mark.parametrize("gaps", [0, 0.4])
+def test_parameters_are_waited_for(bench, gaps):
+    rng = bench.rng
+    bench.gaps, begin = gaps, len(bench.words)
+    tile = parameters(rng, bench.config.cols)
+    spans = check(bench, [random_activate(bench, rng)], [tile], parameters_from=bench.cycle + 20)
+    bench.gaps = 0
+    assert len(bench.words) - begin == bench.config.parameter_words
+    assert spans[0][0] == bench.words[-1] + parameter_latency(bench.config)
+
+
+@pytest.mark.parametrize("gaps", [0, 0.4])
+@pytest.mark.parametrize("table", [0, 1])
+def test_tables_are_waited_for(bench, table, gaps):
+    bench.gaps, begin = gaps, len(bench.words)
+    bench.queue_table(table, bench.rng.bytes((256, 8192)[table]))
+    bench.run([])
+    bench.gaps = 0
+    spans = check(bench, [random_activate(bench, bench.rng, uniform=1)])
+    assert spans[0][0] == table_ready(bench.config, bench.words[begin:], table)
 
 
 def random_activate(bench, rng, **fields):
@@ -122,7 +155,7 @@ def test_activate(bench):
 def test_shifts(bench, shift):
     """Sums that lie at ties and beside them."""
     rng = bench.rng
-    rows, cols = 48, bench.config.cols
+    rows, cols = 12, bench.config.cols
     quotient = rng.integers(-140, 140, (rows, cols))
     multiplier = 1 << max(0, shift - 22) if shift < 39 else (1 << 16) + 1
     unit = 1 << min(shift, 22)
@@ -133,13 +166,13 @@ def test_shifts(bench, shift):
     instruction = random_activate(
         bench,
         rng,
-        width=6,
-        height=8,
+        width=4,
+        height=3,
         half=0,
         uniform=1,
         to=0,
         to_x=cols,
-        to_y=6 * cols,
+        to_y=4 * cols,
         channels=cols,
         **fields,
     )
@@ -313,27 +346,25 @@ def normalize(bench, rng, size, channels, first, **fields):
     return combine(Operation.NORMALIZE, values | PLAIN | fields)
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 64])
-def test_normalize(bench, size):
+def test_normalize(bench):
     rng = bench.rng
     spread = rng.integers(0, 9, len(bench.buffer))
     bench.buffer[:] = rng.integers(-128, 128, len(bench.buffer)) >> spread
     factors = rng.integers(0, 1 << 17, 2048)
     bench.queue_table(1, factors.astype("<u4").tobytes())
     bench.run([])
-    for channels, first in ((40, 0), (7, 3), (1, 0)):
-        f = normalize(bench, rng, size, channels, first, shift=int(rng.integers(14, 22)))
-        check(bench, [f], factors=factors)
+    for size, (channels, first) in product((1, 2, 3, 5, 8, 64), ((40, 0), (7, 3), (1, 0))):
+        i = normalize(bench, rng, size, channels, first, shift=int(rng.integers(14, 22)))
+        check(bench, [i], factors=factors)
         # By the definition.
-        codes = feature_map(bench, (2, 3), channels) - f["offset_0"]
-        for lane in range(f["channels"]):
+        codes = feature_map(bench, (2, 3), channels) - i["offset_0"]
+        for lane in range(i["channels"]):
             c = first + lane
             near = codes[..., max(0, c - (size - 1) // 2) : c + size // 2 + 1]
             squares = (near**2).sum(axis=-1)
-            dropped = np.array([[max(int(s).bit_length() - 8, 0) for s in row] for row in squares])
-            factor = factors[(dropped << 7) + (squares >> dropped)]
-            exact = np.rint(codes[..., c] * factor / (1 << f["shift"]))
-            assert np.array_equal(result(bench, f)[..., lane], np.clip(exact, -128, 127))
+            factor = factors[log_index(squares, FACTOR_PRECISION)]
+            exact = np.rint(codes[..., c] * factor / (1 << i["shift"]))
+            assert np.array_equal(result(bench, i)[..., lane], np.clip(exact, -128, 127))
 
 
 def test_mixed(bench):
