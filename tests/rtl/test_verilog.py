@@ -21,7 +21,7 @@ from hwsim.blocks.streaming import Streaming
 from hwsim.data import bundled
 from hwsim.models.reference import integer as reference
 from hwsim.rtl import verilog as writer
-from hwsim.rtl.streaming import build
+from hwsim.rtl.build import build
 from hwsim.rtl.verilog import Verilog, convert
 from hwsim.sim.beats import pack, unpack
 from tests.networks import NetworkBuilder, images_for, nngen_network, random_network

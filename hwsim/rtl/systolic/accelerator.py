@@ -43,7 +43,7 @@ class Accelerator(wiring.Component):
         self.results = stream.Signature(
             self._vector.signature.members["write_data"].shape, always_ready=True
         ).create()
-        event = stream.Signature(0, always_ready=True)
+        event = stream.Signature(1, always_ready=True)
         self.begun, self.finished = event.create(), event.create()
         super().__init__(
             {

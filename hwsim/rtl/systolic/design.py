@@ -104,7 +104,7 @@ class SystolicDesign:
 
     @cached_property
     def verilog(self) -> Verilog:
-        """`hwsim.rtl.verilog.Verilog` of the accelerator, with AXI ports; the same for all networks."""
+        """`hwsim.rtl.verilog.Verilog` with AXI ports; the same for all networks."""
         return convert(AxiAccelerator(self.config), self.name, self._header())
 
     def write_verilog(self, directory):
@@ -115,11 +115,12 @@ class SystolicDesign:
         config = self.config
         return "\n".join(
             [
-                f"Systolic accelerator, {config.rows} x {config.cols} multiply-accumulate elements, "
+                f"Systolic accelerator, {config.rows} x {config.cols} elements, "
                 "weight-stationary, int8.",
                 "",
                 "Interface: clk, rst (synchronous, active high, first of all);",
-                "  s_axil: AXI4-Lite, registers (see docs/systolic.md); irq: a program has finished;",
+                "  s_axil: AXI4-Lite, registers (see docs/systolic.md);",
+                "  irq: a program has finished;",
                 f"  m_axi: AXI4, {8 * config.axi_bytes} bits, weights and feature maps;",
                 f"  m_axi_program: AXI4, {8 * config.program_bytes} bits, instructions.",
                 f"Unified buffer: {config.buffer_bytes} bytes in {config.sections} sections of "
