@@ -61,7 +61,8 @@ ModelArgument = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="An ONNX file, float or quantized, or the name of a bundled network: lenet5, digits.",
+        help="An ONNX file, float or quantized, or the name of a bundled network: lenet5, digits, "
+        "mnist_cnn.",
         show_default=False,
     ),
 ]

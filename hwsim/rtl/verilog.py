@@ -20,7 +20,7 @@ from hwsim.version import __version__
 
 from .once import convert as rtlil_of
 from .rtlil_passes import extend_operands, share_modules, without_idle_resets, without_offsets
-from .verilog_passes import mark_unused, ports_first, tidy
+from .verilog_passes import mark_unused, mark_unused_inputs, ports_first, tidy
 
 __all__ = ["RESERVED", "Verilog", "convert"]
 
@@ -176,7 +176,8 @@ def _finish(verilog, contents, top, header):
             if name == top
             else f"// Part of {top}.\n"
         )
-        body = ports_first(mark_unused(tidy(_instance_names(body, modules))))
+        body = mark_unused(tidy(_instance_names(body, modules)))
+        body = ports_first(mark_unused_inputs(body))
         files[f"{name}.v"] = f"{title}\nmodule {name}(\n{body}"
     return Verilog(top, files | memories)
 

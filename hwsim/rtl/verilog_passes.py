@@ -15,7 +15,7 @@ from collections import Counter
 from itertools import groupby
 from textwrap import wrap
 
-__all__ = ["mark_unused", "ports_first", "tidy"]
+__all__ = ["mark_unused", "mark_unused_inputs", "ports_first", "tidy"]
 
 LINE_WIDTH = 100
 
@@ -379,6 +379,39 @@ def mark_unused(body):
         if counts[wire] == 2 and f"({wire})" in body:
             body = re.sub(rf"(?<![.\w])({wire})\b", renamed, body)
     return body
+
+
+_USE = re.compile(rf"(?<![.\w])({_NAME})(?:\[(\d+)(?::(\d+))?\])?")
+
+
+def mark_unused_inputs(body):
+    """Gather the bits of inputs that nothing reads in wires ``unused_...``, as lint tools ask."""
+    used: dict[str, set] = {}
+    for name, high, low in _USE.findall(_PORT.sub("", body)):
+        bits = range(int(low or high), int(high) + 1) if high else [None]
+        used.setdefault(name, set()).update(bits)
+    wires = ""
+    for direction, shape, name, _ in _PORT.findall(body):
+        bits = used.get(name, set())
+        width = int(re.findall(r"\d+", shape)[0]) + 1 if shape else 1
+        unused = [k for k in range(width) if k not in bits]
+        if direction == "output" or None in bits or not unused:
+            continue
+        wire = f"unused_{name}"
+        while wire in used:
+            wire += "_"
+        wires += f"  wire {wire} = ^{{{', '.join(_parts(name, width, unused))}}};\n"
+    return body.replace("endmodule", f"{wires}endmodule")
+
+
+def _parts(name, width, bits):
+    """Runs of bits of a wire, the highest first."""
+    parts = []
+    for _, group in groupby(enumerate(reversed(bits)), key=sum):
+        run = [bit for _, bit in group]
+        span = f"{run[0]}:{run[-1]}" if len(run) > 1 else f"{run[0]}"
+        parts.append(name if len(run) == width else f"{name}[{span}]")
+    return parts
 
 
 def ports_first(body):

@@ -134,7 +134,7 @@ class _Engine:
     def __init__(self):
         self.taken: list[int] = []
         self.done: list[int] = []
-        self._offered = deque()
+        self._offered: deque = deque()
         self._current = None
 
     def offer(self, cycle, instruction):
@@ -171,7 +171,8 @@ class ReaderTiming(_Engine):
         self.activations, self.weights, self.parameters, self.tables = (Words() for _ in range(4))
         self._config = config
         self._reads = _Reads(memory.read_latency, min(config.outstanding, memory.outstanding_reads))
-        plain = config.burst_beats, None, 0, 0
+        never: list[int] = []
+        plain = config.burst_beats, never, 0, 0
         weights = config.weight_burst_beats, self.weights_freed
         parameters = config.parameter_burst_beats, self.parameters_freed
         self._kinds = {

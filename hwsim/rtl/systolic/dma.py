@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hwsim.blocks.queue import QueueConfig
 from hwsim.blocks.systolic.config import BUFFER_READ_LATENCY, STORE_QUEUE_DEPTH
 from hwsim.blocks.systolic.isa import Opcode
-from hwsim.rtl.axi import Axi4, Burst
+from hwsim.rtl.axi import Axi4, Burst, Response
 from hwsim.rtl.queue import CreditQueue, Queue
 from hwsim.rtl.unit import delay
 
@@ -130,27 +130,18 @@ class Reader(wiring.Component):
         m.d.sync += outstanding.eq(
             outstanding + moved - (self.r.valid & self.r.ready & self.r.payload.last)
         )
-        for kind, freed, tiles, words, longest in (
-            (
-                Opcode.READ_WEIGHTS,
-                self.weight_freed,
-                config.weight_tiles,
-                config.weight_words,
-                config.weight_burst_beats,
-            ),
-            (
-                Opcode.READ_PARAMETERS,
-                self.parameter_freed,
-                config.parameter_tiles,
-                config.parameter_words,
-                config.parameter_burst_beats,
-            ),
-        ):
-            room = Signal(range(tiles * words + 1), init=tiles * words, name=f"{kind.name}_room")
+        for kind, name in ((Opcode.READ_WEIGHTS, "weight"), (Opcode.READ_PARAMETERS, "parameter")):
+            words = getattr(config, f"{name}_words")
+            capacity = getattr(config, f"{name}_tiles") * words
+            room = Signal(range(capacity + 1), init=capacity, name=f"{name}_room")
+            freed = Mux(getattr(self, f"{name}_freed"), words, 0)
             mine = opcode == kind
-            m.d.sync += room.eq(room + Mux(freed, words, 0) - Mux(moved & mine, bursts.beats, 0))
+            m.d.sync += room.eq(room + freed - Mux(moved & mine, bursts.beats, 0))
             with m.If(mine):
-                m.d.comb += [bursts.mask.eq(longest - 1), enough.eq(room >= bursts.beats)]
+                m.d.comb += [
+                    bursts.mask.eq(getattr(config, f"{name}_burst_beats") - 1),
+                    enough.eq(room >= bursts.beats),
+                ]
 
     def _deliver(self, m, instruction, taken):
         config = self.config
@@ -159,7 +150,8 @@ class Reader(wiring.Component):
         # One for each burst that is outstanding, one whose bursts begin: there is always room.
         m.submodules.descriptors = queue = Queue(shape, QueueConfig(config.outstanding + 2))
         count = Signal(_WORDS_BITS)
-        last, moved = Signal(), Signal()
+        last = Signal()
+        moved = Signal()
         head = queue.o.payload
         m.d.comb += [
             queue.i.valid.eq(taken),
@@ -171,7 +163,7 @@ class Reader(wiring.Component):
         ]
         with m.If(moved):
             m.d.sync += count.eq(Mux(last, 0, count + 1))
-        word = Signal(8 * config.axi_bytes)
+        word = Signal(8 * config.axi_bytes, reset_less=True)
         m.d.sync += [
             word.eq(self.r.payload.data),
             self.load_enable.eq(moved & (head.opcode == Opcode.READ_ACTIVATIONS)),
@@ -182,7 +174,7 @@ class Reader(wiring.Component):
             self.table_first.eq(count == 0),
             self.table_number.eq(head.table),
             self.done.eq(moved & last),
-            self.error.eq(moved & self.r.payload.resp[1]),
+            self.error.eq(moved & (self.r.payload.resp != Response.OKAY)),
         ]
         for port in (self.load_data, self.weight_data, self.parameter_data, self.table_data):
             m.d.comb += port.eq(word)
@@ -255,7 +247,8 @@ class Writer(wiring.Component):
         m = Module()
         config = self.config
         instruction = data.View(layout(Opcode.WRITE_ACTIVATIONS), self.i.payload)
-        taken, moved = Signal(), Signal()
+        taken = Signal()
+        moved = Signal()
         bursts = _Bursts(m, config, instruction, taken)
         # Read from the buffer.
         m.submodules.queue = queue = CreditQueue(
@@ -316,7 +309,7 @@ class Writer(wiring.Component):
             m.d.sync += position.eq(Mux(self.w.payload.last, 0, position + 1))
         m.d.sync += [
             self.done.eq(self.b.valid & lasts.o.payload),
-            self.error.eq(self.b.valid & self.b.payload.resp[1]),
+            self.error.eq(self.b.valid & (self.b.payload.resp != Response.OKAY)),
         ]
         return m
 
@@ -344,7 +337,8 @@ class _Bursts:
         self.left = Signal(_WORDS_BITS)
         self.mask = Signal(range(config.burst_beats))
         self.beats = Signal(range(config.burst_beats + 1))
-        self.moved, self.last = Signal(), Signal()
+        self.moved = Signal()
+        self.last = Signal()
         whole = Signal.like(self.beats)
         m.d.comb += [
             whole.eq((~word & self.mask) + 1),
@@ -362,7 +356,7 @@ class _Bursts:
     def describe(self, m, request):
         m.d.comb += [
             request.addr.eq(Cat(Const(0, self._shift), self._word)),
-            request.len.eq(self.beats - 1),
+            request.len.eq((self.beats - 1)[: len(self.mask)]),
             request.size.eq(self._shift),
             request.burst.eq(Burst.INCR),
         ]

@@ -143,8 +143,7 @@ class MatrixEngine(wiring.Component):
                 folds.eq(offered.folds),
                 first_fold.eq(1),
             ]
-        for name in ("channels", "tail", "taps_x", "tap_x", "tap_y", "dilation_y", "dilation_x"):
-            m.d.comb += getattr(taps, name).eq(instruction[name])
+        m.d.comb += [taps.fields[name].eq(instruction[name]) for name in Taps.FIELDS]
         m.d.comb += [
             taps.start.eq(first_fold & (row == 0)),
             taps.step.eq(go),

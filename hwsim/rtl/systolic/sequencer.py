@@ -1,16 +1,16 @@
 """Fetches the program of the systolic accelerator and hands its instructions to the engines."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwsim.blocks.queue import QueueConfig
 from hwsim.blocks.systolic.config import PREFETCH_INSTRUCTIONS
 from hwsim.blocks.systolic.isa import ENGINES, HEADER, Opcode
-from hwsim.rtl.axi import Axi4, Burst
+from hwsim.rtl.axi import Axi4, Burst, Response
 from hwsim.rtl.queue import Queue
 
-from .instruction import INSTRUCTION, layout
+from .instruction import INSTRUCTION, header_of, used_bits
 
 __all__ = ["Sequencer", "program_port"]
 
@@ -57,7 +57,7 @@ class Sequencer(wiring.Component):
     start : in
         Begins a program; ignored while one runs.
     address : in, ``config.address_bits``
-        Of the first instruction, a multiple of the size of one; read with ``start``.
+        Of the first instruction, a multiple of the size of one; must stay until the first request.
     ar, r : channels of `program_port`
     read, matrix, vector, write : out, streams of `INSTRUCTION`
         To the engines.
@@ -100,30 +100,34 @@ class Sequencer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        shape = data.StructLayout({"word": INSTRUCTION, "failed": 1})
+        longest = max(used_bits(engine) for engine in range(len(ENGINES)))
+        shape = data.StructLayout({"word": unsigned(longest), "failed": 1})
         m.submodules.prefetch = prefetch = Queue(shape, QueueConfig(PREFETCH_INSTRUCTIONS))
-        begin, leave, halt = Signal(), Signal(), Signal()
-        running, pending = Signal(), Signal()
-        header = data.View(layout(Opcode.HALT), prefetch.o.payload.word)
+        enter = Signal()
+        leave = Signal()
+        halt = Signal()
+        running = Signal()
+        pending = Signal()
+        header = header_of(prefetch.o.payload.word)
         failed = prefetch.o.payload.failed | (header.opcode > max(Opcode))
         m.d.comb += halt.eq(running & prefetch.o.valid & (failed | (header.opcode == Opcode.HALT)))
-        fetching = self._fetch(m, prefetch.i, begin, leave, halt | ~running)
+        fetching = self._fetch(m, prefetch.i, enter, leave, halt | ~running)
 
         # A program begins when nothing of the last one is on its way any more.
         wanted = pending | (self.start & ~running)
         m.d.comb += [
-            begin.eq(wanted & ~fetching & ~prefetch.o.valid),
+            enter.eq(wanted & ~fetching & ~prefetch.o.valid),
             self.busy.eq(running | pending),
         ]
-        m.d.sync += pending.eq(wanted & ~begin)
-        with m.If(begin):
+        m.d.sync += pending.eq(wanted & ~enter)
+        with m.If(enter):
             m.d.sync += running.eq(1)
         with m.If(self.finished):
             m.d.sync += running.eq(0)
 
         completed = [Signal(_COUNT_BITS, name=f"{engine}_completed") for engine in ENGINES]
         for count, done in zip(completed, self.done, strict=True):
-            m.d.sync += count.eq(Mux(begin, 0, count + done))
+            m.d.sync += count.eq(Mux(enter, 0, count + done))
 
         def reached(fields):
             pairs = zip(ENGINES, completed, strict=True)
@@ -137,7 +141,9 @@ class Sequencer(wiring.Component):
             self.error.eq(halt & failed),
         ]
         for number, engine in enumerate(ENGINES):
-            m.submodules[engine] = queue = Queue(INSTRUCTION, QueueConfig(self.config.queue_depth))
+            m.submodules[engine] = queue = Queue(
+                unsigned(used_bits(number)), QueueConfig(self.config.queue_depth)
+            )
             port = getattr(self, engine)
             mine = Cat(
                 header.opcode == opcode for opcode in Opcode if opcode.engine == number
@@ -148,17 +154,17 @@ class Sequencer(wiring.Component):
                 rooms[number].eq(mine & queue.i.ready),
                 queue.i.valid.eq(leave & mine),
                 queue.i.payload.eq(prefetch.o.payload.word),
-                ready.eq(reached(data.View(layout(Opcode.HALT), queue.o.payload))),
+                ready.eq(reached(header_of(queue.o.payload))),
                 port.valid.eq(queue.o.valid & ready),
                 port.payload.eq(queue.o.payload),
                 queue.o.ready.eq(port.ready & ready),
                 self.waiting[number].eq(queue.o.valid & ~ready),
                 self.active[number].eq(taken != completed[number]),
             ]
-            m.d.sync += taken.eq(Mux(begin, 0, taken + (port.valid & port.ready)))
+            m.d.sync += taken.eq(Mux(enter, 0, taken + (port.valid & port.ready)))
         return m
 
-    def _fetch(self, m, instructions, begin, leave, stop):
+    def _fetch(self, m, instructions, enter, leave, stop):
         """Requests, and what comes back; whether any of it is on its way."""
         config = self.config
         width, size = 8 * config.program_bytes, config.instruction_beats
@@ -171,17 +177,17 @@ class Sequencer(wiring.Component):
         outstanding = Signal(range(capacity + 1))
         moved = Signal()
         m.d.comb += [
-            beats.eq((~beat & (longest - 1)) + 1),
+            beats.eq(self.ar.payload.len + 1),
             self.ar.valid.eq(asking & (room >= longest)),
             self.ar.payload.addr.eq(Cat(Const(0, shift), beat)),
-            self.ar.payload.len.eq(beats - 1),
+            self.ar.payload.len.eq(~beat & (longest - 1)),
             self.ar.payload.size.eq(shift),
             self.ar.payload.burst.eq(Burst.INCR),
             moved.eq(self.ar.valid & self.ar.ready),
             self.r.ready.eq(1),
         ]
         m.d.sync += outstanding.eq(outstanding + moved - (self.r.valid & self.r.payload.last))
-        with m.If(begin):
+        with m.If(enter):
             m.d.sync += [asking.eq(1), beat.eq(self.address[shift:]), room.eq(capacity)]
         with m.Else():
             m.d.sync += room.eq(room + Mux(leave, size, 0) - Mux(moved, beats, 0))
@@ -191,17 +197,18 @@ class Sequencer(wiring.Component):
             with m.If(stop & (~self.ar.valid | self.ar.ready)):
                 m.d.sync += asking.eq(0)
 
-        parts = Signal(width * (size - 1))
+        parts = Signal(width * (size - 1), reset_less=True)
         count = Signal(range(size))
-        last, failed = Signal(), Signal()
-        now_failed = failed | self.r.payload.resp[1]
+        last = Signal()
+        failed = Signal()
+        now_failed = failed | (self.r.payload.resp != Response.OKAY)
         m.d.comb += [
             last.eq(count == size - 1),
             instructions.valid.eq(self.r.valid & last),
             instructions.payload.word.eq(Cat(parts, self.r.payload.data)),
             instructions.payload.failed.eq(now_failed),
         ]
-        with m.If(begin):
+        with m.If(enter):
             m.d.sync += [count.eq(0), failed.eq(0)]
         with m.Elif(self.r.valid):
             m.d.sync += [

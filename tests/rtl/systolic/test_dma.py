@@ -6,6 +6,7 @@ from itertools import accumulate
 import numpy as np
 import pytest
 
+from hwsim.blocks.systolic.config import Systolic
 from hwsim.blocks.systolic.isa import Instruction, Opcode
 from hwsim.blocks.systolic.timing import Memory, ReaderTiming, WriterTiming
 from hwsim.sim import amaranth_engine, compiled_engine
@@ -19,7 +20,9 @@ from .bench import (
     random_config,
     random_memory,
     random_reads,
+    random_writes,
     timed,
+    word_of_buffer,
 )
 
 SIZE = 1 << 13
@@ -50,8 +53,11 @@ def predict(rng, config, memory, reads, offers):
     return reader
 
 
-def run_reads(engine, config, memory, reads, offers, reader, content, *, stalls=0.0, seed=0):
+def run_reads(
+    engine, config, memory, reads, offers, reader, content, *, stalls=0.0, seed=0, reset_cycle=None
+):
     bench = ReaderBench(config)
+    bench.reset_cycle = reset_cycle
     bus = AxiMemory(name="dram", signature=bench.bus.signature, size=SIZE, stalls=stalls, **memory)
     stimulus = Stimulus(
         {
@@ -136,25 +142,94 @@ def test_reads_on_the_amaranth_engine():
     check_reads(200, amaranth_engine.run, count=6)
 
 
-def random_writes(rng, config, count):
-    """Instructions for the writer; no two of them to the same place."""
-    width = config.axi_bytes
-    words = [rng.choice([1, 2, 3, rng.randint(1, 60)]) for _ in range(count)]
-    gaps = [rng.randint(0, 3) for _ in range(count)]
-    places = [*accumulate(map(sum, zip(words, gaps, strict=True)), initial=0)][:-1]
-    writes = [
-        Instruction(
-            Opcode.WRITE_ACTIVATIONS,
-            fields={
-                "address": width * place,
-                "words": number,
-                "buffer": width * rng.randrange((1 << 24) // width),
-            },
-        )
-        for place, number in zip(places, words, strict=True)
+SMALL = Systolic(rows=4, cols=4, buffer_bytes=1 << 12, address_bits=16)
+
+
+def test_reads_back_to_back():
+    """Once data come, a word comes in each cycle, however short the instructions."""
+    reads = [
+        Instruction(Opcode.READ_ACTIVATIONS, fields={"address": 4 * k, "words": 3, "buffer": 4 * k})
+        for k in range(30)
     ]
-    rng.shuffle(writes)
-    return writes
+    memory = {"read_latency": 8, "outstanding_reads": 8}
+    reader = predict(generator(1), SMALL, memory, reads, [0] * 30)
+    assert [*reader.activations] == [*range(10, 100)]
+    recording = run_reads(compiled_engine.run, SMALL, memory, reads, [0] * 30, reader, bytes(SIZE))
+    # Taken in cycle 0, requested in cycle 1, on the port in cycle 9.
+    assert recording.outputs["load"].cycles.tolist() == [*range(10, 100)]
+
+
+def test_room_for_weights():
+    """Four tiles are fetched; the fifth when the first is freed."""
+    tile = SMALL.weight_words
+    read = Instruction(Opcode.READ_WEIGHTS, fields={"words": 5 * tile})
+    reader = ReaderTiming(SMALL, Memory())
+    reader.offer(0, read)
+    assert reader.advance()
+    assert (len(reader.weights), reader.done) == (4 * tile, [])
+    assert not reader.advance()
+    reader.weights_freed.append(100)
+    assert reader.advance()
+    # A request in cycle 101.
+    assert reader.weights[4 * tile] == 103
+    assert reader.done == [102 + tile]
+
+
+def test_reset_of_the_reader():
+    """Queues of weights and parameters are empty again."""
+    rng = generator(2)
+    reads = [
+        Instruction(opcode, fields={"words": 4 * words})
+        for opcode, words in (
+            (Opcode.READ_WEIGHTS, SMALL.weight_words),
+            (Opcode.READ_PARAMETERS, SMALL.parameter_words),
+        )
+    ]
+    before, after = (ReaderTiming(SMALL, Memory()) for _ in range(2))
+    offers = [0, 0, 1000, 1000]
+    for reader, start in ((before, 0), (after, 1000)):
+        for read in reads:
+            reader.offer(start, read)
+        assert reader.advance()
+        assert len(reader.done) == 2
+    both = ReaderTiming(SMALL, Memory())
+    for name in ("weights", "parameters"):
+        for reader in (before, after):
+            for run in getattr(reader, name).runs:
+                getattr(both, name).add(*run)
+    both.done = before.done + after.done
+    content = rng.randbytes(SIZE)
+    recording = run_reads(
+        compiled_engine.run, SMALL, {}, reads * 2, offers, both, content, reset_cycle=900
+    )
+    for name in ("weights", "parameters", "done"):
+        assert recording.outputs[name].cycles.tolist() == [*getattr(both, name)]
+
+
+@pytest.mark.parametrize("part", [ReaderTiming, WriterTiming])
+def test_timing_of_no_words(part):
+    opcode = Opcode.READ_TABLE if part is ReaderTiming else Opcode.WRITE_ACTIVATIONS
+    timing = part(SMALL, Memory())
+    timing.offer(0, Instruction(opcode))
+    with pytest.raises(ValueError, match=rf"^{opcode.name} must have at least one word$"):
+        timing.advance()
+
+
+def test_memory_without_latency():
+    with pytest.raises(ValueError, match=r"^read_latency must be a positive integer, not 0$"):
+        Memory(read_latency=0)
+
+
+def test_writes_back_to_back():
+    """A word in each cycle, however short the instructions."""
+    writer = WriterTiming(SMALL, Memory(write_latency=3, outstanding_writes=8))
+    for k in range(30):
+        fields = {"address": 12 * k, "words": 3}
+        writer.offer(0, Instruction(Opcode.WRITE_ACTIVATIONS, fields=fields))
+    writer.advance()
+    # Taken in cycle 0, read from the buffer in cycle 1, in the queue in cycle 5.
+    assert [*writer.sent] == [*range(5, 95)]
+    assert writer.done[0] == 7 + 3 + 1
 
 
 def check_writes(seed, engine, *, count, stalls=0.0):
@@ -186,7 +261,7 @@ def check_writes(seed, engine, *, count, stalls=0.0):
     recording = engine(bench, stimulus)
     for write in writes:
         for k in range(write["words"]):
-            word = WriterBench.word(config, (write["buffer"] + k * width) % (1 << 24))
+            word = word_of_buffer(config, (write["buffer"] + k * width) % (1 << 24))
             start = write["address"] + k * width
             content[start : start + width] = word.to_bytes(width, "little")
     where = f"seed {seed}, {config}, {memory}"
