@@ -5,7 +5,7 @@ RTLIL is line-oriented: see the Yosys manual, "RTLIL text representation".
 
 import re
 
-__all__ = ["extend_operands", "share_modules", "without_offsets"]
+__all__ = ["extend_operands", "share_modules", "without_idle_resets", "without_offsets"]
 
 _ID = re.compile(r"[\\$]\S+")
 _MODULE = re.compile(r"^module \\(\S+)\n(.*?)^end\n", re.MULTILINE | re.DOTALL)
@@ -19,9 +19,9 @@ def share_modules(text, top):
     """RTLIL in which modules of equal text are one, with names that say where they belong.
 
     A module that is used once is named after the path of its instance, less the levels that have no
-    other submodule; one that is used more often after its instance alone. Wires that only repeat
-    another one are left out, see `_Names`; so are values at power-up: a reset comes before anything
-    is read.
+    other submodule; one that is used more often after its instance alone; one of
+    `hwsim.rtl.once.Once` keeps its name. Wires that only repeat another one are left out, see
+    `_Names`; so are values at power-up: a reset comes before anything is read.
     """
     text = re.sub(r"^  attribute \\init .*\n", "", text, flags=re.MULTILINE)
     bodies = dict(_MODULE.findall(text))
@@ -53,7 +53,7 @@ def share_modules(text, top):
     names = {top: top}
     for path, count in uses.items():
         if path != top:
-            parts = _parts(path, children)
+            parts = _parts(path, children, top)
             tail = "_".join(parts if count == 1 else parts[-1:])
             names[path] = _unused(
                 re.sub(r"\W", "_", f"{top}_{tail}", flags=re.ASCII), names.values()
@@ -76,11 +76,14 @@ def _with_children(body, names):
     )
 
 
-def _parts(path, children):
-    """Instance names on the way to ``path``, less the top and only children on the way."""
+def _parts(path, children, top):
+    """Instance names on the way to ``path``, less the top and only children on the way.
+
+    The way to a module of `Once`, and to those inside it, begins with its name.
+    """
     words = path.split(".")
     prefixes = [".".join(words[:k]) for k in range(1, len(words) + 1)]
-    return [
+    return words[: words[0] != top] + [
         word
         for parent, inner, word in zip(prefixes, prefixes[1:], words[1:], strict=False)
         if inner == path or len(children[parent]) > 1
@@ -244,6 +247,30 @@ def _rank(name, port):
     if "__" in name and re.match(r"\\[^$]+_[a-z]\d*__", name):
         return 2
     return 3 if "__" in name or len(name) == 2 else 1
+
+
+def without_idle_resets(text, top):
+    """RTLIL in which modules other than the top have no port `rst` if nothing in them is reset."""
+    bodies = dict(_MODULE.findall(text))
+    done: dict[str, str] = {}
+    idle = set()
+
+    def cell(m):
+        child = m[1].removeprefix("\\")
+        if child in bodies and child not in done:
+            visit(child)
+        return re.sub(r"    connect \\rst .*\n", "", m[0]) if child in idle else m[0]
+
+    def visit(name):
+        body = _CELL.sub(cell, bodies[name])
+        without = re.sub(r"^  wire input \d+ \\rst\n", "", body, flags=re.MULTILINE)
+        if name != top and not re.search(r"\\rst\s", without):
+            idle.add(name)
+            body = without
+        done[name] = body
+
+    visit(top)
+    return _MODULE.sub(lambda m: f"module \\{m[1]}\n{done.get(m[1], m[2])}end\n", text)
 
 
 def without_offsets(text):

@@ -15,13 +15,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from amaranth.back import rtlil
-
 from hwsim.files import write_files
 from hwsim.version import __version__
 
-from .rtlil_passes import extend_operands, share_modules, without_offsets
-from .verilog_passes import ports_first, tidy
+from .once import convert as rtlil_of
+from .rtlil_passes import extend_operands, share_modules, without_idle_resets, without_offsets
+from .verilog_passes import mark_unused, ports_first, tidy
 
 __all__ = ["RESERVED", "Verilog", "convert"]
 
@@ -129,13 +128,13 @@ def convert(component, top, header=""):
         raise ValueError(
             f"top must be made of letters, digits and underscores and no keyword, not {top!r}"
         )
-    text = share_modules(rtlil.convert(component, name=top, emit_src=False), top)
+    text = share_modules(rtlil_of(component, name=top, emit_src=False), top)
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         (folder / "design.il").write_text(text)
         _yosys(folder, _OPTIMIZE)
-        optimized = without_offsets((folder / "optimized.il").read_text())
-        (folder / "extended.il").write_text(extend_operands(optimized))
+        optimized = without_idle_resets((folder / "optimized.il").read_text(), top)
+        (folder / "extended.il").write_text(extend_operands(without_offsets(optimized)))
         _yosys(folder, _WRITE)
         verilog = (folder / "design.v").read_text()
         contents = {path.name: path.read_text() for path in sorted(folder.glob("design-*.mem"))}
@@ -177,7 +176,7 @@ def _finish(verilog, contents, top, header):
             if name == top
             else f"// Part of {top}.\n"
         )
-        body = ports_first(tidy(_instance_names(body, modules)))
+        body = ports_first(mark_unused(tidy(_instance_names(body, modules))))
         files[f"{name}.v"] = f"{title}\nmodule {name}(\n{body}"
     return Verilog(top, files | memories)
 

@@ -15,7 +15,7 @@ from collections import Counter
 from itertools import groupby
 from textwrap import wrap
 
-__all__ = ["ports_first", "tidy"]
+__all__ = ["mark_unused", "ports_first", "tidy"]
 
 LINE_WIDTH = 100
 
@@ -362,6 +362,23 @@ def _renumbered(body):
 
 
 _PORT = re.compile(r"^  (input|output)( \[\d+:0\])? (\S+);\n  (wire|reg)\2? \3;\n", re.MULTILINE)
+
+
+def mark_unused(body):
+    """Name a wire that an instance drives and nothing reads ``unused_...``, as lint tools ask."""
+    # Names of an instance's ports follow a dot.
+    counts = Counter(re.findall(rf"(?<![.\w]){_NAME}", body))
+
+    def renamed(m):
+        name = f"unused_{m[1]}"
+        while name in counts:
+            name += "_"
+        return name
+
+    for wire in re.findall(rf"^  wire (?:\[\d+:0\] )?({_NAME});$", body, re.MULTILINE):
+        if counts[wire] == 2 and f"({wire})" in body:
+            body = re.sub(rf"(?<![.\w])({wire})\b", renamed, body)
+    return body
 
 
 def ports_first(body):
