@@ -154,7 +154,9 @@ def compile_rtlil(text, top, *, lanes=1, observe=(), uniform=()):
     from .frontend import graph_of_rtlil
     from .simplify import simplify
 
-    options = (lanes, observe if observe == ALL else list(observe), sorted(uniform))
+    _check_lanes(lanes)
+    observe = observe if observe == ALL else list(observe)
+    options = (lanes, observe, sorted(uniform))
     versions = (__version__, _revision(), llvmlite.__version__, *machine.cpu())
     key = cache.digest(text, top, json.dumps(options), *versions)
     content = cache.load(key)
@@ -176,8 +178,9 @@ def _revision():
 
 def compile_graph(graph, *, lanes=1, observe=(), uniform=()):
     """A program of a graph; see `compile_rtlil`."""
-    if not isinstance(lanes, int) or lanes not in LANES:
-        raise ValueError(f"lanes must be an integer from 1 to {LANES[-1]}, not {lanes!r}")
+    _check_lanes(lanes)
+    if unknown := sorted(set(uniform) - set(graph.inputs)):
+        raise KeyError(f"the design has no input {unknown[0]}")
     vector = machine.vector()
     padded = _padded(lanes, vector)
     _separate_stores(graph, uniform)
@@ -236,6 +239,11 @@ def compile_graph(graph, *, lanes=1, observe=(), uniform=()):
         image=zlib.compress(layout.image().tobytes(), 1),
         code=machine.object_code("\n".join(texts)),
     )
+
+
+def _check_lanes(lanes):
+    if not isinstance(lanes, int) or lanes not in LANES:
+        raise ValueError(f"lanes must be an integer from 1 to {LANES[-1]}, not {lanes!r}")
 
 
 def _padded(lanes, vector):

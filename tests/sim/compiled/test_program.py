@@ -35,7 +35,7 @@ def test_lanes(lanes):
         simulation.poke("y", 100)
         assert simulation.peek("o") == 44
     else:
-        simulation.poke("y", range(lanes))
+        simulation.poke("y", [k % 256 for k in range(lanes)])
         assert simulation.peek("o").tolist() == [(200 + k) % 256 for k in range(lanes)]
 
 
@@ -186,6 +186,12 @@ def test_unknown_path(path):
 
 
 # Uniform inputs
+
+
+def test_unknown_uniform_input():
+    with pytest.raises(KeyError) as caught:
+        compile_graph(_adder(), lanes=3, uniform=["x", "nope"])
+    assert caught.value.args == ("the design has no input nope",)
 
 
 def test_uniform_inputs():
