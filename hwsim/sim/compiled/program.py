@@ -14,6 +14,7 @@ from hwsim.version import __version__
 
 from . import cache, machine
 from .codegen import Layout, Place, generate, loops
+from .ir import without_collection
 from .ranges import Ranges
 from .reroll import reroll
 from .schedule import Effect, Schedule, varying
@@ -128,6 +129,7 @@ def compile_component(component, *, name="top", lanes=1, observe=(), uniform=())
     return compile_rtlil(text, f"\\{name}", lanes=lanes, observe=observe, uniform=uniform)
 
 
+@without_collection()
 def compile_rtlil(text, top, *, lanes=1, observe=(), uniform=()):
     """A program of a design in RTLIL, from the cache if it was made before.
 
@@ -176,6 +178,7 @@ def _revision():
     return cache.digest(*(file.read_text() for file in files))
 
 
+@without_collection()
 def compile_graph(graph, *, lanes=1, observe=(), uniform=()):
     """A program of a graph; see `compile_rtlil`."""
     _check_lanes(lanes)
