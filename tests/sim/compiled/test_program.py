@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
@@ -163,6 +164,23 @@ def test_observe(observe, more):
         with pytest.raises(KeyError) as caught:
             simulation.peek(path)
         assert caught.value.args == (f"the design has no signal {path} that can be observed",)
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_names_of_instances_that_cross(lanes):
+    """What one instance calls ``a`` has the name ``b`` in the body that they share."""
+    b = Build()
+    group = b.group("unit", 2)
+    x = b.input("x", 8)
+    y = b.op("not", 8, x)
+    for name, source in (("a", x), ("b", y)):
+        b.name(name, b.port(group, [source, source]))
+    b.graph.renamed[group] = [None, {"b": "a", "c": "b"}]
+    simulation = compile_graph(b.graph, lanes=lanes, observe="all").simulation()
+    simulation.poke("x", 5)
+    for name, value in (("0.a", 5), ("0.b", 250), ("1.b", 5), ("1.c", 250)):
+        assert np.all(simulation.peek(f"unit{name}") == value), name
+    compare(b.graph, lanes)
 
 
 @pytest.mark.parametrize("lanes", [1, 3, 64])
