@@ -6,7 +6,8 @@ Each case follows from its kind and its seed. As a command it runs thousands::
 
 Kinds: ``graph``, random netlists against the interpreter; ``amaranth``, components against
 Amaranth's simulator; ``verilog``, text against each Verilog simulator that is installed, or the one
-that ``--against`` names; ``unit``, all units of the library.
+that ``--against`` names; ``unit``, all units of the library. Verilator takes long to build
+anything: ``--batch 64`` puts more circuits into one program.
 """
 
 import argparse
