@@ -278,7 +278,7 @@ def verilog_case(seed, count, against=None, cycles=40):
     stimuli = [stimulus(batch, cycles, f"{seed} {k}") for k in range(3)]
     known = {}
     for name, run in verilog_simulators().items():
-        if against is None or against in name:
+        if against is None or any(word in name for word in against):
             with tempfile.TemporaryDirectory() as folder:
                 known[name] = run(batch, stimuli[0], folder)
     problems = []
