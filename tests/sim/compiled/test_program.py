@@ -8,6 +8,8 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hwsim.sim.compiled import machine
+from hwsim.sim.compiled.codegen import STORES
 from hwsim.sim.compiled.program import Program, compile_component, compile_graph
 from tests.sim.differential import isolated
 from tests.sim.random_graphs import random_buffers, random_graph
@@ -283,3 +285,16 @@ def test_component(lanes, monkeypatch):
     simulation.run(4)
     assert simulation.peek("count") == 5 if lanes == 1 else (simulation.peek("count") == 5).all()
     assert simulation.record(["twice"], 2)["twice"].tolist() == [10, 12]
+
+
+def test_barriers_between_stores(monkeypatch):
+    """Without, the time of compilation would grow with the square of the number of registers."""
+    texts = []
+    monkeypatch.setattr(machine, "object_code", lambda text: texts.append(text) or b"")
+    b = Build()
+    for k in range(100):
+        b.delay(f"r{k}", b.op("not", 8, b.input(f"x{k}", 8)))
+    compile_graph(b.graph)
+    stretches = [part for f in texts[0].split("define") for part in f.split("asm sideeffect")]
+    counts = [stretch.count("\n  store ") for stretch in stretches]
+    assert sum(counts) >= 100 and max(counts) == STORES
