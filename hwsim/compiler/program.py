@@ -1,12 +1,15 @@
 """A compiled network: instructions, memory image, and what each instruction is for."""
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
 from hwsim.blocks.systolic.config import Systolic
 from hwsim.blocks.systolic.isa import BYTES, Instruction, Opcode, encode
+from hwsim.files import write_files
 from hwsim.network.integer import IntegerNetwork
 
 from .layout import View
@@ -122,6 +125,38 @@ class Program:
                 result.first_column : result.first_column + width,
             ] = block.transpose(2, 0, 1)
         return found
+
+    def write(self, directory):
+        """Write the program for whoever runs it; returns the paths.
+
+        ``program.lst`` is a listing, ``program.bin`` and ``constants.bin`` are bytes for memory,
+        and ``memory.json`` says at which addresses they and the feature maps lie.
+        """
+        regions = {self.network.input.name: self.input, **self.outputs}
+        places = {
+            "program": {"file": "program.bin", "address": self.address},
+            "constants": {"file": "constants.bin", "address": 0},
+            "maps": {
+                name: {
+                    "address": region.address + region.view.channel,
+                    "shape": list(self.network.tensors[name].shape),
+                    "pixel_pitch_bytes": region.view.storage.pixel,
+                    "row_pitch_bytes": region.view.storage.row,
+                    "subtracted_from_codes": code_offset(self.network.tensors[name]),
+                }
+                for name, region in regions.items()
+            },
+            "memory_bytes": self.memory_bytes,
+        }
+        return write_files(
+            Path(directory),
+            {
+                "program.lst": self.listing(),
+                "program.bin": self.code.tobytes(),
+                "constants.bin": self.constants.tobytes(),
+                "memory.json": json.dumps(places, indent=2) + "\n",
+            },
+        )
 
     @property
     def pixels_written(self):

@@ -9,10 +9,11 @@ from hwsim.rtl.systolic.control import control_port
 from hwsim.rtl.systolic.dma import memory_port
 from hwsim.rtl.systolic.sequencer import program_port
 
+from . import compiled_engine
 from .engine import Stimulus
 from .stimulus.axi import Access, AxiMemory, RegisterScript
 
-__all__ = ["LATENCY", "MEMORY_BYTES", "activity", "lanes_for", "rounds", "stimulus"]
+__all__ = ["LATENCY", "MEMORY_BYTES", "Bench", "activity", "lanes_for", "rounds"]
 
 # Memory that the lanes of a simulation take together, at most, if nothing else is said.
 MEMORY_BYTES = 1 << 30
@@ -57,14 +58,15 @@ def rounds(program, codes, lanes, run, options, progress=None):
         Performance counters of the accelerator, of the last round's first lane.
     """
     maps, outputs, cycles = [], [], []
+    more = {"reuse": []} if run is compiled_engine.run else {}
+    bench = Bench(program, **options)
     for first in range(0, len(codes), lanes):
         group = codes[first : first + lanes]
         filled = np.concatenate([group, np.repeat(group[-1:], lanes - len(group), axis=0)])
-        component, given, memory = stimulus(program, filled, **options)
-        recording = run(component, given)
+        recording = run(bench.component, bench.stimulus(filled), **more)
         written = recording.probes["results"].values
         written = written.reshape(lanes, -1, program.config.cols).astype(np.int8)
-        content = np.atleast_2d(memory.content(recording.buffers))
+        content = np.atleast_2d(bench.memory.content(recording.buffers))
         for lane in range(len(group)):
             maps.append(program.maps(written[lane]))
             outputs.append({n: program.output(content[lane], n) for n in program.outputs})
@@ -78,61 +80,77 @@ def rounds(program, codes, lanes, run, options, progress=None):
     return *stacked, cycles, recording, _counters(recording)
 
 
-def stimulus(program, codes, *, latency=LATENCY, stalls=0.0, seed=0, threads=1, wave=None):
-    """(component, `Stimulus`, memory) that run a program once.
+class Bench:
+    """An accelerator with a program in memory, and a processor that starts it.
 
-    codes : ndarray of int, (lanes, C, H, W)
+    Parameters
+    ----------
+    program : Program
     latency : int
-        Cycles from a request to the first beat of its answer.
+        Cycles from a request to memory to the first beat of its answer.
+    stalls, seed, threads, wave
+        As of `Stimulus`.
+
+    Members
+    -------
+    component : Accelerator
+    memory : AxiMemory
+        With constants and feature maps.
     """
-    config = program.config
-    component = Accelerator(config)
-    common = {"read_latency": latency, "stalls": stalls}
-    memory = AxiMemory(
-        name="memory",
-        signature=memory_port(config),
-        size=-(-program.address // PAGE) * PAGE,
-        write_latency=latency,
-        outstanding_reads=config.outstanding,
-        outstanding_writes=config.outstanding,
-        **common,
-    )
-    code = AxiMemory(
-        name="program",
-        signature=program_port(config),
-        # The sequencer fetches ahead, beyond the last instruction.
-        size=(len(program.code) // PAGE + 2) * PAGE,
-        base=program.address,
-        shared=True,
-        writable=False,
-        outstanding_reads=config.outstanding,
-        **common,
-    )
-    script = RegisterScript(name="control", signature=control_port(), interrupt=component.irq)
-    images = np.stack([program.image(image) for image in codes])[:, : memory.size]
-    return (
-        component,
-        Stimulus(
+
+    def __init__(self, program, *, latency=LATENCY, stalls=0.0, **options):
+        config = program.config
+        self._program = program
+        self._options = options
+        self.component = Accelerator(config)
+        common = {
+            "read_latency": latency,
+            "outstanding_reads": config.outstanding,
+            "stalls": stalls,
+        }
+        self.memory = AxiMemory(
+            name="memory",
+            signature=memory_port(config),
+            size=-(-program.address // PAGE) * PAGE,
+            write_latency=latency,
+            outstanding_writes=config.outstanding,
+            **common,
+        )
+        self._code = AxiMemory(
+            name="program",
+            signature=program_port(config),
+            # The sequencer fetches ahead, beyond the last instruction.
+            size=(len(program.code) // PAGE + 2) * PAGE,
+            base=program.address,
+            shared=True,
+            writable=False,
+            **common,
+        )
+        self._processor = RegisterScript(
+            name="control", signature=control_port(), interrupt=self.component.irq
+        )
+
+    def stimulus(self, codes):
+        """`Stimulus` of one run for each lane, on ``codes``, (lanes, C, H, W)."""
+        program, memory = self._program, self.memory
+        images = np.stack([program.image(image)[: memory.size] for image in codes])
+        return Stimulus(
             {},
             {},
             probes={
-                "results": (component.results, program.pixels_written),
-                "begun": (component.begun, 1),
-                "finished": (component.finished, 1),
+                "results": (self.component.results, program.pixels_written),
+                "begun": (self.component.begun, 1),
+                "finished": (self.component.finished, 1),
             },
-            seed=seed,
-            agents={"memory": memory, "program": code, "control": script},
+            agents={"memory": memory, "program": self._code, "control": self._processor},
             buffers={
                 **memory.buffers(images if len(images) > 1 else images[0]),
-                **code.buffers(program.code),
-                **script.buffers(_script(program)),
+                **self._code.buffers(program.code),
+                **self._processor.buffers(_script(program)),
             },
-            wave=wave,
-            threads=threads,
             patience=PATIENCE,
-        ),
-        memory,
-    )
+            **self._options,
+        )
 
 
 def _script(program):
