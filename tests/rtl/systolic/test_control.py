@@ -129,6 +129,7 @@ def run_script(engine, config, memory, content, programs, steps, *, stalls=0.0, 
         | script.buffers(steps),
         seed=seed,
         patience=4000,
+        limit=200_000,
     )
     recording = engine(bench, stimulus)
     return recording, bytes(dram.content(recording.buffers))

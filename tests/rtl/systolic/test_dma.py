@@ -76,6 +76,7 @@ def run_reads(
         buffers=bus.buffers(np.frombuffer(content, np.uint8)),
         seed=seed,
         patience=2000,
+        limit=200_000,
     )
     return engine(bench, stimulus)
 
@@ -257,6 +258,7 @@ def check_writes(seed, engine, *, count, stalls=0.0):
         buffers=bus.buffers(np.frombuffer(content, np.uint8)),
         seed=seed,
         patience=2000,
+        limit=200_000,
     )
     recording = engine(bench, stimulus)
     for write in writes:

@@ -63,6 +63,7 @@ def run_programs(
         buffers=bus.buffers(content),
         seed=seed,
         patience=2000,
+        limit=200_000,
     )
     return engine(bench, stimulus)
 
