@@ -61,7 +61,8 @@ ModelArgument = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="An ONNX file, float or quantized, or the name of a bundled network: lenet5, digits.",
+        help="An ONNX file, float or quantized, or the name of a bundled network: lenet5, digits, "
+        "mnist_cnn.",
         show_default=False,
     ),
 ]
@@ -371,7 +372,6 @@ def simulate(
             f"labels in {images} must lie in 0 to {classes - 1}, the classes of {network.name}, "
             f"not in {min(given.labels)} to {max(given.labels)}"
         )
-    beats = design.plan.output.beats
     with terminal.progress("simulating", len(given)) as show:
         result = hwsim.simulate(
             design,
@@ -382,7 +382,7 @@ def simulate(
             stalls=stalls,
             seed=seed,
             wave=_wave(wave, wave_scope, wave_cycles, wave_lane),
-            progress=lambda done, of, cycles: show(done // beats * of),
+            progress=show,
         )
     accuracy = None
     if given.labels is not None:

@@ -342,7 +342,7 @@ KNOWN = (
 COMMANDS = {
     "no such model": (
         ["info", "no.onnx"],
-        "no.onnx does not exist; give an ONNX file or a bundled network: digits, lenet5",
+        "no.onnx does not exist; give an ONNX file or a bundled network: digits, lenet5, mnist_cnn",
     ),
     "folder": (["info", "."], ". is a folder; give an ONNX file"),
     "device file": (["info", "/dev/null"], "/dev/null is not an ONNX file, or is damaged"),

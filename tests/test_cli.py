@@ -133,7 +133,7 @@ def test_info_refuses_an_input_shape(refusal, text):
 def test_missing_model(refusal, tmp_path):
     path = tmp_path / "m.onnx"
     assert refusal("info", path) == (
-        f"{path} does not exist; give an ONNX file or a bundled network: digits, lenet5"
+        f"{path} does not exist; give an ONNX file or a bundled network: digits, lenet5, mnist_cnn"
     )
 
 
@@ -156,7 +156,8 @@ def test_option_out_of_range(refusal):
 
 def test_control_characters_of_a_message_do_not_reach_the_terminal(refusal):
     assert refusal("info", "\033[2Jx\n.onnx") == (
-        "\ufffd[2Jx .onnx does not exist; give an ONNX file or a bundled network: digits, lenet5"
+        "\ufffd[2Jx .onnx does not exist; give an ONNX file or a bundled network: digits, lenet5, "
+        "mnist_cnn"
     )
 
 

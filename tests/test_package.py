@@ -68,7 +68,7 @@ def test_every_dependency_has_a_reason():
 
 
 def test_bundled_files():
-    assert bundled_networks() == ["digits", "lenet5"]
+    assert bundled_networks() == ["digits", "lenet5", "mnist_cnn"]
     assert bundled("lenet5/lenet5.onnx") == ROOT / "models" / "lenet5" / "lenet5.onnx"
 
 
@@ -76,7 +76,8 @@ def test_bundled_refuses_what_is_not_there():
     with pytest.raises(FileNotFoundError) as refused:
         bundled("vgg16/vgg16.onnx")
     assert str(refused.value) == (
-        "no bundled file 'vgg16/vgg16.onnx'; networks in this installation: digits, lenet5"
+        "no bundled file 'vgg16/vgg16.onnx'; networks in this installation: digits, lenet5, "
+        "mnist_cnn"
     )
 
 
@@ -102,8 +103,9 @@ def test_wheel_holds_the_package_and_the_networks_only(wheel):
     }
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "hwsim").rglob("*.py")}
     assert modules <= set(names)
-    for network in ("lenet5", "digits"):
+    for network in bundled_networks():
         assert f"hwsim/bundled/{network}/{network}.onnx" in names
+    for network in ("lenet5", "digits"):
         assert f"hwsim/bundled/{network}/images.npz" in names
     assert not [name for name in names if name.endswith(("train.py", ".pyc"))]
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .checks import check_divides, check_integer, check_positive
+from .checks import check_integer, check_positive
 from .widths import signed_bits
 
 __all__ = ["DATAFLOWS", "ArrayConfig"]
@@ -88,7 +88,8 @@ class ArrayConfig:
         self._set_accumulator()
 
     def _check_packed(self):
-        check_divides("2, the columns of a packed element,", 2, "cols", self.cols)
+        if self.cols % 2:
+            raise ValueError(f"cols must be even in a packed array, not {self.cols}")
         for name in ("activation_bits", "weight_bits"):
             if getattr(self, name) > PACKED_BITS:
                 raise ValueError(
@@ -175,7 +176,7 @@ class ArrayConfig:
         lengths : sequence of int
             As of `fold_cycles`, for each fold.
         """
-        if not lengths:
+        if not len(lengths):
             return 0
         folds = [self.fold_cycles(length) for length in lengths]
         if self.output_stationary:

@@ -6,15 +6,19 @@ from itertools import pairwise
 import numpy as np
 
 from hwsim.blocks.systolic.config import Systolic
-from hwsim.blocks.systolic.isa import BYTES, ENGINES, Instruction, Opcode, Operation
+from hwsim.blocks.systolic.isa import ENGINES, Instruction, Opcode, Operation
+from hwsim.blocks.systolic.vector import FACTOR_PRECISION, FACTORS
 from hwsim.network.integer import (
+    LRN,
     Add,
     Concat,
     Conv,
     Dense,
     IntegerNetwork,
     Pool,
+    Shuffle,
     Table,
+    log_index,
 )
 from hwsim.network.lower import lower
 from hwsim.network.network import NetworkError
@@ -29,7 +33,10 @@ __all__ = ["compile_network"]
 ADDRESS = (1 << 24) - 1
 # Part of the buffer that one strip of a map that lies in memory may take.
 STRIP_SHARE = 8
+ACCEPTED = (Add, Concat, Conv, Dense, LRN, Pool, Shuffle, Table)
 READ, MATRIX, VECTOR, WRITE = range(4)
+# Window of layers that work on each pixel: kernel, strides, dilations, pads.
+PIXEL = ((1, 1), (1, 1), (1, 1), (0, 0))
 
 
 def compile_network(network, config):
@@ -72,8 +79,10 @@ def _check(layer, network, config):
     for tensor in tensors:
         if tensor.bits > 8:
             refuse(f"the systolic accelerator takes codes of up to 8 bits, not {tensor.bits}")
-    if not isinstance(layer, Add | Concat | Conv | Dense | Pool | Table):
+    if not isinstance(layer, ACCEPTED):
         refuse(f"the systolic accelerator does not compute {type(layer).__name__}")
+    if isinstance(layer, LRN):
+        _check_lrn(layer, tensors[0], refuse)
     if isinstance(layer, Conv | Dense):
         if layer.weight_bits > 8:
             refuse(
@@ -91,6 +100,26 @@ def _check(layer, network, config):
             refuse("its sums do not fit into 32 bits")
 
 
+def _check_lrn(layer, tensor, refuse):
+    reach = max(abs(code - tensor.zero_point) for code in (tensor.minimum, tensor.maximum))
+    largest = int(log_index(np.array(layer.size * reach**2), FACTOR_PRECISION))
+    if layer.precision > FACTOR_PRECISION or largest >= FACTORS:
+        refuse(
+            f"the systolic accelerator takes a table of {FACTORS} factors with a precision of up "
+            f"to {FACTOR_PRECISION}, not {largest + 1} with {layer.precision}"
+        )
+
+
+def _factors(layer):
+    """Table of an LRN for the precision of the vector unit, which may be finer."""
+    index = np.arange(FACTORS)
+    dropped = np.maximum((index >> FACTOR_PRECISION) - 1, 0)
+    # The least sum of each entry.
+    sums = (index - (dropped << FACTOR_PRECISION)) << dropped
+    entries = np.minimum(log_index(sums, layer.precision), len(layer.table) - 1)
+    return layer.table[entries].astype(np.uint32)
+
+
 def _bias(layer, tensor):
     """Bias for codes that are int8 on chip."""
     weights = layer.weights.reshape(len(layer.weights), -1).astype(np.int64)
@@ -104,7 +133,7 @@ class _Plan:
     layout: object
     steps: list
     resident: dict  # storage name -> address in the buffer
-    strips: dict  # (step number, storage name) -> address of that step's rows
+    strips: dict  # (layer, first row, storage name) -> address of that strip's rows
     spilled: frozenset
 
 
@@ -160,40 +189,58 @@ def _try(network, config, spilled):
     layout = lay_out(network, config, spilled)
     views = layout.views
     strips = [_strip_rows(layer, network, config, layout, spilled) for layer in network.layers]
-    steps = order(network, strips)
+    parts = [_parts(layer, network, config, layout, spilled) for layer in network.layers]
+    steps = order(network, strips, parts)
     spans = {}
     pieces = {}
-    previous = {}
-    outputs = {tensor.name for tensor in network.outputs}
+    strip_before = {}  # of each layer: its strip before this one, and that one's first step
     for number, step in enumerate(steps):
         layer = network.layers[step.layer]
-        before = previous.get(step.layer, number)
-        previous[step.layer] = number
+        known = strip_before.setdefault(step.layer, [(step.first, number)])
+        if known[-1][0] != step.first:
+            known.append((step.first, number))
+        # Rows are loaded while the strip before is at work.
+        before = known[-2:][0][1]
         first, last = input_rows(layer, network, step.first, step.last)
         touched = [(views[name].storage, before, last - first) for name in layer.inputs]
         touched.append((views[layer.output].storage, number, step.last - step.first))
         for storage, start, rows in touched:
             if storage.name in spilled:
-                key = (number, storage.name)
                 size = -(-storage.rows_size(rows) // config.banks) * config.banks
-                pieces[key] = Place(storage.name, size, start, number)
+                key = (step.layer, step.first, storage.name)
+                place = pieces.setdefault(key, Place(storage.name, size, start, number))
+                place.end = number
             else:
                 size = -(-storage.size // config.banks) * config.banks
-                place = spans.setdefault(storage.name, Place(storage.name, size, number, number))
+                place = spans.setdefault(storage.name, Place(storage.name, size, start, number))
                 place.start, place.end = min(place.start, start), number
-                if layer.output in outputs:
-                    place.end = number
     places = [*spans.values(), *pieces.values()]
     failed = allocate(places, config)
     if failed is not None:
-        number = failed.start
-        return None, network.layers[steps[min(number, len(steps) - 1)].layer].name, places
+        return None, network.layers[steps[failed.start].layer].name, places
     resident = {name: place.address for name, place in spans.items()}
-    return (
-        _Plan(layout, steps, resident, {k: p.address for k, p in pieces.items()}, spilled),
-        None,
-        places,
-    )
+    strips = {key: place.address for key, place in pieces.items()}
+    return _Plan(layout, steps, resident, strips, spilled), None, places
+
+
+def _parts(layer, network, config, layout, spilled):
+    """Channels of the output that are made at a time: those of a tile, or of a block."""
+    if isinstance(layer, Conv | Dense):
+        return [
+            (group.first_out + first, group.first_out + min(first + config.cols, group.outputs))
+            for group in convolution(layer, network).groups_of(config)
+            for first in range(0, group.outputs, config.cols)
+        ]
+    channels = network.tensors[layer.output].shape[0]
+    names = {layout.views[name].storage.name for name in (*layer.inputs, layer.output)}
+    if isinstance(layer, Concat):
+        ends = np.cumsum([network.tensors[name].shape[0] for name in layer.inputs]).tolist()
+        return list(pairwise([0, *ends]))
+    if names & spilled:
+        return [(0, channels)]
+    return [
+        (first, min(first + config.cols, channels)) for first in range(0, channels, config.cols)
+    ]
 
 
 def _strip_rows(layer, network, config, layout, spilled):
@@ -234,18 +281,22 @@ class _Tracker:
         ranges = [(0, r) for r in reads] + [(1, w) for w in writes]
         for kind, (low, high) in ranges:
             words = slice(low // self._word, -(-high // self._word))
-            sections = slice(low // self._section, -(-high // self._section))
+            sections = self._sections(low, high)
             waits = np.maximum(waits, self._last[1, :, words].max(axis=1))
             if kind:
                 waits = np.maximum(waits, self._last[0, :, words].max(axis=1))
             waits = np.maximum(waits, self._ports[kind, :, sections].max(axis=1))
         for kind, (low, high) in ranges:
             words = slice(low // self._word, -(-high // self._word))
-            sections = slice(low // self._section, -(-high // self._section))
+            sections = self._sections(low, high)
             self._last[kind, engine, words] = self.counts[engine]
             self._ports[kind, engine, sections] = self.counts[engine]
         waits[engine] = 0
         return tuple(int(count) for count in waits)
+
+    def _sections(self, low, high):
+        """Sections whose port is used: the vector unit reads some codes more than it needs."""
+        return slice(low // self._section, -(-(high + self._word) // self._section))
 
 
 class _Emitter:
@@ -265,9 +316,9 @@ class _Emitter:
         # Of the instruction that last emptied each half of the accumulators.
         self.emptied = [0, 0]
         self.layer = 0
-        self.tables = {}
-        self.table = None
-        self.loaded = {}  # (step, storage) of strips that were loaded
+        self.tables = {}  # contents -> address
+        self.table_in_use = [None, None]
+        self.loaded = set()  # strips that were loaded
         self.input_end = 0  # address up to which the input was loaded
         self.stored = {}  # (storage, row) -> number of the write instruction
 
@@ -288,26 +339,28 @@ class _Emitter:
             address = _up(address + storage.size + config.banks, 64)
         address = _up(address, 4096)
         steps = self.plan.steps
-        following = {}
-        last_seen = {}
+        last_step = {}  # of each storage, and of each strip of a layer
+        strip_starts = {}  # layer -> first step of each strip
         for number, step in enumerate(steps):
-            if step.layer in last_seen:
-                following[last_seen[step.layer]] = number
-            last_seen[step.layer] = number
-        remaining = {}
-        for step in steps:
-            storage = self.views[network.layers[step.layer].output].storage.name
-            remaining[storage] = remaining.get(storage, 0) + 1
+            last_step[self.views[network.layers[step.layer].output].storage.name] = number
+            last_step[step.layer, step.first] = number
+            starts = strip_starts.setdefault(step.layer, {})
+            starts.setdefault(step.first, number)
+        following = {}
+        for starts in strip_starts.values():
+            following |= dict(pairwise(starts.values()))
         for number, step in enumerate(steps):
             layer = network.layers[step.layer]
             self.layer = step.layer + 1
-            self._load(number)
-            self._emit(number, step, layer, prepared[step.layer], following.get(number))
+            self._load(step)
+            self._emit(step, layer, prepared[step.layer])
+            if number in following and isinstance(layer, Conv | Dense):
+                self._load(steps[following[number]])
             storage = self.views[layer.output].storage
-            remaining[storage.name] -= 1
             if storage.name in self.plan.spilled:
-                self._store_rows(number, step, storage)
-            elif storage in outputs and not remaining[storage.name]:
+                if last_step[step.layer, step.first] == number:
+                    self._store_rows(step, storage)
+            elif storage in outputs and last_step[storage.name] == number:
                 self._store(
                     self.regions[storage.name], self.plan.resident[storage.name], storage.size
                 )
@@ -348,6 +401,8 @@ class _Emitter:
                 return self._prepare_convolution(layer)
             case Table():
                 return self._prepare_table(layer)
+            case LRN():
+                return self._constant(_factors(layer))
         return None
 
     def _prepare_convolution(self, layer):
@@ -357,10 +412,9 @@ class _Emitter:
         bias = _bias(layer, network.tensors[layer.inputs[0]])
         multiplier = np.broadcast_to(layer.requantize.multiplier, bias.shape)
         shift = np.broadcast_to(layer.requantize.shift, bias.shape)
-        groups = []
+        tiles = []
         for group in geometry.groups_of(config):
             lane = lanes(geometry, config, group.channels, storage.pixel, storage.row)
-            tiles = []
             for first, tile in enumerate(weight_tiles(layer, geometry, group, lane, config)):
                 words = np.zeros((lane.folds, config.weight_words * config.axi_bytes), np.int8)
                 words[:, : config.rows * config.row_bytes] = tile.reshape(lane.folds, -1)
@@ -372,9 +426,8 @@ class _Emitter:
                 parameters[:count, 1] = multiplier[here] | (shift[here] << 24)
                 padded = np.zeros(config.parameter_words * config.axi_bytes, np.uint8)
                 padded[: 8 * config.row_bytes] = parameters.view(np.uint8).reshape(-1)
-                tiles.append((channel, count, self._constant(words), self._constant(padded)))
-            groups.append((group, lane, tiles))
-        return geometry, groups
+                tiles.append((group, lane, self._constant(words), self._constant(padded)))
+        return geometry, tiles
 
     def _prepare_table(self, layer):
         source = self.network.tensors[layer.inputs[0]]
@@ -412,23 +465,23 @@ class _Emitter:
             opcode, address=first, words=(last - first) // beat, buffer=buffer & ADDRESS, **options
         )
 
-    def _load(self, number):
+    def _load(self, step):
         """Bring the rows that a step reads into the buffer, where they are not there yet."""
-        step = self.plan.steps[number]
         layer = self.network.layers[step.layer]
         first, last = input_rows(layer, self.network, step.first, step.last)
         for name in dict.fromkeys(layer.inputs):
             storage = self.views[name].storage
             if storage.name in self.plan.spilled:
-                if (number, storage.name) in self.loaded:
+                key = (step.layer, step.first, storage.name)
+                if key in self.loaded:
                     continue
-                self.loaded[number, storage.name] = True
+                self.loaded.add(key)
                 written = [self.stored.get((storage.name, row), 0) for row in range(first, last)]
                 self._transfer(
                     Opcode.READ_ACTIVATIONS,
                     self.regions[storage.name] + first * storage.row,
                     storage.rows_size(last - first),
-                    self.plan.strips[number, storage.name],
+                    self.plan.strips[key],
                     waits=(0, 0, 0, max(written, default=0)),
                 )
             elif name == self.network.input.name:
@@ -443,110 +496,103 @@ class _Emitter:
     def _store(self, address, buffer, size):
         return self._transfer(Opcode.WRITE_ACTIVATIONS, address, size, buffer)
 
-    def _store_rows(self, number, step, storage):
+    def _store_rows(self, step, storage):
         count = self._store(
             self.regions[storage.name] + step.first * storage.row,
-            self.plan.strips[number, storage.name],
+            self.plan.strips[step.layer, step.first, storage.name],
             storage.rows_size(step.last - step.first),
         )
         for row in range(step.first, step.last):
             self.stored[storage.name, row] = count
 
-    def _row_address(self, number, name, row, first):
-        """Buffer address of a row of a tensor, where the rows from ``first`` on are there."""
+    def _row_address(self, step, name, row, first):
+        """Buffer address of a row of a tensor of which a step needs the rows from ``first`` on."""
         view = self.views[name]
         storage = view.storage
         if storage.name in self.plan.spilled:
-            base = self.plan.strips[number, storage.name] - first * storage.row
+            base = self.plan.strips[step.layer, step.first, storage.name] - first * storage.row
         else:
             base = self.plan.resident[storage.name]
         return base + row * storage.row + view.channel
 
-    def _emit(self, number, step, layer, prepared, following):
+    def _emit(self, step, layer, prepared):
         match layer:
             case Conv() | Dense():
-                self._convolve(number, step, layer, prepared, following)
+                self._convolve(step, layer, prepared)
             case Pool():
-                self._pool(number, step, layer)
+                self._pool(step, layer)
             case Add():
-                self._combine_add(number, step, layer)
+                self._combine_add(step, layer)
             case Table():
-                self._lookup(number, step, layer, prepared)
+                self._lookup(step, layer, prepared)
+            case LRN():
+                self._normalize(step, layer, prepared)
+            case Shuffle():
+                self._shuffle(step, layer)
             case Concat():
-                channel = 0
-                for k, name in enumerate(layer.inputs):
-                    if (layer.name, k) in self.plan.layout.copies:
-                        self._copy(number, step, layer, name, channel)
-                    channel += self.network.tensors[name].shape[0]
+                if (layer.name, step.part) in self.plan.layout.copies:
+                    self._copy(step, layer, layer.inputs[step.part])
 
-    def _convolve(self, number, step, layer, prepared, following):
-        geometry, groups = prepared
-        network = self.network
+    def _convolve(self, step, layer, prepared):
+        geometry, tiles = prepared
+        group, lane, weights, parameters = tiles[step.part]
+        network, config = self.network, self.config
         name = layer.inputs[0]
         tensor, output = network.tensors[name], network.tensors[layer.output]
         storage = self.views[name].storage
         width = output.shape[2]
         first, last = input_rows(layer, network, step.first, step.last)
-        start = self._row_address(number, name, first, first)
-        ranges = [(start, _end(start, storage, tensor, last - first))]
+        start = self._row_address(step, name, first, first)
         y = step.first * geometry.strides[0] - geometry.pads[0]
-        base = self._row_address(number, name, y, first) - geometry.pads[1] * storage.pixel
-        for group, lane, tiles in groups:
-            for channel, count, weights, parameters in tiles:
-                config = self.config
-                self._transfer(
-                    Opcode.READ_PARAMETERS, parameters, config.parameter_words * config.axi_bytes
-                )
-                self._transfer(
-                    Opcode.READ_WEIGHTS,
-                    weights,
-                    lane.folds * config.weight_words * config.axi_bytes,
-                )
-                made = self._add(
-                    Opcode.CONVOLVE,
-                    waits=(0, 0, self.emptied[self.half], 0),
-                    reads=ranges,
-                    width=width,
-                    height=step.last - step.first,
-                    pixels=width * (step.last - step.first),
-                    half=self.half,
-                    folds=lane.folds,
-                    channels=lane.channels,
-                    tail=lane.tail,
-                    pad=tensor.zero_point - code_offset(tensor),
-                    base=(base + group.first_in) & ADDRESS,
-                    pixel_x=geometry.strides[1] * storage.pixel,
-                    pixel_y=geometry.strides[0] * storage.row,
-                    taps_x=geometry.kernel[1],
-                    tap_x=geometry.dilations[1] * storage.pixel,
-                    tap_y=geometry.dilations[0] * storage.row,
-                    y=y,
-                    x=-geometry.pads[1],
-                    stride_y=geometry.strides[0],
-                    stride_x=geometry.strides[1],
-                    dilation_y=geometry.dilations[0],
-                    dilation_x=geometry.dilations[1],
-                    map_height=tensor.shape[1],
-                    map_width=tensor.shape[2],
-                )
-                if following is not None:
-                    self._load(following)
-                    following = None
-                self.emptied[self.half] = self._write_result(
-                    number,
-                    step,
-                    layer,
-                    Opcode.ACTIVATE,
-                    (channel, count),
-                    layer.requantize,
-                    waits=(0, made, 0, 0),
-                    half=self.half,
-                )
-                self.half ^= 1
+        base = self._row_address(step, name, y, first) - geometry.pads[1] * storage.pixel
+        self._transfer(
+            Opcode.READ_PARAMETERS, parameters, config.parameter_words * config.axi_bytes
+        )
+        self._transfer(
+            Opcode.READ_WEIGHTS, weights, lane.folds * config.weight_words * config.axi_bytes
+        )
+        made = self._add(
+            Opcode.CONVOLVE,
+            waits=(0, 0, self.emptied[self.half], 0),
+            reads=[(start, _end(start, storage, tensor, last - first))],
+            width=width,
+            height=step.last - step.first,
+            pixels=width * (step.last - step.first),
+            half=self.half,
+            folds=lane.folds,
+            channels=group.channels,
+            taps_y=geometry.kernel[0],
+            gap_x=lane.gap_x,
+            gap_y=lane.gap_y,
+            pad=tensor.zero_point - code_offset(tensor),
+            base=(base + group.first_in) & ADDRESS,
+            pixel_x=geometry.strides[1] * storage.pixel,
+            pixel_y=geometry.strides[0] * storage.row,
+            taps_x=geometry.kernel[1],
+            tap_x=geometry.dilations[1] * storage.pixel,
+            tap_y=geometry.dilations[0] * storage.row,
+            y=y,
+            x=-geometry.pads[1],
+            stride_y=geometry.strides[0],
+            stride_x=geometry.strides[1],
+            dilation_y=geometry.dilations[0],
+            dilation_x=geometry.dilations[1],
+            map_height=tensor.shape[1],
+            map_width=tensor.shape[2],
+        )
+        self.emptied[self.half] = self._write_result(
+            step,
+            layer,
+            Opcode.ACTIVATE,
+            step.channels,
+            layer.requantize,
+            waits=(0, made, 0, 0),
+            half=self.half,
+        )
+        self.half ^= 1
 
     def _write_result(
         self,
-        number,
         step,
         layer,
         opcode,
@@ -557,13 +603,13 @@ class _Emitter:
         rows=None,
         **fields,
     ):
-        """An instruction of the vector unit that writes ``channels`` (first, count)."""
+        """An instruction of the vector unit that writes ``channels`` (first, last)."""
         output = self.network.tensors[layer.output]
         storage = self.views[layer.output].storage
         first_row, last_row = rows or (step.first, step.last)
         first_column, last_column = columns or (0, output.shape[2])
-        channel, count = channels
-        start = self._row_address(number, layer.output, first_row, step.first)
+        channel, count = channels[0], channels[1] - channels[0]
+        start = self._row_address(step, layer.output, first_row, step.first)
         start += first_column * storage.pixel + channel
         height, width = last_row - first_row, last_column - first_column
         end = start + (height - 1) * storage.row + (width - 1) * storage.pixel + count
@@ -592,7 +638,6 @@ class _Emitter:
 
     def _combine(
         self,
-        number,
         step,
         layer,
         name,
@@ -602,13 +647,14 @@ class _Emitter:
         *,
         into=0,
         second=None,
+        reach=None,
         waits=(0, 0, 0, 0),
         **fields,
     ):
-        """Make ``channels`` (first, count) from windows of the tensor ``name``.
+        """Make channels (first, last) from windows of the tensor ``name``.
 
         window : {"kernel", "strides", "dilations", "pads"}; second : tensor that is the other
-        operand of each pixel.
+        operand of each pixel; reach : channel of the first tap, where taps are channels.
         """
         tensor = self.network.tensors[name]
         storage = self.views[name].storage
@@ -618,57 +664,59 @@ class _Emitter:
         columns = fields.get("columns") or (0, self.network.tensors[layer.output].shape[2])
         y = rows[0] * strides[0] - pads[0]
         x = columns[0] * strides[1] - pads[1]
-        base = self._row_address(number, name, y, first) + x * storage.pixel + channels[0]
+        base = self._row_address(step, name, y, first) + x * storage.pixel
+        base += channels[0] if reach is None else reach
         reads = []
         for operand in (name, second) if second else (name,):
-            start = self._row_address(number, operand, first, first)
+            start = self._row_address(step, operand, first, first)
             reads.append((start, _end(start, storage, tensor, last - first)))
         steps = {"tap_x": dilations[1] * storage.pixel, "tap_y": dilations[0] * storage.row}
         taps = {"taps_x": kernel[1], "taps_y": kernel[0]}
         if second:
-            distance = self._row_address(number, second, first, first) - reads[0][0]
+            distance = self._row_address(step, second, first, first) - reads[0][0]
             steps["tap_x"] = distance & ADDRESS
             taps["taps_x"], dilations = 2, (1, 0)
         return self._write_result(
-            number,
             step,
             layer,
             Opcode.COMBINE,
-            (into + channels[0], channels[1]),
+            (into + channels[0], into + channels[1]),
             requantize,
             waits=waits,
             reads=reads,
-            uniform=1,
-            base=base & ADDRESS,
-            pixel_x=strides[1] * storage.pixel,
-            pixel_y=strides[0] * storage.row,
-            y=y,
-            x=x,
-            stride_y=strides[0],
-            stride_x=strides[1],
-            dilation_y=dilations[0],
-            dilation_x=dilations[1],
-            map_height=tensor.shape[1],
-            map_width=tensor.shape[2],
-            **taps,
-            **steps,
-            **fields,
+            **{
+                "uniform": 1,
+                "base": base & ADDRESS,
+                "pixel_x": strides[1] * storage.pixel,
+                "pixel_y": strides[0] * storage.row,
+                "y": y,
+                "x": x,
+                "stride_y": strides[0],
+                "stride_x": strides[1],
+                "dilation_y": dilations[0],
+                "dilation_x": dilations[1],
+                "map_height": tensor.shape[1],
+                "map_width": tensor.shape[2],
+                **taps,
+                **steps,
+                **fields,
+            },
         )
 
-    def _blocks(self, channels):
-        """(first, count) for each part of the channels that the vector unit takes at once."""
+    def _blocks(self, first, last):
+        """(first, last) for each part of some channels that the vector unit takes at once."""
         cols = self.config.cols
-        return [(first, min(cols, channels - first)) for first in range(0, channels, cols)]
+        return [(k, min(k + cols, last)) for k in range(first, last, cols)]
 
-    def _pool(self, number, step, layer):
+    def _pool(self, step, layer):
         name = layer.inputs[0]
         tensor = self.network.tensors[name]
         window = (layer.kernel, layer.strides, layer.dilations, layer.pads[:2])
-        channels = self._blocks(tensor.shape[0])
+        channels = self._blocks(*step.channels)
         if layer.kind == "max":
             for block in channels:
                 self._combine(
-                    number, step, layer, name, block, window, None,
+                    step, layer, name, block, window, None,
                     operation=Operation.MAX, multiplier=1,
                 )  # fmt: skip
             return
@@ -677,7 +725,7 @@ class _Emitter:
         for rows, columns, which in self._equal_counts(layer, tensor, output.shape[1:], step):
             for block in channels:
                 self._combine(
-                    number, step, layer, name, block, window, layer.requantize,
+                    step, layer, name, block, window, layer.requantize,
                     operation=Operation.SUM, rows=rows, columns=columns,
                     offset_0=zero, offset_1=zero, factor_0=1, factor_1=1,
                     multiplier=int(layer.requantize.multiplier[which]),
@@ -697,13 +745,12 @@ class _Emitter:
                 result.append((rows, (left, right), which))
         return result
 
-    def _combine_add(self, number, step, layer):
+    def _combine_add(self, step, layer):
         tensors = [self.network.tensors[name] for name in layer.inputs]
         zeros = [tensor.zero_point - code_offset(tensor) for tensor in tensors]
-        window = ((1, 1), (1, 1), (1, 1), (0, 0))
-        for block in self._blocks(tensors[0].shape[0]):
+        for block in self._blocks(*step.channels):
             self._combine(
-                number, step, layer, layer.inputs[0], block, window, layer.requantize,
+                step, layer, layer.inputs[0], block, PIXEL, layer.requantize,
                 second=layer.inputs[1], operation=Operation.SUM,
                 offset_0=zeros[0], offset_1=zeros[1],
                 factor_0=int(layer.multipliers[0]), factor_1=int(layer.multipliers[1]),
@@ -711,29 +758,63 @@ class _Emitter:
                 shift=int(layer.requantize.shift[0]),
             )  # fmt: skip
 
-    def _copy(self, number, step, layer, name, channel):
-        window = ((1, 1), (1, 1), (1, 1), (0, 0))
-        for block in self._blocks(self.network.tensors[name].shape[0]):
+    def _copy(self, step, layer, name):
+        """Bring an input of a concatenation to its place."""
+        channel, last = step.channels
+        for block in self._blocks(0, last - channel):
             self._combine(
-                number, step, layer, name, block, window, None,
+                step, layer, name, block, PIXEL, None,
                 into=channel, operation=Operation.MAX, multiplier=1,
             )  # fmt: skip
 
-    def _lookup(self, number, step, layer, address):
-        waits = (0, 0, 0, 0)
-        if self.table != address:
-            # The table in use must not change under instructions that use it.
-            read = self._transfer(
-                Opcode.READ_TABLE, address, 256, waits=(0, 0, self.tracker.counts[VECTOR], 0)
-            )
-            self.table, waits = address, (read, 0, 0, 0)
-        window = ((1, 1), (1, 1), (1, 1), (0, 0))
-        name = layer.inputs[0]
-        for block in self._blocks(self.network.tensors[name].shape[0]):
+    def _use_table(self, number, address, size):
+        """What to wait for until a table of the vector unit holds what is at ``address``."""
+        if self.table_in_use[number] == address:
+            return (0, 0, 0, 0)
+        # The table in use must not change under instructions that use it.
+        read = self._transfer(
+            Opcode.READ_TABLE,
+            address,
+            size,
+            table=number,
+            waits=(0, 0, self.tracker.counts[VECTOR], 0),
+        )
+        self.table_in_use[number] = address
+        return (read, 0, 0, 0)
+
+    def _lookup(self, step, layer, address):
+        waits = self._use_table(0, address, 256)
+        for block in self._blocks(*step.channels):
             self._combine(
-                number, step, layer, name, block, window, None,
+                step, layer, layer.inputs[0], block, PIXEL, None,
                 operation=Operation.MAX, multiplier=1, lookup=1, waits=waits,
             )  # fmt: skip
+
+    def _normalize(self, step, layer, address):
+        waits = self._use_table(1, address, 4 * FACTORS)
+        tensor = self.network.tensors[layer.inputs[0]]
+        for block in self._blocks(*step.channels):
+            first = block[0] - (layer.size - 1) // 2
+            self._combine(
+                step, layer, layer.inputs[0], block, PIXEL, layer.requantize,
+                operation=Operation.NORMALIZE, taps_x=layer.size, tap_x=1, reach=first,
+                x=first, stride_x=0, map_width=tensor.shape[0],
+                offset_0=tensor.zero_point - code_offset(tensor),
+                shift=int(layer.requantize.shift[0]), waits=waits,
+            )  # fmt: skip
+
+    def _shuffle(self, step, layer):
+        """Copy runs of channels that stay together."""
+        first, last = step.channels
+        order = layer.order[first:last]
+        starts = [k for k in range(len(order)) if k == 0 or order[k] != order[k - 1] + 1]
+        for start, end in pairwise([*starts, len(order)]):
+            source = order[start]
+            for block in self._blocks(source, source + end - start):
+                self._combine(
+                    step, layer, layer.inputs[0], block, PIXEL, None,
+                    into=first + start - source, operation=Operation.MAX, multiplier=1,
+                )  # fmt: skip
 
 
 def _end(start, storage, tensor, rows):

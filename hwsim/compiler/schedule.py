@@ -2,20 +2,30 @@
 
 from dataclasses import dataclass
 
-from hwsim.network.integer import Conv, Dense, Pool
+import numpy as np
+
+from hwsim.network.integer import LRN, Concat, Conv, Dense, Pool, Shuffle
 
 from .tiling import convolution
+
+# Layers of which each channel of the output depends on all channels of the input.
+MIXING = (Conv, Dense)
 
 __all__ = ["Place", "Step", "allocate", "input_rows", "order"]
 
 
 @dataclass(frozen=True)
 class Step:
-    """Rows ``first`` to ``last - 1`` of the output of a layer."""
+    """Part of the output of a layer: rows ``first`` to ``last - 1`` of some channels.
+
+    ``part`` is the number of a (group, tile) of a convolution, of a block of channels otherwise.
+    """
 
     layer: int
     first: int
     last: int
+    part: int
+    channels: tuple[int, int]
 
 
 def input_rows(layer, network, first, last):
@@ -35,43 +45,84 @@ def input_rows(layer, network, first, last):
     return min(max(low, 0), height), max(min(high, height), 0)
 
 
-def order(network, strips):
+def order(network, strips, parts):
     """`Step` by step, so that what a step reads was made before.
 
-    Steps of layers without weights follow as soon as they can, between those of the others, so that
-    the vector unit works on them while the array works on.
+    Convolutions are in the order of the network, strip by strip, in a strip tile by tile. Steps of
+    the other layers follow as soon as they can, so that the vector unit works on them while the
+    array works on the next tile.
 
-    strips : rows of a strip, for each layer.
+    strips : most rows of a step, for each layer.
+    parts : channels (first, last) of each part, for each layer.
     """
     steps = []
-    done = {network.input.name: network.input.shape[1]}
-    ready_rows = [0] * len(network.layers)
+    shapes = {name: tensor.shape for name, tensor in network.tensors.items()}
+    # Rows that are there, for each channel.
+    done = {name: np.zeros(shape[0], int) for name, shape in shapes.items()}
+    done[network.input.name][:] = network.input.shape[1]
+    progress = [[0] * len(layer_parts) for layer_parts in parts]
+    mixing = [isinstance(layer, MIXING) for layer in network.layers]
 
-    def advance(index):
-        """Append the next step of a layer, if there is one and its inputs are there."""
-        layer = network.layers[index]
-        height = network.tensors[layer.output].shape[1]
-        first = ready_rows[index]
-        last = min(first + strips[index], height)
-        if first == height:
-            return False
-        needed = input_rows(layer, network, first, last)[1]
-        if any(done.get(name, 0) < needed for name in layer.inputs):
-            return False
-        steps.append(Step(index, first, last))
-        ready_rows[index] = done[layer.output] = last
+    def rows_there(layer, part, last):
+        """Whether the inputs have the rows for output rows up to ``last - 1`` of a part."""
+        low, high = part
+        needed = input_rows(layer, network, last - 1, last)[1]
+        offset = 0
+        for name in layer.inputs:
+            channels = shapes[name][0]
+            if isinstance(layer, Concat):
+                here = done[name][max(low - offset, 0) : max(high - offset, 0)]
+                offset += channels
+            elif isinstance(layer, (*MIXING, Shuffle)):
+                here = done[name]
+            elif isinstance(layer, LRN):
+                here = done[name][max(low - (layer.size - 1) // 2, 0) : high + layer.size // 2]
+            else:
+                here = done[name][low:high]
+            if len(here) and here.min() < needed:
+                return False
         return True
 
-    followers = [k for k, layer in enumerate(network.layers) if not isinstance(layer, Conv | Dense)]
+    def advance(index, number):
+        """Append the next step of a part of a layer, if there is one and its inputs are there."""
+        layer, part = network.layers[index], parts[index][number]
+        first, height = progress[index][number], shapes[layer.output][1]
+        last = min(first + strips[index], height)
+        if not mixing[index]:
+            # As much as there is, at least a row.
+            while last > first + 1 and not rows_there(layer, part, last):
+                last -= 1
+        if first == height or not rows_there(layer, part, last):
+            return False
+        steps.append(Step(index, first, last, number, part))
+        progress[index][number] = last
+        done[layer.output][part[0] : part[1]] = last
+        return True
 
-    def follow():
-        while any([advance(index) for index in followers]):
-            pass
-
-    follow()
+    readers = {name: [] for name in shapes}
     for index, layer in enumerate(network.layers):
-        while isinstance(layer, Conv | Dense) and advance(index):
-            follow()
+        for name in dict.fromkeys(layer.inputs):
+            if not mixing[index]:
+                readers[name].append(index)
+
+    def follow(name):
+        """Advance what can be advanced since there is more of a tensor."""
+        for index in readers[name]:
+            moved = [advance(index, number) for number in range(len(parts[index]))]
+            while any(moved):
+                follow(network.layers[index].output)
+                moved = [advance(index, number) for number in range(len(parts[index]))]
+
+    follow(network.input.name)
+    for index, layer in enumerate(network.layers):
+        if not mixing[index]:
+            continue
+        height = shapes[layer.output][1]
+        while progress[index][-1] < height:
+            for number in range(len(parts[index])):
+                if not advance(index, number):
+                    raise RuntimeError(f"layer {layer.name} waits for what is never made")
+                follow(layer.output)
     return steps
 
 

@@ -95,12 +95,12 @@ def convolution(layer, network):
 class Lanes:
     """Order in which taps and channels meet the rows of the array.
 
-    Each tap takes ``channels`` lanes, the last of them without weight where a tap must be filled
-    up; a row of taps takes ``tail`` more. See ``docs/systolic.md``.
+    ``gap_x`` lanes are left free after a tap, ``gap_y`` after a row of taps, so that no fold has
+    two codes in one bank. See ``docs/systolic.md``.
     """
 
-    channels: int
-    tail: int
+    gap_x: int
+    gap_y: int
     folds: int
 
 
@@ -109,12 +109,13 @@ def lanes(geometry, config, channels, pixel, row):
     height, width = geometry.kernel
     tap_x, tap_y = geometry.dilations[1] * pixel, geometry.dilations[0] * row
     rows, banks = config.rows, config.banks
-    tail = 0
+    gap_x = gap_y = 0
     if width > 1 and (tap_x - channels) % banks:
-        channels = _up(channels, rows)
+        gap_x = gap_y = -channels % rows
     elif height > 1 and (tap_y - width * channels) % banks:
-        tail = -width * channels % rows
-    return Lanes(channels, tail, -(-height * (width * channels + tail) // rows))
+        gap_y = -width * channels % rows
+    lanes_of_row = width * channels + (width - 1) * gap_x + gap_y
+    return Lanes(gap_x, gap_y, -(-(height * lanes_of_row - gap_y) // rows))
 
 
 def fold_count(geometry, config, pixel, row):
@@ -133,24 +134,18 @@ def weight_tiles(layer, geometry, group, order, config):
     height, width = geometry.kernel
     per_in, per_out = geometry.channels // geometry.groups, geometry.outputs // geometry.groups
     weights = layer.weights.reshape(geometry.outputs, per_in, height, width)
-    full = np.zeros((height, width, order.channels, group.outputs), np.int8)
-    for k in range(group.channels // per_in):
-        source = weights[group.first_out + k * per_out :][:per_out]
-        full[:, :, k * per_in : (k + 1) * per_in, k * per_out : (k + 1) * per_out] = (
-            source.transpose(2, 3, 1, 0)
-        )
+    step_x = group.channels + order.gap_x
+    step_y = width * group.channels + (width - 1) * order.gap_x + order.gap_y
     tiles = -(-group.outputs // config.cols)
     lined = np.zeros((order.folds * config.rows, tiles * config.cols), np.int8)
-    step = width * order.channels + order.tail
-    for y in range(height):
-        lined[y * step : y * step + width * order.channels, : group.outputs] = full[y].reshape(
-            -1, group.outputs
-        )
+    for k in range(group.channels // per_in):
+        outputs = slice(k * per_out, (k + 1) * per_out)
+        source = weights[group.first_out :][outputs].transpose(2, 3, 1, 0)
+        for y in range(height):
+            for x in range(width):
+                first = y * step_y + x * step_x + k * per_in
+                lined[first : first + per_in, outputs] = source[y, x]
     result = np.zeros((tiles, order.folds, config.rows, config.row_bytes), np.int8)
     cut = lined.reshape(order.folds, config.rows, tiles, config.cols).transpose(2, 0, 1, 3)
     result[..., : config.cols] = cut[:, :, ::-1]
     return result
-
-
-def _up(value, step):
-    return -(-value // step) * step

@@ -3,14 +3,14 @@
 BatchNormalization, and Mul and Add with constants, compute ``factor * x + addend`` per channel.
 Behind a Conv or Gemm that has no other reader they change its weights and bias (Jacob et al., CVPR
 2018, section 3.2); elsewhere they are depthwise convolutions of kernel 1 x 1. MatMul with constant
-weights becomes Gemm; Identity and Dropout vanish.
+weights becomes Gemm, a Sum of many inputs becomes sums of two; Identity and Dropout vanish.
 """
 
 from dataclasses import replace
 
 import numpy as np
 
-from .network import Layer, Network
+from .network import Layer, Network, Tensor
 from .operators import refuse
 
 __all__ = ["fold_affine", "per_channel"]
@@ -69,6 +69,8 @@ class _Folding:
         if self.vanishes(layer):
             self.same[output] = layer.inputs[0]
             return
+        if layer.op == "Sum" and len(layer.inputs) > 2:
+            layer = self.last_of_sums(layer)
         if layer.op == "Gemm":
             layer = self.plain_gemm(layer)
         elif layer.op == "MatMul":
@@ -82,7 +84,8 @@ class _Folding:
         self.layers[output] = layer
 
     def vanishes(self, layer):
-        return layer.op in ("Dropout", "Identity") and layer.outputs[0] not in self.outputs
+        same = layer.op in ("Dropout", "Identity") or (layer.op, len(layer.inputs)) == ("Sum", 1)
+        return same and layer.outputs[0] not in self.outputs
 
     def readers(self, name):
         """Return the layers that read a tensor, also through others that vanish."""
@@ -99,11 +102,27 @@ class _Folding:
         self.constants[name] = np.asarray(array, np.float32)
         return name
 
+    def last_of_sums(self, layer):
+        """Take a sum of many inputs as sums of two; return the last of them."""
+        # Constants come last: a map may be read twice, and its weights must not take them then.
+        total, *others = sorted(layer.inputs, key=lambda name: name in self.constants)
+        for number, name in enumerate(others[:-1], 1):
+            shapes = [(self.constants | self.tensors)[n].shape for n in (total, name)]
+            partial = f"{layer.outputs[0]}_partial_{number}"
+            dtype = self.tensors[layer.outputs[0]].dtype
+            self.tensors[partial] = Tensor(partial, np.broadcast_shapes(*shapes), dtype)
+            made = f"{layer.name}_partial_{number}"
+            self.take(replace(layer, name=made, inputs=(total, name), outputs=(partial,)))
+            total = partial
+        return replace(layer, inputs=(total, others[-1]))
+
     def plain_gemm(self, layer):
         attributes = layer.attributes
         if layer.inputs[1] not in self.constants or attributes["trans_a"]:
             return layer
-        weights = self.constants[layer.inputs[1]].astype(np.float64) * attributes["alpha"]
+        weights = self.constants[layer.inputs[1]]
+        if attributes["alpha"] != 1:
+            weights = weights * np.float64(attributes["alpha"])
         weights = weights if attributes["trans_b"] else weights.T
         given = layer.inputs[2] if len(layer.inputs) > 2 else ""
         bias = self.constants.get(given) if given else np.zeros(1)

@@ -18,7 +18,7 @@ def counts(network):
     for layer in network.layers:
         operator = OPERATORS[layer.op]
         names = [layer.inputs[place] for place in operator.parameters if place < len(layer.inputs)]
-        if layer.op == "Add" and any(_made_by_matmul(network, name) for name in layer.inputs):
+        if layer.op == "Add" and any(_made_by_product(network, name) for name in layer.inputs):
             names = layer.inputs
         params = 0
         for name in map(lambda name: _origin(network, name), names):
@@ -54,7 +54,7 @@ def _origin(network, name):
     return name
 
 
-def _made_by_matmul(network, name):
-    """Whether adding to ``name`` adds a bias to a matrix product."""
+def _made_by_product(network, name):
+    """Whether adding to ``name`` adds a bias to a convolution or matrix product."""
     layer = network.producers.get(_origin(network, name))
-    return layer is not None and layer.op == "MatMul"
+    return layer is not None and layer.op in ("Conv", "MatMul")

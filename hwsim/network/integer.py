@@ -29,6 +29,7 @@ __all__ = [
     "Pool",
     "Shuffle",
     "Table",
+    "largest_square_sum",
     "log_index",
 ]
 
@@ -99,8 +100,8 @@ class IntegerLayer:
 def _weighted_sum_bounds(weights, bias, tensor):
     """Return (minimum, maximum) of all partial sums of ``bias + sum(weights * codes)``."""
     weights = weights.reshape(len(weights), -1)
-    positive = weights.sum(axis=1, where=weights > 0, dtype=np.int64)
-    negative = weights.sum(axis=1, where=weights < 0, dtype=np.int64)
+    positive = np.maximum(weights, 0).sum(axis=1, dtype=np.int64)
+    negative = np.minimum(weights, 0).sum(axis=1, dtype=np.int64)
     lowest, highest = min(tensor.minimum, 0), max(tensor.maximum, 0)
     low = positive * lowest + negative * highest + np.minimum(bias, 0)
     high = positive * highest + negative * lowest + np.maximum(bias, 0)
@@ -245,11 +246,11 @@ class Mul(IntegerLayer):
 
 
 def log_index(sums, precision):
-    """Return the index of a table with ``2**precision`` to ``2**(precision + 1)`` entries per octave.
+    """Return the index of sums in a table whose entries are wider for larger sums.
 
-    ``sums`` below ``2**(precision + 1)`` are their own index. Above, each power of two has
-    ``2**precision`` entries of equal width: the bits below the ``precision + 1`` leading ones are
-    dropped. The index never decreases and leaves no entry out.
+    Sums below ``2**(precision + 1)`` are their own index. Above, the bits below the leading
+    ``precision + 1`` are dropped, so that ``2**precision`` entries lie between one power of two and
+    the next. The index never decreases and leaves no entry out.
 
     sums: int of at least 0, below 2**53, or an array of such. Returns int64 of the same shape.
     """
@@ -257,6 +258,12 @@ def log_index(sums, precision):
     # frexp gives the number of bits.
     dropped = np.maximum(np.frexp(sums.astype(np.float64))[1] - 1 - precision, 0).astype(np.int64)
     return (dropped << precision) + (sums >> dropped)
+
+
+def largest_square_sum(tensor, size):
+    """Return the largest sum of ``(code - zero_point)**2`` over ``size`` neighbouring channels."""
+    reach = max(abs(code - tensor.zero_point) for code in (tensor.minimum, tensor.maximum))
+    return min(size, tensor.shape[0]) * reach**2
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,18 +274,14 @@ class LRN(IntegerLayer):
     ``(x - zero_point)**2`` over the channels ``c - (size - 1) // 2`` to ``c + size // 2`` that
     exist. ``requantize`` has multiplier 1: the ``table`` carries the scales under its shift.
 
-    table: int64, entries of at most `hwsim.network.fixed_point.MULTIPLIER_BITS` bits, not negative.
+    table: int64, for each index up to that of `largest_square_sum` a number that is not negative
+    and has at most `hwsim.network.fixed_point.MULTIPLIER_BITS` bits.
     """
 
     size: int
     precision: int
     table: np.ndarray
     requantize: Requantize
-
-    def largest_sum(self, tensor):
-        """Return the largest sum of squares, whatever the codes of the input ``tensor``."""
-        reach = max(abs(code - tensor.zero_point) for code in (tensor.minimum, tensor.maximum))
-        return min(self.size, tensor.shape[0]) * reach**2
 
     def accumulator_bounds(self, tensor):
         """Return (minimum, maximum) of the product, whatever the codes of the input ``tensor``."""

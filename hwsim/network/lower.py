@@ -297,7 +297,9 @@ class _Lowering:
             axis = None
         else:
             shape[axis] = -1
-        steps = codes.astype(np.int64) - zero.astype(np.int64).reshape(shape)
+        # Large networks have 10**8 weights: 16 bits hold the difference of two codes of 8.
+        dtype = np.int16 if codes.dtype.itemsize == 1 else np.int64
+        steps = codes.astype(dtype) - zero.astype(dtype).reshape(shape)
         return Constant(steps, scale.astype(np.float64).reshape(-1), axis)
 
     def dequantized(self, layer, name, scale, zero_point):

@@ -265,7 +265,8 @@ class _Insertion:
         needed = needed if self.per_channel else needed.max(keepdims=True)
         scale = np.maximum(largest / self.weight_limit, needed * (1 + 1e-6)).astype(np.float32)
         spread = scale.reshape(-1, *(1,) * (array.ndim - 1))
-        codes = np.clip(np.rint(array / spread), -self.weight_limit, self.weight_limit)
+        codes = array / spread
+        codes = np.clip(np.rint(codes, out=codes), -self.weight_limit, self.weight_limit, out=codes)
         return codes.astype(np.int8), scale if self.per_channel else scale.reshape(())
 
     # -- layers

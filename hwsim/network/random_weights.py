@@ -24,7 +24,7 @@ LEVELS_DEVIATION = math.sqrt((256**2 - 1) / 12)
 # is 74; a batch normalization leaves it as it finds it.
 AROUND_0, AROUND_1 = (-16.0, 16.0), (0.8, 1.2)
 BATCH_NORMALIZATION = {1: AROUND_1, 2: AROUND_0, 3: AROUND_0, 4: AROUND_1}
-ADDED, MULTIPLIED = frozenset(("Add", "Conv", "Gemm", "Sum")), frozenset(("Mul",))
+CONSTANTS = {"Mul": AROUND_1} | dict.fromkeys(("Add", "Conv", "Gemm", "Sum"), AROUND_0)
 # What they give is rectified if what they read is.
 PASSING = frozenset(
     (
@@ -63,9 +63,8 @@ def with_random_weights(network: Network, seed: int = 0) -> Network:
                 drawn[name] = _weights(layer, shape, gain, key)
             elif layer.op == "BatchNormalization":
                 drawn[name] = _even(shape, *BATCH_NORMALIZATION[place], key)
-            elif layer.op in ADDED | MULTIPLIED:
-                bounds = AROUND_0 if layer.op in ADDED else AROUND_1
-                drawn[name] = _even(shape, *bounds, key)
+            elif layer.op in CONSTANTS:
+                drawn[name] = _even(shape, *CONSTANTS[layer.op], key)
     return replace(network, constants={**network.constants, **drawn})
 
 
@@ -74,8 +73,15 @@ def random_images(network: Network, count: int = 1, seed: int = 0) -> np.ndarray
 
     Like pixels without their mean they lie evenly from -127.5 to 127.5: LRN, whose attributes were
     chosen for such, would do nothing to smaller numbers.
+
+    Raises
+    ------
+    ValueError
+        If the network has not one input.
     """
-    (tensor,) = network.inputs
+    if len(network.inputs) != 1:
+        raise ValueError(f"images need a network with one input, not {len(network.inputs)}")
+    tensor = network.inputs[0]
     return _even((count, *tensor.shape[1:]), -127.5, 127.5, f"{seed} images")
 
 

@@ -26,6 +26,7 @@ from .integer import (
     Pool,
     Shuffle,
     Table,
+    largest_square_sum,
     log_index,
 )
 from .network import Layer, NetworkError
@@ -52,10 +53,12 @@ __all__ = [
 ]
 
 INT32 = np.iinfo(np.int32)
-# Table entries of an LRN per octave of the sum of squares are 2**precision to twice as many.
-PRECISIONS = range(4, 11)
-# What a table may add to the error of an LRN, in steps of the output.
+# Table entries of an LRN per octave of the sum of squares are 2**precision to twice as many; no
+# hardware has larger tables than those of the last of these.
+PRECISIONS = range(4, 8)
+# What a table should add to the error of an LRN at most, and what it may add, in output steps.
 LRN_ERROR = 0.5
+LARGEST_LRN_ERROR = 1.0
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class Codes:
 class Constant:
     """A dequantized constant: ``steps * scale``.
 
-    steps: int64, codes minus zero point. scale: (1,), or (n,) for the n indices on ``axis``.
+    steps: int, codes minus zero point. scale: (1,), or (n,) for the n indices on ``axis``.
     """
 
     steps: np.ndarray
@@ -240,10 +243,10 @@ class Product(Real):
         bits = max(2, _signed_bits(weights.min()), _signed_bits(weights.max()))
         # Saturated to 32 bits, as a bias is in ONNX; the correction for the zero point may add one.
         bias = np.clip(np.rint(self.bias), INT32.min, INT32.max).astype(np.int64)
-        correction = source.zero_point * weights.reshape(len(weights), -1).sum(axis=1)
+        sums = weights.reshape(len(weights), -1).sum(axis=1, dtype=np.int64)
         fields = {
             "weights": weights.astype(np.int8 if bits <= 8 else np.int32),
-            "bias": bias - correction,
+            "bias": bias - source.zero_point * sums,
             "requantize": self.requantize(self.scale, output),
             "weight_bits": bits,
         }
@@ -327,18 +330,18 @@ class Normalized(Real):
     attributes: Mapping[str, Any]
 
     def emit(self, lowering, output):
-        """Add an `LRN` with the smallest table that adds at most `LRN_ERROR` to the error."""
-        source, size = self.codes.tensor, self.attributes["size"]
+        """Add an `LRN` with the smallest table that adds little enough to the error."""
+        source = self.codes.tensor
         low, high = self.bounds(output)
         for precision in PRECISIONS:
             table, shift, error = self.table(source, output, precision)
             if error <= LRN_ERROR:
                 break
-        else:
+        if error > LARGEST_LRN_ERROR:
             given = f"a table of {len(table):,} entries that is {error:.2f} output steps off"
-            refuse(self.layer.op, self.layer.name, given, f"{LRN_ERROR} steps")
+            refuse(self.layer.op, self.layer.name, given, f"up to {LARGEST_LRN_ERROR} steps")
         fields = {
-            "size": size,
+            "size": self.attributes["size"],
             "precision": precision,
             "table": table,
             "requantize": Requantize(
@@ -354,9 +357,7 @@ class Normalized(Real):
         that share it. What a factor is off counts as often as the largest code that such a sum
         allows.
         """
-        largest = LRN("", (), "", self.attributes["size"], precision, np.ones(1), None).largest_sum(
-            source
-        )
+        largest = largest_square_sum(source, self.attributes["size"])
         index = np.arange(int(log_index(largest, precision)) + 1)
         dropped = np.maximum((index >> precision) - 1, 0)
         first = (index - (dropped << precision)) << dropped
@@ -378,7 +379,7 @@ class Normalized(Real):
 
 @dataclass(frozen=True, eq=False)
 class Joined(Real):
-    """What passes codes through: max pool, pad, concat, shuffle of ``operands``, in their format."""
+    """What passes codes of ``operands`` through in their format: max pool, pad, concat, shuffle."""
 
     operands: tuple[Real, ...]
 

@@ -20,9 +20,8 @@ def share_modules(text, top):
 
     A module that is used once is named after the path of its instance, less the levels that have no
     other submodule; one that is used more often after its instance alone; one of
-    `hwsim.rtl.once.Once` as it is there. Wires that only repeat
-    another one are left out, see `_Names`; so are values at power-up: a reset comes before anything
-    is read.
+    `hwsim.rtl.once.Once` keeps its name. Wires that only repeat another one are left out, see
+    `_Names`; so are values at power-up: a reset comes before anything is read.
     """
     text = re.sub(r"^  attribute \\init .*\n", "", text, flags=re.MULTILINE)
     bodies = dict(_MODULE.findall(text))

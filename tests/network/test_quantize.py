@@ -7,12 +7,14 @@ import onnx
 import pytest
 
 import hwsim
+from hwsim.data import bundled
 from hwsim.models import reference
+from hwsim.models.onnx_runtime import accuracy
 from hwsim.models.quantization import quantize
 from hwsim.models.reference import integer
 from hwsim.network import NetworkError, lower
 from hwsim.network.affine import fold_affine
-from hwsim.network.integer import Conv, Dense, Pool, Table
+from hwsim.network.integer import Add, Conv, Dense, Pool, Table
 from hwsim.network.quantize import insert_qdq, quantized_tensors
 from hwsim.network.save import to_onnx
 from tests.onnx_models import MODELS, ModelBuilder, images, lenet, run_onnxruntime
@@ -393,6 +395,28 @@ def test_global_pools_and_reshape():
     assert [type(layer) for layer in lowered.layers] == [Conv, Pool]
 
 
+def test_sum_of_one_vanishes():
+    b = ModelBuilder(0, (1, 4, 5, 6))
+    model = b.model(b.node("Relu", b.node("Sum", b.conv("image", 4, 3))))
+    assert [layer.op for layer in fold_affine(hwsim.load(model)).layers] == ["Conv", "Relu"]
+
+
+def test_sum_of_many():
+    b = ModelBuilder(0, (1, 4, 5, 6))
+    first, second = (b.conv("image", 4, 3) for _ in range(2))
+    x = b.node("Sum", first, b.constant(0.25), first, second, name="sum")
+    model = b.model(b.node("Relu", x))
+    network = hwsim.load(model)
+    data = images(model, 8, 1)
+    folded = fold_affine(network)
+    assert [layer.op for layer in folded.layers] == ["Conv"] * 2 + ["Sum"] * 2 + ["Conv", "Relu"]
+    (expected,), (found,) = (reference.run(n, data).values() for n in (network, folded))
+    # Sums of four numbers in another order.
+    assert np.allclose(found, expected, rtol=0, atol=8 * np.abs(expected).max() * 2.0**-24)
+    lowered = lower(quantize(network, data))
+    assert [type(layer) for layer in lowered.layers] == [Conv] * 2 + [Add] * 2 + [Conv]
+
+
 # -------------------------------------------------------------------------------- refused
 
 
@@ -425,9 +449,9 @@ def constant_in_a_concat():
     )
 
 
-def sum_of_three():
+def sum_of_one():
     b = ModelBuilder(0, (1, 2, 6, 6))
-    return b.model(b.node("Sum", "image", "image", "image", name="sum"))
+    return b.model(b.node("Sum", "image", name="sum"))
 
 
 ACCEPTED = (
@@ -450,7 +474,7 @@ REFUSED = {
     "accepted: a Conv or Gemm before it without another reader, or an input (N, C, H, W)",
     constant_in_a_concat: "Concat 'join': a constant as input is not supported; accepted: feature "
     "maps",
-    sum_of_three: "Sum 'sum': 3 inputs is not supported; accepted: 2 inputs",
+    sum_of_one: "Sum 'sum': 1 inputs is not supported; accepted: 2 inputs",
 }
 
 
@@ -542,3 +566,21 @@ def test_impossible_ranges(ranges, message):
     with pytest.raises(ValueError) as caught:
         insert_qdq(one_layer(), ranges)
     assert str(caught.value) == message
+
+
+# ------------------------------------------------------------------- a network that others trained
+
+
+def test_network_of_the_model_zoo():
+    network = hwsim.load(bundled("mnist_cnn/mnist_cnn.onnx"))
+    assert (network.params, network.macs) == (5_994, 786_560)
+    with np.load(bundled("digits/images.npz")) as file:
+        test, calibration = (file[name] / np.float32(255) for name in ("images", "calibration"))
+        labels = file["labels"]
+    lowered = lower(quantize(network, calibration))
+    assert [type(layer) for layer in lowered.layers] == [Conv, Pool, Conv, Pool, Dense]
+    (codes,) = integer.run(lowered, lowered.input.quantize(test), keep=()).values()
+    int8 = np.count_nonzero(codes.reshape(1000, 10).argmax(axis=1) == labels)
+    # 994 of 1,000 either way; an image next to a tie may fall on the other side on another machine.
+    assert accuracy(network, test, labels) == pytest.approx(0.994, abs=0.001)
+    assert int8 == pytest.approx(994, abs=1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hwsim.blocks.streaming import Streaming
-from hwsim.rtl.streaming import build
+from hwsim.rtl.build import build
 from hwsim.sim import simulate as module
 from hwsim.sim.engine import Wave
 from hwsim.sim.simulate import simulate

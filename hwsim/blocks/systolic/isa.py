@@ -107,8 +107,10 @@ FIELDS = {
         "half": (1, False),
         "pixels": (13, False),  # width * height
         "folds": (16, False),
-        "channels": (16, False),  # lanes of a tap
-        "tail": (10, False),  # lanes without a tap after a row of taps
+        "channels": (16, False),  # of a tap
+        "taps_y": (10, False),
+        "gap_x": (10, False),  # lanes that are left free after a tap, unless it ends a row,
+        "gap_y": (10, False),  # and after a row of taps
         "pad": (8, True),  # code outside the map
         **_WINDOW,
     },

@@ -3,7 +3,28 @@
 from .config import ACCUMULATOR_READ_LATENCY, BUFFER_READ_LATENCY
 from .isa import Opcode, Operation
 
-__all__ = ["vector_cycles"]
+__all__ = [
+    "CODES",
+    "FACTORS",
+    "FACTOR_BYTES",
+    "FACTOR_PRECISION",
+    "PARAMETER_BYTES",
+    "parameter_latency",
+    "table_ready",
+    "vector_cycles",
+]
+
+# Entries of the table of codes.
+CODES = 256
+# Entries of the table of factors of `NORMALIZE`: for sums of squares below 2**22.
+FACTORS = 2048
+# As of `hwsim.network.integer.log_index`: such sums share a factor as have the same length and the
+# same upper bits, one more than this.
+FACTOR_PRECISION = 7
+
+# In a table of factors, and in a tile of parameters for each column.
+FACTOR_BYTES = 4
+PARAMETER_BYTES = 8
 
 # Cycles from a value at a lane's scaling to its code.
 SCALE_LATENCY = 11
@@ -34,3 +55,30 @@ def vector_cycles(config, instruction):
     if instruction["operation"] == Operation.NORMALIZE:
         latency += FACTOR_LATENCY
     return pixels * taps - 1 + latency
+
+
+def parameter_latency(config):
+    """Cycles from the last word of a tile to the acceptance of an instruction that waits for it."""
+    return 2 if config.axi_bytes >= PARAMETER_BYTES else 3
+
+
+def table_ready(config, words, table):
+    """The first cycle in which the vector unit takes an instruction again after a new table.
+
+    Parameters
+    ----------
+    config : Systolic
+    words : sequence of int
+        The cycles in which the words of the table come.
+    table : int
+        0, codes; 1, factors.
+    """
+    # Factors come to the lanes whole.
+    parts = max(1, FACTOR_BYTES // config.axi_bytes)
+    size = (1, FACTOR_BYTES)[table]
+    entries = parts * config.axi_bytes // size
+    last = -1
+    for cycle in words[parts - 1 :: parts]:
+        there = cycle + 1 + (parts > 1)
+        last = max(last + 1, there) + entries - 1
+    return last + 2

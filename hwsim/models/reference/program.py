@@ -6,8 +6,9 @@ compiler. Instructions are carried out in the order of the program.
 
 import numpy as np
 
-from hwsim.blocks.systolic.isa import Opcode, Operation
-from hwsim.network.fixed_point import round_half_even_shift
+from hwsim.blocks.systolic.isa import Opcode
+
+from .vector import activate, combine
 
 __all__ = ["Machine", "run_program"]
 
@@ -39,7 +40,7 @@ class Machine:
     memory : ndarray of uint8
     buffer : ndarray of int8
     sums : ndarray of int64, (2, accumulator rows, columns)
-    writes : list of ndarray of int8, (pixels, columns)
+    writes : list of ndarray of int8, (pixels, channels)
         What each instruction of the vector unit wrote.
     """
 
@@ -48,7 +49,7 @@ class Machine:
         self.memory = memory
         self.buffer = np.zeros(config.buffer_bytes, np.int8)
         self.sums = np.zeros((2, config.accumulator_rows, config.cols), np.int64)
-        self.table = np.zeros(256, np.int8)
+        self.table = self.factors = None
         self.weights = []
         self.parameters = []
         self.writes = []
@@ -94,7 +95,11 @@ class Machine:
         self._tiles(i, self.config.parameter_words, self.parameters)
 
     def _read_table(self, i):
-        self.table = self.memory[i["address"] : i["address"] + 256].view(np.int8)
+        content = self.memory[i["address"] : i["address"] + i["words"] * self.config.axi_bytes]
+        if i["table"]:
+            self.factors = content.view(np.uint32)
+        else:
+            self.table = content[:256].view(np.int8)
 
     def _pixels(self, i):
         """(row, column) of each output pixel, as columns."""
@@ -113,16 +118,19 @@ class Machine:
     def _convolve(self, i):
         config = self.config
         rows, folds = config.rows, i["folds"]
-        step = i["taps_x"] * i["channels"] + i["tail"]
-        ky, rest = np.divmod(np.arange(folds * rows), step)
-        kx = np.minimum(rest // i["channels"], i["taps_x"] - 1)
-        delta = ky * i["tap_y"] + kx * i["tap_x"] + rest - kx * i["channels"]
-        for fold in (delta + i["base"]).reshape(folds, rows):
-            if len(set((fold % config.banks).tolist())) < rows:
-                raise ValueError("codes of a fold lie in one bank")
+        tap = i["channels"] + i["gap_x"]
+        line = i["taps_x"] * tap - i["gap_x"] + i["gap_y"]
+        ky, rest = np.divmod(np.arange(folds * rows), line)
+        kx = np.minimum(rest // tap, i["taps_x"] - 1)
+        channel = rest - kx * tap
+        live = (channel < i["channels"]) & (ky < i["taps_y"])
+        delta = ky * i["tap_y"] + kx * i["tap_x"] + channel
+        lane = (delta - np.arange(folds * rows)).reshape(folds, rows)
+        if ((lane - lane[:, :1]) % config.banks)[live.reshape(folds, rows)].any():
+            raise ValueError("codes of a fold do not lie in a bank for each lane")
         addresses, inside = self._taps(i, delta, ky * i["dilation_y"], kx * i["dilation_x"])
         codes = self.buffer[addresses % len(self.buffer)]
-        codes = np.where(inside, codes, i["pad"]).astype(np.float32)
+        codes = np.where(inside & live, codes, i["pad"]).astype(np.float32)
         tiles, self.weights = self.weights[:folds], self.weights[folds:]
         weights = np.stack(tiles)[:, : rows * config.row_bytes].view(np.int8)
         weights = weights.reshape(folds, rows, -1)[:, ::-1, : config.cols]
@@ -136,47 +144,20 @@ class Machine:
         self.sums[i["half"], : len(total)] = total
 
     def _activate(self, i):
-        self._scale(i, self.sums[i["half"], : i["height"] * i["width"]])
+        parameters = None
+        if not i["uniform"]:
+            tile = self.parameters.pop(0)[: 8 * self.config.cols].view(np.uint32).reshape(-1, 2)
+            bias, scale = tile[:, 0].view(np.int32), tile[:, 1]
+            parameters = (bias, scale & 0x1FFFF, (scale >> 24) & 63)
+        activate(self.config, i, self.buffer, self.sums[i["half"]], parameters, self.table)
+        self._note(i)
 
     def _combine(self, i):
-        ky, kx = np.divmod(np.arange(i["taps_y"] * i["taps_x"]), i["taps_x"])
-        addresses, inside = self._taps(
-            i, ky * i["tap_y"] + kx * i["tap_x"], ky * i["dilation_y"], kx * i["dilation_x"]
-        )
-        lanes = np.arange(self.config.cols)
-        pixels = len(addresses)
-        if i["operation"] == Operation.MAX:
-            total = np.full((pixels, len(lanes)), -128, np.int64)
-        else:
-            total = np.zeros((pixels, len(lanes)), np.int64)
-        for tap in range(len(ky)):
-            where = (addresses[:, tap : tap + 1] + lanes) % len(self.buffer)
-            codes = self.buffer[where].astype(np.int64)
-            valid = inside[:, tap : tap + 1]
-            if i["operation"] == Operation.MAX:
-                total = np.where(valid, np.maximum(total, codes), total)
-            elif i["operation"] == Operation.SUM:
-                odd = kx[tap] & 1
-                term = (codes - i[f"offset_{odd}"]) * i[f"factor_{odd}"]
-                total += np.where(valid, term, 0)
-            else:
-                raise NotImplementedError(Operation(i["operation"]).name)
-        self._scale(i, total)
+        combine(self.config, i, self.buffer, self.table, self.factors)
+        self._note(i)
 
-    def _scale(self, i, sums):
-        if i["uniform"]:
-            bias, multiplier, shift = 0, i["multiplier"], i["shift"]
-        else:
-            tile = self.parameters.pop(0)[: 8 * self.config.cols].view(np.uint32).reshape(-1, 2)
-            bias = tile[:, 0].view(np.int32).astype(np.int64)
-            multiplier = (tile[:, 1] & 0x1FFFF).astype(np.int64)
-            shift = (tile[:, 1] >> 24).astype(np.int64) & 63
-        codes = round_half_even_shift((sums + bias) * multiplier, shift) + i["zero_point"]
-        codes = np.clip(codes, i["minimum"], i["maximum"])
-        if i["lookup"]:
-            codes = self.table[codes + 128]
-        codes = codes.astype(np.int8)
-        self.writes.append(codes)
+    def _note(self, i):
+        """Keep what was written."""
         y, x = self._pixels(i)
-        lanes = np.arange(i["channels"])
-        self.buffer[i["to"] + y * i["to_y"] + x * i["to_x"] + lanes] = codes[:, : len(lanes)]
+        where = i["to"] + y * i["to_y"] + x * i["to_x"] + np.arange(i["channels"])
+        self.writes.append(self.buffer[where])

@@ -3,7 +3,9 @@
 import numpy as np
 
 from hwsim.blocks.systolic.isa import Operation
+from hwsim.blocks.systolic.vector import FACTOR_PRECISION
 from hwsim.network.fixed_point import round_half_even_shift
+from hwsim.network.integer import log_index
 
 __all__ = ["activate", "combine"]
 
@@ -31,14 +33,15 @@ def activate(config, instruction, buffer, sums, parameters=None, table=None):
     pixels, channels = instruction["width"] * instruction["height"], instruction["channels"]
     values = sums[:pixels, :channels].astype(np.int64)
     if instruction["uniform"]:
-        factors = instruction["multiplier"], instruction["shift"]
+        multiplier, shift = instruction["multiplier"], instruction["shift"]
     else:
-        bias, *factors = (np.asarray(column, np.int64)[:channels] for column in parameters)
+        columns = (np.asarray(column, np.int64)[:channels] for column in parameters)
+        bias, multiplier, shift = columns
         values += bias
-    _write(config, instruction, buffer, _scale(instruction, values, *factors), table)
+    _write(config, instruction, buffer, _scale(instruction, values, multiplier, shift), table)
 
 
-def combine(config, instruction, buffer, table=None):
+def combine(config, instruction, buffer, table=None, factors=None):
     """Carry out a ``COMBINE``: windows of codes in the buffer to codes in the buffer.
 
     What it writes must not be what it reads.
@@ -51,14 +54,20 @@ def combine(config, instruction, buffer, table=None):
         Changed.
     table : ndarray of int8, (256,)
         Codes for -128 to 127; only where the instruction says ``lookup``.
+    factors : ndarray of int, (2048,)
+        Only for ``NORMALIZE``.
     """
     f = instruction
     result = np.empty((f["height"], f["width"], f["channels"]), np.int8)
     rows = max(1, _PIECE // max(1, f["width"] * f["channels"]))
     for begin in range(0, f["height"], rows):
         part = np.arange(begin, min(begin + rows, f["height"]))
-        values = _COMBINE[f["operation"]](f, _taps(config, f, buffer, part))
-        result[part] = _scale(f, values, f["multiplier"], f["shift"])
+        taps = _taps(config, f, buffer, part)
+        if f["operation"] == Operation.NORMALIZE:
+            values, multiplier = _normalize(f, taps, factors)
+        else:
+            values, multiplier = _COMBINE[f["operation"]](f, taps), f["multiplier"]
+        result[part] = _scale(f, values, multiplier, f["shift"])
     _write(config, f, buffer, result, table)
 
 
@@ -69,13 +78,15 @@ def _taps(config, f, buffer, oy):
     channels = np.arange(f["channels"])
     for ky in range(f["taps_y"]):
         y = f["y"] + oy * f["stride_y"] + ky * f["dilation_y"]
-        y_inside = (y >= 0) & (y < f["map_height"])
+        y_inside = ((y >= 0) & (y < f["map_height"]))[:, None, None]
         for kx in range(f["taps_x"]):
-            x = f["x"] + ox * f["stride_x"] + kx * f["dilation_x"]
-            inside = y_inside[:, None] & (x >= 0) & (x < f["map_width"])
+            x = (f["x"] + ox * f["stride_x"] + kx * f["dilation_x"])[:, None]
+            if f["operation"] == Operation.NORMALIZE:
+                x = x + channels
+            inside = y_inside & (x >= 0) & (x < f["map_width"])
             addresses = pixels + (ky * f["tap_y"] + kx * f["tap_x"])
             codes = buffer[_places(config, addresses[..., None] + channels)]
-            yield kx, codes, inside[..., None]
+            yield kx, codes, inside
 
 
 def _places(config, addresses):
@@ -87,7 +98,7 @@ def _places(config, addresses):
 
 
 def _sum(f, taps):
-    total = np.int64(0)
+    total = np.zeros((), np.int64)
     for kx, codes, inside in taps:
         offset, factor = f[f"offset_{kx & 1}"], f[f"factor_{kx & 1}"]
         total = total + np.where(inside, (codes.astype(np.int64) - offset) * factor, 0)
@@ -95,20 +106,33 @@ def _sum(f, taps):
 
 
 def _max(f, taps):
-    largest = np.int8(-128)
+    largest = np.full((), -128, np.int8)
     for _, codes, inside in taps:
         largest = np.maximum(largest, np.where(inside, codes, np.int8(-128)))
     return largest.astype(np.int64)
 
 
 def _product(f, taps):
-    total = np.int64(0)
+    total = np.zeros((), np.int64)
+    before = None
     for kx, codes, inside in taps:
         factor = np.where(inside, codes.astype(np.int64) - f[f"offset_{kx & 1}"], 0)
         if kx & 1:
             total = total + before * factor
         before = factor
     return total.astype(np.int32).astype(np.int64)
+
+
+def _normalize(f, taps, factors):
+    """Codes less their zero point, and their factors."""
+    squares = np.zeros((), np.int64)
+    centre = None
+    for kx, codes, inside in taps:
+        code = np.where(inside, codes.astype(np.int64) - f["offset_0"], 0)
+        squares = squares + code * code
+        if kx == (f["taps_x"] - 1) // 2:
+            centre = code
+    return centre, factors.astype(np.int64)[log_index(squares, FACTOR_PRECISION)]
 
 
 _COMBINE = {Operation.SUM: _sum, Operation.MAX: _max, Operation.PRODUCT: _product}

@@ -56,9 +56,8 @@ class WeightStationaryArray(wiring.Component):
     takes the weight that comes in just then. The first new vector, of cycle ``t + 1``, comes a
     cycle later, when the weight is in use; the vector of cycle ``t`` still met the old one.
 
-    Column 0 of three rows, with a set A2 A1 A0 that ends in cycle 2, and the next one, B, after it;
-    what passes the element of each row (every other half of a step is between two rows), and in
-    brackets what it takes::
+    Column 0 of three rows, with a set A2 A1 A0 that ends in cycle 2, and at once the next one, B:
+    what passes the element of each row, and in brackets what it takes::
 
         cycle    0    1    2    3    4    5    6    7
         row 0    A2   A1  [A0]  B2   B1  [B0]  .    .
@@ -113,17 +112,16 @@ class OutputStationaryArray(wiring.Component):
     both in a fold of one step. Zeros are steps that change nothing; cycles between two folds are
     ignored, whatever they carry.
 
-    Results: if `last` is in cycle ``t``, the sums of row ``r`` are on `y` in cycle
-    ``t + config.latency + rows - 1 - r``: the last row first, a row per cycle.
+    If `last` is in cycle ``t``, the sums of row ``r`` are on `y` in cycle
+    ``t + config.latency + rows - 1 - r``: the last row first, a row per cycle. Cycles with `last`
+    must be ``rows`` or more apart, so that a fold of ``K`` steps takes ``max(K, rows)`` cycles, and
+    no more: the sums leave while those of the next fold grow.
 
-    Cycles with `last` are at least ``rows`` apart, so that a fold of ``K`` steps takes
-    ``max(K, rows)`` cycles, and no more. For the results leave while the next fold is summed:
-    sums of row ``r`` are complete in cycle ``t + r + c`` and some constant ``d``. They go down at
-    half speed, two registers per row, and so pass row ``s`` in cycle
-    ``t + d + r + c + 2 * (s - r) = t + d + 2 * s + c - r``. In a fold, each ``r`` has a cycle of
-    its own; and row ``s`` puts in its own sums in the cycle ``t' + d + s + c`` of a later fold,
-    behind those of the earlier one, if ``t' - t > s - r`` for all rows, which is
-    ``t' - t >= rows``.
+    How they do so without meeting: the sum of element ``(r, c)`` is complete in cycle
+    ``t + d + r + c``, with a constant ``d``. It goes down at half speed, two registers per row, and
+    so passes row ``s`` in cycle ``t + d + r + c + 2 * (s - r) = t + d + 2 * s + c - r``: a cycle of
+    its own for each ``r``. Row ``s`` adds its own sum of a later fold, of cycle ``t'``, in cycle
+    ``t' + d + s + c``. The two meet if ``t' - t = s - r``, which is less than ``rows``.
 
     Parameters
     ----------
@@ -248,7 +246,7 @@ class OutputStationaryElement(wiring.Component):
         m.d.sync += [self.first_o.eq(self.first_i), self.last_o.eq(self.last_i)]
         first, complete = self.first_i, self.last_o
         if config.product_registers:
-            first, complete = self.first_o, Signal()
+            first, complete = self.first_o, Signal(name="complete")
             m.d.sync += complete.eq(self.last_o)
         total = Signal(len(self.y_o), reset_less=True)
         sums = [
@@ -357,13 +355,13 @@ class Skew(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        values = [Signal(self._width, name=f"value_{k}") for k in range(len(self._cycles))]
-        m.d.comb += Cat(values).eq(self.i)
-        for k, cycles in enumerate(self._cycles):
-            for age in range(1, cycles + 1):
-                later = Signal(self._width, name=f"value_{k}_{age}", reset_less=True)
-                m.d.sync += later.eq(values[k])
-                values[k] = later
+        values = [self.i.word_select(k, self._width) for k in range(len(self._cycles))]
+        for age in range(1, max(self._cycles) + 1):
+            # One register for all that wait so long.
+            waiting = [k for k, cycles in enumerate(self._cycles) if cycles >= age]
+            later = _register(m, f"age_{age}", Cat(values[k] for k in waiting))
+            for position, k in enumerate(waiting):
+                values[k] = later.word_select(position, self._width)
         m.d.comb += self.o.eq(Cat(values))
         return m
 
@@ -498,4 +496,4 @@ def _products(m, a, weight, config):
         return [product]
     if not product.shape().signed:
         return [product[:n], product[n:]]
-    return [product[:n].as_signed(), product[n:].as_signed() + product[n - 1]]
+    return [product[:n].as_signed(), product[n : 2 * n].as_signed() + product[n - 1]]

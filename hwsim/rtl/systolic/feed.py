@@ -4,9 +4,11 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hwsim.blocks.systolic.isa import Opcode
 from hwsim.rtl.once import Once
 
 from .buffer import ADDRESS_BITS, rotate
+from .instruction import layout
 
 __all__ = ["Feed", "Taps"]
 
@@ -14,34 +16,55 @@ PLACE = signed(14)  # of a tap in the map, and its distance from the pixel's fir
 
 
 class Taps(wiring.Component):
-    """The taps and channels of a convolution, one after the other.
+    """The taps and channels of a convolution, one after the other, with the gaps between them.
 
     Members
     -------
     start : in
-        The next step is the first one of an instruction.
+        This step is the first one of an instruction.
     step : in
         Go on to the next one.
-    channels, tail, taps_x, tap_x, tap_y, dilation_y, dilation_x : in
+    fields : in
         Of the instruction.
     delta : out
         Distance of the code's address from that of the pixel's first tap.
     dy, dx : out
-        Distance of the tap from the first one.
+        Distance of the tap from the first one; in a gap and after the last tap, ``dy`` is such that
+        it lies outside every map.
     """
 
+    FIELDS = (
+        "channels",
+        "taps_y",
+        "taps_x",
+        "gap_y",
+        "gap_x",
+        "tap_y",
+        "tap_x",
+        "dilation_y",
+        "dilation_x",
+    )
+
     def __init__(self):
+        shapes = layout(Opcode.CONVOLVE)
+        self._state = data.StructLayout(
+            {
+                "position": 16,  # channel of the tap, or lane of the gap
+                "gap": 1,
+                "kx": 10,
+                "ky": 16,
+                "delta": ADDRESS_BITS,
+                "tap": ADDRESS_BITS,  # distance of this tap,
+                "line": ADDRESS_BITS,  # and of the first one of its row
+                "dy": PLACE,
+                "dx": PLACE,
+            }
+        )
         super().__init__(
             {
                 "start": In(1),
                 "step": In(1),
-                "channels": In(16),
-                "tail": In(10),
-                "taps_x": In(10),
-                "tap_x": In(ADDRESS_BITS),
-                "tap_y": In(ADDRESS_BITS),
-                "dilation_y": In(6),
-                "dilation_x": In(6),
+                "fields": In(data.StructLayout({name: shapes[name].shape for name in self.FIELDS})),
                 "delta": Out(ADDRESS_BITS),
                 "dy": Out(PLACE),
                 "dx": Out(PLACE),
@@ -50,65 +73,57 @@ class Taps(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # State is that of the next step, unless that is the first one.
-        channel, tap = Signal(16), Signal(10)
-        in_tail = Signal()
-        delta, tap_start, row_start = (Signal(ADDRESS_BITS) for _ in range(3))
-        dy, dx = Signal(PLACE), Signal(PLACE)
-        now = {}
-        for name, signal in {
-            "channel": channel,
-            "tap": tap,
-            "in_tail": in_tail,
-            "delta": delta,
-            "tap_start": tap_start,
-            "row_start": row_start,
-            "dy": dy,
-            "dx": dx,
-        }.items():
-            now[name] = Signal.like(signal, name=f"now_{name}")
-            m.d.comb += now[name].eq(Mux(self.start, 0, signal))
-        m.d.comb += [self.delta.eq(now["delta"]), self.dy.eq(now["dy"]), self.dx.eq(now["dx"])]
-        next_tap = (now["tap_start"] + self.tap_x)[:ADDRESS_BITS]
-        next_row = (now["row_start"] + self.tap_y)[:ADDRESS_BITS]
-        row_ends = Signal()
+        fields = self.fields
+        after, now = Signal(self._state), Signal(self._state)
+        m.d.comb += now.eq(Mux(self.start, 0, after))
+        outside = now.gap | (now.ky >= fields.taps_y)
+        m.d.comb += [
+            self.delta.eq(now.delta),
+            self.dy.eq(Mux(outside, -(1 << (PLACE.width - 1)), now.dy)),
+            self.dx.eq(now.dx),
+        ]
+        last_tap = now.kx + 1 == fields.taps_x
+        gap = Signal(10)
+        ends = Signal()  # of the tap and what follows it
+        m.d.comb += [
+            gap.eq(Mux(last_tap, fields.gap_y, fields.gap_x)),
+            ends.eq(
+                Mux(
+                    now.gap,
+                    now.position + 1 == gap,
+                    (now.position + 1 == fields.channels) & (gap == 0),
+                )
+            ),
+        ]
+        tap = (now.tap + fields.tap_x)[:ADDRESS_BITS]
+        line = (now.line + fields.tap_y)[:ADDRESS_BITS]
         with m.If(self.step):
             m.d.sync += [
-                channel.eq(now["channel"] + 1),
-                tap.eq(now["tap"]),
-                in_tail.eq(now["in_tail"]),
-                delta.eq(now["delta"] + 1),
-                tap_start.eq(now["tap_start"]),
-                row_start.eq(now["row_start"]),
-                dy.eq(now["dy"]),
-                dx.eq(now["dx"]),
+                after.eq(now),
+                after.position.eq(now.position + 1),
+                after.delta.eq(now.delta + 1),
             ]
-            with m.If(now["in_tail"]):
-                m.d.comb += row_ends.eq(now["channel"] + 1 == self.tail)
-            with m.Elif(now["channel"] + 1 == self.channels):
-                m.d.sync += channel.eq(0)
-                with m.If(now["tap"] + 1 != self.taps_x):
+            with m.If(~now.gap & (now.position + 1 == fields.channels)):
+                m.d.sync += [after.position.eq(0), after.gap.eq(1)]
+            with m.If(ends):
+                m.d.sync += [after.position.eq(0), after.gap.eq(0)]
+                with m.If(last_tap):
                     m.d.sync += [
-                        tap.eq(now["tap"] + 1),
-                        tap_start.eq(next_tap),
-                        delta.eq(next_tap),
-                        dx.eq(now["dx"] + self.dilation_x),
+                        after.kx.eq(0),
+                        after.ky.eq(now.ky + 1),
+                        after.delta.eq(line),
+                        after.tap.eq(line),
+                        after.line.eq(line),
+                        after.dy.eq(now.dy + fields.dilation_y),
+                        after.dx.eq(0),
                     ]
-                with m.Elif(self.tail != 0):
-                    m.d.sync += in_tail.eq(1)
                 with m.Else():
-                    m.d.comb += row_ends.eq(1)
-            with m.If(row_ends):
-                m.d.sync += [
-                    channel.eq(0),
-                    tap.eq(0),
-                    in_tail.eq(0),
-                    delta.eq(next_row),
-                    tap_start.eq(next_row),
-                    row_start.eq(next_row),
-                    dy.eq(now["dy"] + self.dilation_y),
-                    dx.eq(0),
-                ]
+                    m.d.sync += [
+                        after.kx.eq(now.kx + 1),
+                        after.delta.eq(tap),
+                        after.tap.eq(tap),
+                        after.dx.eq(now.dx + fields.dilation_x),
+                    ]
         return m
 
 
@@ -118,20 +133,21 @@ class _Lane(wiring.Component):
     What is in the chain moves on with `shift`, and is in use from the cycle after `take` on.
     """
 
-    def __init__(self):
-        chain = {"delta": ADDRESS_BITS, "dy": PLACE, "dx": PLACE}
+    def __init__(self, *, bank_bits, word_bits):
+        chain = {"delta": bank_bits + word_bits, "dy": PLACE, "dx": PLACE}
         super().__init__(
             {
                 **{f"{name}_i": In(shape) for name, shape in chain.items()},
                 **{f"{name}_o": Out(shape) for name, shape in chain.items()},
                 "shift": In(1),
                 "take": In(1),
-                "address": In(ADDRESS_BITS),
+                "address": In(bank_bits + word_bits),
                 "y": In(PLACE),
                 "x": In(PLACE),
                 "map_height": In(12),
                 "map_width": In(12),
-                "code_address": Out(ADDRESS_BITS),
+                "bank": Out(bank_bits),
+                "word": Out(word_bits),
                 "inside": Out(1),
             }
         )
@@ -148,7 +164,7 @@ class _Lane(wiring.Component):
                 m.d.sync += used[name].eq(waiting)
         row, column = self.y + used["dy"], self.x + used["dx"]
         m.d.sync += [
-            self.code_address.eq(self.address + used["delta"]),
+            Cat(self.bank, self.word).eq(self.address + used["delta"]),
             self.inside.eq(
                 (row >= 0) & (row < self.map_height) & (column >= 0) & (column < self.map_width)
             ),
@@ -189,15 +205,16 @@ class Feed(wiring.Component):
     def __init__(self, config):
         self._config = config
         self._word_bits = (config.sections * config.bank_depth - 1).bit_length()
+        self._address_bits = (config.buffer_bytes - 1).bit_length()
         super().__init__(
             {
                 "shift": In(1),
-                "delta": In(ADDRESS_BITS),
+                "delta": In(self._address_bits),
                 "dy": In(PLACE),
                 "dx": In(PLACE),
                 "take": In(1),
                 "valid": In(1),
-                "address": In(ADDRESS_BITS),
+                "address": In(self._address_bits),
                 "y": In(PLACE),
                 "x": In(PLACE),
                 "map_height": In(12),
@@ -218,7 +235,7 @@ class Feed(wiring.Component):
         m = Module()
         rows, banks = self.config.rows, self.config.banks
         low = (banks - 1).bit_length()
-        lanes = [Once(_Lane) for _ in range(rows)]
+        lanes = [Once(_Lane, bank_bits=low, word_bits=self._word_bits) for _ in range(rows)]
         for k, lane in enumerate(lanes):
             m.submodules[f"lane_{k}"] = lane
             for name in ("delta", "dy", "dx"):
@@ -231,19 +248,21 @@ class Feed(wiring.Component):
             value = self._later(m, f"{name}_1", getattr(self, name))
             m.d.comb += [getattr(lane, name).eq(value) for lane in lanes]
         valid, pad = self._later(m, "valid_1", self.valid), self._later(m, "pad_1", self.pad)
-        # 2: addresses of lanes. Lane k's code is in bank (k + first) mod banks.
+        # 2: addresses of lanes. Lane k's code is in bank (k + first) mod banks; a code outside
+        # the map is not read, since others may be using what lies there.
         valid, pad = self._later(m, "valid_2", valid), self._later(m, "pad_2", pad)
-        first = lanes[0].code_address[:low]
-        words = [lane.code_address[low : low + self._word_bits] for lane in lanes]
+        first = lanes[0].bank
+        inside = Signal(rows)
+        m.d.comb += inside.eq(Cat(lane.inside for lane in lanes))
+        words = [lane.word for lane in lanes]
         words = rotate(m, "words", words + [words[0]] * (banks - rows), first)
-        enables = [valid] * rows + [Const(0)] * (banks - rows)
-        if rows < banks:
-            enables = rotate(m, "enables", enables, first)
+        wanted = [inside[k] & valid if k < rows else Const(0) for k in range(banks)]
+        wanted = rotate(m, "wanted", wanted, first)
         # 3: addresses of banks.
         for k in range(banks):
-            m.d.sync += [self.words[k].eq(words[k]), self.enable[k].eq(enables[k])]
+            m.d.sync += [self.words[k].eq(words[k]), self.enable[k].eq(wanted[k])]
         first = self._later(m, "first_3", first)
-        inside = self._later(m, "inside_3", Cat(lane.inside for lane in lanes))
+        inside = self._later(m, "inside_3", inside)
         pad = self._later(m, "pad_3", pad)
         # 4: codes of banks.
         first = self._later(m, "first_4", first)

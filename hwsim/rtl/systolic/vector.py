@@ -1,25 +1,26 @@
 """The vector unit of the systolic accelerator: from sums, and from windows of codes, to codes."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwsim.blocks.systolic.config import ACCUMULATOR_READ_LATENCY, BUFFER_READ_LATENCY
-from hwsim.blocks.systolic.isa import BYTES, Opcode, Operation
-from hwsim.blocks.systolic.vector import SCALE_LATENCY, TAP_LATENCY
+from hwsim.blocks.systolic.isa import HEADER, Opcode, Operation
+from hwsim.blocks.systolic.vector import FACTOR_LATENCY, SCALE_LATENCY, TAP_LATENCY
 
 from ..once import Once
-from ..unit import delay
-from .instruction import layout
+from ..unit import delay, register
+from ..unused import discard
+from .instruction import INSTRUCTION, layout
 from .vector_lane import SCALING, TAP, VectorLane
 from .vector_parameters import ParameterQueue, TableLoader
-from .vector_window import DESTINATION, WINDOW, Destination, Window, some_fields
+from .vector_window import DESTINATION, WINDOW, Destination, Window, hold
 
 __all__ = ["VectorUnit"]
 
 # Fields that are needed throughout an instruction, besides those of `Window` and `Destination`.
-_HELD = some_fields(
-    "half operation uniform lookup channels zero_point minimum maximum multiplier shift "
+_HELD = (
+    "half operation lookup zero_point minimum maximum multiplier shift "
     "map_width offset_0 offset_1 factor_0 factor_1"
 )
 
@@ -45,8 +46,8 @@ class VectorUnit(wiring.Component):
 
     Members
     -------
-    i : in, stream of 512 bits
-        Instructions whose waits are over.
+    i : in, stream of `INSTRUCTION`
+        Those whose waits are over.
     sum_half, sum_address : out
         A row of the accumulators;
     sums : in, ArrayLayout(signed(32), cols)
@@ -73,7 +74,7 @@ class VectorUnit(wiring.Component):
         codes = data.ArrayLayout(signed(8), config.cols)
         super().__init__(
             {
-                "i": In(stream.Signature(8 * BYTES)),
+                "i": In(stream.Signature(INSTRUCTION)),
                 "sum_half": Out(1),
                 "sum_address": Out(range(config.accumulator_rows)),
                 "sums": In(data.ArrayLayout(signed(32), config.cols)),
@@ -100,6 +101,7 @@ class VectorUnit(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        cols = self.config.cols
         m.submodules.parameter_queue = queue = ParameterQueue(self.config)
         m.submodules.table_loader = loader = TableLoader(self.config)
         m.d.comb += [
@@ -107,13 +109,15 @@ class VectorUnit(wiring.Component):
             queue.enable.eq(self.parameter_enable),
             self.parameter_freed.eq(queue.freed),
             loader.data.eq(self.table_data),
-            loader.enable.eq(self.table_enable),
+            loader.enable.eq(self.table_enable & ~self.table_number[1]),
             loader.first.eq(self.table_first),
-            loader.number.eq(self.table_number),
+            loader.number.eq(self.table_number[0]),
         ]
 
         # An instruction begins when nothing of the one before is under way.
         instruction = data.View(layout(Opcode.COMBINE), self.i.payload)
+        ignored = HEADER.keys() - {"opcode"} | {"unused"}
+        discard(m, *(instruction[name] for name, _ in instruction.shape() if name in ignored))
         starts_activate = instruction.opcode == Opcode.ACTIVATE
         needs_tile = starts_activate & ~instruction.uniform
         busy = Signal()
@@ -124,13 +128,15 @@ class VectorUnit(wiring.Component):
             queue.take.eq(start & needs_tile),
         ]
         activate = Signal()
-        held = Signal(_HELD)
+        uniform = Signal()
+        count = Signal.like(self.write_count, name="count")
+        held = hold(m, start, instruction, _HELD)
         with m.If(start):
             m.d.sync += [
                 busy.eq(1),
                 activate.eq(starts_activate),
-                held.eq(_choose(instruction, _HELD)),
-                held.uniform.eq(~needs_tile),
+                uniform.eq(~needs_tile),
+                count.eq(Mux(instruction.channels > cols, cols, instruction.channels)),
             ]
         with m.Elif(self.done):
             m.d.sync += busy.eq(0)
@@ -148,28 +154,31 @@ class VectorUnit(wiring.Component):
             self.read_enable.eq(window.valid & window.inside & ~activate),
         ]
 
-        tap, inside = self._tap(m, window, held)
+        tap = self._tap(m, window, held)
+        inside = self._inside(m, window, held, normalize)
         scaling = Signal(SCALING)
-        m.d.comb += scaling.eq(_choose(held, SCALING))
-        for column in range(self.config.cols):
+        m.d.comb += [
+            scaling.uniform.eq(uniform),
+            *(scaling[name].eq(held[name]) for name, _ in SCALING if name != "uniform"),
+        ]
+        parameter_tiles = self.config.parameter_tiles
+        for column in range(cols):
             m.submodules[f"lane_{column}"] = lane = Once(
-                VectorLane, parameter_tiles=self.config.parameter_tiles
+                VectorLane, parameter_tiles=parameter_tiles
             )
             m.d.comb += [
                 lane.activate.eq(activate),
                 lane.sum.eq(self.sums[column]),
                 lane.code.eq(self.read_data[column]),
-                lane.inside.eq(inside),
+                lane.inside.eq(inside[column]),
                 lane.tap.eq(tap),
                 lane.scaling.eq(scaling),
-                lane.parameter.eq(queue.o[column]),
-                lane.parameter_store.eq(queue.store[column]),
+                lane.parameter.eq(queue.o[column % queue.columns]),
+                lane.parameter_store.eq(queue.store[column // queue.columns]),
                 lane.parameter_to.eq(queue.to),
                 lane.parameter_from.eq(queue.place),
                 lane.parameter_take.eq(queue.take),
-                lane.table_address.eq(loader.address),
-                lane.table_code.eq(loader.code),
-                lane.table_enable.eq(loader.store),
+                lane.entry.eq(loader.entry),
                 self.write_data[column].eq(lane.o),
             ]
 
@@ -177,32 +186,59 @@ class VectorUnit(wiring.Component):
         complete = window.valid & window.last
         of_sums = delay(m, complete & activate, ACCUMULATOR_READ_LATENCY, "sums_complete")
         of_taps = delay(m, complete & ~activate, BUFFER_READ_LATENCY + TAP_LATENCY, "taps_complete")
-        written = delay(m, of_sums | of_taps, SCALE_LATENCY, "scaled")
+        late = delay(m, of_taps, FACTOR_LATENCY, "factors_complete")
+        written = delay(m, of_sums | Mux(normalize, late, of_taps), SCALE_LATENCY, "scaled")
         m.submodules.destination = destination = Destination()
         m.d.comb += [
             destination.start.eq(start),
             destination.fields.eq(_choose(instruction, DESTINATION)),
             destination.step.eq(written),
             self.write_address.eq(destination.address),
-            self.write_count.eq(Mux(written, held.channels, 0)),
+            self.write_count.eq(Mux(written, count, 0)),
             self.done.eq(destination.done),
         ]
         return m
 
     def _tap(self, m, window, held):
-        """What the lanes do with the tap whose codes arrive, and whether it is inside."""
+        """What the lanes do with the tap whose codes arrive."""
         tap = Signal(TAP)
         odd = delay(m, window.odd, BUFFER_READ_LATENCY, "odd")
         largest = held.operation == Operation.MAX
+        second = odd & (held.operation != Operation.NORMALIZE)
         m.d.comb += [
             tap.operation.eq(held.operation),
             tap.odd.eq(odd),
-            tap.offset.eq(Mux(largest, 0, Mux(odd, held.offset_1, held.offset_0))),
+            tap.offset.eq(Mux(largest, 0, Mux(second, held.offset_1, held.offset_0))),
             tap.factor.eq(Mux(odd, held.factor_1, held.factor_0)),
             tap.first.eq(delay(m, window.first, BUFFER_READ_LATENCY + 2, "first")),
             tap.centre.eq(delay(m, window.centre, BUFFER_READ_LATENCY + 2, "centre")),
         ]
-        return tap, delay(m, window.inside, BUFFER_READ_LATENCY, "inside")
+        return tap
+
+    def _inside(self, m, window, held, normalize):
+        """Which codes lie in the map, when they arrive."""
+        lanes = self.config.cols
+        # NORMALIZE has the channels in the place of columns: from here to there they exist.
+        begin = register(m, Mux(normalize, _within(-window.column, lanes), 0), "begin")
+        end = register(
+            m, Mux(normalize, _within(held.map_width - window.column, lanes), lanes), "end"
+        )
+        exist = Signal(lanes)
+        m.d.sync += exist.eq(_ones_from(begin, lanes) & ~_ones_from(end, lanes))
+        rest = delay(m, exist, BUFFER_READ_LATENCY - 2, "exist")
+        inside = delay(m, window.inside, BUFFER_READ_LATENCY, "inside")
+        return rest & inside.replicate(lanes)
+
+
+def _within(value, largest):
+    """``value`` within 0 and ``largest``."""
+    held = Mux(value > largest, largest, value)
+    return Mux(value < 0, 0, held)[: largest.bit_length()]
+
+
+def _ones_from(lane, lanes):
+    """A bit for each lane: ones from this one on."""
+    return (Const((1 << lanes) - 1, lanes) << lane)[:lanes]
 
 
 def _choose(fields, shape):

@@ -6,17 +6,24 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hwsim.blocks.systolic.isa import Operation
+from hwsim.blocks.systolic.vector import CODES, FACTOR_PRECISION, FACTORS
 from hwsim.network.fixed_point import MAXIMUM_SHIFT, MULTIPLIER_BITS
 
 from ..unit import register
 
-__all__ = ["CODES", "PARAMETER", "SCALING", "TAP", "TotalOfTaps", "VectorLane"]
+__all__ = ["ENTRY", "PARAMETER", "SCALING", "TAP", "VectorLane"]
 
-# Entries of the table of codes.
-CODES = 256
 # What a tile of parameters holds for a column.
-PARAMETER = data.StructLayout(
-    {"bias": signed(32), "multiplier": MULTIPLIER_BITS, "unused_0": 7, "shift": 6, "unused_1": 2}
+PARAMETER = data.StructLayout({"bias": signed(32), "multiplier": MULTIPLIER_BITS, "shift": 6})
+# An entry of one of the tables.
+ENTRY = data.StructLayout(
+    {
+        "address": range(FACTORS),
+        "code": signed(8),
+        "store_code": 1,
+        "factor": MULTIPLIER_BITS,
+        "store_factor": 1,
+    }
 )
 # How an instruction scales: the same for all lanes, and steady while its values are in the lane.
 SCALING = data.StructLayout(
@@ -51,7 +58,8 @@ class VectorLane(wiring.Component):
     ::
 
         code ──> operands ──> product ──> total ──┐
-        sum ──────────────────────────────────────┴─> value ──> scaling ──> table ──> o
+        sum ──────────────────────────────────────┴─> value ──> bias ──> product
+                      ──> rounding, shift ──> zero point, bounds ──> table ──> o
 
     Parameters
     ----------
@@ -76,8 +84,8 @@ class VectorLane(wiring.Component):
         in this place; and the place from which it is to be taken,
     parameter_take : in
         now.
-    table : in, address, code, enable
-        An entry of the table of codes.
+    entry : in, `ENTRY`
+        Of a table.
     o : out, signed(8)
         `hwsim.blocks.systolic.vector.SCALE_LATENCY` cycles after the value.
     """
@@ -97,9 +105,7 @@ class VectorLane(wiring.Component):
                 "parameter_to": In(range(parameter_tiles)),
                 "parameter_from": In(range(parameter_tiles)),
                 "parameter_take": In(1),
-                "table_address": In(range(CODES)),
-                "table_code": In(signed(8)),
-                "table_enable": In(1),
+                "entry": In(ENTRY),
                 "o": Out(signed(8)),
             }
         )
@@ -111,14 +117,15 @@ class VectorLane(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         bias, multiplier, shift = self._parameters(m)
-        value = register(m, Mux(self.activate, self.sum, self._combine(m)), "value")
+        combined, multiplier = self._combine(m, multiplier)
+        value = register(m, Mux(self.activate, self.sum, combined), "value")
         biased = register(m, value + bias, "biased")
         lower = register(m, biased[:_LOWER] * multiplier, "lower")
         upper = register(m, biased[_LOWER:].as_signed() * multiplier, "upper")
-        product = register(
-            m, (upper << _LOWER) + lower, "product", signed(len(biased) + MULTIPLIER_BITS)
+        scaled = register(
+            m, (upper << _LOWER) + lower, "scaled", signed(len(biased) + MULTIPLIER_BITS)
         )
-        code = self._saturate(m, self._shift(m, product, shift))
+        code = self._saturate(m, self._shift(m, scaled, shift))
         m.d.comb += self.o.eq(self._lookup(m, code))
         return m
 
@@ -143,38 +150,86 @@ class VectorLane(wiring.Component):
             register(m, Mux(uniform, self.scaling.shift, taken.shift), "shift"),
         )
 
-    def _combine(self, m):
-        """The value that the taps make, three cycles after the last."""
+    def _combine(self, m, multiplier):
+        """The value that the taps make, and its multiplier, two cycles later.
+
+        The value comes `TAP_LATENCY` cycles after the code of the last tap, that of NORMALIZE
+        `FACTOR_LATENCY` cycles later.
+        """
         tap = self.tap
-        is_max = tap.operation == Operation.MAX
+        is_max, is_product, is_normalize = (
+            tap.operation == operation
+            for operation in (Operation.MAX, Operation.PRODUCT, Operation.NORMALIZE)
+        )
         normal = Signal(signed(9))
         m.d.comb += normal.eq(self.code - tap.offset)
         # A tap outside counts as 0, and as the smallest code.
-        code = register(m, Mux(self.inside, normal, Mux(is_max, -128, 0)), "code", signed(9))
-        factor = Signal(signed(MULTIPLIER_BITS + 1))
-        with m.Switch(tap.operation):
-            with m.Case(Operation.PRODUCT):
-                m.d.comb += factor.eq(Mux(tap.odd, code, 0))
-            with m.Default():
-                m.d.comb += factor.eq(tap.factor)
-        product = register(m, code * register(m, factor, "factor"), "product")
-        passed = register(m, code[:8].as_signed(), "passed")
+        taken = Signal(signed(9))
+        m.d.comb += taken.eq(Mux(self.inside, normal, Mux(is_max, -128, 0)))
+        operand = register(m, taken, "operand")
+        of_tap = Mux(is_product, Mux(tap.odd, operand, 0), tap.factor)
+        factor = register(
+            m,
+            Mux(is_normalize, taken, of_tap),
+            "factor",
+            signed(MULTIPLIER_BITS + 1),
+        )
+        product = register(m, operand * factor, "product")
+        passed = register(m, operand, "passed")
 
         total = Signal(signed(32), reset_less=True)
         largest = Signal(signed(8), reset_less=True)
+        centre = Signal(signed(9), reset_less=True)
         m.d.sync += total.eq(Mux(tap.first, 0, total) + product)
         with m.If(tap.first | (passed > largest)):
             m.d.sync += largest.eq(passed)
-        return Mux(is_max, largest, total)
+        with m.If(tap.centre):
+            m.d.sync += centre.eq(passed)
+        centre = register(m, centre, "centre_late")
+
+        value = Mux(is_max, largest, Mux(is_normalize, centre, total))
+        return value, Mux(is_normalize & ~self.activate, self._factor(m, total), multiplier)
+
+    def _factor(self, m, total):
+        """The entry for a sum of squares, three cycles later."""
+        m.submodules.factors = memory = Memory(
+            shape=unsigned(MULTIPLIER_BITS), depth=FACTORS, init=[]
+        )
+        write, read = memory.write_port(), memory.read_port()
+        # A sum is cut to so many bits.
+        kept = FACTOR_PRECISION + 1
+        bits = (FACTORS >> FACTOR_PRECISION) - 2 + kept
+        dropped = register(m, _bit_length(total[kept:bits]), "dropped")
+        upper = register(m, total[:bits], "squares")
+        for k in reversed(range(len(dropped))):
+            upper = Mux(dropped[k], upper[1 << k :], upper)[: kept + (1 << k) - 1]
+        index = Signal(range(FACTORS), reset_less=True)
+        m.d.sync += index.eq(Cat(Const(0, FACTOR_PRECISION), dropped) + upper)
+        m.d.comb += [
+            write.addr.eq(self.entry.address),
+            write.data.eq(self.entry.factor),
+            write.en.eq(self.entry.store_factor),
+            read.addr.eq(index),
+        ]
+        return read.data
 
     def _shift(self, m, value, shift):
         """``value / 2**shift`` to the nearest, ties to even: four cycles.
 
         That is the floor after half, less one unit if the floor is even, was added.
         """
-        odd = register(m, (value >> shift)[0] & shift.any(), "odd")
+        # Where nothing is cut off, half is 0.
+        half = Signal(MAXIMUM_SHIFT, reset_less=True)
+        below_half = Signal(MAXIMUM_SHIFT - 1, reset_less=True)
+        m.d.sync += [
+            half.eq(
+                (Const(1, MAXIMUM_SHIFT) << (shift - 1)[:6])[:MAXIMUM_SHIFT]
+                & shift.any().replicate(MAXIMUM_SHIFT)
+            ),
+            below_half.eq(half - half.any()),
+        ]
+        odd = register(m, (value[1:] & half).any(), "odd")
         value = register(m, value, "exact")
-        below_half = Cat(shift > bit + 1 for bit in range(MAXIMUM_SHIFT - 1))
         value = register(m, value + below_half + odd, "rounded", signed(len(value) + 1))
         value = register(m, value >> shift[:3], "shifted_little")
         return register(m, value >> Cat(Const(0, 3), shift[3:]), "shifted")
@@ -182,7 +237,7 @@ class VectorLane(wiring.Component):
     def _saturate(self, m, value):
         """The code: two cycles."""
         # Within these bounds, everything beyond the code's bounds still is so with the zero point.
-        bits = 10
+        bits = 9
         rest = value[bits - 1 :]
         negative = value[-1]
         near = Mux(
@@ -192,18 +247,31 @@ class VectorLane(wiring.Component):
         moved = Signal(signed(bits + 1))
         m.d.comb += moved.eq(near + self.scaling.zero_point)
         low, high = self.scaling.minimum, self.scaling.maximum
-        held = Mux(moved < low, low, Mux(moved > high, high, moved))
-        return register(m, held, "held", signed(8))
+        # It is reset, although nobody reads it then, so that the module's reset has an effect.
+        held = Signal(signed(8))
+        m.d.sync += held.eq(Mux(moved < low, low, Mux(moved > high, high, moved)))
+        return held
 
     def _lookup(self, m, code):
         """The entry for a code, or the code: a cycle later."""
-        m.submodules.table = memory = Memory(shape=signed(8), depth=CODES, init=[])
+        m.submodules.codes = memory = Memory(shape=signed(8), depth=CODES, init=[])
         write, read = memory.write_port(), memory.read_port()
         m.d.comb += [
-            write.addr.eq(self.table_address),
-            write.data.eq(self.table_code),
-            write.en.eq(self.table_enable),
+            write.addr.eq(self.entry.address),
+            write.data.eq(self.entry.code),
+            write.en.eq(self.entry.store_code),
             # Entry 0 is for the smallest code.
             read.addr.eq(code ^ 0x80),
         ]
         return Mux(self.scaling.lookup, read.data, register(m, code, "unchanged"))
+
+
+def _bit_length(value):
+    """The number of bits without leading zeros, of less than 16."""
+    result = []
+    for bit in (8, 4, 2, 1):
+        large = value[bit - 1 :].any()
+        result.append(large)
+        if bit > 1:
+            value = Mux(large, value[bit:], value[: bit - 1])
+    return Cat(reversed(result))

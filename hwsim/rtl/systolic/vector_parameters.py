@@ -5,10 +5,20 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..unit import advance
-from .vector_lane import CODES, PARAMETER
+from hwsim.blocks.systolic.vector import CODES, FACTOR_BYTES, FACTORS, PARAMETER_BYTES
+from hwsim.network.fixed_point import MULTIPLIER_BITS
+
+from ..unit import advance, choose, register
+from ..unused import discard
+from .vector_lane import ENTRY, PARAMETER
 
 __all__ = ["ParameterQueue", "TableLoader"]
+
+
+def _parts(value):
+    """The bits of `PARAMETER`, out of 8 bytes; and the rest."""
+    end = 32 + MULTIPLIER_BITS
+    return Cat(value[:end], value[56:62]), Cat(value[end:56], value[62:])
 
 
 class ParameterQueue(wiring.Component):
@@ -25,11 +35,12 @@ class ParameterQueue(wiring.Component):
     data, enable : in
         A word from the reader.
     o : out
-        Parameters for all columns,
+        Parameters of ``columns`` columns, or of all if these are fewer.
     store : out
-        for each column: whether it is to store its own,
+        For each group of so many columns: its lanes are to store them,
     to : out
         in this place.
+    columns : int
     take : in
         The oldest tile is taken.
     place : out
@@ -42,13 +53,14 @@ class ParameterQueue(wiring.Component):
 
     def __init__(self, config):
         self._config = config
+        self.columns = max(1, config.axi_bytes // PARAMETER_BYTES)
         tiles = config.parameter_tiles
         super().__init__(
             {
                 "data": In(8 * config.axi_bytes),
                 "enable": In(1),
-                "o": Out(data.ArrayLayout(PARAMETER, config.cols)),
-                "store": Out(config.cols),
+                "o": Out(data.ArrayLayout(PARAMETER, min(self.columns, config.cols))),
+                "store": Out(-(-config.cols // self.columns)),
                 "to": Out(range(tiles)),
                 "take": In(1),
                 "place": Out(range(tiles)),
@@ -65,19 +77,26 @@ class ParameterQueue(wiring.Component):
         m = Module()
         config = self.config
         tiles = config.parameter_tiles
-        word, full = self._widen(m)
-        columns = len(word) // PARAMETER.size
-        groups = max(1, config.row_bytes // columns)
+        word, complete = self.data, self.enable
+        if config.axi_bytes < PARAMETER_BYTES:
+            word, complete = _gather(m, word, complete, PARAMETER_BYTES)
+        used = []
+        rest = [word[8 * PARAMETER_BYTES * len(self.o) :]]
+        for column in range(len(self.o)):
+            part, unused = _parts(word.word_select(column, 8 * PARAMETER_BYTES))
+            used.append(part)
+            rest.append(unused)
+        discard(m, *rest)
+        m.d.comb += self.o.eq(register(m, Cat(used), "parameters"))
+        complete = register(m, complete, "complete")
+        groups = max(1, config.row_bytes // self.columns)
         group = Signal(range(groups))
         ends = Signal()
-        m.d.comb += ends.eq(full & (group == groups - 1))
-        for column in range(config.cols):
-            start = column % columns * PARAMETER.size
-            m.d.comb += [
-                self.o[column].as_value().eq(word[start : start + PARAMETER.size]),
-                self.store[column].eq(full & (group == column // columns)),
-            ]
-        with m.If(full):
+        m.d.comb += [
+            ends.eq(complete & (group == groups - 1)),
+            self.store.eq(Cat(complete & (group == k) for k in range(len(self.store)))),
+        ]
+        with m.If(complete):
             advance(m, group, groups)
         count = Signal(range(tiles + 1))
         with m.If(ends):
@@ -87,22 +106,6 @@ class ParameterQueue(wiring.Component):
         m.d.sync += [count.eq(count + ends - self.take), self.freed.eq(self.take)]
         m.d.comb += self.present.eq(count != 0)
         return m
-
-    def _widen(self, m):
-        """A word of at least one column's parameters, and whether it is there: a cycle later."""
-        parts = max(1, PARAMETER.size // len(self.data))
-        word = Signal(parts * len(self.data))
-        full = Signal()
-        last = self.enable
-        if parts > 1:
-            part = Signal(range(parts))
-            with m.If(self.enable):
-                m.d.sync += part.eq(part + 1)
-            last = self.enable & part.all()
-        with m.If(self.enable):
-            m.d.sync += word.eq(Cat(word, self.data)[len(self.data) :])
-        m.d.sync += full.eq(last)
-        return word, full
 
 
 class TableLoader(wiring.Component):
@@ -115,11 +118,10 @@ class TableLoader(wiring.Component):
     Members
     -------
     data, enable, first, number : in
-        A word from the reader; whether it is the first, of which table.
+        A word from the reader; whether it is the first, and of which table.
     busy : out
         Not all entries are with the lanes.
-    address, code, store : out
-        An entry of table 0.
+    entry : out, `ENTRY`
     """
 
     def __init__(self, config):
@@ -129,11 +131,9 @@ class TableLoader(wiring.Component):
                 "data": In(8 * config.axi_bytes),
                 "enable": In(1),
                 "first": In(1),
-                "number": In(2),
+                "number": In(1),
                 "busy": Out(1),
-                "address": Out(range(CODES)),
-                "code": Out(8),
-                "store": Out(1),
+                "entry": Out(ENTRY),
             }
         )
 
@@ -143,30 +143,75 @@ class TableLoader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        width = self.config.axi_bytes
-        m.submodules.words = memory = Memory(
-            shape=data.ArrayLayout(8, width), depth=CODES // width, init=[]
-        )
+        word, complete, starts = self.data, self.enable, self.enable & self.first
+        number = Signal()
+        with m.If(starts):
+            m.d.sync += number.eq(self.number)
+        if self.config.axi_bytes < FACTOR_BYTES:
+            word, complete = _gather(m, word, complete, FACTOR_BYTES)
+            starts = register(m, starts, "starts")
+        width = len(word) // 8
+        words = FACTORS * FACTOR_BYTES // width
+        m.submodules.words = memory = Memory(shape=len(word), depth=words, init=[])
         write, read = memory.write_port(), memory.read_port()
-        written = Signal(range(CODES // width + 1))
-        entry = Signal(range(CODES + 1), init=CODES)
-        ready = Signal()
-        lane = (width - 1).bit_length()
-        word = entry[lane:-1]
+        written = Signal(range(words + 1))
         m.d.comb += [
-            write.addr.eq(Mux(self.first, 0, written)),
-            write.data.eq(self.data),
-            write.en.eq(self.enable & (self.number == 0)),
-            ready.eq(~entry[-1] & (word < written)),
-            read.addr.eq(word),
-            self.code.eq(read.data[self.address[:lane]]),
-            self.busy.eq(~entry[-1] | self.store),
+            write.addr.eq(Mux(starts, 0, written)),
+            write.data.eq(word),
+            write.en.eq(complete),
         ]
-        with m.If(write.en):
-            m.d.sync += written.eq(write.addr + 1)
-        with m.If(write.en & self.first):
-            m.d.sync += entry.eq(0)
-        with m.Elif(ready):
-            m.d.sync += entry.eq(entry + 1)
-        m.d.sync += [self.address.eq(entry), self.store.eq(ready)]
+        with m.If(starts):
+            m.d.sync += written.eq(complete)
+        with m.Elif(complete):
+            m.d.sync += written.eq(written + 1)
+
+        busy = Signal()
+        step = Signal()
+        place = Signal(range(FACTORS))
+        # Which word, and which entry of that.
+        codes, factors = ((width // size - 1).bit_length() for size in (1, FACTOR_BYTES))
+        m.d.comb += [
+            read.addr.eq(Mux(number, place[factors:], place[codes:])),
+            step.eq(busy & (read.addr < written)),
+        ]
+        with m.If(starts):
+            m.d.sync += [busy.eq(1), place.eq(0)]
+        with m.Elif(step):
+            m.d.sync += [
+                place.eq(place + 1),
+                busy.eq(place != Mux(number, FACTORS - 1, CODES - 1)),
+            ]
+        entry = self.entry
+        m.d.sync += [
+            entry.address.eq(place),
+            entry.store_code.eq(step & ~number),
+            entry.store_factor.eq(step & number),
+        ]
+        m.d.comb += [
+            entry.code.eq(
+                choose(entry.address[:codes], [read.data.word_select(k, 8) for k in range(width)])
+            ),
+            entry.factor.eq(
+                choose(
+                    entry.address[:factors],
+                    [
+                        read.data.word_select(k, 8 * FACTOR_BYTES)[:MULTIPLIER_BITS]
+                        for k in range(width // FACTOR_BYTES)
+                    ],
+                )
+            ),
+            self.busy.eq(busy | entry.store_code | entry.store_factor),
+        ]
         return m
+
+
+def _gather(m, value, enable, size):
+    """A word of ``size`` bytes, and whether it is complete: a cycle after its last part."""
+    parts = 8 * size // len(value)
+    word = Signal(8 * size, name="gathered")
+    part = Signal(range(parts))
+    complete = Signal(name="is_gathered")
+    m.d.sync += complete.eq(enable & (part == parts - 1))
+    with m.If(enable):
+        m.d.sync += [word.eq(Cat(word, value)[len(value) :]), part.eq(part + 1)]
+    return word, complete

