@@ -10,7 +10,18 @@ from itertools import pairwise
 from operator import itemgetter
 
 from .fold import Builder
-from .ir import Check, Graph, Memory, Node, Register, Scope, Store, Write, operands, without_collection
+from .ir import (
+    Check,
+    Graph,
+    Memory,
+    Node,
+    Register,
+    Scope,
+    Store,
+    Write,
+    operands,
+    without_collection,
+)
 from .split import COMPARED, SHIFTS, TRIMMED, WORD, Plan
 from .state import equal_registers, state_bounds
 from .values import Bounds, bits_of, bounds_of_part, storage
