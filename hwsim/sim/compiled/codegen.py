@@ -17,8 +17,8 @@ __all__ = ["Layout", "Place", "generate", "loops"]
 _ALIGN = 64
 # Lines of a function that is worth a call.
 LONGEST_INLINE = 400
-# Stores between two barriers. LLVM looks at all pairs of a store and another access in between
-# when it orders instructions: most of its time, where there are many.
+# Stores between two barriers. When LLVM orders instructions, it looks at all pairs of a store and
+# another access in between: most of its time, where there are many.
 STORES = 16
 # Elements that a vector loop may touch beyond the end of an array.
 _SLACK = 256
