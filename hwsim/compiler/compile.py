@@ -1,11 +1,11 @@
 """From an integer network to a program: strips, places, instructions, and what they wait for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
-from hwsim.blocks.systolic.config import Systolic
+from hwsim.blocks.systolic.config import LARGEST_BUFFER
 from hwsim.blocks.systolic.isa import ENGINES, Instruction, Opcode, Operation
 from hwsim.blocks.systolic.vector import FACTOR_PRECISION, FACTORS
 from hwsim.network.integer import (
@@ -138,19 +138,33 @@ class _Plan:
 
 
 def _plan(network, config):
-    """Keep as many maps in the buffer as fit; the largest of the others go to memory."""
+    """`_Plan`, or the refusal that names the smallest buffer that works."""
+    plan, failed = _search(network, config)
+    size = config.buffer_bytes
+    while plan is None and size < LARGEST_BUFFER:
+        size *= 2
+        if _search(network, replace(config, buffer_bytes=size))[0] is not None:
+            raise ValueError(
+                f"buffer_bytes must be at least {size} for layer {failed}, "
+                f"not {config.buffer_bytes}"
+            )
+    if plan is None:
+        raise ValueError(f"layer {failed} needs more than the largest buffer, {size} bytes")
+    return plan
+
+
+def _search(network, config):
+    """Keep as many maps in the buffer as fit; the largest of the others go to memory.
+
+    Returns (`_Plan` or None, name of the layer that does not fit).
+    """
     spilled = frozenset()
     while True:
         plan, failed, places = _try(network, config, spilled)
-        if plan is not None:
-            return plan
-        movable = [
-            place
-            for place in places
-            if place.name in plan_candidates(network, config, spilled) and place.name not in spilled
-        ]
-        if not movable:
-            raise _too_small(network, config, failed)
+        movable = plan_candidates(network, config, spilled) - spilled
+        movable = [place for place in places if place.name in movable]
+        if plan is not None or not movable:
+            return plan, failed
         spilled |= {max(movable, key=lambda place: (place.size, place.name)).name}
 
 
@@ -161,27 +175,6 @@ def plan_candidates(network, config, spilled):
     for name, view in layout.views.items():
         views.setdefault(view.storage.name, []).append(name)
     return {name for name, tensors in views.items() if len(tensors) == 1}
-
-
-def _too_small(network, config, failed):
-    size = config.buffer_bytes
-    while size < 1 << 23:
-        size *= 2
-        larger = Systolic(**{**vars(config), "buffer_bytes": size})
-        try:
-            _plan_size(network, larger)
-        except ValueError:
-            continue
-        return ValueError(
-            f"buffer_bytes must be at least {size} for layer {failed}, not {config.buffer_bytes}"
-        )
-    return ValueError(f"layer {failed} needs more than the largest buffer, {1 << 23} bytes")
-
-
-def _plan_size(network, config):
-    spilled = plan_candidates(network, config, frozenset())
-    if _try(network, config, frozenset(spilled))[0] is None:
-        raise ValueError
 
 
 def _try(network, config, spilled):
@@ -266,37 +259,37 @@ class _Tracker:
     """Which instructions last read and wrote each word of the buffer, and used each port."""
 
     def __init__(self, config):
-        self._word = config.banks
-        self._section = config.section_bytes
-        words = config.buffer_bytes // self._word
+        self._config = config
+        words = config.buffer_bytes // config.banks
         # kind (0 read, 1 write), engine, word
         self._last = np.zeros((2, len(ENGINES), words), np.int32)
         self._ports = np.zeros((2, len(ENGINES), config.sections), np.int32)
         self.counts = [0] * len(ENGINES)
 
-    def access(self, engine, reads, writes, waits):
-        """What ``engine``'s next instruction waits for, given ranges of addresses; notes it."""
+    def access(self, engine, reads, writes, waits, margin):
+        """What ``engine``'s next instruction waits for, given ranges of addresses; notes it.
+
+        margin : bytes that are read before and after the ranges, whatever is there.
+        """
         self.counts[engine] += 1
+        config = self._config
         waits = np.array(waits)
-        ranges = [(0, r) for r in reads] + [(1, w) for w in writes]
-        for kind, (low, high) in ranges:
-            words = slice(low // self._word, -(-high // self._word))
-            sections = self._sections(low, high)
-            waits = np.maximum(waits, self._last[1, :, words].max(axis=1))
-            if kind:
-                waits = np.maximum(waits, self._last[0, :, words].max(axis=1))
-            waits = np.maximum(waits, self._ports[kind, :, sections].max(axis=1))
-        for kind, (low, high) in ranges:
-            words = slice(low // self._word, -(-high // self._word))
-            sections = self._sections(low, high)
+        uses = []
+        for kind, ranges, around in ((0, reads, margin), (1, writes, 0)):
+            for low, high in ranges:
+                words = slice(low // config.banks, -(-high // config.banks))
+                first, last = (low - around) // config.section_bytes, high + around - 1
+                sections = np.arange(first, last // config.section_bytes + 1) % config.sections
+                uses.append((kind, words, sections))
+        for kind, words, sections in uses:
+            for earlier in (1,) if kind == 0 else (0, 1):
+                waits = np.maximum(waits, self._last[earlier, :, words].max(axis=1))
+            waits = np.maximum(waits, self._ports[kind][:, sections].max(axis=1))
+        for kind, words, sections in uses:
             self._last[kind, engine, words] = self.counts[engine]
             self._ports[kind, engine, sections] = self.counts[engine]
         waits[engine] = 0
         return tuple(int(count) for count in waits)
-
-    def _sections(self, low, high):
-        """Sections whose port is used: the vector unit reads some codes more than it needs."""
-        return slice(low // self._section, -(-(high + self._word) // self._section))
 
 
 class _Emitter:
@@ -373,6 +366,7 @@ class _Emitter:
             network=network,
             config=config,
             instructions=tuple(self.instructions),
+            layout=self.plan.layout,
             results=self.results,
             constants=constants,
             input=self._region(network.input.name),
@@ -444,10 +438,10 @@ class _Emitter:
 
     # -- instructions
 
-    def _add(self, opcode, waits=(0, 0, 0, 0), reads=(), writes=(), **fields):
+    def _add(self, opcode, waits=(0, 0, 0, 0), reads=(), writes=(), margin=0, **fields):
         """Append an instruction; returns its number among those of its engine."""
         engine = opcode.engine
-        after = self.tracker.access(engine, reads, writes, waits)
+        after = self.tracker.access(engine, reads, writes, waits, margin)
         self.instructions.append(Instruction(opcode, self.layer, after, fields))
         return self.tracker.counts[engine]
 
@@ -614,7 +608,7 @@ class _Emitter:
         height, width = last_row - first_row, last_column - first_column
         end = start + (height - 1) * storage.row + (width - 1) * storage.pixel + count
         offset = code_offset(output)
-        scale = {"zero_point": -offset, "minimum": -128, "maximum": 127}
+        scale = {"zero_point": 0, "minimum": -128, "maximum": 127}
         if requantize is not None:
             scale = {
                 name: getattr(requantize, name) - offset
@@ -684,6 +678,8 @@ class _Emitter:
             requantize,
             waits=waits,
             reads=reads,
+            # A read takes a code from each bank; neighbours may be those of another pixel.
+            margin=self.config.banks + fields.get("taps_x", 0),
             **{
                 "uniform": 1,
                 "base": base & ADDRESS,
