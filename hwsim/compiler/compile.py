@@ -94,10 +94,18 @@ def _check(layer, network, config):
                 f"accumulator_rows must be at least {1 << (width - 1).bit_length()} for layer "
                 f"{layer.name}, not {config.accumulator_rows}"
             )
-        bounds = _bias(layer, tensors[0])
-        low, high = layer.accumulator_bounds(tensors[0])
-        if min(low, int(bounds.min())) < -(1 << 31) or max(high, int(bounds.max())) >= 1 << 31:
+        if not _sums_fit(layer, tensors[0]):
             refuse("its sums do not fit into 32 bits")
+
+
+def _sums_fit(layer, tensor):
+    """Whether all sums of a convolution or dense layer have at most 32 bits."""
+    bias = _bias(layer, tensor)
+    # A product is less than 2**15.
+    if layer.weights[0].size <= 1 << 15 and abs(bias).max() <= 1 << 30:
+        return True
+    low, high = layer.accumulator_bounds(tensor)
+    return min(low, bias.min()) >= -(1 << 31) and max(high, bias.max()) < 1 << 31
 
 
 def _check_lrn(layer, tensor, refuse):
@@ -122,8 +130,11 @@ def _factors(layer):
 
 def _bias(layer, tensor):
     """Bias for codes that are int8 on chip."""
-    weights = layer.weights.reshape(len(layer.weights), -1).astype(np.int64)
-    return layer.bias + code_offset(tensor) * weights.sum(axis=1)
+    offset = code_offset(tensor)
+    if not offset:
+        return layer.bias
+    weights = layer.weights.reshape(len(layer.weights), -1)
+    return layer.bias + offset * weights.sum(axis=1, dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -410,8 +421,6 @@ class _Emitter:
         for group in geometry.groups_of(config):
             lane = lanes(geometry, config, group.channels, storage.pixel, storage.row)
             for first, tile in enumerate(weight_tiles(layer, geometry, group, lane, config)):
-                words = np.zeros((lane.folds, config.weight_words * config.axi_bytes), np.int8)
-                words[:, : config.rows * config.row_bytes] = tile.reshape(lane.folds, -1)
                 channel = group.first_out + first * config.cols
                 count = min(config.cols, group.first_out + group.outputs - channel)
                 parameters = np.zeros((config.row_bytes, 2), np.uint32)
@@ -420,7 +429,7 @@ class _Emitter:
                 parameters[:count, 1] = multiplier[here] | (shift[here] << 24)
                 padded = np.zeros(config.parameter_words * config.axi_bytes, np.uint8)
                 padded[: 8 * config.row_bytes] = parameters.view(np.uint8).reshape(-1)
-                tiles.append((group, lane, self._constant(words), self._constant(padded)))
+                tiles.append((group, lane, self._constant(tile), self._constant(padded)))
         return geometry, tiles
 
     def _prepare_table(self, layer):

@@ -127,7 +127,7 @@ def fold_count(geometry, config, pixel, row):
 
 
 def weight_tiles(layer, geometry, group, order, config):
-    """Weights of a `Group` as tiles: (tiles of output channels, folds, rows, row_bytes) of int8.
+    """Weights of a `Group`, int8: (tiles of output channels, folds, bytes of a tile in memory).
 
     Rows stand in the order in which they go to the array, the last one first.
     """
@@ -148,4 +148,6 @@ def weight_tiles(layer, geometry, group, order, config):
     result = np.zeros((tiles, order.folds, config.rows, config.row_bytes), np.int8)
     cut = lined.reshape(order.folds, config.rows, tiles, config.cols).transpose(2, 0, 1, 3)
     result[..., : config.cols] = cut[:, :, ::-1]
-    return result
+    result = result.reshape(tiles, order.folds, -1)
+    spare = config.weight_words * config.axi_bytes - result.shape[2]
+    return np.pad(result, ((0, 0), (0, 0), (0, spare))) if spare else result
