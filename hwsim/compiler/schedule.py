@@ -92,22 +92,38 @@ class _Order:
                     self.readers[name].append(index)
 
     def run(self):
-        self._follow(self.network.input.name)
+        self._follow(self.network.input.name, (0, self.network.input.shape[0]))
         for index, layer in enumerate(self.network.layers):
             height = self.network.tensors[layer.output].shape[1]
             while self.mixing[index] and self.progress[index][-1] < height:
                 for number in range(len(self.parts[index])):
                     if not self._advance(index, number):
                         raise RuntimeError(f"layer {layer.name} waits for what is never made")
-                    self._follow(layer.output)
+                    self._follow(layer.output, self.parts[index][number])
         return self.steps
 
-    def _follow(self, name):
-        """Advance what can be advanced since there is more of a tensor."""
+    def _follow(self, name, channels):
+        """Advance what can be advanced since there is more of some channels of a tensor."""
         for index in self.readers[name]:
-            numbers = range(len(self.parts[index]))
-            while any([self._advance(index, number) for number in numbers]):
-                self._follow(self.network.layers[index].output)
+            layer, parts = self.network.layers[index], self.parts[index]
+            moved = numbers = self._dependent(layer, parts, name, channels)
+            while moved:
+                moved = [number for number in numbers if self._advance(index, number)]
+                for number in moved:
+                    self._follow(layer.output, parts[number])
+
+    @staticmethod
+    def _dependent(layer, parts, name, channels):
+        """Numbers of the parts of a layer that depend on some channels of its input ``name``."""
+        if isinstance(layer, Concat):
+            return [number for number, source in enumerate(layer.inputs) if source == name]
+        if isinstance(layer, Shuffle):
+            return list(range(len(parts)))
+        reach = layer.size if isinstance(layer, LRN) else 0
+        first, last = channels[0] - reach, channels[1] + reach
+        return [
+            number for number, (low, high) in enumerate(parts) if low < last and first < high
+        ]
 
     def _advance(self, index, number):
         """Append the next step of a part of a layer, if there is one and its inputs are there.
