@@ -10,9 +10,9 @@ import numpy as np
 from hwsim.blocks.systolic.config import Systolic
 from hwsim.blocks.systolic.isa import BYTES, Instruction, Opcode, encode
 from hwsim.files import write_files
-from hwsim.network.integer import IntegerNetwork
+from hwsim.network.integer import Concat, IntegerNetwork
 
-from .layout import View
+from .layout import Layout, View
 
 __all__ = ["Program", "Region", "Result", "code_offset"]
 
@@ -54,6 +54,7 @@ class Program:
     config : Systolic
     instructions : tuple of Instruction
         In the order in which they are issued; the last one is HALT.
+    layout : Layout
     results : dict of int to Result
         By number of an instruction of the vector unit.
     constants : ndarray of uint8
@@ -67,6 +68,7 @@ class Program:
     network: IntegerNetwork
     config: Systolic
     instructions: tuple[Instruction, ...]
+    layout: Layout
     results: dict[int, Result]
     constants: np.ndarray
     input: Region
@@ -124,6 +126,9 @@ class Program:
                 result.first_row : result.first_row + height,
                 result.first_column : result.first_column + width,
             ] = block.transpose(2, 0, 1)
+        for layer in self.network.layers:
+            if isinstance(layer, Concat):
+                self._join(layer, found)
         return found
 
     def write(self, directory):
@@ -157,6 +162,17 @@ class Program:
                 "memory.json": json.dumps(places, indent=2) + "\n",
             },
         )
+
+    def _join(self, layer, found):
+        """Add a concatenation: what was copied is there, the rest is in the maps of its inputs."""
+        tensor = self.network.tensors[layer.output]
+        where = found.setdefault(layer.output, np.zeros(tensor.shape, tensor.dtype))
+        channel = 0
+        for k, name in enumerate(layer.inputs):
+            channels = self.network.tensors[name].shape[0]
+            if (layer.name, k) not in self.layout.copies:
+                where[channel : channel + channels] = found[name]
+            channel += channels
 
     @property
     def pixels_written(self):
