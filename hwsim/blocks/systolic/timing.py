@@ -34,7 +34,7 @@ from hwsim.blocks.queue import QueueConfig
 from .config import BUFFER_READ_LATENCY, PREFETCH_INSTRUCTIONS, STORE_QUEUE_DEPTH
 from .isa import Opcode
 
-__all__ = ["Memory", "ReaderTiming", "SequencerTiming", "Words", "WriterTiming"]
+__all__ = ["Engine", "Memory", "ReaderTiming", "SequencerTiming", "Words", "WriterTiming"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,11 +128,12 @@ class _Transfer:
         self.left -= beats
 
 
-class _Engine:
+class Engine:
     """Instructions that are offered, taken and completed."""
 
     def __init__(self):
         self.taken: list[int] = []
+        self.started: list[int] = []
         self.done: list[int] = []
         self._offered: deque = deque()
         self._current = None
@@ -147,7 +148,7 @@ class _Engine:
         return instruction
 
 
-class ReaderTiming(_Engine):
+class ReaderTiming(Engine):
     """`hwsim.rtl.systolic.dma.Reader` at a memory that nobody else uses.
 
     Parameters
@@ -161,7 +162,8 @@ class ReaderTiming(_Engine):
         To be appended to: the cycle in which each tile is freed, in order.
     activations, weights, parameters, tables : Words
         The cycle in which each word comes out.
-    taken, done : list of int
+    taken, started, done : list of int
+        ``started`` is the cycle of the first request, or of the first word that is fetched for it.
     """
 
     def __init__(self, config, memory):
@@ -199,6 +201,8 @@ class ReaderTiming(_Engine):
             if not self._burst(self._current):
                 break
             progress = True
+            if len(self.started) < len(self.taken):
+                self.started.append(self._reads.last)
             if not self._current.left:
                 self.done.append(self._reads.end + 1)
                 self._current = None
@@ -218,7 +222,7 @@ class ReaderTiming(_Engine):
         return True
 
 
-class WriterTiming(_Engine):
+class WriterTiming(Engine):
     """`hwsim.rtl.systolic.dma.Writer` at a memory that nobody else writes to.
 
     Parameters
@@ -230,7 +234,8 @@ class WriterTiming(_Engine):
     -------
     sent : Words
         The cycle in which each word is transferred.
-    taken, done : list of int
+    taken, started, done : list of int
+        ``started`` is the cycle of the first request, or of the first word that is fetched for it.
     """
 
     def __init__(self, config, memory):
@@ -249,6 +254,7 @@ class WriterTiming(_Engine):
         progress = bool(self._offered)
         while self._offered:
             instruction = self._take(max(self._request, self._read))
+            self.started.append(self.taken[-1] + 1)
             transfer = _Transfer(self._config, instruction, self._config.burst_beats)
             while transfer.left:
                 self._burst(transfer)
