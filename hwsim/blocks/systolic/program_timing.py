@@ -7,7 +7,7 @@ import numpy as np
 
 from .isa import ENGINES, Opcode
 from .matrix import FEED_LATENCY, fold_cycles, sum_latency
-from .timing import Engine, Memory, ReaderTiming, SequencerTiming, WriterTiming
+from .timing import Engine, ReaderTiming, SequencerTiming, WriterTiming
 from .vector import parameter_latency, table_begins, table_ready, vector_cycles
 
 __all__ = [
@@ -139,6 +139,7 @@ class VectorTiming(Engine):
         self._tables = tables
         self._loads = deque(loads)  # which may yet hold an instruction up
         self._load_word = 0
+        self._tables_ready = 0  # the first cycle after those that have held one up
         self._freed = freed
 
     def advance(self):
@@ -182,6 +183,7 @@ class VectorTiming(Engine):
 
     def _wait_for_tables(self, cycle):
         """The first cycle from this one on without a table; whether all are known that matter."""
+        cycle = max(cycle, self._tables_ready)
         while self._loads:
             load, first = self._loads[0], self._load_word
             if first + load["words"] > len(self._tables):
@@ -189,7 +191,8 @@ class VectorTiming(Engine):
             if table_begins(self._config, self._tables[first]) > cycle:
                 break
             words = [self._tables[first + k] for k in range(load["words"])]
-            cycle = max(cycle, table_ready(self._config, words, load["table"]))
+            self._tables_ready = table_ready(self._config, words, load["table"])
+            cycle = max(cycle, self._tables_ready)
             self._load_word += load["words"]
             self._loads.popleft()
         return cycle, True
@@ -223,6 +226,11 @@ class LayerTiming:
     stalls: dict[str, int]
     bytes_read: int
     bytes_written: int
+
+    @property
+    def array_cycles(self):
+        """From the end of the folds of the layers before to the end of this one's."""
+        return self.busy + sum(self.stalls.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,9 +284,7 @@ def program_timing(config, memory, instructions, *, program_memory=None, address
     reader = ReaderTiming(config, memory)
     matrix = MatrixTiming(config, reader.weights, reader.weights_freed)
     loads = [i for i in instructions if i.opcode == Opcode.READ_TABLE]
-    vector = VectorTiming(
-        config, reader.parameters, reader.tables, loads, reader.parameters_freed
-    )
+    vector = VectorTiming(config, reader.parameters, reader.tables, loads, reader.parameters_freed)
     writer = WriterTiming(config, memory)
     engines = (reader, matrix, vector, writer)
     sequencer = SequencerTiming(
