@@ -4,13 +4,14 @@
 from dataclasses import asdict
 
 import numpy as np
-from amaranth.hdl import unsigned
-from amaranth.lib import stream
+from amaranth.hdl import Signal, unsigned
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import Out
 
 from hwsim.blocks.systolic.config import Systolic
 from hwsim.blocks.systolic.isa import ENGINES, Instruction, Opcode, encode
-from hwsim.blocks.systolic.vector import CODES, FACTOR_BYTES, FACTORS
 from hwsim.blocks.systolic.timing import Memory
+from hwsim.blocks.systolic.vector import CODES, FACTOR_BYTES, FACTORS
 from hwsim.compiler import compile_network
 from hwsim.rtl.systolic.accelerator import Accelerator, Autostart
 from hwsim.rtl.systolic.dma import memory_port
@@ -54,6 +55,17 @@ class WatchedAccelerator(Accelerator):
         return m
 
 
+class WatchedAutostart(Autostart):
+    """`Autostart` of a `WatchedAccelerator`."""
+
+    def __init__(self, config, address):
+        self.accelerator = WatchedAccelerator(config)
+        self.over = Signal()
+        self._address = address
+        ports = {"memory": Out(memory_port(config)), "program": Out(program_port(config))}
+        wiring.Component.__init__(self, ports)
+
+
 def run_program(program, codes, memory, program_memory, **traffic):
     """Run a `Program` at RTL on the codes (C, H, W) of an input; see `run_instructions`."""
     image = program.image(codes)[: program.address]
@@ -83,8 +95,7 @@ def run_instructions(config, instructions, memory, program_memory, image, *, see
         unit wrote), and the memory's contents.
     """
     address = len(image)
-    top = Autostart(config, address)
-    top.accelerator = accelerator = WatchedAccelerator(config)
+    top = WatchedAutostart(config, address)
     code = np.frombuffer(b"".join(map(encode, instructions)), np.uint8)
     memories = {
         "memory": AxiMemory(
@@ -105,13 +116,13 @@ def run_instructions(config, instructions, memory, program_memory, image, *, see
     }
     engines = [i.opcode.engine for i in instructions]
     probes = {
-        f"{event} {engine}": (accelerator.events[f"{event} {engine}"], engines.count(number))
+        f"{event} {engine}": (top.accelerator.events[f"{event} {engine}"], engines.count(number))
         for event in ("taken", "done")
         for number, engine in enumerate(ENGINES)
     }
-    probes["finished"] = accelerator.events["finished"], 1
+    probes["finished"] = top.accelerator.events["finished"], 1
     written = sum(i["width"] * i["height"] for i in instructions if i.opcode.engine == 2)
-    probes["written"] = accelerator.results, written
+    probes["written"] = top.accelerator.results, written
     stimulus = Stimulus(
         {},
         {},
