@@ -16,6 +16,7 @@ __all__ = [
     "MatrixTiming",
     "ProgramTiming",
     "VectorTiming",
+    "collect",
     "program_timing",
 ]
 
@@ -148,54 +149,63 @@ class VectorTiming(Engine):
         An instruction is not taken before it is known when all tables come.
         """
         progress = False
-        while self._start(all_known=False):
+        while self._offered and self.earliest is not None and self._tables_known:
+            self.decide()
             progress = True
         return progress
 
     def decide(self):
-        """Take an instruction when nothing else can happen before; whether there was one.
+        """Take an instruction in its `earliest` cycle; whether there was one.
 
-        A table of which nothing is known by then comes later than that.
+        For when nothing more can become known that comes before, in particular no table.
         """
-        return self._start(all_known=True)
-
-    def _start(self, all_known):
-        if not self._offered:
+        cycle = self.earliest
+        if cycle is None:
             return False
-        config = self._config
-        cycle, instruction = self._offered[0]
-        if self.done:
-            cycle = max(cycle, self.done[-1] + 1)
-        needs_tile = instruction.opcode == Opcode.ACTIVATE and not instruction["uniform"]
-        if needs_tile:
-            word = (len(self._freed) + 1) * config.parameter_words - 1
-            if word >= len(self._parameters):
-                return False
-            cycle = max(cycle, self._parameters[word] + parameter_latency(config))
-        cycle, known = self._wait_for_tables(cycle)
-        if not (known or all_known):
-            return False
-        self._take(cycle)
-        if needs_tile:
+        instruction = self._take(cycle)
+        if _needs_tile(instruction):
             self._freed.append(cycle + 1)
-        self.done.append(cycle + vector_cycles(config, instruction))
+        self.done.append(cycle + vector_cycles(self._config, instruction))
         return True
 
-    def _wait_for_tables(self, cycle):
-        """The first cycle from this one on without a table; whether all are known that matter."""
+    @property
+    def earliest(self):
+        """The cycle in which the next instruction is taken, so far as is known.
+
+        None if there is no instruction, or not yet what it waits for.
+        """
+        if not self._offered:
+            return None
+        config = self._config
+        cycle, instruction = self._offered[0]
         cycle = max(cycle, self._tables_ready)
-        while self._loads:
+        if self.done:
+            cycle = max(cycle, self.done[-1] + 1)
+        if _needs_tile(instruction):
+            word = (len(self._freed) + 1) * config.parameter_words - 1
+            if word >= len(self._parameters):
+                return None
+            cycle = max(cycle, self._parameters[word] + parameter_latency(config))
+        while self._loads and len(self._tables) > self._load_word:
             load, first = self._loads[0], self._load_word
-            if first + load["words"] > len(self._tables):
-                return cycle, False
-            if table_begins(self._config, self._tables[first]) > cycle:
+            if table_begins(config, self._tables[first]) > cycle:
                 break
+            if first + load["words"] > len(self._tables):
+                return None
             words = [self._tables[first + k] for k in range(load["words"])]
-            self._tables_ready = table_ready(self._config, words, load["table"])
+            self._tables_ready = table_ready(config, words, load["table"])
             cycle = max(cycle, self._tables_ready)
             self._load_word += load["words"]
             self._loads.popleft()
-        return cycle, True
+        return cycle
+
+    @property
+    def _tables_known(self):
+        return not self._loads or len(self._tables) > self._load_word
+
+
+def _needs_tile(instruction):
+    return instruction.opcode == Opcode.ACTIVATE and not instruction["uniform"]
 
 
 @dataclass(frozen=True)
@@ -293,32 +303,46 @@ def program_timing(config, memory, instructions, *, program_memory=None, address
     parts = (sequencer, *engines)
     while any([part.advance() for part in parts]) or vector.decide():
         pass
-    end = sequencer.finished
+    return collect(
+        config, instructions, engines, sequencer.dispatched, sequencer.offered, sequencer.finished
+    )
+
+
+def collect(config, instructions, engines, dispatched, offered, finished):
+    """A `ProgramTiming` of what the engines and the sequencer have to say at the end."""
     numbers = [
         [k for k, i in enumerate(instructions) if i.opcode.engine == engine]
         for engine in range(len(ENGINES))
     ]
     late = [
-        ks[len(engine.done)]
-        for ks, engine in zip(numbers, engines, strict=True)
-        if len(engine.done) < len(ks)
+        mine[len(engine.done)]
+        for mine, engine in zip(numbers, engines, strict=True)
+        if len(engine.done) < len(mine)
     ]
-    if late or end is None:
+    if late or finished is None:
         number = min(late, default=len(instructions) - 1)
-        raise ValueError(
-            f"instruction {number}, {instructions[number].opcode.name}, waits for ever"
-        )
-    times = {}
-    for name in ("offered", "taken", "started", "done"):
-        times[name] = np.full(len(instructions), end, np.int64)
-        for k, ks in enumerate(numbers):
-            values = sequencer.offered[k] if name == "offered" else getattr(engines[k], name)
-            times[name][ks] = values
-    dispatched = np.array([*sequencer.dispatched, end], np.int64)
+        opcode = instructions[number].opcode.name
+        raise ValueError(f"instruction {number}, {opcode}, waits for ever")
+
+    def in_order(cycles):
+        found = np.full(len(instructions), finished, np.int64)
+        for mine, own in zip(numbers, cycles, strict=True):
+            found[mine] = own
+        return found
+
+    times = {
+        name: in_order([getattr(engine, name) for engine in engines])
+        for name in ("taken", "started", "done")
+    }
     stalls = _stalls(instructions, numbers, engines, dispatched)
-    busy = dict(zip(numbers[1], matrix.busy, strict=True))
-    layers = _layers(config, instructions, times["taken"], times["done"], stalls, busy)
-    return ProgramTiming(dispatched, **times, cycles=end, layers=layers)
+    busy = dict(zip(numbers[1], engines[1].busy, strict=True))
+    return ProgramTiming(
+        dispatched=np.array([*dispatched, finished], np.int64),
+        offered=in_order(offered),
+        **times,
+        cycles=finished,
+        layers=_layers(config, instructions, times["taken"], times["done"], stalls, busy),
+    )
 
 
 def _stalls(instructions, numbers, engines, dispatched):
@@ -329,7 +353,7 @@ def _stalls(instructions, numbers, engines, dispatched):
         instruction = instructions[number]
         lost = dict.fromkeys(CAUSES, 0)
         lost["weights"] = matrix.starved[position]
-        cause, latest = "program", int(dispatched[number])
+        cause, latest = "program", dispatched[number]
         for name, engine, count in zip(ENGINES, engines, instruction.after, strict=True):
             if count and engine.done[count - 1] > latest:
                 cause, latest = name, engine.done[count - 1]
