@@ -34,7 +34,15 @@ from hwsim.blocks.queue import QueueConfig
 from .config import BUFFER_READ_LATENCY, PREFETCH_INSTRUCTIONS, STORE_QUEUE_DEPTH
 from .isa import Opcode
 
-__all__ = ["Engine", "Memory", "ReaderTiming", "SequencerTiming", "Words", "WriterTiming"]
+__all__ = [
+    "Engine",
+    "Memory",
+    "ReaderTiming",
+    "SequencerTiming",
+    "Transfer",
+    "Words",
+    "WriterTiming",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +114,7 @@ class _Reads:
         return first
 
 
-class _Transfer:
+class Transfer:
     """An instruction whose words are cut into bursts."""
 
     def __init__(self, config, instruction, longest):
@@ -196,7 +204,7 @@ class ReaderTiming(Engine):
             if self._current is None:
                 instruction = self._take(self._reads.last)
                 _, longest, *_ = self._kinds[instruction.opcode]
-                self._current = _Transfer(self._config, instruction, longest)
+                self._current = Transfer(self._config, instruction, longest)
                 progress = True
             if not self._burst(self._current):
                 break
@@ -255,7 +263,7 @@ class WriterTiming(Engine):
         while self._offered:
             instruction = self._take(max(self._request, self._read))
             self.started.append(self.taken[-1] + 1)
-            transfer = _Transfer(self._config, instruction, self._config.burst_beats)
+            transfer = Transfer(self._config, instruction, self._config.burst_beats)
             while transfer.left:
                 self._burst(transfer)
             # The last word is read when there is room for it in the queue.
