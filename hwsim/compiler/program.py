@@ -9,6 +9,8 @@ import numpy as np
 
 from hwsim.blocks.systolic.config import Systolic
 from hwsim.blocks.systolic.isa import BYTES, Instruction, Opcode, encode
+from hwsim.blocks.systolic.program_timing import program_timing
+from hwsim.blocks.systolic.timing import Memory
 from hwsim.files import write_files
 from hwsim.network.integer import Concat, IntegerNetwork
 
@@ -84,6 +86,20 @@ class Program:
     def code(self):
         """The instructions as they lie in memory, uint8."""
         return np.frombuffer(b"".join(map(encode, self.instructions)), np.uint8)
+
+    def timing(self, memory=None):
+        """When everything happens with a `Memory` of fixed latency behind both ports.
+
+        Returns
+        -------
+        ProgramTiming
+        """
+        memory = memory or Memory()
+        return program_timing(self.config, memory, self.instructions, address=self.address)
+
+    def cycles(self, memory=None):
+        """Cycles from the start to the end with a `Memory` of fixed latency behind both ports."""
+        return self.timing(memory).cycles
 
     def image(self, codes):
         """Memory before the run, uint8, for the codes (C, H, W) of an input."""

@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from hwsim.blocks.systolic.matrix import ACCUMULATE_LATENCY
 from hwsim.rtl.once import Once
 
 __all__ = ["Accumulators"]
@@ -80,7 +81,7 @@ class Accumulators(wiring.Component):
     """
 
     # From `valid` to the cycle in which the sum can be read.
-    LATENCY = 3
+    LATENCY = ACCUMULATE_LATENCY
 
     def __init__(self, config, bits):
         self._config = config

@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwsim.blocks.systolic.isa import Opcode
+from hwsim.blocks.systolic.matrix import FEED_LATENCY
 from hwsim.rtl.once import Once
 
 from .buffer import ADDRESS_BITS, rotate
@@ -200,7 +201,7 @@ class Feed(wiring.Component):
         To the buffer: address for each bank, and its code a cycle later.
     """
 
-    LATENCY = 5
+    LATENCY = FEED_LATENCY
 
     def __init__(self, config):
         self._config = config

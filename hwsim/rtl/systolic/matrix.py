@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hwsim.blocks.array import ArrayConfig
 from hwsim.blocks.systolic.isa import Opcode
+from hwsim.blocks.systolic.matrix import SHORTEST_FOLD, sum_latency
 from hwsim.rtl.delay import Delay
 
 from .accumulators import Accumulators
@@ -16,9 +17,6 @@ from .instruction import INSTRUCTION, layout
 from .weights import WeightQueue
 
 __all__ = ["MatrixEngine"]
-
-# A sum can be added to again after so many cycles.
-SHORTEST_FOLD = 4
 
 # What the pixels of a fold need of their instruction.
 _PIXELS = (
@@ -248,7 +246,7 @@ class MatrixEngine(wiring.Component):
             Cat(accumulators.row, accumulators.half, accumulators.first).eq(late.o[0]),
             accumulators.valid.eq(self._delayed(m, "valid", self.active, wait)),
             finished.eq(self.active & (count == 1) & ends),
-            self.done.eq(self._delayed(m, "done", finished, wait + Accumulators.LATENCY)),
+            self.done.eq(self._delayed(m, "done", finished, sum_latency(config))),
         ]
 
     @staticmethod
