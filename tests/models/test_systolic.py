@@ -144,7 +144,7 @@ def test_shared_memory_refuses():
     assert str(error.value) == text
     with pytest.raises(ValueError, match=r"^stalls must lie in \[0, 1\), not 1$"):
         SharedMemory(stalls=1)
-    with pytest.raises(ValueError, match="^spread must be"):
+    with pytest.raises(ValueError, match=r"^spread must be an integer of at least 0, not -1$"):
         SharedMemory(spread=-1)
 
 
