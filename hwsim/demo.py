@@ -104,7 +104,7 @@ def run(terminal: Terminal, output: Path, *, count: int) -> tuple[dict[str, Any]
             design,
             images.images,
             lanes=max(1, len(images) // IMAGES_PER_LANE),
-            progress=lambda beats, lanes, cycles: show(beats // plan.output.beats * lanes),
+            progress=show,
         )
     each = result.images_per_lane
     codes = {design.network.input.name: input_codes(design.network, images.images)}

@@ -1,11 +1,11 @@
 """From an integer network to a program: strips, places, instructions, and what they wait for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
-from hwsim.blocks.systolic.config import Systolic
+from hwsim.blocks.systolic.config import LARGEST_BUFFER
 from hwsim.blocks.systolic.isa import ENGINES, Instruction, Opcode, Operation
 from hwsim.blocks.systolic.vector import FACTOR_PRECISION, FACTORS
 from hwsim.network.integer import (
@@ -26,7 +26,7 @@ from hwsim.network.network import NetworkError
 from .layout import lay_out
 from .program import Program, Region, Result, code_offset
 from .schedule import Place, allocate, input_rows, order
-from .tiling import convolution, lanes, weight_tiles
+from .tiling import Lanes, convolution, lanes, shuffle_groups, shuffle_tile, weight_tiles
 
 __all__ = ["compile_network"]
 
@@ -34,6 +34,8 @@ ADDRESS = (1 << 24) - 1
 # Part of the buffer that one strip of a map that lies in memory may take.
 STRIP_SHARE = 8
 ACCEPTED = (Add, Concat, Conv, Dense, LRN, Pool, Shuffle, Table)
+# Taps in a row that an instruction can count.
+LARGEST_KERNEL = 1023
 READ, MATRIX, VECTOR, WRITE = range(4)
 # Window of layers that work on each pixel: kernel, strides, dilations, pads.
 PIXEL = ((1, 1), (1, 1), (1, 1), (0, 0))
@@ -94,10 +96,18 @@ def _check(layer, network, config):
                 f"accumulator_rows must be at least {1 << (width - 1).bit_length()} for layer "
                 f"{layer.name}, not {config.accumulator_rows}"
             )
-        bounds = _bias(layer, tensors[0])
-        low, high = layer.accumulator_bounds(tensors[0])
-        if min(low, int(bounds.min())) < -(1 << 31) or max(high, int(bounds.max())) >= 1 << 31:
+        if not _sums_fit(layer, tensors[0]):
             refuse("its sums do not fit into 32 bits")
+
+
+def _sums_fit(layer, tensor):
+    """Whether all sums of a convolution or dense layer have at most 32 bits."""
+    bias = _bias(layer, tensor)
+    # A product is less than 2**15.
+    if layer.weights[0].size <= 1 << 15 and abs(bias).max() <= 1 << 30:
+        return True
+    low, high = layer.accumulator_bounds(tensor)
+    return min(low, bias.min()) >= -(1 << 31) and max(high, bias.max()) < 1 << 31
 
 
 def _check_lrn(layer, tensor, refuse):
@@ -122,8 +132,29 @@ def _factors(layer):
 
 def _bias(layer, tensor):
     """Bias for codes that are int8 on chip."""
-    weights = layer.weights.reshape(len(layer.weights), -1).astype(np.int64)
-    return layer.bias + code_offset(tensor) * weights.sum(axis=1)
+    offset = code_offset(tensor)
+    if not offset:
+        return layer.bias
+    weights = layer.weights.reshape(len(layer.weights), -1)
+    return layer.bias + offset * weights.sum(axis=1, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """What a CONVOLVE is told of a part of a layer, whatever the strip.
+
+    ``steps`` are bytes from a tap to the next one (down, along); ``weights`` and ``parameters``
+    addresses in memory, the latter None for codes that stay what they are.
+    """
+
+    first_in: int
+    order: Lanes
+    steps: tuple[int, int]
+    strides: tuple[int, int]
+    dilations: tuple[int, int]
+    pads: tuple[int, int]
+    weights: int
+    parameters: int | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,25 +163,40 @@ class _Plan:
 
     layout: object
     steps: list
+    parts: dict  # layer name -> channels of each part
     resident: dict  # storage name -> address in the buffer
     strips: dict  # (layer, first row, storage name) -> address of that strip's rows
     spilled: frozenset
 
 
 def _plan(network, config):
-    """Keep as many maps in the buffer as fit; the largest of the others go to memory."""
+    """`_Plan`, or the refusal that names the smallest buffer that works."""
+    plan, failed = _search(network, config)
+    size = config.buffer_bytes
+    while plan is None and size < LARGEST_BUFFER:
+        size *= 2
+        if _search(network, replace(config, buffer_bytes=size))[0] is not None:
+            raise ValueError(
+                f"buffer_bytes must be at least {size} for layer {failed}, "
+                f"not {config.buffer_bytes}"
+            )
+    if plan is None:
+        raise ValueError(f"layer {failed} needs more than the largest buffer, {size} bytes")
+    return plan
+
+
+def _search(network, config):
+    """Keep as many maps in the buffer as fit; the largest of the others go to memory.
+
+    Returns (`_Plan` or None, name of the layer that does not fit).
+    """
     spilled = frozenset()
     while True:
         plan, failed, places = _try(network, config, spilled)
-        if plan is not None:
-            return plan
-        movable = [
-            place
-            for place in places
-            if place.name in plan_candidates(network, config, spilled) and place.name not in spilled
-        ]
-        if not movable:
-            raise _too_small(network, config, failed)
+        movable = plan_candidates(network, config, spilled) - spilled
+        movable = [place for place in places if place.name in movable]
+        if plan is not None or not movable:
+            return plan, failed
         spilled |= {max(movable, key=lambda place: (place.size, place.name)).name}
 
 
@@ -161,27 +207,6 @@ def plan_candidates(network, config, spilled):
     for name, view in layout.views.items():
         views.setdefault(view.storage.name, []).append(name)
     return {name for name, tensors in views.items() if len(tensors) == 1}
-
-
-def _too_small(network, config, failed):
-    size = config.buffer_bytes
-    while size < 1 << 23:
-        size *= 2
-        larger = Systolic(**{**vars(config), "buffer_bytes": size})
-        try:
-            _plan_size(network, larger)
-        except ValueError:
-            continue
-        return ValueError(
-            f"buffer_bytes must be at least {size} for layer {failed}, not {config.buffer_bytes}"
-        )
-    return ValueError(f"layer {failed} needs more than the largest buffer, {1 << 23} bytes")
-
-
-def _plan_size(network, config):
-    spilled = plan_candidates(network, config, frozenset())
-    if _try(network, config, frozenset(spilled))[0] is None:
-        raise ValueError
 
 
 def _try(network, config, spilled):
@@ -220,7 +245,9 @@ def _try(network, config, spilled):
         return None, network.layers[steps[failed.start].layer].name, places
     resident = {name: place.address for name, place in spans.items()}
     strips = {key: place.address for key, place in pieces.items()}
-    return _Plan(layout, steps, resident, strips, spilled), None, places
+    names = [layer.name for layer in network.layers]
+    parts = dict(zip(names, parts, strict=True))
+    return _Plan(layout, steps, parts, resident, strips, spilled), None, places
 
 
 def _parts(layer, network, config, layout, spilled):
@@ -236,7 +263,7 @@ def _parts(layer, network, config, layout, spilled):
     if isinstance(layer, Concat):
         ends = np.cumsum([network.tensors[name].shape[0] for name in layer.inputs]).tolist()
         return list(pairwise([0, *ends]))
-    if names & spilled:
+    if names & spilled and not isinstance(layer, Shuffle):
         return [(0, channels)]
     return [
         (first, min(first + config.cols, channels)) for first in range(0, channels, config.cols)
@@ -266,37 +293,37 @@ class _Tracker:
     """Which instructions last read and wrote each word of the buffer, and used each port."""
 
     def __init__(self, config):
-        self._word = config.banks
-        self._section = config.section_bytes
-        words = config.buffer_bytes // self._word
+        self._config = config
+        words = config.buffer_bytes // config.banks
         # kind (0 read, 1 write), engine, word
         self._last = np.zeros((2, len(ENGINES), words), np.int32)
         self._ports = np.zeros((2, len(ENGINES), config.sections), np.int32)
         self.counts = [0] * len(ENGINES)
 
-    def access(self, engine, reads, writes, waits):
-        """What ``engine``'s next instruction waits for, given ranges of addresses; notes it."""
+    def access(self, engine, reads, writes, waits, margin):
+        """What ``engine``'s next instruction waits for, given ranges of addresses; notes it.
+
+        margin : bytes that are read before and after the ranges, whatever is there.
+        """
         self.counts[engine] += 1
+        config = self._config
         waits = np.array(waits)
-        ranges = [(0, r) for r in reads] + [(1, w) for w in writes]
-        for kind, (low, high) in ranges:
-            words = slice(low // self._word, -(-high // self._word))
-            sections = self._sections(low, high)
-            waits = np.maximum(waits, self._last[1, :, words].max(axis=1))
-            if kind:
-                waits = np.maximum(waits, self._last[0, :, words].max(axis=1))
-            waits = np.maximum(waits, self._ports[kind, :, sections].max(axis=1))
-        for kind, (low, high) in ranges:
-            words = slice(low // self._word, -(-high // self._word))
-            sections = self._sections(low, high)
+        uses = []
+        for kind, ranges, around in ((0, reads, margin), (1, writes, 0)):
+            for low, high in ranges:
+                words = slice(low // config.banks, -(-high // config.banks))
+                first, last = (low - around) // config.section_bytes, high + around - 1
+                sections = np.arange(first, last // config.section_bytes + 1) % config.sections
+                uses.append((kind, words, sections))
+        for kind, words, sections in uses:
+            for earlier in (1,) if kind == 0 else (0, 1):
+                waits = np.maximum(waits, self._last[earlier, :, words].max(axis=1))
+            waits = np.maximum(waits, self._ports[kind][:, sections].max(axis=1))
+        for kind, words, sections in uses:
             self._last[kind, engine, words] = self.counts[engine]
             self._ports[kind, engine, sections] = self.counts[engine]
         waits[engine] = 0
         return tuple(int(count) for count in waits)
-
-    def _sections(self, low, high):
-        """Sections whose port is used: the vector unit reads some codes more than it needs."""
-        return slice(low // self._section, -(-(high + self._word) // self._section))
 
 
 class _Emitter:
@@ -316,7 +343,7 @@ class _Emitter:
         # Of the instruction that last emptied each half of the accumulators.
         self.emptied = [0, 0]
         self.layer = 0
-        self.tables = {}  # contents -> address
+        self.known = {}  # constant -> address
         self.table_in_use = [None, None]
         self.loaded = set()  # strips that were loaded
         self.input_end = 0  # address up to which the input was loaded
@@ -373,6 +400,7 @@ class _Emitter:
             network=network,
             config=config,
             instructions=tuple(self.instructions),
+            layout=self.plan.layout,
             results=self.results,
             constants=constants,
             input=self._region(network.input.name),
@@ -392,6 +420,13 @@ class _Emitter:
         self.constant_bytes = _up(where + len(raw), max(self.config.axi_bytes, 1))
         return where
 
+    def _constant_once(self, values):
+        """The same for what may occur several times."""
+        key = values.tobytes()
+        if key not in self.known:
+            self.known[key] = self._constant(values)
+        return self.known[key]
+
     # -- constants of a layer
 
     def _prepare(self, layer):
@@ -399,6 +434,8 @@ class _Emitter:
         match layer:
             case Conv() | Dense():
                 return self._prepare_convolution(layer)
+            case Shuffle():
+                return self._prepare_shuffle(layer)
             case Table():
                 return self._prepare_table(layer)
             case LRN():
@@ -406,28 +443,51 @@ class _Emitter:
         return None
 
     def _prepare_convolution(self, layer):
-        network, config = self.network, self.config
-        geometry = convolution(layer, network)
-        storage = self.views[layer.inputs[0]].storage
-        bias = _bias(layer, network.tensors[layer.inputs[0]])
-        multiplier = np.broadcast_to(layer.requantize.multiplier, bias.shape)
-        shift = np.broadcast_to(layer.requantize.shift, bias.shape)
+        """A `_Tile` for each part."""
+        config = self.config
+        source = self.network.tensors[layer.inputs[0]]
+        geometry = convolution(layer, self.network)
+        storage = self.views[source.name].storage
+        steps = geometry.steps(storage.pixel, storage.row)
+        window = geometry.strides, geometry.dilations, geometry.pads
+        scales = np.broadcast_arrays(
+            _bias(layer, source), layer.requantize.multiplier, layer.requantize.shift
+        )
         tiles = []
         for group in geometry.groups_of(config):
-            lane = lanes(geometry, config, group.channels, storage.pixel, storage.row)
-            for first, tile in enumerate(weight_tiles(layer, geometry, group, lane, config)):
-                words = np.zeros((lane.folds, config.weight_words * config.axi_bytes), np.int8)
-                words[:, : config.rows * config.row_bytes] = tile.reshape(lane.folds, -1)
+            order = lanes(geometry.kernel, group.channels, steps, config)
+            for first, weights in enumerate(weight_tiles(layer, geometry, group, order, config)):
                 channel = group.first_out + first * config.cols
-                count = min(config.cols, group.first_out + group.outputs - channel)
-                parameters = np.zeros((config.row_bytes, 2), np.uint32)
-                here = slice(channel, channel + count)
-                parameters[:count, 0] = bias[here].astype(np.int32).view(np.uint32)
-                parameters[:count, 1] = multiplier[here] | (shift[here] << 24)
-                padded = np.zeros(config.parameter_words * config.axi_bytes, np.uint8)
-                padded[: 8 * config.row_bytes] = parameters.view(np.uint8).reshape(-1)
-                tiles.append((group, lane, self._constant(words), self._constant(padded)))
-        return geometry, tiles
+                last = min(channel + config.cols, group.first_out + group.outputs)
+                parameters = self._parameters(*(values[channel:last] for values in scales))
+                weights = self._constant(weights)
+                tiles.append(_Tile(group.first_in, order, steps, *window, weights, parameters))
+        return tiles
+
+    def _parameters(self, bias, multiplier, shift):
+        """Put a tile of parameters into memory."""
+        config = self.config
+        words = np.zeros((config.parameter_words * config.axi_bytes // 4), np.uint32)
+        words[: 2 * len(bias) : 2] = bias.astype(np.int32).view(np.uint32)
+        words[1 : 2 * len(bias) : 2] = multiplier | (shift << 24)
+        return self._constant(words)
+
+    def _prepare_shuffle(self, layer):
+        """A `_Tile` for each part, where the array is faster than copies."""
+        groups = shuffle_groups(layer.order)
+        _, _, width = self.network.tensors[layer.output].shape
+        if not groups or width > self.config.accumulator_rows:
+            return None
+        size = len(layer.order) // groups
+        tiles = []
+        for part in self.plan.parts[layer.name]:
+            channel, order, weights = shuffle_tile(groups, size, part, self.config)
+            if order.folds >= part[1] - part[0] or groups > LARGEST_KERNEL:
+                return None
+            window = (1, 1), (1, 0), (0, 0)
+            weights = self._constant_once(weights)
+            tiles.append(_Tile(channel, order, (0, size), *window, weights, None))
+        return tiles
 
     def _prepare_table(self, layer):
         source = self.network.tensors[layer.inputs[0]]
@@ -436,18 +496,14 @@ class _Emitter:
         inside = (codes >= 0) & (codes < len(layer.table))
         values = np.where(inside, layer.table[np.clip(codes, 0, len(layer.table) - 1)], 0)
         values = (values.astype(np.int64) - code_offset(output)).astype(np.int8)
-        key = values.tobytes()
-        if key not in self.tables:
-            size = _up(256, self.config.axi_bytes)
-            self.tables[key] = self._constant(np.resize(values, size))
-        return self.tables[key]
+        return self._constant_once(np.resize(values, _up(256, self.config.axi_bytes)))
 
     # -- instructions
 
-    def _add(self, opcode, waits=(0, 0, 0, 0), reads=(), writes=(), **fields):
+    def _add(self, opcode, waits=(0, 0, 0, 0), reads=(), writes=(), margin=0, **fields):
         """Append an instruction; returns its number among those of its engine."""
         engine = opcode.engine
-        after = self.tracker.access(engine, reads, writes, waits)
+        after = self.tracker.access(engine, reads, writes, waits, margin)
         self.instructions.append(Instruction(opcode, self.layer, after, fields))
         return self.tracker.counts[engine]
 
@@ -518,7 +574,7 @@ class _Emitter:
     def _emit(self, step, layer, prepared):
         match layer:
             case Conv() | Dense():
-                self._convolve(step, layer, prepared)
+                self._convolve(step, layer, prepared[step.part])
             case Pool():
                 self._pool(step, layer)
             case Add():
@@ -527,56 +583,60 @@ class _Emitter:
                 self._lookup(step, layer, prepared)
             case LRN():
                 self._normalize(step, layer, prepared)
+            case Shuffle() if prepared:
+                self._convolve(step, layer, prepared[step.part])
             case Shuffle():
                 self._shuffle(step, layer)
             case Concat():
                 if (layer.name, step.part) in self.plan.layout.copies:
                     self._copy(step, layer, layer.inputs[step.part])
 
-    def _convolve(self, step, layer, prepared):
-        geometry, tiles = prepared
-        group, lane, weights, parameters = tiles[step.part]
+    def _convolve(self, step, layer, tile):
         network, config = self.network, self.config
         name = layer.inputs[0]
-        tensor, output = network.tensors[name], network.tensors[layer.output]
+        tensor = network.tensors[name]
         storage = self.views[name].storage
-        width = output.shape[2]
+        width, height = network.tensors[layer.output].shape[2], step.last - step.first
         first, last = input_rows(layer, network, step.first, step.last)
         start = self._row_address(step, name, first, first)
-        y = step.first * geometry.strides[0] - geometry.pads[0]
-        base = self._row_address(step, name, y, first) - geometry.pads[1] * storage.pixel
+        y = step.first * tile.strides[0] - tile.pads[0]
+        base = self._row_address(step, name, y, first) - tile.pads[1] * storage.pixel
+        order = tile.order
+        if tile.parameters is None:
+            scale = {"uniform": 1, "multiplier": 1}
+        else:
+            size = config.parameter_words * config.axi_bytes
+            self._transfer(Opcode.READ_PARAMETERS, tile.parameters, size)
+            scale = {}
         self._transfer(
-            Opcode.READ_PARAMETERS, parameters, config.parameter_words * config.axi_bytes
-        )
-        self._transfer(
-            Opcode.READ_WEIGHTS, weights, lane.folds * config.weight_words * config.axi_bytes
+            Opcode.READ_WEIGHTS, tile.weights, order.folds * config.weight_words * config.axi_bytes
         )
         made = self._add(
             Opcode.CONVOLVE,
             waits=(0, 0, self.emptied[self.half], 0),
             reads=[(start, _end(start, storage, tensor, last - first))],
             width=width,
-            height=step.last - step.first,
-            pixels=width * (step.last - step.first),
+            height=height,
+            pixels=width * height,
             half=self.half,
-            folds=lane.folds,
-            channels=group.channels,
-            taps_y=geometry.kernel[0],
-            gap_x=lane.gap_x,
-            gap_y=lane.gap_y,
+            folds=order.folds,
+            channels=order.channels,
+            taps_y=order.kernel[0],
+            gap_x=order.gap_x,
+            gap_y=order.gap_y,
             pad=tensor.zero_point - code_offset(tensor),
-            base=(base + group.first_in) & ADDRESS,
-            pixel_x=geometry.strides[1] * storage.pixel,
-            pixel_y=geometry.strides[0] * storage.row,
-            taps_x=geometry.kernel[1],
-            tap_x=geometry.dilations[1] * storage.pixel,
-            tap_y=geometry.dilations[0] * storage.row,
+            base=(base + tile.first_in) & ADDRESS,
+            pixel_x=tile.strides[1] * storage.pixel,
+            pixel_y=tile.strides[0] * storage.row,
+            taps_x=order.kernel[1],
+            tap_x=tile.steps[1],
+            tap_y=tile.steps[0],
             y=y,
-            x=-geometry.pads[1],
-            stride_y=geometry.strides[0],
-            stride_x=geometry.strides[1],
-            dilation_y=geometry.dilations[0],
-            dilation_x=geometry.dilations[1],
+            x=-tile.pads[1],
+            stride_y=tile.strides[0],
+            stride_x=tile.strides[1],
+            dilation_y=tile.dilations[0],
+            dilation_x=tile.dilations[1],
             map_height=tensor.shape[1],
             map_width=tensor.shape[2],
         )
@@ -585,9 +645,10 @@ class _Emitter:
             layer,
             Opcode.ACTIVATE,
             step.channels,
-            layer.requantize,
+            None if tile.parameters is None else layer.requantize,
             waits=(0, made, 0, 0),
             half=self.half,
+            **scale,
         )
         self.half ^= 1
 
@@ -614,7 +675,7 @@ class _Emitter:
         height, width = last_row - first_row, last_column - first_column
         end = start + (height - 1) * storage.row + (width - 1) * storage.pixel + count
         offset = code_offset(output)
-        scale = {"zero_point": -offset, "minimum": -128, "maximum": 127}
+        scale = {"zero_point": 0, "minimum": -128, "maximum": 127}
         if requantize is not None:
             scale = {
                 name: getattr(requantize, name) - offset
@@ -684,6 +745,8 @@ class _Emitter:
             requantize,
             waits=waits,
             reads=reads,
+            # A read takes a code from each bank; neighbours may be those of another pixel.
+            margin=self.config.banks + fields.get("taps_x", 0),
             **{
                 "uniform": 1,
                 "base": base & ADDRESS,

@@ -1,7 +1,9 @@
 """A compiled network: instructions, memory image, and what each instruction is for."""
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -9,9 +11,10 @@ from hwsim.blocks.systolic.config import Systolic
 from hwsim.blocks.systolic.isa import BYTES, Instruction, Opcode, encode
 from hwsim.blocks.systolic.program_timing import program_timing
 from hwsim.blocks.systolic.timing import Memory
-from hwsim.network.integer import IntegerNetwork
+from hwsim.files import write_files
+from hwsim.network.integer import Concat, IntegerNetwork
 
-from .layout import View
+from .layout import Layout, View
 
 __all__ = ["Program", "Region", "Result", "code_offset"]
 
@@ -53,6 +56,7 @@ class Program:
     config : Systolic
     instructions : tuple of Instruction
         In the order in which they are issued; the last one is HALT.
+    layout : Layout
     results : dict of int to Result
         By number of an instruction of the vector unit.
     constants : ndarray of uint8
@@ -66,6 +70,7 @@ class Program:
     network: IntegerNetwork
     config: Systolic
     instructions: tuple[Instruction, ...]
+    layout: Layout
     results: dict[int, Result]
     constants: np.ndarray
     input: Region
@@ -137,7 +142,53 @@ class Program:
                 result.first_row : result.first_row + height,
                 result.first_column : result.first_column + width,
             ] = block.transpose(2, 0, 1)
+        for layer in self.network.layers:
+            if isinstance(layer, Concat):
+                self._join(layer, found)
         return found
+
+    def write(self, directory):
+        """Write the program for whoever runs it; returns the paths.
+
+        ``program.lst`` is a listing, ``program.bin`` and ``constants.bin`` are bytes for memory,
+        and ``memory.json`` says at which addresses they and the feature maps lie.
+        """
+        regions = {self.network.input.name: self.input, **self.outputs}
+        places = {
+            "program": {"file": "program.bin", "address": self.address},
+            "constants": {"file": "constants.bin", "address": 0},
+            "maps": {
+                name: {
+                    "address": region.address + region.view.channel,
+                    "shape": list(self.network.tensors[name].shape),
+                    "pixel_pitch_bytes": region.view.storage.pixel,
+                    "row_pitch_bytes": region.view.storage.row,
+                    "subtracted_from_codes": code_offset(self.network.tensors[name]),
+                }
+                for name, region in regions.items()
+            },
+            "memory_bytes": self.memory_bytes,
+        }
+        return write_files(
+            Path(directory),
+            {
+                "program.lst": self.listing(),
+                "program.bin": self.code.tobytes(),
+                "constants.bin": self.constants.tobytes(),
+                "memory.json": json.dumps(places, indent=2) + "\n",
+            },
+        )
+
+    def _join(self, layer, found):
+        """Add a concatenation: what was copied is there, the rest is in the maps of its inputs."""
+        tensor = self.network.tensors[layer.output]
+        where = found.setdefault(layer.output, np.zeros(tensor.shape, tensor.dtype))
+        channel = 0
+        for k, name in enumerate(layer.inputs):
+            channels = self.network.tensors[name].shape[0]
+            if (layer.name, k) not in self.layout.copies:
+                where[channel : channel + channels] = found[name]
+            channel += channels
 
     @property
     def pixels_written(self):

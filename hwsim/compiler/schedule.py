@@ -28,21 +28,32 @@ class Step:
     channels: tuple[int, int]
 
 
+def _rows(layer, network):
+    """Kernel, stride, dilation and padding at the top of a layer's windows."""
+    if isinstance(layer, Conv | Dense):
+        geometry = convolution(layer, network)
+        return geometry.kernel[0], geometry.strides[0], geometry.dilations[0], geometry.pads[0]
+    if isinstance(layer, Pool):
+        return layer.kernel[0], layer.strides[0], layer.dilations[0], layer.pads[0]
+    return 1, 1, 1, 0
+
+
 def input_rows(layer, network, first, last):
     """(first, last) rows of the inputs that output rows ``first`` to ``last - 1`` depend on."""
     height = network.tensors[layer.inputs[0]].shape[1]
-    if isinstance(layer, Conv | Dense):
-        geometry = convolution(layer, network)
-        kernel, stride, dilation = geometry.kernel[0], geometry.strides[0], geometry.dilations[0]
-        top = geometry.pads[0]
-    elif isinstance(layer, Pool):
-        kernel, stride, dilation = layer.kernel[0], layer.strides[0], layer.dilations[0]
-        top = layer.pads[0]
-    else:
-        kernel, stride, dilation, top = 1, 1, 1, 0
+    kernel, stride, dilation, top = _rows(layer, network)
     low = first * stride - top
     high = (last - 1) * stride + (kernel - 1) * dilation + 1 - top
     return min(max(low, 0), height), max(min(high, height), 0)
+
+
+def _output_rows(layer, network, rows):
+    """How many rows of the output depend on the first ``rows`` rows of the inputs alone."""
+    height = network.tensors[layer.output].shape[1]
+    if rows == network.tensors[layer.inputs[0]].shape[1]:
+        return height
+    kernel, stride, dilation, top = _rows(layer, network)
+    return min(max((rows + top - (kernel - 1) * dilation - 1) // stride + 1, 0), height)
 
 
 def order(network, strips, parts):
@@ -55,75 +66,100 @@ def order(network, strips, parts):
     strips : most rows of a step, for each layer.
     parts : channels (first, last) of each part, for each layer.
     """
-    steps = []
-    shapes = {name: tensor.shape for name, tensor in network.tensors.items()}
-    # Rows that are there, for each channel.
-    done = {name: np.zeros(shape[0], int) for name, shape in shapes.items()}
-    done[network.input.name][:] = network.input.shape[1]
-    progress = [[0] * len(layer_parts) for layer_parts in parts]
-    mixing = [isinstance(layer, MIXING) for layer in network.layers]
+    return _Order(network, strips, parts).run()
 
-    def rows_there(layer, part, last):
-        """Whether the inputs have the rows for output rows up to ``last - 1`` of a part."""
-        low, high = part
-        needed = input_rows(layer, network, last - 1, last)[1]
-        offset = 0
-        for name in layer.inputs:
-            channels = shapes[name][0]
-            if isinstance(layer, Concat):
-                here = done[name][max(low - offset, 0) : max(high - offset, 0)]
-                offset += channels
-            elif isinstance(layer, (*MIXING, Shuffle)):
-                here = done[name]
-            elif isinstance(layer, LRN):
-                here = done[name][max(low - (layer.size - 1) // 2, 0) : high + layer.size // 2]
-            else:
-                here = done[name][low:high]
-            if len(here) and here.min() < needed:
-                return False
-        return True
 
-    def advance(index, number):
-        """Append the next step of a part of a layer, if there is one and its inputs are there."""
-        layer, part = network.layers[index], parts[index][number]
-        first, height = progress[index][number], shapes[layer.output][1]
-        last = min(first + strips[index], height)
-        if not mixing[index]:
-            # As much as there is, at least a row.
-            while last > first + 1 and not rows_there(layer, part, last):
-                last -= 1
-        if first == height or not rows_there(layer, part, last):
+class _Order:
+    """Layers under way."""
+
+    def __init__(self, network, strips, parts):
+        self.network = network
+        self.strips = strips
+        self.parts = parts
+        self.steps = []
+        self.mixing = [isinstance(layer, MIXING) for layer in network.layers]
+        # Rows that are there, for each channel, and for each part of a layer.
+        self.done = {
+            name: np.zeros(tensor.shape[0], int) for name, tensor in network.tensors.items()
+        }
+        self.done[network.input.name][:] = network.input.shape[1]
+        self.progress = [[0] * len(layer_parts) for layer_parts in parts]
+        # Layers of the vector unit by what they read.
+        self.readers = {name: [] for name in network.tensors}
+        for index, layer in enumerate(network.layers):
+            if not self.mixing[index]:
+                for name in dict.fromkeys(layer.inputs):
+                    self.readers[name].append(index)
+
+    def run(self):
+        self._follow(self.network.input.name, (0, self.network.input.shape[0]))
+        for index, layer in enumerate(self.network.layers):
+            height = self.network.tensors[layer.output].shape[1]
+            while self.mixing[index] and self.progress[index][-1] < height:
+                for number in range(len(self.parts[index])):
+                    if not self._advance(index, number):
+                        raise RuntimeError(f"layer {layer.name} waits for what is never made")
+                    self._follow(layer.output, self.parts[index][number])
+        return self.steps
+
+    def _follow(self, name, channels):
+        """Advance what can be advanced since there is more of some channels of a tensor."""
+        for index in self.readers[name]:
+            layer, parts = self.network.layers[index], self.parts[index]
+            moved = numbers = self._dependent(layer, parts, name, channels)
+            while moved:
+                moved = [number for number in numbers if self._advance(index, number)]
+                for number in moved:
+                    self._follow(layer.output, parts[number])
+
+    @staticmethod
+    def _dependent(layer, parts, name, channels):
+        """Numbers of the parts of a layer that depend on some channels of its input ``name``."""
+        if isinstance(layer, Concat):
+            return [number for number, source in enumerate(layer.inputs) if source == name]
+        if isinstance(layer, Shuffle):
+            return list(range(len(parts)))
+        reach = layer.size if isinstance(layer, LRN) else 0
+        first, last = channels[0] - reach, channels[1] + reach
+        return [
+            number for number, (low, high) in enumerate(parts) if low < last and first < high
+        ]
+
+    def _advance(self, index, number):
+        """Append the next step of a part of a layer, if there is one and its inputs are there.
+
+        A convolution waits for all rows of a strip, another layer takes as many as there are.
+        """
+        layer, part = self.network.layers[index], self.parts[index][number]
+        first = self.progress[index][number]
+        height = self.network.tensors[layer.output].shape[1]
+        last = min(first + self.strips[index], height)
+        there = _output_rows(layer, self.network, int(self._input_rows_there(layer, part)))
+        if self.mixing[index] and there < last:
             return False
-        steps.append(Step(index, first, last, number, part))
-        progress[index][number] = last
-        done[layer.output][part[0] : part[1]] = last
+        last = min(last, there)
+        if last <= first:
+            return False
+        self.steps.append(Step(index, first, last, number, part))
+        self.progress[index][number] = last
+        self.done[layer.output][part[0] : part[1]] = last
         return True
 
-    readers = {name: [] for name in shapes}
-    for index, layer in enumerate(network.layers):
-        for name in dict.fromkeys(layer.inputs):
-            if not mixing[index]:
-                readers[name].append(index)
-
-    def follow(name):
-        """Advance what can be advanced since there is more of a tensor."""
-        for index in readers[name]:
-            moved = [advance(index, number) for number in range(len(parts[index]))]
-            while any(moved):
-                follow(network.layers[index].output)
-                moved = [advance(index, number) for number in range(len(parts[index]))]
-
-    follow(network.input.name)
-    for index, layer in enumerate(network.layers):
-        if not mixing[index]:
-            continue
-        height = shapes[layer.output][1]
-        while progress[index][-1] < height:
-            for number in range(len(parts[index])):
-                if not advance(index, number):
-                    raise RuntimeError(f"layer {layer.name} waits for what is never made")
-                follow(layer.output)
-    return steps
+    def _input_rows_there(self, layer, part):
+        """Rows that are there of all input channels that a part depends on."""
+        low, high = part
+        if isinstance(layer, Concat):
+            # A part is an input.
+            first = 0
+            for name in layer.inputs:
+                if first == low:
+                    return self.done[name].min()
+                first += len(self.done[name])
+        if isinstance(layer, LRN):
+            low, high = max(low - (layer.size - 1) // 2, 0), high + layer.size // 2
+        if isinstance(layer, (*MIXING, Shuffle)):
+            low, high = 0, None
+        return min(self.done[name][low:high].min() for name in layer.inputs)
 
 
 @dataclass

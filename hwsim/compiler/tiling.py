@@ -1,13 +1,23 @@
 """How a convolution is cut up for the array: groups, folds, tiles of output channels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
 from hwsim.network.integer import Dense
 
-__all__ = ["Convolution", "Group", "Lanes", "convolution", "fold_count", "lanes", "weight_tiles"]
+__all__ = [
+    "Convolution",
+    "Group",
+    "Lanes",
+    "convolution",
+    "fold_count",
+    "lanes",
+    "shuffle_groups",
+    "shuffle_tile",
+    "weight_tiles",
+]
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,10 @@ class Convolution:
     def macs_per_pixel(self):
         """Useful multiply-accumulates for an output pixel."""
         return self.taps * self.channels // self.groups * self.outputs
+
+    def steps(self, pixel, row):
+        """Bytes from a tap to the next one, (down, along), for the pitches of a map."""
+        return self.dilations[0] * row, self.dilations[1] * pixel
 
     def groups_of(self, config):
         """`Group` by `Group`: so many of the convolution's at once that it takes least time."""
@@ -99,53 +113,100 @@ class Lanes:
     two codes in one bank. See ``docs/systolic.md``.
     """
 
+    kernel: tuple[int, int]
+    channels: int
     gap_x: int
     gap_y: int
     folds: int
 
+    def first(self, y, x):
+        """Number of the first channel of a tap."""
+        width = self.kernel[1]
+        line = width * self.channels + (width - 1) * self.gap_x + self.gap_y
+        return y * line + x * (self.channels + self.gap_x)
 
-def lanes(geometry, config, channels, pixel, row):
-    """`Lanes` for ``channels`` of a map with the given pitches."""
-    height, width = geometry.kernel
-    tap_x, tap_y = geometry.dilations[1] * pixel, geometry.dilations[0] * row
+
+def lanes(kernel, channels, steps, config):
+    """`Lanes` for a kernel, for ``channels`` of a map.
+
+    steps : bytes from a tap to the next one, (down, along).
+    """
+    height, width = kernel
     rows, banks = config.rows, config.banks
     gap_x = gap_y = 0
-    if width > 1 and (tap_x - channels) % banks:
+    if width > 1 and (steps[1] - channels) % banks:
         gap_x = gap_y = -channels % rows
-    elif height > 1 and (tap_y - width * channels) % banks:
+    elif height > 1 and (steps[0] - width * channels) % banks:
         gap_y = -width * channels % rows
-    lanes_of_row = width * channels + (width - 1) * gap_x + gap_y
-    return Lanes(gap_x, gap_y, -(-(height * lanes_of_row - gap_y) // rows))
+    order = Lanes(kernel, channels, gap_x, gap_y, 0)
+    return replace(order, folds=-(-(order.first(height, 0) - gap_y) // rows))
 
 
 def fold_count(geometry, config, pixel, row):
     """Folds over all tiles of output channels."""
+    steps = geometry.steps(pixel, row)
     return sum(
-        lanes(geometry, config, group.channels, pixel, row).folds * -(-group.outputs // config.cols)
+        lanes(geometry.kernel, group.channels, steps, config).folds
+        * -(-group.outputs // config.cols)
         for group in geometry.groups_of(config)
     )
 
 
 def weight_tiles(layer, geometry, group, order, config):
-    """Weights of a `Group` as tiles: (tiles of output channels, folds, rows, row_bytes) of int8.
-
-    Rows stand in the order in which they go to the array, the last one first.
-    """
+    """Weights of a `Group` as `_tiles`."""
     height, width = geometry.kernel
     per_in, per_out = geometry.channels // geometry.groups, geometry.outputs // geometry.groups
     weights = layer.weights.reshape(geometry.outputs, per_in, height, width)
-    step_x = group.channels + order.gap_x
-    step_y = width * group.channels + (width - 1) * order.gap_x + order.gap_y
-    tiles = -(-group.outputs // config.cols)
-    lined = np.zeros((order.folds * config.rows, tiles * config.cols), np.int8)
+    columns = -(-group.outputs // config.cols) * config.cols
+    lined = np.zeros((order.folds * config.rows, columns), np.int8)
     for k in range(group.channels // per_in):
         outputs = slice(k * per_out, (k + 1) * per_out)
         source = weights[group.first_out :][outputs].transpose(2, 3, 1, 0)
         for y in range(height):
             for x in range(width):
-                first = y * step_y + x * step_x + k * per_in
+                first = order.first(y, x) + k * per_in
                 lined[first : first + per_in, outputs] = source[y, x]
-    result = np.zeros((tiles, order.folds, config.rows, config.row_bytes), np.int8)
-    cut = lined.reshape(order.folds, config.rows, tiles, config.cols).transpose(2, 0, 1, 3)
+    return _tiles(lined, config)
+
+
+def _tiles(lined, config):
+    """Cut weights: int8, (tiles of output channels, folds, bytes of a tile in memory).
+
+    lined : (folds * rows, tiles * cols)
+
+    Rows stand in the order in which they go to the array, the last one first.
+    """
+    tiles = lined.shape[1] // config.cols
+    cut = lined.reshape(-1, config.rows, tiles, config.cols).transpose(2, 0, 1, 3)
+    result = np.zeros((*cut.shape[:3], config.row_bytes), np.int8)
     result[..., : config.cols] = cut[:, :, ::-1]
-    return result
+    result = result.reshape(*cut.shape[:2], -1)
+    spare = config.weight_words * config.axi_bytes - result.shape[2]
+    return np.pad(result, ((0, 0), (0, 0), (0, spare))) if spare else result
+
+
+def shuffle_groups(order):
+    """How many groups of channels a shuffle deals out in turn; None for another order."""
+    channels = len(order)
+    groups = channels // order[1] if channels > 1 and order[1] else 1
+    dealt = np.arange(channels)
+    if channels % groups == 0:
+        dealt = dealt.reshape(groups, -1).T.reshape(-1)
+    return groups if groups > 1 and (dealt == order).all() else None
+
+
+def shuffle_tile(groups, size, outputs, config):
+    """Some outputs of a shuffle as a product of matrices, a tap for each group of ``size`` channels.
+
+    outputs : (first, last)
+
+    Returns the number of the first channel that is taken of each group, the `Lanes` and `_tiles`.
+    """
+    first, last = outputs
+    channel, channels = first // groups, (last - 1) // groups + 1 - first // groups
+    order = lanes((1, groups), channels, (0, size), config)
+    lined = np.zeros((order.folds * config.rows, config.cols), np.int8)
+    for output in range(first, last):
+        tap = output % groups
+        lined[order.first(0, tap) + output // groups - channel, output - first] = 1
+    return channel, order, _tiles(lined, config)

@@ -8,6 +8,8 @@ from hwsim.blocks.systolic.isa import BYTES
 
 __all__ = ["Systolic"]
 
+# Half of what an address in an instruction reaches.
+LARGEST_BUFFER = 1 << 23
 # Cycles from an address at a read port of the buffer to the data.
 BUFFER_READ_LATENCY = 3
 # Cycles from an address at the read port of the accumulators to the sums.
@@ -90,7 +92,7 @@ class Systolic:
         check_integer("address_bits", self.address_bits, 12)
         if self.address_bits > 32:
             raise ValueError(f"address_bits must be at most 32, not {self.address_bits}")
-        smallest, largest = 2 * self.sections * self.banks, 1 << 23
+        smallest, largest = 2 * self.sections * self.banks, LARGEST_BUFFER
         if not smallest <= self.buffer_bytes <= largest:
             raise ValueError(
                 f"buffer_bytes must lie in [{smallest}, {largest}] for {self.sections} sections of "

@@ -246,7 +246,7 @@ class OutputStationaryElement(wiring.Component):
         m.d.sync += [self.first_o.eq(self.first_i), self.last_o.eq(self.last_i)]
         first, complete = self.first_i, self.last_o
         if config.product_registers:
-            first, complete = self.first_o, Signal()
+            first, complete = self.first_o, Signal(name="complete")
             m.d.sync += complete.eq(self.last_o)
         total = Signal(len(self.y_o), reset_less=True)
         sums = [
@@ -496,4 +496,4 @@ def _products(m, a, weight, config):
         return [product]
     if not product.shape().signed:
         return [product[:n], product[n:]]
-    return [product[:n].as_signed(), product[n:].as_signed() + product[n - 1]]
+    return [product[:n].as_signed(), product[n : 2 * n].as_signed() + product[n - 1]]

@@ -134,20 +134,21 @@ class _Lane(wiring.Component):
     What is in the chain moves on with `shift`, and is in use from the cycle after `take` on.
     """
 
-    def __init__(self):
-        chain = {"delta": ADDRESS_BITS, "dy": PLACE, "dx": PLACE}
+    def __init__(self, *, bank_bits, word_bits):
+        chain = {"delta": bank_bits + word_bits, "dy": PLACE, "dx": PLACE}
         super().__init__(
             {
                 **{f"{name}_i": In(shape) for name, shape in chain.items()},
                 **{f"{name}_o": Out(shape) for name, shape in chain.items()},
                 "shift": In(1),
                 "take": In(1),
-                "address": In(ADDRESS_BITS),
+                "address": In(bank_bits + word_bits),
                 "y": In(PLACE),
                 "x": In(PLACE),
                 "map_height": In(12),
                 "map_width": In(12),
-                "code_address": Out(ADDRESS_BITS),
+                "bank": Out(bank_bits),
+                "word": Out(word_bits),
                 "inside": Out(1),
             }
         )
@@ -164,7 +165,7 @@ class _Lane(wiring.Component):
                 m.d.sync += used[name].eq(waiting)
         row, column = self.y + used["dy"], self.x + used["dx"]
         m.d.sync += [
-            self.code_address.eq(self.address + used["delta"]),
+            Cat(self.bank, self.word).eq(self.address + used["delta"]),
             self.inside.eq(
                 (row >= 0) & (row < self.map_height) & (column >= 0) & (column < self.map_width)
             ),
@@ -205,15 +206,16 @@ class Feed(wiring.Component):
     def __init__(self, config):
         self._config = config
         self._word_bits = (config.sections * config.bank_depth - 1).bit_length()
+        self._address_bits = (config.buffer_bytes - 1).bit_length()
         super().__init__(
             {
                 "shift": In(1),
-                "delta": In(ADDRESS_BITS),
+                "delta": In(self._address_bits),
                 "dy": In(PLACE),
                 "dx": In(PLACE),
                 "take": In(1),
                 "valid": In(1),
-                "address": In(ADDRESS_BITS),
+                "address": In(self._address_bits),
                 "y": In(PLACE),
                 "x": In(PLACE),
                 "map_height": In(12),
@@ -234,7 +236,7 @@ class Feed(wiring.Component):
         m = Module()
         rows, banks = self.config.rows, self.config.banks
         low = (banks - 1).bit_length()
-        lanes = [Once(_Lane) for _ in range(rows)]
+        lanes = [Once(_Lane, bank_bits=low, word_bits=self._word_bits) for _ in range(rows)]
         for k, lane in enumerate(lanes):
             m.submodules[f"lane_{k}"] = lane
             for name in ("delta", "dy", "dx"):
@@ -250,10 +252,10 @@ class Feed(wiring.Component):
         # 2: addresses of lanes. Lane k's code is in bank (k + first) mod banks; a code outside
         # the map is not read, since others may be using what lies there.
         valid, pad = self._later(m, "valid_2", valid), self._later(m, "pad_2", pad)
-        first = lanes[0].code_address[:low]
+        first = lanes[0].bank
         inside = Signal(rows)
         m.d.comb += inside.eq(Cat(lane.inside for lane in lanes))
-        words = [lane.code_address[low : low + self._word_bits] for lane in lanes]
+        words = [lane.word for lane in lanes]
         words = rotate(m, "words", words + [words[0]] * (banks - rows), first)
         wanted = [inside[k] & valid if k < rows else Const(0) for k in range(banks)]
         wanted = rotate(m, "wanted", wanted, first)

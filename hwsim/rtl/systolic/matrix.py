@@ -113,8 +113,11 @@ class MatrixEngine(wiring.Component):
         m.submodules.accumulators = accumulators = self._accumulators
 
         # Folds: the instruction at work, and which of its folds is next.
-        view = layout(Opcode.CONVOLVE)
-        instruction = Signal(view)
+        offered = data.View(layout(Opcode.CONVOLVE), self.i.payload)
+        kept = (*Taps.FIELDS, *_PIXELS, "pixels")
+        instruction = Signal(
+            data.StructLayout({name: offered.shape()[name].shape for name in kept})
+        )
         valid, first_fold = Signal(), Signal()
         folds = Signal(16)
         row = Signal(range(rows))
@@ -134,9 +137,8 @@ class MatrixEngine(wiring.Component):
         with m.If(last_row):
             m.d.sync += [folds.eq(folds - 1), first_fold.eq(0)]
         with m.If(self.i.ready):
-            offered = data.View(view, self.i.payload)
             m.d.sync += [
-                instruction.eq(self.i.payload),
+                *(instruction[name].eq(offered[name]) for name in kept),
                 valid.eq(self.i.valid),
                 folds.eq(offered.folds),
                 first_fold.eq(1),

@@ -237,7 +237,7 @@ class VectorLane(wiring.Component):
     def _saturate(self, m, value):
         """The code: two cycles."""
         # Within these bounds, everything beyond the code's bounds still is so with the zero point.
-        bits = 10
+        bits = 9
         rest = value[bits - 1 :]
         negative = value[-1]
         near = Mux(

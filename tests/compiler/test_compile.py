@@ -1,0 +1,152 @@
+"""Programs against the integer reference, and whether their waits suffice."""
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import hwsim
+from hwsim.blocks.systolic.config import Systolic
+from hwsim.blocks.systolic.isa import Opcode, decode
+from hwsim.compiler import compile_network
+from hwsim.models.quantization import random_integer_network
+from hwsim.network.integer import Conv, IntegerTensor
+from hwsim.network.network import NetworkError
+from tests.compiler.check import Simulator, assert_equal_to_reference
+from tests.compiler.hazards import hazards
+from tests.compiler.networks import Builder, random_config, random_network
+
+LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
+TOPOLOGIES = (
+    "bvlc_alexnet",
+    "densenet121",
+    "inception_v1",
+    "inception_v2",
+    "resnet50",
+    "shufflenet",
+    "squeezenet",
+    "vgg19",
+    "zfnet512",
+)
+
+
+def compiled(network, config):
+    """A program; with the size that the refusal names, where the first one is too small."""
+    try:
+        return compile_network(network, config)
+    except ValueError as refusal:
+        name, size = re.fullmatch(
+            r"(\w+) must be at least (\d+) for layer \w+, not \d+", str(refusal)
+        ).groups()
+        with pytest.raises(ValueError, match=f"{name} must be at least {size} for layer"):
+            compile_network(network, replace(config, **{name: int(size) // 2}))
+        return compiled(network, replace(config, **{name: int(size)}))
+
+
+@pytest.mark.parametrize("first", range(0, 80, 8))
+def test_random_networks(first):
+    for seed in range(first, first + 8):
+        program = compiled(random_network(seed), random_config(seed))
+        assert hazards(program) == [], seed
+        assert_equal_to_reference(program)
+
+
+@pytest.mark.parametrize(("seed", "latency", "stalls"), [(1003, 7, 0.3), (1005, 50, 0.0)])
+def test_random_networks_at_rtl(seed, latency, stalls):
+    config = replace(random_config(seed), buffer_bytes=1 << 13, accumulator_rows=64)
+    simulator = Simulator(config, latency=latency, stalls=stalls)
+    for number in range(10):
+        network = random_network(10 * seed + number, largest=7)
+        assert_equal_to_reference(compile_network(network, config), simulator, seed=number)
+
+
+@pytest.mark.parametrize("name", TOPOLOGIES)
+def test_topologies(name):
+    network = random_integer_network(hwsim.load(LIGHT / f"light_{name}.onnx"))
+    for size in (8, 16, 32, 64, 128):
+        program = compile_network(network, Systolic(rows=size, cols=size, buffer_bytes=1 << 23))
+        convolved = {i.layer for i in program.instructions if i.opcode == Opcode.CONVOLVE}
+        for number, layer in enumerate(network.layers):
+            assert number + 1 in convolved or not hasattr(layer, "weights")
+        if size == 32:
+            assert hazards(program) == []
+
+
+def without_waits(program, number, engine):
+    """A program in which an instruction does not wait for one of the engines."""
+    instructions = list(program.instructions)
+    after = list(instructions[number].after)
+    after[engine] = 0
+    instructions[number] = replace(instructions[number], after=tuple(after))
+    return replace(program, instructions=tuple(instructions))
+
+
+def test_a_missing_wait_is_found():
+    program = compiled(random_network(0), random_config(0))
+    waits = [
+        (number, engine)
+        for number, i in enumerate(program.instructions)
+        for engine in range(4)
+        if i.after[engine] > max([k.after[engine] for k in program.instructions[:number]] or [0])
+    ]
+    assert len(waits) > 10
+    found = [bool(hazards(without_waits(program, *wait))) for wait in waits]
+    assert np.mean(found) > 0.8, found
+
+
+def test_instructions_are_what_their_bytes_say():
+    program = compiled(random_network(3), random_config(3))
+    code = program.code.reshape(-1, 64)
+    for row, instruction in zip(code, program.instructions, strict=True):
+        decoded = decode(row.tobytes())
+        assert (decoded.opcode, decoded.layer) == (instruction.opcode, instruction.layer)
+        assert decoded.after == instruction.after
+        assert {k: v for k, v in decoded.fields.items() if v} == {
+            k: v for k, v in instruction.fields.items() if v
+        }
+
+
+DIGEST = """
+import hashlib
+from tests.compiler.networks import random_config, random_network
+from tests.compiler.test_compile import compiled, digest
+print(*(digest(compiled(random_network(seed), random_config(seed))) for seed in range(5)))
+"""
+
+
+def digest(program):
+    return hashlib.sha256(program.image(np.zeros(program.network.input.shape, int))).hexdigest()
+
+
+def test_programs_are_the_same_in_another_process():
+    here = [digest(compiled(random_network(seed), random_config(seed))) for seed in range(5)]
+    for hash_seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", DIGEST],
+            env=os.environ | {"PYTHONHASHSEED": hash_seed},
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.split() == here
+
+
+# What is refused.
+
+
+def refusal(network, config):
+    with pytest.raises((NetworkError, ValueError)) as caught:
+        compile_network(network, config)
+    return caught.type, str(caught.value)
+
+
+def builder(channels=8, height=9, width=12):
+    return Builder(np.random.default_rng(0), (channels, height, width))
