@@ -4,21 +4,22 @@
 from dataclasses import asdict
 
 import numpy as np
-from amaranth.hdl import Signal, unsigned
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import Out
+from amaranth.hdl import unsigned
+from amaranth.lib import stream
 
 from hwsim.blocks.systolic.config import Systolic
 from hwsim.blocks.systolic.isa import ENGINES, Instruction, Opcode, encode
+from hwsim.blocks.systolic.registers import REGISTERS
 from hwsim.blocks.systolic.timing import Memory
 from hwsim.blocks.systolic.vector import CODES, FACTOR_BYTES, FACTORS
 from hwsim.compiler import compile_network
-from hwsim.rtl.systolic.accelerator import Accelerator, Autostart
+from hwsim.rtl.systolic.accelerator import Accelerator
+from hwsim.rtl.systolic.control import control_port
 from hwsim.rtl.systolic.dma import memory_port
 from hwsim.rtl.systolic.sequencer import program_port
 from hwsim.sim import compiled_engine
 from hwsim.sim.engine import Stimulus
-from hwsim.sim.stimulus.axi import AxiMemory
+from hwsim.sim.stimulus.axi import Access, AxiMemory, RegisterScript
 from tests.networks import images_for, random_network
 
 # Of a memory's size, which is a multiple of any bus width.
@@ -31,16 +32,14 @@ class WatchedAccelerator(Accelerator):
     Members
     -------
     events : dict of str to stream
-        ``taken read``, ``done read`` and so on for each engine; ``finished``.
+        ``taken read``, ``done read`` and so on for each engine.
     """
 
     def __init__(self, config):
         super().__init__(config)
         signature = stream.Signature(unsigned(1), always_ready=True)
         names = [f"{event} {engine}" for event in ("taken", "done") for engine in ENGINES]
-        self.events = {
-            name: signature.create(path=(name.replace(" ", "_"),)) for name in [*names, "finished"]
-        }
+        self.events = {name: signature.create(path=(name.replace(" ", "_"),)) for name in names}
 
     def elaborate(self, platform):
         m = super().elaborate(platform)
@@ -51,19 +50,7 @@ class WatchedAccelerator(Accelerator):
                 self.events[f"taken {engine}"].valid.eq(port.valid & port.ready),
                 self.events[f"done {engine}"].valid.eq(sequencer.done[number]),
             ]
-        m.d.comb += self.events["finished"].valid.eq(self.finished)
         return m
-
-
-class WatchedAutostart(Autostart):
-    """`Autostart` of a `WatchedAccelerator`."""
-
-    def __init__(self, config, address):
-        self.accelerator = WatchedAccelerator(config)
-        self.over = Signal()
-        self._address = address
-        ports = {"memory": Out(memory_port(config)), "program": Out(program_port(config))}
-        wiring.Component.__init__(self, ports)
 
 
 def run_program(program, codes, memory, program_memory, **traffic):
@@ -91,11 +78,12 @@ def run_instructions(config, instructions, memory, program_memory, image, *, see
     Returns
     -------
     tuple of dict of str to ndarray, ndarray
-        The cycles of events (see `WatchedAccelerator`; ``written`` are those in which the vector
-        unit wrote), and the memory's contents.
+        The cycles, from the start of the program on, of events: see `WatchedAccelerator`, and
+        ``written``, in which the vector unit wrote, and ``finished``; and the memory's contents.
     """
     address = len(image)
-    top = WatchedAutostart(config, address)
+    top = WatchedAccelerator(config)
+    processor = RegisterScript(name="control", signature=control_port())
     code = np.frombuffer(b"".join(map(encode, instructions)), np.uint8)
     memories = {
         "memory": AxiMemory(
@@ -116,25 +104,34 @@ def run_instructions(config, instructions, memory, program_memory, image, *, see
     }
     engines = [i.opcode.engine for i in instructions]
     probes = {
-        f"{event} {engine}": (top.accelerator.events[f"{event} {engine}"], engines.count(number))
+        f"{event} {engine}": (top.events[f"{event} {engine}"], engines.count(number))
         for event in ("taken", "done")
         for number, engine in enumerate(ENGINES)
     }
-    probes["finished"] = top.accelerator.events["finished"], 1
+    probes |= {"begun": (top.begun, 1), "finished": (top.finished, 1)}
     written = sum(i["width"] * i["height"] for i in instructions if i.opcode.engine == 2)
-    probes["written"] = top.accelerator.results, written
+    probes["written"] = top.results, written
     stimulus = Stimulus(
         {},
         {},
         probes=probes,
-        agents=memories,
-        buffers={**memories["memory"].buffers(image), **memories["program"].buffers(code)},
+        agents={**memories, "control": processor},
+        buffers={
+            **memories["memory"].buffers(image),
+            **memories["program"].buffers(code),
+            **processor.buffers(
+                [
+                    (Access.WRITE, REGISTERS["program"].offset, address),
+                    (Access.WRITE, REGISTERS["control"].offset, 1),
+                ]
+            ),
+        },
         seed=seed,
-        until=top.over,
         patience=5000,
     )
     recording = compiled_engine.run(top, stimulus)
-    cycles = {name: recording.probes[name].cycles for name in probes}
+    begun = recording.probes["begun"].cycles
+    cycles = {name: recording.probes[name].cycles - begun for name in probes}
     return cycles, memories["memory"].content(recording.buffers)
 
 
