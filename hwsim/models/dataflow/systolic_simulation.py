@@ -12,11 +12,12 @@ Only what uses the memory does so in the order of time. Time is the clock cycle.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import simpy
 
-from hwsim.blocks.checks import check_integer, check_positive
+from hwsim.blocks.checks import check_integer
 from hwsim.blocks.queue import QueueConfig
 from hwsim.blocks.systolic.config import (
     BUFFER_READ_LATENCY,
@@ -42,7 +43,7 @@ class SharedMemory:
     memory : Memory
         Latencies at least, and requests outstanding at most.
     bandwidth : (int, int)
-        Beats in so many cycles.
+        Beats in so many cycles, at most one in each.
     total_bandwidth : bool
         Whether reads and writes together have that bandwidth, rather than each.
     stalls : float
@@ -62,8 +63,12 @@ class SharedMemory:
     other_interval: int = 0
 
     def __post_init__(self):
-        for beats in self.bandwidth:
-            check_positive("bandwidth", beats)
+        beats, cycles = self.bandwidth
+        if not 1 <= beats <= cycles:
+            raise ValueError(
+                "bandwidth must be beats and cycles, up to one beat in a cycle, not "
+                f"{self.bandwidth}"
+            )
         if not 0 <= self.stalls < 1:
             raise ValueError(f"stalls must lie in [0, 1), not {self.stalls}")
         for name in ("spread", "other_burst", "other_interval"):
@@ -125,34 +130,40 @@ class _Beats(Words):
         return self[index]
 
 
+class _Port(simpy.Resource):
+    """Moves beats; ``rest`` is what is left of the last one's time, in parts of a cycle."""
+
+    rest = 0
+
+
 class _Bus:
     """The memory: who may move a beat when.
 
-    Reads and writes have a `simpy.Resource` each, or share one. Whoever holds it moves beats, one
-    burst at a time, or a few beats where there are others.
+    Reads and writes have a port each, or share one. Whoever holds it moves beats, one burst at a
+    time, or a few beats where there are others.
     """
 
     def __init__(self, env, shared, rng):
         self._env = env
         self._shared = shared
         self._rng = rng
-        self.reads = simpy.Resource(env)
-        self.writes = self.reads if shared.total_bandwidth else simpy.Resource(env)
+        self.reads = _Port(env)
+        self.writes = self.reads if shared.total_bandwidth else _Port(env)
         self._whole = not (shared.total_bandwidth or shared.other_burst)
-        self._rest = 0  # of the last beat's time, in parts of a cycle
         if shared.other_burst and shared.other_interval:
             env.process(self._other())
 
     def latency(self, least):
         """Of one answer."""
-        return least + (
-            int(self._rng.integers(self._shared.spread + 1)) if self._shared.spread else 0
-        )
+        spread = self._shared.spread
+        return least + (int(self._rng.integers(spread + 1)) if spread else 0)
 
-    def pause(self, probability=None):
+    def pause(self):
         """Cycles for which a channel happens to pause."""
-        probability = self._shared.stalls if probability is None else probability
-        return int(self._rng.geometric(1 - probability)) - 1 if probability else 0
+        return int(self._pauses(self._shared.stalls, 1)[0]) if self._shared.stalls else 0
+
+    def _pauses(self, probability, count):
+        return self._rng.geometric(1 - probability, count) - 1
 
     def move(self, port, beats, moved):
         """Move a burst, of which ``moved(cycle, beats)`` hears beforehand; the last cycle."""
@@ -163,18 +174,19 @@ class _Bus:
             with port.request() as grant:
                 yield grant
                 # While one pauses, another may move.
-                stalls = self._shared.stalls ** (2 if port.queue and port is self.writes else 1)
+                others = self._shared.total_bandwidth and port.queue
+                stalls = self._shared.stalls ** (2 if others else 1)
                 cycle = self._env.now
-                if per_cycles >= cycles and not stalls:
+                if per_cycles == cycles and not stalls:
                     moved(cycle, turn)
                     cycle += turn
                     last = cycle - 1
                 else:
-                    for _ in range(turn):
-                        cycle += self.pause(stalls)
+                    for pause in self._pauses(stalls, turn).tolist():
+                        cycle += pause
                         moved(cycle, 1)
                         last = cycle
-                        used, self._rest = divmod(cycles + self._rest, per_cycles)
+                        used, port.rest = divmod(cycles + port.rest, per_cycles)
                         cycle += used
                 yield self._env.timeout(cycle - self._env.now)
             beats -= turn
@@ -182,7 +194,7 @@ class _Bus:
 
     def _other(self):
         shared = self._shared
-        while True:
+        while self._env.peek() < float("inf"):  # something else goes on
             began = self._env.now
             yield from self.move(self.reads, shared.other_burst, lambda cycle, beats: None)
             rest = began + shared.other_interval - self._env.now
@@ -242,7 +254,7 @@ class _Engine:
         self.env = env
         self.instructions = instructions
         self.config = config
-        self.engines = ()
+        self.engines: tuple[_Engine, ...] = ()
         self.dispatched, self.taken, self.done = (_Stamps(env) for _ in range(3))
         self.offered: list[int] = []
         self.started: list[int] = []
@@ -258,6 +270,10 @@ class _Engine:
                 cycle = max(cycle, self.taken[-1] + 1)
             self.offered.append(cycle)
             yield from self.carry_out(cycle, instruction)
+
+    def carry_out(self, cycle, instruction):
+        """Carry out one that is offered from ``cycle`` on, until the next one can be taken."""
+        raise NotImplementedError
 
 
 class _Reader(_Engine):
@@ -507,7 +523,7 @@ def run(program, shared, *, program_memory=None, seed=0):
     mine = [[i for i in instructions if i.opcode.engine == k] for k in range(len(ENGINES))]
     loads = [i for i in instructions if i.opcode == Opcode.READ_TABLE]
     reader = _Reader(env, mine[0], config, reads)
-    engines = (
+    engines: tuple[Any, ...] = (
         reader,
         _Matrix(env, mine[1], config, reader),
         _Vector(env, mine[2], config, reader, loads),

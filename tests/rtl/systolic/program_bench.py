@@ -9,17 +9,18 @@ from amaranth.lib import stream
 
 from hwsim.blocks.systolic.config import Systolic
 from hwsim.blocks.systolic.isa import ENGINES, Instruction, Opcode, encode
+from hwsim.blocks.systolic.registers import REGISTERS
 from hwsim.blocks.systolic.timing import Memory
 from hwsim.blocks.systolic.vector import CODES, FACTOR_BYTES, FACTORS
 from hwsim.compiler import compile_network
 from hwsim.rtl.systolic.accelerator import Accelerator
+from hwsim.rtl.systolic.control import control_port
 from hwsim.rtl.systolic.dma import memory_port
 from hwsim.rtl.systolic.sequencer import program_port
 from hwsim.sim import compiled_engine
 from hwsim.sim.engine import Stimulus
-from hwsim.sim.stimulus.axi import AxiMemory
+from hwsim.sim.stimulus.axi import Access, AxiMemory, RegisterScript
 from tests.networks import images_for, random_network
-from tests.rtl.systolic.autostart import Autostart
 
 # Of a memory's size, which is a multiple of any bus width.
 PAGE = 4096
@@ -77,11 +78,12 @@ def run_instructions(config, instructions, memory, program_memory, image, *, see
     Returns
     -------
     tuple of dict of str to ndarray, ndarray
-        The cycles of events from the start on (see `WatchedAccelerator`; ``written`` are those in which the vector
-        unit wrote), and the memory's contents.
+        The cycles, from the start of the program on, of events: see `WatchedAccelerator`, and
+        ``written``, in which the vector unit wrote, and ``finished``; and the memory's contents.
     """
     address = len(image)
-    top = Autostart(WatchedAccelerator(config), address)
+    top = WatchedAccelerator(config)
+    processor = RegisterScript(name="control", signature=control_port())
     code = np.frombuffer(b"".join(map(encode, instructions)), np.uint8)
     memories = {
         "memory": AxiMemory(
@@ -102,26 +104,33 @@ def run_instructions(config, instructions, memory, program_memory, image, *, see
     }
     engines = [i.opcode.engine for i in instructions]
     probes = {
-        f"{event} {engine}": (top.accelerator.events[f"{event} {engine}"], engines.count(number))
+        f"{event} {engine}": (top.events[f"{event} {engine}"], engines.count(number))
         for event in ("taken", "done")
         for number, engine in enumerate(ENGINES)
     }
-    probes["begun"] = top.accelerator.begun, 1
-    probes["finished"] = top.accelerator.finished, 1
+    probes |= {"begun": (top.begun, 1), "finished": (top.finished, 1)}
     written = sum(i["width"] * i["height"] for i in instructions if i.opcode.engine == 2)
-    probes["written"] = top.accelerator.results, written
+    probes["written"] = top.results, written
     stimulus = Stimulus(
         {},
         {},
         probes=probes,
-        agents=memories,
-        buffers={**memories["memory"].buffers(image), **memories["program"].buffers(code)},
+        agents={**memories, "control": processor},
+        buffers={
+            **memories["memory"].buffers(image),
+            **memories["program"].buffers(code),
+            **processor.buffers(
+                [
+                    (Access.WRITE, REGISTERS["program"].offset, address),
+                    (Access.WRITE, REGISTERS["control"].offset, 1),
+                ]
+            ),
+        },
         seed=seed,
-        until=top.over,
         patience=5000,
     )
     recording = compiled_engine.run(top, stimulus)
-    begun = recording.probes["begun"].cycles[0]
+    begun = recording.probes["begun"].cycles
     cycles = {name: recording.probes[name].cycles - begun for name in probes}
     return cycles, memories["memory"].content(recording.buffers)
 
