@@ -142,9 +142,8 @@ class FeedLane(wiring.Component):
     chain_i, chain_o : in, out, see `_tap`
         What is in the chain moves on with ``request.shift``, and is in use from the cycle after
         ``request.take`` on.
-    word, wanted : out
-        Place in the banks of the code for a pixel, a cycle later, and whether it is in the map: a
-        code outside is not read, since others may be using what lies there.
+    place : out, see `_place`
+        Of the code for a pixel, a cycle later.
     code_i : in, signed(8)
         The code, two cycles after that;
     pad : in, signed(8)
@@ -164,8 +163,7 @@ class FeedLane(wiring.Component):
             "request": In(_request(config)),
             "chain_i": In(_tap(config)),
             "chain_o": Out(_tap(config)),
-            "word": Out((config.sections * config.bank_depth - 1).bit_length()),
-            "wanted": Out(1),
+            "place": Out(_place(config)),
             "code_i": In(signed(8)),
             "pad": In(signed(8)),
             "code_o": Out(signed(8)),
@@ -189,9 +187,9 @@ class FeedLane(wiring.Component):
         discard(m, address[:bank_bits])
         ages = Signal(2)
         m.d.sync += [
-            self.word.eq(address[bank_bits:]),
-            self.wanted.eq(inside & request.valid),
-            ages.eq(Cat(self.wanted, ages)),
+            self.place.word.eq(address[bank_bits:]),
+            self.place.wanted.eq(inside),
+            ages.eq(Cat(self.place.wanted, ages)),
             self.code_o.eq(Mux(ages[-1], self.code_i, self.pad)),
         ]
         return m
@@ -210,13 +208,21 @@ def _tap(config):
     return data.StructLayout({"delta": delta, "dy": PLACE, "dx": PLACE})
 
 
+def _place(config):
+    """Where in the banks the code for a pixel is, and whether it is in the map.
+
+    One outside is not read, since others may be using what lies there.
+    """
+    word = (config.sections * config.bank_depth - 1).bit_length()
+    return data.StructLayout({"word": word, "wanted": 1})
+
+
 def _request(config):
     """What all lanes are told: of the chain, and of the pixel."""
     return data.StructLayout(
         {
             "shift": 1,
             "take": 1,
-            "valid": 1,
             "address": (config.buffer_bytes - 1).bit_length(),
             "y": PLACE,
             "x": PLACE,
@@ -301,24 +307,27 @@ class Feed(wiring.Component):
         # 1: the pixel.
         request = lanes.request
         m.d.comb += [request.shift.eq(self.shift), request.take.eq(self.take)]
-        for name in ("valid", "address", "y", "x", "map_height", "map_width"):
+        for name in ("address", "y", "x", "map_height", "map_width"):
             m.d.comb += request[name].eq(self._later(m, f"{name}_1", getattr(self, name)))
         # 2: addresses of lanes. Lane k's code is in bank (k + first) mod banks.
-        valid = self._later(m, "valid_2", request.valid)
+        valid = delay(m, self.valid, 2, "valid")
         used, first = Signal(low, name="first_used"), Signal(low, name="first_2")
         with m.If(self.take):
             m.d.sync += used.eq(lanes.chain_o[0].delta)
         discard(m, lanes.chain_o[0].as_value()[low:])
         m.d.sync += first.eq(request.address + used)
-        free = banks - rows
-        words = rotate(
-            m, "words", Cat(lanes.word.as_value(), Const(0, free * self._word_bits)), first
-        )
-        wanted = rotate(m, "wanted", Cat(lanes.wanted.as_value(), Const(0, free)), first)
+        shape = _place(config)
+        none = Const(0, (banks - rows) * shape.size)
+        turned = rotate(m, "places", Cat(lanes.place.as_value(), none), first)
         # 3: addresses of banks.
-        m.d.sync += self.enable.eq(wanted)
+        places = Signal(data.ArrayLayout(shape, banks))
         with m.If(valid):
-            m.d.sync += self.words.eq(words)
+            m.d.sync += places.eq(turned)
+        valid = self._later(m, "valid_3", valid)
+        m.d.comb += [
+            self.words.eq(Cat(place.word for place in places)),
+            self.enable.eq(Cat(place.wanted for place in places) & valid.replicate(banks)),
+        ]
         # 4: codes of banks.
         first = delay(m, first, 2, "first_late")
         codes = rotate(m, "codes", self.banks.as_value(), (-first)[:low])
