@@ -5,6 +5,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from hwsim.blocks.systolic.matrix import ACCUMULATE_LATENCY
+
 from .group import Group, abreast
 
 __all__ = ["Accumulators"]
