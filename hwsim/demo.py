@@ -30,7 +30,7 @@ BATCH = 250
 # Images in a row through one copy of the pipeline: enough for a steady state.
 IMAGES_PER_LANE = 8
 # The systolic array, and images that it is simulated on.
-ARRAY = {"rows": 16, "cols": 16}
+ROWS = COLS = 16
 SYSTOLIC_IMAGES = 64
 # ONNX Runtime rounds in floating point: a code may be off by one step, never by more.
 ALLOWED_STEPS = 1
@@ -124,7 +124,7 @@ def run(terminal: Terminal, output: Path, *, count: int) -> tuple[dict[str, Any]
     )
 
     terminal.step(5, "Run the same network on a systolic accelerator")
-    systolic = hwsim.build(quantized, hwsim.Systolic(**ARRAY))
+    systolic = hwsim.build(quantized, hwsim.Systolic(rows=ROWS, cols=COLS))
     with terminal.progress("simulating", min(count, SYSTOLIC_IMAGES)) as show:
         on_array = hwsim.simulate(systolic, images[:SYSTOLIC_IMAGES].images, progress=show)
     with terminal.progress("writing Verilog"):
@@ -145,12 +145,11 @@ def run(terminal: Terminal, output: Path, *, count: int) -> tuple[dict[str, Any]
             for row in layers.itertuples(index=False)
         ),
     )
-    elements = systolic.config.rows * systolic.config.cols
-    useful = plan.macs / (elements * on_array.cycles_per_image)
+    useful = plan.macs / (ROWS * COLS * on_array.cycles_per_image)
     terminal.table(
         ["", "streaming pipeline", "systolic accelerator"],
         [
-            ["multipliers of the layers", plan.multipliers, elements],
+            ["multipliers of the layers", plan.multipliers, ROWS * COLS],
             ["cycles per image, simulated", result.cycles_per_image, on_array.cycles_per_image],
             ["cycles per image, modelled", plan.interval, modelled],
             ["useful multiplier cycles", f"{plan.utilization:.1%}", f"{useful:.1%}"],
@@ -262,7 +261,8 @@ def run(terminal: Terminal, output: Path, *, count: int) -> tuple[dict[str, Any]
             "cycles_per_image": result.cycles_per_image,
             "estimated_cycles_per_image": estimated.interval_cycles,
             "systolic": {
-                **ARRAY,
+                "rows": ROWS,
+                "cols": COLS,
                 "images": on_array.images,
                 "mismatches": on_array.mismatches,
                 "cycles_per_image": on_array.cycles_per_image,

@@ -1,4 +1,4 @@
-"""Imports go downward only: cli -> reports -> sim -> rtl, models -> blocks -> network."""
+"""Imports go downward: cli -> reports -> sim -> rtl, models -> compiler -> blocks -> network."""
 
 import ast
 import subprocess
@@ -14,6 +14,7 @@ LEVELS = [
     {"files", "version"},
     {"network", "data", "images"},
     {"blocks"},
+    {"compiler"},
     {"rtl", "models"},
     {"onnx_backend", "sim"},
     {"reports"},

@@ -59,7 +59,7 @@ def rounds(program, codes, lanes, run, options, progress=None):
         Performance counters of the accelerator, of the last round's first lane.
     """
     maps, outputs, cycles = [], [], []
-    more = {"reuse": []} if run is compiled_engine.run else {}
+    more: dict[str, list] = {"reuse": []} if run is compiled_engine.run else {}
     bench = Bench(program, **options)
     for first in range(0, len(codes), lanes):
         group = codes[first : first + lanes]
@@ -171,7 +171,7 @@ def activity(program, recording):
     """For each layer the cycles of its first and last result and its writes, of the first lane."""
     cycles = np.atleast_2d(recording.probes["results"].cycles)[0]
     begun = int(np.ravel(recording.probes["begun"].cycles)[0])
-    rows = {}
+    rows: dict[str, dict[str, int]] = {}
     position = 0
     for number, result in program.results.items():
         instruction = program.instructions[number]

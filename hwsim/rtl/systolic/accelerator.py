@@ -1,5 +1,7 @@
 """The systolic accelerator: all its parts, connected."""
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -68,7 +70,7 @@ class Accelerator(wiring.Component):
         m.submodules.vector = vector = self._vector
         m.submodules.writer = writer = Writer(config)
         m.submodules.buffer = buffer = Buffer(config)
-        engines = dict(zip(ENGINES, (reader, matrix, vector, writer), strict=True))
+        engines: dict[str, Any] = dict(zip(ENGINES, (reader, matrix, vector, writer), strict=True))
         for name, engine in engines.items():
             wiring.connect(m, getattr(sequencer, name), engine.i)
         wiring.connect(m, wiring.flipped(self.control), control.bus)
