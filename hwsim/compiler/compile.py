@@ -15,6 +15,8 @@ from hwsim.network.integer import (
     Conv,
     Dense,
     IntegerNetwork,
+    Mul,
+    Pad,
     Pool,
     Shuffle,
     Table,
@@ -31,9 +33,9 @@ from .tiling import Lanes, convolution, lanes, shuffle_groups, shuffle_tile, wei
 __all__ = ["compile_network"]
 
 ADDRESS = (1 << 24) - 1
-# Part of the buffer that one strip of a map that lies in memory may take.
-STRIP_SHARE = 8
-ACCEPTED = (Add, Concat, Conv, Dense, LRN, Pool, Shuffle, Table)
+# Part of the buffer, in 128ths, that one strip of a map that lies in memory may take at first.
+LARGEST_SHARE = 16
+ACCEPTED = (Add, Concat, Conv, Dense, LRN, Mul, Pad, Pool, Shuffle, Table)
 # Taps in a row that an instruction can count.
 LARGEST_KERNEL = 1023
 READ, MATRIX, VECTOR, WRITE = range(4)
@@ -83,6 +85,10 @@ def _check(layer, network, config):
             refuse(f"the systolic accelerator takes codes of up to 8 bits, not {tensor.bits}")
     if not isinstance(layer, ACCEPTED):
         refuse(f"the systolic accelerator does not compute {type(layer).__name__}")
+    if isinstance(layer, Mul) and tensors[0].shape != tensors[1].shape:
+        refuse("the systolic accelerator multiplies maps of equal shapes only")
+    if isinstance(layer, Pad) and (layer.mode, layer.value) != ("constant", tensors[0].zero_point):
+        refuse("the systolic accelerator pads with the zero point only")
     if isinstance(layer, LRN):
         _check_lrn(layer, tensors[0], refuse)
     if isinstance(layer, Conv | Dense):
@@ -140,6 +146,18 @@ def _bias(layer, tensor):
 
 
 @dataclass(frozen=True)
+class _Choice:
+    """Which maps lie in memory, and how large their strips may be (see `LARGEST_SHARE`).
+
+    ``copied`` are concatenations that are made by copies, so that each map can lie in memory.
+    """
+
+    spilled: frozenset[str]
+    copied: frozenset[str]
+    share: int
+
+
+@dataclass(frozen=True)
 class _Tile:
     """What a CONVOLVE is told of a part of a layer, whatever the strip.
 
@@ -190,30 +208,32 @@ def _search(network, config):
 
     Returns (`_Plan` or None, name of the layer that does not fit).
     """
-    spilled = frozenset()
+    choice = _Choice(frozenset(), frozenset(), LARGEST_SHARE)
+    concats = {layer.output for layer in network.layers if isinstance(layer, Concat)}
     while True:
-        plan, failed, places = _try(network, config, spilled)
-        movable = plan_candidates(network, config, spilled) - spilled
-        movable = [place for place in places if place.name in movable]
-        if plan is not None or not movable:
-            return plan, failed
-        spilled |= {max(movable, key=lambda place: (place.size, place.name)).name}
+        plan, failed, rivals = _try(network, config, choice)
+        if plan is not None:
+            return plan, None
+        resident = [place for place in rivals if place.name not in choice.spilled]
+        if resident:
+            name = max(resident, key=lambda place: (place.size, place.name)).name
+            # Maps that share memory must part before they can leave the buffer.
+            if name in concats - choice.copied:
+                choice = replace(choice, copied=choice.copied | {name})
+            else:
+                choice = replace(choice, spilled=choice.spilled | {name})
+        elif choice.share > 1:
+            choice = replace(choice, share=choice.share // 2)
+        else:
+            return None, failed
 
 
-def plan_candidates(network, config, spilled):
-    """Storages that can lie in memory: those of a single map."""
-    layout = lay_out(network, config, spilled)
-    views = {}
-    for name, view in layout.views.items():
-        views.setdefault(view.storage.name, []).append(name)
-    return {name for name, tensors in views.items() if len(tensors) == 1}
-
-
-def _try(network, config, spilled):
-    """(`_Plan` or None, name of the layer that does not fit, places)."""
-    layout = lay_out(network, config, spilled)
+def _try(network, config, choice):
+    """(`_Plan` or None, name of the layer that does not fit, what takes the room that it needs)."""
+    spilled = choice.spilled
+    layout = lay_out(network, config, spilled, choice.copied)
     views = layout.views
-    strips = [_strip_rows(layer, network, config, layout, spilled) for layer in network.layers]
+    strips = [_strip_rows(layer, network, config, layout, choice) for layer in network.layers]
     parts = [_parts(layer, network, config, layout, spilled) for layer in network.layers]
     steps = order(network, strips, parts)
     spans = {}
@@ -242,12 +262,13 @@ def _try(network, config, spilled):
     places = [*spans.values(), *pieces.values()]
     failed = allocate(places, config)
     if failed is not None:
-        return None, network.layers[steps[failed.start].layer].name, places
+        rivals = [p for p in places if p.start <= failed.end and failed.start <= p.end]
+        return None, network.layers[steps[failed.start].layer].name, rivals
     resident = {name: place.address for name, place in spans.items()}
     strips = {key: place.address for key, place in pieces.items()}
     names = [layer.name for layer in network.layers]
     parts = dict(zip(names, parts, strict=True))
-    return _Plan(layout, steps, parts, resident, strips, spilled), None, places
+    return _Plan(layout, steps, parts, resident, strips, spilled), None, []
 
 
 def _parts(layer, network, config, layout, spilled):
@@ -260,21 +281,22 @@ def _parts(layer, network, config, layout, spilled):
         ]
     channels = network.tensors[layer.output].shape[0]
     names = {layout.views[name].storage.name for name in (*layer.inputs, layer.output)}
+    if names & spilled and not isinstance(layer, Shuffle):
+        return [(0, channels)]
     if isinstance(layer, Concat):
         ends = np.cumsum([network.tensors[name].shape[0] for name in layer.inputs]).tolist()
         return list(pairwise([0, *ends]))
-    if names & spilled and not isinstance(layer, Shuffle):
-        return [(0, channels)]
     return [
         (first, min(first + config.cols, channels)) for first in range(0, channels, config.cols)
     ]
 
 
-def _strip_rows(layer, network, config, layout, spilled):
+def _strip_rows(layer, network, config, layout, choice):
     """Output rows of a strip, all strips of a layer being about equal."""
+    spilled = choice.spilled
     _, height, width = network.tensors[layer.output].shape
     most = max(1, min(config.accumulator_rows // width, height))
-    budget = config.buffer_bytes // STRIP_SHARE
+    budget = config.buffer_bytes * choice.share // 128
     out = layout.views[layer.output].storage
     if out.name in spilled:
         most = min(most, max(1, budget // out.row))
@@ -588,8 +610,11 @@ class _Emitter:
             case Shuffle():
                 self._shuffle(step, layer)
             case Concat():
-                if (layer.name, step.part) in self.plan.layout.copies:
-                    self._copy(step, layer, layer.inputs[step.part])
+                self._concat(step, layer)
+            case Pad():
+                self._pad(step, layer)
+            case Mul():
+                self._multiply(step, layer)
 
     def _convolve(self, step, layer, tile):
         network, config = self.network, self.config
@@ -624,7 +649,7 @@ class _Emitter:
             taps_y=order.kernel[0],
             gap_x=order.gap_x,
             gap_y=order.gap_y,
-            pad=tensor.zero_point - code_offset(tensor),
+            pad=self._zero(name),
             base=(base + tile.first_in) & ADDRESS,
             pixel_x=tile.strides[1] * storage.pixel,
             pixel_y=tile.strides[0] * storage.row,
@@ -693,8 +718,7 @@ class _Emitter:
             to=start & ADDRESS,
             to_x=storage.pixel,
             to_y=storage.row,
-            **scale,
-            **fields,
+            **(scale | fields),
         )
 
     def _combine(
@@ -783,7 +807,7 @@ class _Emitter:
                     operation=Operation.MAX, multiplier=1,
                 )  # fmt: skip
             return
-        zero = tensor.zero_point - code_offset(tensor)
+        zero = self._zero(name)
         output = self.network.tensors[layer.output]
         for rows, columns, which in self._equal_counts(layer, tensor, output.shape[1:], step):
             for block in channels:
@@ -809,8 +833,7 @@ class _Emitter:
         return result
 
     def _combine_add(self, step, layer):
-        tensors = [self.network.tensors[name] for name in layer.inputs]
-        zeros = [tensor.zero_point - code_offset(tensor) for tensor in tensors]
+        zeros = [self._zero(name) for name in layer.inputs]
         for block in self._blocks(*step.channels):
             self._combine(
                 step, layer, layer.inputs[0], block, PIXEL, layer.requantize,
@@ -821,14 +844,46 @@ class _Emitter:
                 shift=int(layer.requantize.shift[0]),
             )  # fmt: skip
 
-    def _copy(self, step, layer, name):
-        """Bring an input of a concatenation to its place."""
-        channel, last = step.channels
-        for block in self._blocks(0, last - channel):
+    def _multiply(self, step, layer):
+        zeros = [self._zero(name) for name in layer.inputs]
+        for block in self._blocks(*step.channels):
             self._combine(
-                step, layer, name, block, PIXEL, None,
-                into=channel, operation=Operation.MAX, multiplier=1,
+                step, layer, layer.inputs[0], block, PIXEL, layer.requantize,
+                second=layer.inputs[1], operation=Operation.PRODUCT,
+                offset_0=zeros[0], offset_1=zeros[1],
+                multiplier=int(layer.requantize.multiplier[0]),
+                shift=int(layer.requantize.shift[0]),
             )  # fmt: skip
+
+    def _pad(self, step, layer):
+        """A sum of one tap, which is nothing outside the map."""
+        name = layer.inputs[0]
+        zero = self._zero(name)
+        window = (1, 1), (1, 1), (1, 1), layer.pads[:2]
+        for block in self._blocks(*step.channels):
+            self._combine(
+                step, layer, name, block, window, None, operation=Operation.SUM,
+                offset_0=zero, factor_0=1, multiplier=1, zero_point=zero,
+            )  # fmt: skip
+
+    def _zero(self, name):
+        """The zero point of a tensor's codes on chip."""
+        tensor = self.network.tensors[name]
+        return tensor.zero_point - code_offset(tensor)
+
+    def _concat(self, step, layer):
+        """Bring inputs of a concatenation that are in the step and elsewhere to their places."""
+        channel = 0
+        for k, name in enumerate(layer.inputs):
+            channels = self.network.tensors[name].shape[0]
+            here = step.channels[0] <= channel < step.channels[1]
+            if here and (layer.name, k) in self.plan.layout.copies:
+                for block in self._blocks(0, channels):
+                    self._combine(
+                        step, layer, name, block, PIXEL, None,
+                        into=channel, operation=Operation.MAX, multiplier=1,
+                    )  # fmt: skip
+            channel += channels
 
     def _use_table(self, number, address, size):
         """What to wait for until a table of the vector unit holds what is at ``address``."""
@@ -862,7 +917,7 @@ class _Emitter:
                 step, layer, layer.inputs[0], block, PIXEL, layer.requantize,
                 operation=Operation.NORMALIZE, taps_x=layer.size, tap_x=1, reach=first,
                 x=first, stride_x=0, map_width=tensor.shape[0],
-                offset_0=tensor.zero_point - code_offset(tensor),
+                offset_0=self._zero(layer.inputs[0]),
                 shift=int(layer.requantize.shift[0]), waits=waits,
             )  # fmt: skip
 

@@ -49,7 +49,7 @@ class Layout:
     copies: frozenset[tuple[str, int]]
 
 
-def lay_out(network, config, spilled=frozenset()):
+def lay_out(network, config, spilled=frozenset(), copied=frozenset()):
     """Choose pitches for all feature maps.
 
     Parameters
@@ -58,12 +58,14 @@ def lay_out(network, config, spilled=frozenset()):
     config : Systolic
     spilled : set of storage names
         That lie in memory, so that their rows must begin at whole beats.
+    copied : set of tensor names
+        Concatenations whose inputs all have a storage of their own.
 
     Returns
     -------
     Layout
     """
-    places, copies = _share(network)
+    places, copies = _share(network, copied)
     roots = {root for root, _ in places.values()}
     # Storages whose pitches must agree, because one instruction reads them together.
     alike = {root: root for root in roots}
@@ -86,7 +88,7 @@ def lay_out(network, config, spilled=frozenset()):
     return Layout(views, frozenset(copies))
 
 
-def _share(network):
+def _share(network, copied):
     """(root, first channel) of each tensor, and the inputs of concatenations that are copied."""
     places = {}
     copies = set()
@@ -96,7 +98,7 @@ def _share(network):
         if not isinstance(layer, Concat):
             continue
         for k, name in enumerate(layer.inputs):
-            if name in places or name in fixed:
+            if layer.output in copied or name in places or name in fixed:
                 copies.add((layer.name, k))
             else:
                 places[name] = (root, channel)

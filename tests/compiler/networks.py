@@ -215,7 +215,14 @@ def _same_size(b, rng, source):
     return b.conv(source, outputs, (k, k), pads=(k // 2,) * 4)
 
 
+def _pad(b, rng, source, names):
+    if rng.random() < 0.3:
+        return b.mul(source, b.conv(source, b.tensors[source].shape[0], (1, 1)))
+    return b.pad(source, tuple(int(n) for n in rng.integers(0, 4, 4)))
+
+
 _LAYERS = [
+    _pad,
     _conv,
     _conv,
     _conv,
