@@ -20,6 +20,7 @@ from hwsim.network.integer import (
     Pool,
     Shuffle,
     Table,
+    largest_square_sum,
     log_index,
 )
 from hwsim.network.lower import lower
@@ -117,13 +118,14 @@ def _sums_fit(layer, tensor):
 
 
 def _check_lrn(layer, tensor, refuse):
-    reach = max(abs(code - tensor.zero_point) for code in (tensor.minimum, tensor.maximum))
-    largest = int(log_index(np.array(layer.size * reach**2), FACTOR_PRECISION))
-    if layer.precision > FACTOR_PRECISION or largest >= FACTORS:
+    if layer.precision > FACTOR_PRECISION:
         refuse(
-            f"the systolic accelerator takes a table of {FACTORS} factors with a precision of up "
-            f"to {FACTOR_PRECISION}, not {largest + 1} with {layer.precision}"
+            "the systolic accelerator takes a table with a precision of up to "
+            f"{FACTOR_PRECISION}, not {layer.precision}"
         )
+    largest = largest_square_sum(tensor, layer.size)
+    if log_index(largest, FACTOR_PRECISION) >= FACTORS:
+        refuse(f"its sums of squares, up to {largest}, do not fit into the table of factors")
 
 
 def _factors(layer):

@@ -1,5 +1,7 @@
 """Random networks and configurations for the compiler of the systolic accelerator."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from hwsim.blocks.systolic.config import Systolic
@@ -83,10 +85,13 @@ class Builder(NetworkBuilder):
         name = self._name(kind)
         output = f"{name}_out"
         shape = (channels or t.shape[0], *t.shape[1:])
-        self.tensors[output] = IntegerTensor(
-            output, shape, t.scale, t.zero_point, t.bits, t.signed
-        )
+        self.tensors[output] = IntegerTensor(output, shape, t.scale, t.zero_point, t.bits, t.signed)
         return name, output
+
+    def pad(self, source, pads, mode="constant"):
+        output = super().pad(source, pads, mode)
+        self.tensors[output] = replace(self.tensors[output], bits=self.tensors[source].bits)
+        return output
 
     def shuffle(self, source):
         """By groups, or any order."""
@@ -123,9 +128,7 @@ class Builder(NetworkBuilder):
         output = super().table(source, like)
         entries = 1 << self.tensors[source].bits
         layer = self.layers[-1]
-        self.layers[-1] = type(layer)(
-            layer.name, layer.inputs, layer.output, layer.table[:entries]
-        )
+        self.layers[-1] = type(layer)(layer.name, layer.inputs, layer.output, layer.table[:entries])
         return output
 
 
