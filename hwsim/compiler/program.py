@@ -11,12 +11,17 @@ from hwsim.network.integer import Concat, IntegerNetwork
 
 from .layout import Layout, View
 
-__all__ = ["Program", "Region", "Result", "code_offset"]
+__all__ = ["Program", "Region", "Result", "code_offset", "round_up"]
 
 
 def code_offset(tensor):
     """What is subtracted from a tensor's codes so that they are int8 on chip."""
     return 128 if tensor.maximum > 127 else 0
+
+
+def round_up(value, step):
+    """The next multiple of ``step``."""
+    return -(-value // step) * step
 
 
 @dataclass(frozen=True)
