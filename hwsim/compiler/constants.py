@@ -7,8 +7,16 @@ import numpy as np
 from hwsim.blocks.systolic.vector import CODES, FACTOR_PRECISION, FACTORS
 from hwsim.network.integer import LRN, Conv, Dense, Shuffle, Table, log_index
 
-from .program import code_offset, round_up
-from .tiling import Lanes, convolution, lanes, shuffle_groups, shuffle_tile, weight_tiles
+from .program import code_offset
+from .tiling import (
+    Lanes,
+    convolution,
+    lanes,
+    round_up,
+    shuffle_groups,
+    shuffle_tile,
+    weight_tiles,
+)
 
 __all__ = ["Constants", "Tile", "chip_bias"]
 
@@ -72,8 +80,8 @@ class Constants:
         self._network = network
         self._config = config
         self._plan = plan
-        self._pieces = []
-        self._known = {}  # constant -> address
+        self._pieces: list[tuple[int, np.ndarray]] = []
+        self._known: dict[bytes, int] = {}  # constant -> address
         self.size = 0
 
     def content(self):

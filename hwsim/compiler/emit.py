@@ -7,8 +7,9 @@ from hwsim.blocks.systolic.vector import CODES, FACTOR_BYTES, FACTORS
 from hwsim.network.integer import LRN, Add, Concat, Conv, Dense, Mul, Pad, Pool, Shuffle, Table
 
 from .constants import Constants
-from .program import Program, Region, Result, code_offset, round_up
+from .program import Program, Region, Result, code_offset
 from .schedule import input_rows
+from .tiling import round_up
 from .waits import Tracker
 
 __all__ = ["Emitter"]
@@ -55,7 +56,7 @@ class Emitter:
             if number in following:
                 self._load(steps[following[number]])
             self._store(number, step, ends)
-        halt = Instruction(Opcode.HALT, 0, tuple(self.tracker.counts))
+        halt = Instruction(Opcode.HALT, 0, self.tracker.counts)
         return Program(
             network=network,
             config=self.config,

@@ -8,9 +8,9 @@ import numpy as np
 from hwsim.blocks.systolic.config import LARGEST_BUFFER
 from hwsim.network.integer import Concat, Conv, Dense, Shuffle
 
-from .layout import lay_out
-from .schedule import Place, allocate, input_rows, order
-from .tiling import convolution
+from .layout import Layout, lay_out
+from .schedule import Place, Step, allocate, input_rows, order
+from .tiling import convolution, round_up
 
 __all__ = ["Plan", "make_plan"]
 
@@ -34,12 +34,12 @@ class _Choice:
 class Plan:
     """What was decided before instructions are made."""
 
-    layout: object
-    steps: list
-    parts: dict  # layer name -> channels of each part
-    resident: dict  # storage name -> address in the buffer
-    strips: dict  # (layer, first row, storage name) -> address of that strip's rows
-    spilled: frozenset
+    layout: Layout
+    steps: list[Step]
+    parts: dict[str, list[tuple[int, int]]]  # layer name -> channels of each part
+    resident: dict[str, int]  # storage name -> address in the buffer
+    strips: dict[tuple[int, int, str], int]  # layer, first row, storage name -> address
+    spilled: frozenset[str]
 
 
 def make_plan(network, config):
@@ -85,45 +85,63 @@ def _search(network, config):
 
 def _try(network, config, choice):
     """(`Plan` or None, name of the layer that does not fit, what takes the room that it needs)."""
-    spilled = choice.spilled
-    layout = lay_out(network, config, spilled, choice.copied)
-    views = layout.views
+    layout = lay_out(network, config, choice.spilled, choice.copied)
     strips = [_strip_rows(layer, network, config, layout, choice) for layer in network.layers]
-    parts = [_parts(layer, network, config, layout, spilled) for layer in network.layers]
+    parts = [_parts(layer, network, config, layout, choice.spilled) for layer in network.layers]
     steps = order(network, strips, parts)
-    spans = {}
-    pieces = {}
-    strip_before = {}  # of each layer: its strip before this one, and that one's first step
-    for number, step in enumerate(steps):
-        layer = network.layers[step.layer]
-        known = strip_before.setdefault(step.layer, [(step.first, number)])
-        if known[-1][0] != step.first:
-            known.append((step.first, number))
-        # Rows are loaded while the strip before is at work.
-        before = known[-2:][0][1]
-        first, last = input_rows(layer, network, step.first, step.last)
-        touched = [(views[name].storage, before, last - first) for name in layer.inputs]
-        touched.append((views[layer.output].storage, number, step.last - step.first))
-        for storage, start, rows in touched:
-            if storage.name in spilled:
-                size = -(-storage.rows_size(rows) // config.banks) * config.banks
-                key = (step.layer, step.first, storage.name)
-                place = pieces.setdefault(key, Place(storage.name, size, start, number))
-                place.end = number
-            else:
-                size = -(-storage.size // config.banks) * config.banks
-                place = spans.setdefault(storage.name, Place(storage.name, size, start, number))
-                place.start, place.end = min(place.start, start), number
-    places = [*spans.values(), *pieces.values()]
+    whole, pieces = _places(network, config, layout, choice, steps)
+    places = [*whole.values(), *pieces.values()]
     failed = allocate(places, config)
     if failed is not None:
         rivals = [p for p in places if p.start <= failed.end and failed.start <= p.end]
         return None, network.layers[steps[failed.start].layer].name, rivals
-    resident = {name: place.address for name, place in spans.items()}
-    strips = {key: place.address for key, place in pieces.items()}
-    names = [layer.name for layer in network.layers]
-    parts = dict(zip(names, parts, strict=True))
-    return Plan(layout, steps, parts, resident, strips, spilled), None, []
+    plan = Plan(
+        layout=layout,
+        steps=steps,
+        parts={layer.name: part for layer, part in zip(network.layers, parts, strict=True)},
+        resident={name: place.address for name, place in whole.items()},
+        strips={key: place.address for key, place in pieces.items()},
+        spilled=choice.spilled,
+    )
+    return plan, None, []
+
+
+def _places(network, config, layout, choice, steps):
+    """A `Place` for each map that stays in the buffer, and for each strip of the others."""
+    whole: dict[str, Place] = {}
+    pieces: dict[tuple[int, int, str], Place] = {}
+    starts = _load_steps(steps)
+    for number, step in enumerate(steps):
+        layer = network.layers[step.layer]
+        first, last = input_rows(layer, network, step.first, step.last)
+        touched = [(name, starts[step.layer, step.first], last - first) for name in layer.inputs]
+        touched.append((layer.output, number, step.last - step.first))
+        for name, start, rows in touched:
+            storage = layout.views[name].storage
+            spilled = storage.name in choice.spilled
+            size = round_up(storage.rows_size(rows if spilled else storage.height), config.banks)
+            place = Place(storage.name, size, start, number)
+            if spilled:
+                place = pieces.setdefault((step.layer, step.first, storage.name), place)
+            else:
+                place = whole.setdefault(storage.name, place)
+            place.start, place.end = min(place.start, start), number
+    return whole, pieces
+
+
+def _load_steps(steps):
+    """The step from which rows of each strip, by (layer, first row), may be loaded.
+
+    The first one of the strip before: they are loaded while that is at work.
+    """
+    starts: dict[int, dict[int, int]] = {}
+    for number, step in enumerate(steps):
+        starts.setdefault(step.layer, {}).setdefault(step.first, number)
+    return {
+        (layer, row): before
+        for layer, strips in starts.items()
+        for row, before in zip(strips, [*list(strips.values())[:1], *strips.values()], strict=False)
+    }
 
 
 def _parts(layer, network, config, layout, spilled):

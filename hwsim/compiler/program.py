@@ -11,17 +11,12 @@ from hwsim.network.integer import Concat, IntegerNetwork
 
 from .layout import Layout, View
 
-__all__ = ["Program", "Region", "Result", "code_offset", "round_up"]
+__all__ = ["Program", "Region", "Result", "code_offset"]
 
 
 def code_offset(tensor):
     """What is subtracted from a tensor's codes so that they are int8 on chip."""
     return 128 if tensor.maximum > 127 else 0
-
-
-def round_up(value, step):
-    """The next multiple of ``step``."""
-    return -(-value // step) * step
 
 
 @dataclass(frozen=True)
@@ -111,7 +106,7 @@ class Program:
         writes : ndarray of int8, (n, columns), a row for each pixel of each instruction
         Returns a dict of tensor name to codes (C, H, W).
         """
-        found = {}
+        found: dict[str, np.ndarray] = {}
         position = 0
         for number, instruction in enumerate(self.instructions):
             if number not in self.results:

@@ -79,7 +79,7 @@ class _Order:
         self.network = network
         self.strips = strips
         self.parts = parts
-        self.steps = []
+        self.steps: list[Step] = []
         self.mixing = [isinstance(layer, MIXING) for layer in network.layers]
         # Rows that are there, for each channel, and for each part of a layer.
         self.done = {
@@ -88,7 +88,7 @@ class _Order:
         self.done[network.input.name][:] = network.input.shape[1]
         self.progress = [[0] * len(layer_parts) for layer_parts in parts]
         # Layers of the vector unit by what they read.
-        self.readers = {name: [] for name in network.tensors}
+        self.readers: dict[str, list[int]] = {name: [] for name in network.tensors}
         for index, layer in enumerate(network.layers):
             if not self.mixing[index]:
                 for name in dict.fromkeys(layer.inputs):
@@ -188,7 +188,7 @@ def allocate(places, config):
 
 
 def _allocate(places, config, sections):
-    given = []
+    given: list[Place] = []
     for place in sorted(places, key=lambda place: (place.start, -place.size)):
         others = sorted(
             (other.address, other.address + other.size)

@@ -8,37 +8,46 @@ __all__ = ["Tracker"]
 
 
 class Tracker:
-    """Which instructions last read and wrote each word of the buffer, and used each port."""
+    """Which instructions last read and wrote each word of the buffer, and used each port.
+
+    Members
+    -------
+    counts : tuple of four int
+        Instructions of each engine so far.
+    """
 
     def __init__(self, config):
         self._config = config
         words = config.buffer_bytes // config.banks
-        # kind (0 read, 1 write), engine, word
-        self._last = np.zeros((2, len(ENGINES), words), np.int32)
+        # Kind (0 read, 1 write), engine, word or section.
+        self._words = np.zeros((2, len(ENGINES), words), np.int32)
         self._ports = np.zeros((2, len(ENGINES), config.sections), np.int32)
-        self.counts = [0] * len(ENGINES)
+        self.counts = (0, 0, 0, 0)
 
     def access(self, engine, reads, writes, waits, margin):
         """What ``engine``'s next instruction waits for, given ranges of addresses; notes it.
 
         margin : bytes that are read before and after the ranges, whatever is there.
         """
-        self.counts[engine] += 1
-        config = self._config
+        read, matrix, vector, write = (
+            count + (number == engine) for number, count in enumerate(self.counts)
+        )
+        self.counts = read, matrix, vector, write
+        uses = [(0, *self._places(low, high, margin)) for low, high in reads]
+        uses += [(1, *self._places(low, high, 0)) for low, high in writes]
         waits = np.array(waits)
-        uses = []
-        for kind, ranges, around in ((0, reads, margin), (1, writes, 0)):
-            for low, high in ranges:
-                words = slice(low // config.banks, -(-high // config.banks))
-                first, last = (low - around) // config.section_bytes, high + around - 1
-                sections = np.arange(first, last // config.section_bytes + 1) % config.sections
-                uses.append((kind, words, sections))
         for kind, words, sections in uses:
-            for earlier in (1,) if kind == 0 else (0, 1):
-                waits = np.maximum(waits, self._last[earlier, :, words].max(axis=1))
+            for earlier in (0, 1) if kind else (1,):
+                waits = np.maximum(waits, self._words[earlier, :, words].max(axis=1))
             waits = np.maximum(waits, self._ports[kind][:, sections].max(axis=1))
         for kind, words, sections in uses:
-            self._last[kind, engine, words] = self.counts[engine]
+            self._words[kind, engine, words] = self.counts[engine]
             self._ports[kind, engine, sections] = self.counts[engine]
         waits[engine] = 0
         return tuple(int(count) for count in waits)
+
+    def _places(self, low, high, margin):
+        """Words and sections of a range of addresses."""
+        banks, section = self._config.banks, self._config.section_bytes
+        sections = np.arange((low - margin) // section, (high + margin - 1) // section + 1)
+        return slice(low // banks, -(-high // banks)), sections % self._config.sections
