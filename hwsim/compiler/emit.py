@@ -112,7 +112,7 @@ class Emitter:
 
     # -- instructions
 
-    def _add(self, opcode, waits=(0, 0, 0, 0), reads=(), writes=(), margin=0, **fields):
+    def _add(self, opcode, waits=(0, 0, 0, 0), reads=(), writes=(), margin=(0, 0), **fields):
         """Append an instruction; returns its number among those of its engine."""
         engine = opcode.engine
         after = self.tracker.access(engine, reads, writes, waits, margin)
@@ -371,8 +371,9 @@ class Emitter:
             requantize,
             waits=waits,
             reads=reads,
-            # A read takes a code from each bank; neighbours may be those of another pixel.
-            margin=self.config.banks + fields.get("taps_x", 0),
+            # A read takes a code from each bank, from the first one's address on; neighbours in
+            # a normalization may be those of another pixel.
+            margin=(0 if reach is None else fields["taps_x"], self.config.banks),
             **{
                 "uniform": 1,
                 "base": base & ADDRESS,

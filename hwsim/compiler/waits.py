@@ -27,14 +27,14 @@ class Tracker:
     def access(self, engine, reads, writes, waits, margin):
         """What ``engine``'s next instruction waits for, given ranges of addresses; notes it.
 
-        margin : bytes that are read before and after the ranges, whatever is there.
+        margin : bytes that are read before and after the ranges, whatever is there: (int, int).
         """
         read, matrix, vector, write = (
             count + (number == engine) for number, count in enumerate(self.counts)
         )
         self.counts = read, matrix, vector, write
         uses = [(0, *self._places(low, high, margin)) for low, high in reads]
-        uses += [(1, *self._places(low, high, 0)) for low, high in writes]
+        uses += [(1, *self._places(low, high, (0, 0))) for low, high in writes]
         waits = np.array(waits)
         for kind, words, sections in uses:
             for earlier in (0, 1) if kind else (1,):
@@ -49,5 +49,6 @@ class Tracker:
     def _places(self, low, high, margin):
         """Words and sections of a range of addresses."""
         banks, section = self._config.banks, self._config.section_bytes
-        sections = np.arange((low - margin) // section, (high + margin - 1) // section + 1)
+        before, after = margin
+        sections = np.arange((low - before) // section, (high + after - 1) // section + 1)
         return slice(low // banks, -(-high // banks)), sections % self._config.sections
