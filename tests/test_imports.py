@@ -1,4 +1,5 @@
-"""Imports go downward: cli -> reports -> sim -> rtl, models -> compiler -> blocks -> network."""
+"""Imports go downward only: cli -> reports -> sim -> rtl, models -> compiler -> blocks
+-> network."""
 
 import ast
 import subprocess

@@ -125,7 +125,7 @@ class Program:
         writes : ndarray of int8, (n, columns), a row for each pixel of each instruction
         Returns a dict of tensor name to codes (C, H, W).
         """
-        found = {}
+        found: dict[str, np.ndarray] = {}
         position = 0
         for number, instruction in enumerate(self.instructions):
             if number not in self.results:

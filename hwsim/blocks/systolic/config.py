@@ -10,6 +10,7 @@ __all__ = ["Systolic"]
 
 # Half of what an address in an instruction reaches.
 LARGEST_BUFFER = 1 << 23
+LARGEST_ACCUMULATOR_ROWS = 4096
 # Cycles from an address at a read port of the buffer to the data.
 BUFFER_READ_LATENCY = 3
 # Cycles from an address at the read port of the accumulators to the sums.
@@ -98,8 +99,11 @@ class Systolic:
                 f"buffer_bytes must lie in [{smallest}, {largest}] for {self.sections} sections of "
                 f"{self.banks} banks, not {self.buffer_bytes}"
             )
-        if not 2 <= self.accumulator_rows <= 4096:
-            raise ValueError(f"accumulator_rows must lie in [2, 4096], not {self.accumulator_rows}")
+        if not 2 <= self.accumulator_rows <= LARGEST_ACCUMULATOR_ROWS:
+            raise ValueError(
+                f"accumulator_rows must lie in [2, {LARGEST_ACCUMULATOR_ROWS}], "
+                f"not {self.accumulator_rows}"
+            )
         if self.burst_beats > 256 or self.burst_beats * self.axi_bytes > 4096:
             raise ValueError(
                 f"burst_beats must be at most {min(256, 4096 // self.axi_bytes)} with a port of "
