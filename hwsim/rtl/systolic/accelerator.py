@@ -119,7 +119,7 @@ class Accelerator(wiring.Component):
             buffer.store_address.eq(writer.store_address),
             writer.store_data.eq(buffer.store_data),
             # Codes and sums.
-            buffer.feed_words.eq(matrix.feed_words),
+            buffer.feed_places.eq(matrix.feed_places),
             buffer.feed_enable.eq(matrix.feed_enable),
             matrix.feed_codes.eq(buffer.feed_codes),
             matrix.read_row.eq(vector.sum_address),

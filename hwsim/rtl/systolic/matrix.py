@@ -62,7 +62,7 @@ class MatrixEngine(wiring.Component):
         A beat for the weight queue.
     weight_freed : out
         Room for a tile has come back.
-    feed_words, feed_enable, feed_codes : out, out, in
+    feed_places, feed_enable, feed_codes : out, out, in
         See `Buffer`.
     read_row, read_half, sums : in, in, out
         See `Accumulators`.
@@ -87,7 +87,7 @@ class MatrixEngine(wiring.Component):
                 "weight_data": In(8 * config.axi_bytes),
                 "weight_enable": In(1),
                 "weight_freed": Out(1),
-                "feed_words": feed["words"],
+                "feed_places": feed["places"],
                 "feed_enable": feed["enable"],
                 "feed_codes": feed["banks"],
                 "read_row": ports["read_row"],
@@ -170,7 +170,7 @@ class MatrixEngine(wiring.Component):
 
         self._pixels(m, feed, instruction, last_row, last_fold, first_fold, left)
         m.d.comb += [
-            self.feed_words.eq(feed.words),
+            self.feed_places.eq(feed.places),
             self.feed_enable.eq(feed.enable),
             feed.banks.eq(self.feed_codes),
             array.a.eq(feed.codes),
