@@ -121,9 +121,7 @@ class _Order:
             return list(range(len(parts)))
         reach = layer.size if isinstance(layer, LRN) else 0
         first, last = channels[0] - reach, channels[1] + reach
-        return [
-            number for number, (low, high) in enumerate(parts) if low < last and first < high
-        ]
+        return [number for number, (low, high) in enumerate(parts) if low < last and first < high]
 
     def _advance(self, index, number):
         """Append the next step of a part of a layer, if there is one and its inputs are there.
