@@ -303,17 +303,18 @@ class _Tracker:
     def access(self, engine, reads, writes, waits, margin):
         """What ``engine``'s next instruction waits for, given ranges of addresses; notes it.
 
-        margin : bytes that are read before and after the ranges, whatever is there.
+        margin : bytes that are read before and after the ranges, whatever is there: (int, int).
         """
         self.counts[engine] += 1
         config = self._config
         waits = np.array(waits)
         uses = []
-        for kind, ranges, around in ((0, reads, margin), (1, writes, 0)):
+        for kind, ranges, (before, after) in ((0, reads, margin), (1, writes, (0, 0))):
             for low, high in ranges:
                 words = slice(low // config.banks, -(-high // config.banks))
-                first, last = (low - around) // config.section_bytes, high + around - 1
-                sections = np.arange(first, last // config.section_bytes + 1) % config.sections
+                first = (low - before) // config.section_bytes
+                last = (high + after - 1) // config.section_bytes
+                sections = np.arange(first, last + 1) % config.sections
                 uses.append((kind, words, sections))
         for kind, words, sections in uses:
             for earlier in (1,) if kind == 0 else (0, 1):
@@ -500,7 +501,7 @@ class _Emitter:
 
     # -- instructions
 
-    def _add(self, opcode, waits=(0, 0, 0, 0), reads=(), writes=(), margin=0, **fields):
+    def _add(self, opcode, waits=(0, 0, 0, 0), reads=(), writes=(), margin=(0, 0), **fields):
         """Append an instruction; returns its number among those of its engine."""
         engine = opcode.engine
         after = self.tracker.access(engine, reads, writes, waits, margin)
@@ -745,8 +746,9 @@ class _Emitter:
             requantize,
             waits=waits,
             reads=reads,
-            # A read takes a code from each bank; neighbours may be those of another pixel.
-            margin=self.config.banks + fields.get("taps_x", 0),
+            # A read takes a code from each bank, from the first one's address on; neighbours in
+            # a normalization may be those of another pixel.
+            margin=(0 if reach is None else fields["taps_x"], self.config.banks),
             **{
                 "uniform": 1,
                 "base": base & ADDRESS,

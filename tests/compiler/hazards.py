@@ -122,7 +122,9 @@ def hazards(program):
         clocks[engine].append(known)
         mine = len(clocks[engine]) - 1
 
-        def ask(uses, writes, where, what, engine=engine, mine=mine, known=known, number=number, i=i):
+        def ask(
+            uses, writes, where, what, engine=engine, mine=mine, known=known, number=number, i=i
+        ):
             late = uses.check(engine, mine, known, writes, where)
             if late:
                 found.append(f"{number} {i.opcode.name} does not wait for {late} at {what}")

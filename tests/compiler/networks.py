@@ -83,9 +83,7 @@ class Builder(NetworkBuilder):
         name = self._name(kind)
         output = f"{name}_out"
         shape = (channels or t.shape[0], *t.shape[1:])
-        self.tensors[output] = IntegerTensor(
-            output, shape, t.scale, t.zero_point, t.bits, t.signed
-        )
+        self.tensors[output] = IntegerTensor(output, shape, t.scale, t.zero_point, t.bits, t.signed)
         return name, output
 
     def shuffle(self, source):
@@ -123,9 +121,7 @@ class Builder(NetworkBuilder):
         output = super().table(source, like)
         entries = 1 << self.tensors[source].bits
         layer = self.layers[-1]
-        self.layers[-1] = type(layer)(
-            layer.name, layer.inputs, layer.output, layer.table[:entries]
-        )
+        self.layers[-1] = type(layer)(layer.name, layer.inputs, layer.output, layer.table[:entries])
         return output
 
 

@@ -17,7 +17,6 @@ from hwsim.blocks.systolic.config import Systolic
 from hwsim.blocks.systolic.isa import Opcode, decode
 from hwsim.compiler import compile_network
 from hwsim.models.quantization import random_integer_network
-from hwsim.network.integer import Conv, IntegerTensor
 from hwsim.network.network import NetworkError
 from tests.compiler.check import Simulator, assert_equal_to_reference
 from tests.compiler.hazards import hazards

@@ -8,6 +8,7 @@ from hwsim.blocks.array import ArrayConfig
 from hwsim.blocks.systolic.isa import Opcode
 from hwsim.blocks.systolic.matrix import SHORTEST_FOLD, sum_latency
 from hwsim.rtl.delay import Delay
+from hwsim.rtl.unused import discard
 
 from .accumulators import Accumulators
 from .array import WeightStationaryArray
@@ -143,6 +144,8 @@ class MatrixEngine(wiring.Component):
                 folds.eq(offered.folds),
                 first_fold.eq(1),
             ]
+        # An address in the buffer has fewer bits.
+        discard(m, taps.delta[len(feed.delta) :])
         m.d.comb += [taps.fields[name].eq(instruction[name]) for name in Taps.FIELDS]
         m.d.comb += [
             taps.start.eq(first_fold & (row == 0)),
