@@ -98,6 +98,7 @@ class Accelerator(wiring.Component):
             control.active.eq(sequencer.active),
             control.waiting.eq(sequencer.waiting),
             control.done.eq(sequencer.done),
+            control.starved.eq(matrix.starved),
             control.read.eq(self.memory.r.valid & self.memory.r.ready),
             control.written.eq(self.memory.w.valid & self.memory.w.ready),
             self.program.b.ready.eq(1),

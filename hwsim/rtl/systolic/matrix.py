@@ -4,7 +4,6 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwsim.blocks.array import ArrayConfig
 from hwsim.blocks.systolic.isa import Opcode
 from hwsim.blocks.systolic.matrix import SHORTEST_FOLD, sum_latency
 from hwsim.rtl.delay import Delay
@@ -76,7 +75,7 @@ class MatrixEngine(wiring.Component):
 
     def __init__(self, config):
         self._config = config
-        self._array = ArrayConfig(rows=config.rows, cols=config.cols)
+        self._array = config.array
         self._accumulators = Accumulators(config, self._array.accumulator_bits)
         self._feed = Feed(config)
         ports = self._accumulators.signature.members
