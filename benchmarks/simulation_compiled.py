@@ -10,6 +10,9 @@ import time
 
 BEGIN = time.perf_counter()
 
+# The first two are loaded by compiling.
+import hwsim.sim.compiled.frontend  # noqa: E402
+import hwsim.sim.compiled.simplify  # noqa: E402, F401
 from hwsim.rtl.once import convert  # noqa: E402
 from hwsim.sim.compiled.program import compile_rtlil  # noqa: E402
 from hwsim.sim.stimulus.harness import Clocked  # noqa: E402

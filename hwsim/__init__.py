@@ -11,17 +11,19 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .blocks.streaming import Streaming
+    from .blocks.systolic.config import Systolic
     from .models.estimate import estimate
     from .models.quantization import quantize
     from .network import Network, NetworkError, load
     from .reports import report
-    from .rtl.streaming import build
+    from .rtl.build import build
     from .sim.simulate import simulate
 
 __all__ = [
     "Network",
     "NetworkError",
     "Streaming",
+    "Systolic",
     "__version__",
     "build",
     "estimate",
@@ -35,7 +37,8 @@ _HOMES = {
     "Network": "hwsim.network",
     "NetworkError": "hwsim.network",
     "Streaming": "hwsim.blocks.streaming",
-    "build": "hwsim.rtl.streaming",
+    "Systolic": "hwsim.blocks.systolic.config",
+    "build": "hwsim.rtl.build",
     "estimate": "hwsim.models.estimate",
     "load": "hwsim.network",
     "quantize": "hwsim.models.quantization",

@@ -33,6 +33,13 @@ class Arch(StrEnum):
     """Accelerators that can be built."""
 
     streaming = "streaming"
+    systolic = "systolic"
+
+
+class Dataflow(StrEnum):
+    """What stays in place in a systolic array."""
+
+    weight_stationary = "weight-stationary"
 
 
 class Engine(StrEnum):
@@ -122,6 +129,65 @@ MultipliersOption = Annotated[
         metavar="N",
         help="Fold the layers so that an image takes few cycles, on at most N multipliers.",
         show_default=False,
+    ),
+]
+_ARRAY = "Systolic accelerator"
+RowsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=256,
+        metavar="R",
+        help="Rows of the array: input channels at a time; 16 if not given.",
+        show_default=False,
+        rich_help_panel=_ARRAY,
+    ),
+]
+ColsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=256,
+        metavar="C",
+        help="Columns of the array: output channels at a time; 16 if not given.",
+        show_default=False,
+        rich_help_panel=_ARRAY,
+    ),
+]
+DataflowOption = Annotated[
+    Dataflow | None,
+    typer.Option(
+        help="What stays in place in the array.", show_default=False, rich_help_panel=_ARRAY
+    ),
+]
+BufferOption = Annotated[
+    int | None,
+    typer.Option(
+        "--buffer-bytes",
+        metavar="N",
+        help="Unified buffer, a power of two; 1,048,576 if not given.",
+        show_default=False,
+        rich_help_panel=_ARRAY,
+    ),
+]
+AccumulatorOption = Annotated[
+    int | None,
+    typer.Option(
+        "--accumulator-rows",
+        metavar="N",
+        help="Output pixels in each half of the accumulators, a power of two; 1,024 if not given.",
+        show_default=False,
+        rich_help_panel=_ARRAY,
+    ),
+]
+AxiOption = Annotated[
+    int | None,
+    typer.Option(
+        "--axi-bits",
+        metavar="N",
+        help="Width of the memory port; a byte per bank of the buffer, at most 512, if not given.",
+        show_default=False,
+        rich_help_panel=_ARRAY,
     ),
 ]
 JsonOption = Annotated[
@@ -266,19 +332,73 @@ def verilog(
     arch: ArchOption = Arch.streaming,
     cycles_per_image: CyclesOption = None,
     multipliers: MultipliersOption = None,
+    rows: RowsOption = None,
+    cols: ColsOption = None,
+    dataflow: DataflowOption = None,
+    buffer_bytes: BufferOption = None,
+    accumulator_rows: AccumulatorOption = None,
+    axi_bits: AxiOption = None,
     calibration: CalibrationOption = None,
     input_shape: ShapeOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Write the Verilog of an accelerator for a network, with AXI4-Stream in and out."""
+    """Write the Verilog of an accelerator for a network.
+
+    A streaming pipeline has AXI4-Stream in and out; a systolic accelerator has AXI4 to memory and
+    AXI4-Lite for control, and is the same for all networks.
+    """
+    array = _array_options(rows, cols, dataflow, buffer_bytes, accumulator_rows, axi_bits)
     terminal = Terminal(as_json=as_json)
     network = _quantized(terminal, _load(model, input_shape), model, calibration)
-    design = _build(network, cycles_per_image, multipliers)
+    design = _build(network, arch, cycles_per_image, multipliers, array)
     with terminal.progress("writing Verilog"):
         files = design.write_verilog(output)
     top, lines = design.verilog.top, design.verilog.lines
     terminal.say(f"{files[0]} and what it needs beside it: {lines:,} lines, top module {top}")
     terminal.finish({"top": top, "files": files, "lines": lines})
+    return DONE
+
+
+@app.command("compile")
+def compile_program(
+    model: ModelArgument,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="DIR", help="Folder for the program.", show_default=False
+        ),
+    ],
+    rows: RowsOption = None,
+    cols: ColsOption = None,
+    dataflow: DataflowOption = None,
+    buffer_bytes: BufferOption = None,
+    accumulator_rows: AccumulatorOption = None,
+    axi_bits: AxiOption = None,
+    calibration: CalibrationOption = None,
+    input_shape: ShapeOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Compile a network for a systolic accelerator.
+
+    Writes the program as a listing and as bytes, the constants, and where in memory all of it and
+    the network's inputs and outputs belong.
+    """
+    array = _array_options(rows, cols, dataflow, buffer_bytes, accumulator_rows, axi_bits)
+    terminal = Terminal(as_json=as_json)
+    network = _quantized(terminal, _load(model, input_shape), model, calibration)
+    with terminal.progress("compiling"):
+        program = _build(network, Arch.systolic, None, None, array).program
+        files = program.write(output)
+    summary = {
+        "instructions": len(program.instructions),
+        "constant_bytes": len(program.constants),
+        "memory_bytes": program.memory_bytes,
+        "files": files,
+    }
+    rows_of = [[key.replace("_", " "), value] for key, value in summary.items() if key != "files"]
+    terminal.table(["", ""], rows_of)
+    terminal.say(f"{files[0]}: a listing, and the bytes beside it")
+    terminal.finish(summary)
     return DONE
 
 
@@ -290,6 +410,22 @@ def simulate(
     arch: ArchOption = Arch.streaming,
     cycles_per_image: CyclesOption = None,
     multipliers: MultipliersOption = None,
+    rows: RowsOption = None,
+    cols: ColsOption = None,
+    dataflow: DataflowOption = None,
+    buffer_bytes: BufferOption = None,
+    accumulator_rows: AccumulatorOption = None,
+    axi_bits: AxiOption = None,
+    memory_latency: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Cycles from a request to memory to its answer; 20 if not given.",
+            show_default=False,
+            rich_help_panel=_ARRAY,
+        ),
+    ] = None,
     engine: Annotated[Engine, typer.Option(help="Simulator.")] = Engine.compiled,
     lanes: Annotated[
         int | None,
@@ -359,12 +495,12 @@ def simulate(
     """
     import hwsim
 
+    array = _array_options(rows, cols, dataflow, buffer_bytes, accumulator_rows, axi_bits)
     terminal = Terminal(as_json=as_json)
     network = _load(model, input_shape)
     given = _images(network, images)[:count]
-    design = _build(
-        _quantized(terminal, network, model, calibration or images), cycles_per_image, multipliers
-    )
+    quantized = _quantized(terminal, network, model, calibration or images)
+    design = _build(quantized, arch, cycles_per_image, multipliers, array)
     (output,) = design.network.outputs
     classes = math.prod(output.shape)
     if given.labels is not None and not 0 <= min(given.labels) <= max(given.labels) < classes:
@@ -372,7 +508,6 @@ def simulate(
             f"labels in {images} must lie in 0 to {classes - 1}, the classes of {network.name}, "
             f"not in {min(given.labels)} to {max(given.labels)}"
         )
-    beats = design.plan.output.beats
     with terminal.progress("simulating", len(given)) as show:
         result = hwsim.simulate(
             design,
@@ -382,8 +517,9 @@ def simulate(
             threads=threads,
             stalls=stalls,
             seed=seed,
+            memory_latency=memory_latency,
             wave=_wave(wave, wave_scope, wave_cycles, wave_lane),
-            progress=lambda done, of, cycles: show(done // beats * of),
+            progress=show,
         )
     accuracy = None
     if given.labels is not None:
@@ -502,10 +638,43 @@ def _quantized(terminal: Terminal, network: Any, model: str, calibration: str | 
         return hwsim.quantize(network, calibration=images.images)
 
 
-def _build(network: Any, cycles_per_image: int | None, multipliers: int | None) -> Any:
-    """Build the streaming pipeline."""
+def _array_options(
+    rows: int | None,
+    cols: int | None,
+    dataflow: str | None,
+    buffer_bytes: int | None,
+    accumulator_rows: int | None,
+    axi_bits: int | None,
+) -> dict[str, Any]:
+    """What was said of the systolic array."""
+    given = {
+        "rows": rows,
+        "cols": cols,
+        "dataflow": dataflow and str(dataflow),
+        "buffer_bytes": buffer_bytes,
+        "accumulator_rows": accumulator_rows,
+        "axi_bits": axi_bits,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _build(
+    network: Any,
+    arch: Arch,
+    cycles_per_image: int | None,
+    multipliers: int | None,
+    array: dict[str, Any],
+) -> Any:
+    """Build the accelerator."""
     import hwsim
 
+    if arch == Arch.systolic:
+        if cycles_per_image is not None or multipliers is not None:
+            raise ValueError("--cycles-per-image and --multipliers go with --arch streaming")
+        return hwsim.build(network, hwsim.Systolic(**array))
+    if array:
+        option = next(iter(array)).replace("_", "-")
+        raise ValueError(f"--{option} goes with --arch systolic")
     if cycles_per_image is not None and multipliers is not None:
         raise ValueError("give --cycles-per-image or --multipliers, not both")
     return hwsim.build(

@@ -1,12 +1,17 @@
 """A compiled network: instructions, memory image, and what each instruction is for."""
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
 from hwsim.blocks.systolic.config import Systolic
 from hwsim.blocks.systolic.isa import BYTES, Instruction, Opcode, encode
+from hwsim.blocks.systolic.program_timing import program_timing
+from hwsim.blocks.systolic.timing import usual_memory
+from hwsim.files import write_files
 from hwsim.network.integer import Concat, IntegerNetwork
 
 from .layout import Layout, View
@@ -82,6 +87,20 @@ class Program:
         """The instructions as they lie in memory, uint8."""
         return np.frombuffer(b"".join(map(encode, self.instructions)), np.uint8)
 
+    def timing(self, memory=None):
+        """When everything happens with a `Memory` of fixed latency behind both ports.
+
+        Returns
+        -------
+        ProgramTiming
+        """
+        memory = memory or usual_memory(self.config)
+        return program_timing(self.config, memory, self.instructions, address=self.address)
+
+    def cycles(self, memory=None):
+        """Cycles from the start to the end with a `Memory` of fixed latency behind both ports."""
+        return self.timing(memory).cycles
+
     def image(self, codes):
         """Memory before the run, uint8, for the codes (C, H, W) of an input."""
         memory = np.zeros(self.memory_bytes, np.uint8)
@@ -127,6 +146,38 @@ class Program:
             if isinstance(layer, Concat):
                 self._join(layer, found)
         return found
+
+    def write(self, directory):
+        """Write the program for whoever runs it; returns the paths.
+
+        ``program.lst`` is a listing, ``program.bin`` and ``constants.bin`` are bytes for memory,
+        and ``memory.json`` says at which addresses they and the feature maps lie.
+        """
+        regions = {self.network.input.name: self.input, **self.outputs}
+        places = {
+            "program": {"file": "program.bin", "address": self.address},
+            "constants": {"file": "constants.bin", "address": 0},
+            "maps": {
+                name: {
+                    "address": region.address + region.view.channel,
+                    "shape": list(self.network.tensors[name].shape),
+                    "pixel_pitch_bytes": region.view.storage.pixel,
+                    "row_pitch_bytes": region.view.storage.row,
+                    "subtracted_from_codes": code_offset(self.network.tensors[name]),
+                }
+                for name, region in regions.items()
+            },
+            "memory_bytes": self.memory_bytes,
+        }
+        return write_files(
+            Path(directory),
+            {
+                "program.lst": self.listing(),
+                "program.bin": self.code.tobytes(),
+                "constants.bin": self.constants.tobytes(),
+                "memory.json": json.dumps(places, indent=2) + "\n",
+            },
+        )
 
     def _join(self, layer, found):
         """Add a concatenation: what was copied is there, the rest is in the maps of its inputs."""

@@ -130,12 +130,15 @@ class Shared:
         self._taken.add(name)
         text = rtlil.convert(component, name=name, platform=self, emit_src=self._emit_src)
         top, end, rest = text.partition("\nend\n")
+        top = _EMPTY_PORT.sub(r"\1", top)
         self._ports[name] = set(_PORT.findall(top))
         self.modules[name] = _TOP.sub("", top) + end + rest
         return name
 
 
 _PORT = re.compile(r"^ *wire .*\b(?:input|output) \d+ [^\\]*\\(\S+)$", re.MULTILINE)
+# Verilog has none of these, and nothing is lost with one.
+_EMPTY_PORT = re.compile(r"^( *wire width 0) (?:input|output) \d+", re.MULTILINE)
 _TOP = re.compile(r"^ *attribute \\top 1\n", re.MULTILINE)
 
 

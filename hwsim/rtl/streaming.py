@@ -8,15 +8,13 @@ from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwsim.blocks.streaming import StreamingPlan, plan_streaming
-from hwsim.network.integer import IntegerNetwork
-from hwsim.network.lower import lower
+from hwsim.blocks.streaming import StreamingPlan
 
 from .factory import make_unit
 from .unit import beat_layout
 from .verilog import RESERVED, convert
 
-__all__ = ["AxiTop", "Design", "Pipeline", "build"]
+__all__ = ["AxiTop", "Design", "Pipeline"]
 
 # Names of modules and files are made of several; tools look up files by at most 127 characters.
 LONGEST_NAME = 40
@@ -194,31 +192,6 @@ class Design:
                 f"{stage.config.multipliers:5}  {depths}"
             )
         return "\n".join(lines)
-
-
-def build(network, options=None):
-    """Hardware for a quantized network.
-
-    Parameters
-    ----------
-    network : Network or IntegerNetwork
-        Quantized; see `hwsim.quantize`.
-    options : Streaming, optional
-
-    Returns
-    -------
-    Design
-
-    Raises
-    ------
-    NetworkError
-        For a layer that hardware does not support, and for a network that is not quantized.
-    ValueError
-        If the target cannot be reached.
-    """
-    if not isinstance(network, IntegerNetwork):
-        network = lower(network)
-    return Design(plan_streaming(network, options))
 
 
 def _byte_width(frame):

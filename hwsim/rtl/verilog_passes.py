@@ -392,10 +392,10 @@ def mark_unused_inputs(body):
         used.setdefault(name, set()).update(bits)
     wires = ""
     for direction, shape, name, _ in _PORT.findall(body):
-        bits = used.get(name, set())
+        read = used.get(name, set())
         width = int(re.findall(r"\d+", shape)[0]) + 1 if shape else 1
-        unused = [k for k in range(width) if k not in bits]
-        if direction == "output" or None in bits or not unused:
+        unused = [k for k in range(width) if k not in read]
+        if direction == "output" or None in read or not unused:
             continue
         wire = f"unused_{name}"
         while wire in used:

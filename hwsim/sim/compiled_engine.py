@@ -24,8 +24,12 @@ SLICE_CYCLES = 100_000
 SLICE_BYTES = 1 << 26
 
 
-def run(component, stimulus):
+def run(component, stimulus, reuse=None):
     """Simulate ``component`` under ``stimulus``.
+
+    reuse : list, optional
+        The first run that gets it leaves itself there; those after it, of equal components with the
+        same streams and lanes, are not compiled again.
 
     Raises
     ------
@@ -34,10 +38,18 @@ def run(component, stimulus):
     lanes = plan(component, stimulus).lanes or 1
     if stimulus.wave is not None:
         return _run_with_wave(component, stimulus, lanes)
+    reuse = [] if reuse is None else reuse
     parts = min(stimulus.threads, lanes)
     if parts > 1:
-        return _run_parts(component, stimulus, lanes, parts)
-    return _finish(Run(component, stimulus), stimulus.progress)
+        return _run_parts(component, stimulus, lanes, parts, reuse)
+    return _finish(_run_like(component, stimulus, reuse), stimulus.progress)
+
+
+def _run_like(component, stimulus, reuse, **options):
+    run = Run(component, stimulus, like=reuse[0] if reuse else None, **options)
+    if not reuse:
+        reuse.append(run)
+    return run
 
 
 def _finish(run, progress=None):
@@ -48,7 +60,7 @@ def _finish(run, progress=None):
     return run.recording()
 
 
-def _run_parts(component, stimulus, lanes, parts):
+def _run_parts(component, stimulus, lanes, parts, reuse):
     """Lanes divided among threads. The last ones do some of the first again if they do not fit."""
     each = -(-lanes // parts)
     starts = [min(k * each, lanes - each) for k in range(parts)]
@@ -57,17 +69,16 @@ def _run_parts(component, stimulus, lanes, parts):
         array = np.asarray(array)
         return array[start : start + each] if array.ndim == 3 else array
 
-    def run_of(start, like=None):
+    def run_of(start):
         inputs = {name: part(beats, start) for name, beats in stimulus.inputs.items()}
         buffers = {
             name: array[start : start + each] if np.ndim(array) == 2 else array
             for name, array in stimulus.buffers.items()
         }
         mine = replace(stimulus, inputs=inputs, buffers=buffers)
-        return Run(component, mine, like=like, first_lane=start)
+        return _run_like(component, mine, reuse, first_lane=start)
 
-    runs = [run_of(starts[0])]
-    runs += [run_of(start, runs[0]) for start in starts[1:]]
+    runs = [run_of(start) for start in starts]
     with ThreadPoolExecutor(parts) as pool:
         waiting = [pool.submit(_finish, runs[0], stimulus.progress)]
         waiting += [pool.submit(_finish, run) for run in runs[1:]]

@@ -2,17 +2,20 @@
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from hwsim.blocks.checks import check_positive
+from hwsim.blocks.systolic.timing import LATENCY
 from hwsim.models.reference import integer as reference
 from hwsim.rtl.streaming import Design
+from hwsim.rtl.systolic.design import SystolicDesign
 
-from . import amaranth_engine, compiled_engine, verilator_engine
+from . import amaranth_engine, compiled_engine, systolic, verilator_engine
 from .engine import Recording, Stimulus, Wave, whole_vcd
 from .waves import check_suffix
 
@@ -44,20 +47,25 @@ class Result:
     outputs : ndarray of int, (N, C, H, W)
         Codes of the network's output.
     feature_maps : dict of tensor name to ndarray of int, (N, C, H, W)
-        Codes of each layer's output, as seen on the stream that carries it.
+        Codes of each layer's output, as seen on the stream that carries it, or as written to the
+        buffer.
     layers : pandas.DataFrame
         For each layer: name, values compared, values that differ from the reference.
     activity : pandas.DataFrame
         For each layer's output stream, of the first lane: name, beats, cycles in which a beat was
-        held back by who takes it, and cycles in which whoever takes them waited for a beat.
+        held back by who takes it, and cycles in which whoever takes them waited for a beat. On a
+        systolic accelerator: name, first and last cycle in which results were written, writes.
     cycles : int
-        From the first beat in to the last beat out, of each lane.
+        From the first beat in to the last beat out, of each lane; on a systolic accelerator, from
+        start to end of the program, summed over the images of a lane.
     interval_cycles : int or None
         Between the last beats of two images, late in the run; None for one image.
     seconds : float
         Wall time of the simulation, preparation included.
     recording : Recording
         Every transfer.
+    counters : dict of str to int
+        Performance counters of a systolic accelerator.
     """
 
     images: int
@@ -70,6 +78,7 @@ class Result:
     interval_cycles: int | None
     seconds: float
     recording: Recording
+    counters: dict[str, int] = field(default_factory=dict)
 
     @property
     def cycles_per_image(self):
@@ -101,6 +110,7 @@ def simulate(
     threads=None,
     stalls=0.0,
     seed=0,
+    memory_latency=None,
     wave=None,
     progress=None,
 ):
@@ -108,7 +118,7 @@ def simulate(
 
     Parameters
     ----------
-    design : hwsim.rtl.Design
+    design : hwsim.rtl.streaming.Design or hwsim.rtl.systolic.design.SystolicDesign
     images : ndarray, (N, C, H, W)
         Real values (floating point), quantized by the network's input scale; or codes (integers).
     engine : str
@@ -121,28 +131,35 @@ def simulate(
         Among which the compiled engine divides the lanes; at most as many as there are processors,
         when nothing is said.
     stalls : float
-        Probability, per cycle, that the source pauses and that the sink is not ready; in [0, 1).
+        Probability, per cycle, that the source pauses and that the sink is not ready, or that a
+        channel of the memory pauses; in [0, 1).
     seed : int
         Of the stalls.
+    memory_latency : int, optional
+        Of a systolic accelerator: cycles from a request to memory to the first beat of its answer;
+        20 unless given.
     wave : path or Wave, optional
         Waveforms to write, VCD or FST by the suffix.
     progress : callable, optional
-        Called now and then with the number of output beats that a lane has received, the number of
-        lanes, and the cycles simulated.
+        Called now and then with the number of images done.
 
     Returns
     -------
     Result
     """
-    if not isinstance(design, Design):
+    if not isinstance(design, Design | SystolicDesign):
         raise TypeError(
             f"design must be a Design, as hwsim.build gives, not {type(design).__name__}"
         )
+    if memory_latency is not None:
+        if not isinstance(design, SystolicDesign):
+            raise ValueError("memory_latency is for systolic accelerators")
+        check_positive("memory_latency", memory_latency)
     if engine not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(sorted(ENGINES))}, not {engine!r}")
     if not 0 <= stalls < 1:
         raise ValueError(f"stalls must lie in [0, 1), not {stalls}")
-    network, plan = design.network, design.plan
+    network = design.network
     codes = input_codes(network, images)
     count = len(codes)
     if threads is not None and (not isinstance(threads, int) or threads < 1):
@@ -150,13 +167,52 @@ def simulate(
     if threads is None:
         threads = len(os.sched_getaffinity(0)) if engine == "compiled" else 1
     if lanes is None:
-        lanes = _lanes(count, threads) if engine == "compiled" and wave is None else 1
+        lanes = 1
+        if engine == "compiled" and wave is None:
+            if isinstance(design, SystolicDesign):
+                lanes = systolic.lanes_for(design.program, count)
+            else:
+                lanes = _lanes(count, threads)
     elif not isinstance(lanes, int) or not 1 <= lanes <= 1024:
         raise ValueError(f"lanes must be an integer from 1 to 1024, not {lanes!r}")
     elif lanes > count:
         raise ValueError(f"lanes must be at most the number of images, {count}, not {lanes}")
     if wave is not None:
         _check_wave(wave, engine, lanes)
+    options = {"stalls": stalls, "seed": seed, "threads": threads, "wave": wave}
+    if isinstance(design, SystolicDesign):
+        options["latency"] = LATENCY if memory_latency is None else memory_latency
+        return _on_array(design, codes, lanes, ENGINES[engine], options, progress)
+    return _through_pipeline(design, codes, lanes, ENGINES[engine], options, progress)
+
+
+def _on_array(design, codes, lanes, run, options, progress):
+    start = time.perf_counter()
+    maps, outputs, cycles, recording, counters = systolic.rounds(
+        design.program, codes, lanes, run, options, progress
+    )
+    seconds = time.perf_counter() - start
+    # Outputs are compared as memory has them at the end.
+    maps |= outputs
+    produced = [layer for layer in design.network.layers if layer.output in maps]
+    return Result(
+        images=len(codes),
+        lanes=lanes,
+        outputs=outputs[design.network.outputs[0].name],
+        feature_maps=maps,
+        layers=_compare(design.network, codes, produced, maps),
+        activity=systolic.activity(design.program, recording),
+        cycles=sum(cycles),
+        interval_cycles=cycles[-1] if len(cycles) > 1 else None,
+        seconds=seconds,
+        recording=recording,
+        counters=counters,
+    )
+
+
+def _through_pipeline(design, codes, lanes, run, options, progress):
+    network, plan = design.network, design.plan
+    count = len(codes)
     each = -(-count // lanes)
     spread = np.concatenate([codes, np.repeat(codes[-1:], each * lanes - count, axis=0)])
     beats = plan.input.to_beats(spread)
@@ -172,14 +228,13 @@ def simulate(
             )
             for stage in stages
         },
-        stalls=stalls,
-        seed=seed,
-        threads=threads,
-        wave=wave,
-        progress=None if progress is None else lambda done, now: progress(done, lanes, now),
+        progress=None
+        if progress is None
+        else lambda done, cycles: progress(min(count, done // plan.output.beats * lanes)),
+        **options,
     )
     start = time.perf_counter()
-    recording = ENGINES[engine](component, stimulus)
+    recording = run(component, stimulus)
     seconds = time.perf_counter() - start
     maps = {}
     for stage in stages:
@@ -193,7 +248,7 @@ def simulate(
         lanes=lanes,
         outputs=maps[network.outputs[0].name],
         feature_maps=maps,
-        layers=_compare(network, codes, stages, maps),
+        layers=_compare(network, codes, [stage.layer for stage in stages], maps),
         activity=_activity(stages, recording),
         cycles=recording.cycles,
         interval_cycles=_interval(ends),
@@ -233,7 +288,7 @@ def _activity(stages, recording):
     return pd.DataFrame(rows)
 
 
-def _compare(network, codes, stages, maps):
+def _compare(network, codes, layers, maps):
     """For each layer the number of values, and of those that the reference has otherwise."""
     wrong = dict.fromkeys(maps, 0)
     for start in range(0, len(codes), BATCH):
@@ -243,11 +298,11 @@ def _compare(network, codes, stages, maps):
             wrong[name] += int(np.count_nonzero(found[batch] != expected[name]))
     return pd.DataFrame(
         {
-            "name": stage.layer.name,
-            "values": maps[stage.layer.output].size,
-            "mismatches": wrong[stage.layer.output],
+            "name": layer.name,
+            "values": maps[layer.output].size,
+            "mismatches": wrong[layer.output],
         }
-        for stage in stages
+        for layer in layers
     )
 
 

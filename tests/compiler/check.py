@@ -6,13 +6,14 @@ import numpy as np
 
 from hwsim.models.reference import integer
 from hwsim.models.reference.program import run_program
-from hwsim.rtl.systolic.accelerator import Autostart
+from hwsim.rtl.systolic.accelerator import Accelerator
 from hwsim.rtl.systolic.dma import memory_port
 from hwsim.rtl.systolic.sequencer import program_port
 from hwsim.sim.compiled_engine import Run
 from hwsim.sim.engine import Stimulus
 from hwsim.sim.stimulus.axi import AxiMemory
 from tests.networks import images_for
+from tests.rtl.systolic.autostart import Autostart
 
 # Where instructions lie at RTL, so that all programs of a configuration share one simulation.
 PROGRAM_ADDRESS = 1 << 20
@@ -43,7 +44,7 @@ class Simulator:
     """
 
     def __init__(self, config, *, latency=1, stalls=0.0):
-        self._top = Autostart(config, PROGRAM_ADDRESS)
+        self._top = Autostart(Accelerator(config), PROGRAM_ADDRESS)
         options = {
             "read_latency": latency,
             "write_latency": latency,

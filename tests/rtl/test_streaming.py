@@ -6,7 +6,7 @@ import pytest
 import hwsim
 from hwsim.blocks.streaming import Streaming
 from hwsim.models.dataflow import streaming as simpy_model
-from hwsim.rtl.streaming import build
+from hwsim.rtl.build import build
 from hwsim.sim.simulate import simulate
 from tests import onnx_models
 from tests.networks import NetworkBuilder, images_for, random_network

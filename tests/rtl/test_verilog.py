@@ -21,8 +21,9 @@ from hwsim.blocks.streaming import Streaming
 from hwsim.data import bundled
 from hwsim.models.reference import integer as reference
 from hwsim.rtl import verilog as writer
-from hwsim.rtl.streaming import build
+from hwsim.rtl.build import build
 from hwsim.rtl.verilog import Verilog, convert
+from hwsim.rtl.verilog_passes import mark_unused
 from hwsim.sim.beats import pack, unpack
 from tests.networks import NetworkBuilder, images_for, nngen_network, random_network
 
@@ -321,6 +322,24 @@ def test_write_leaves_nothing_half_written(tmp_path, monkeypatch):
         verilog.write(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["top.v"]
     assert (tmp_path / "top.v").read_text() == "old"
+
+
+def test_unused_outputs_are_marked():
+    body = """\
+  wire [7:0] a_o;
+  wire b_o;
+  wire c_o;
+  part part_1 (
+    .a_o(a_o),
+    .b_o(b_o),
+    .c_o(c_o),
+    .unused_a_o(unused_a_o)
+  );
+  assign q = c_o;
+"""
+    expected = body.replace(" a_o;", " unused_a_o_;").replace("(a_o)", "(unused_a_o_)")
+    expected = expected.replace(" b_o;", " unused_b_o;").replace("(b_o)", "(unused_b_o)")
+    assert mark_unused(body) == expected
 
 
 class Operators(wiring.Component):

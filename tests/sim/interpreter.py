@@ -257,15 +257,23 @@ class Interpreter:
         return {name: values[node][0] for name, node in self.graph.outputs.items()}
 
     def signals(self):
-        """Values of all wires by path, as of the last `settle` or before the last edge."""
+        """Values of all wires by path, as of the last `settle` or before the last edge.
+
+        Where an instance has a name of its own for a wire, the path has that one.
+        """
         result = {}
         for group, body in self.graph.bodies.items():
+            renamed = self.graph.renamed.get(group, [None] * group.count)
+            own = [{b: a for a, b in (names or {}).items()} for names in renamed]
             stack = [((), body)]
             while stack:
                 path, scope = stack.pop()
                 for name, node in scope.signals.items():
-                    for instance, value in zip(group.instances, self._values[node], strict=True):
-                        result[".".join([*filter(None, [instance]), *path, name])] = value
+                    place = ".".join((*path, name))
+                    for k, value in enumerate(self._values[node]):
+                        instance = group.instances[k]
+                        found = own[k].get(place, place)
+                        result[f"{instance}.{found}" if instance else found] = value
                 for name, child in scope.children.items():
                     if not isinstance(child, tuple):
                         stack.append(((*path, name), child))

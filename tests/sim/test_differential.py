@@ -5,8 +5,9 @@ Each case follows from its kind and its seed. As a command it runs thousands::
     python -m tests.sim.test_differential --kind amaranth --count 5000 --seed 1
 
 Kinds: ``graph``, random netlists against the interpreter; ``amaranth``, components against
-Amaranth's simulator; ``verilog``, text against each Verilog simulator that is installed, or the one
-that ``--against`` names; ``unit``, all units of the library.
+Amaranth's simulator; ``verilog``, text against each Verilog simulator that is installed, or those
+that ``--against`` names; ``unit``, all units of the library. Verilator takes long to build
+anything: ``--batch 64`` puts more circuits into one program.
 """
 
 import argparse
@@ -41,7 +42,7 @@ def test_random_amaranth_circuits(seed):
 
 
 def test_random_verilog_circuits():
-    assert isolated(verilog_case, 0, BATCH, "icarus") is None
+    assert isolated(verilog_case, 0, BATCH, ["icarus"]) is None
 
 
 @pytest.mark.parametrize("name", UNITS)
@@ -56,7 +57,7 @@ def main(arguments=None):
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--batch", type=int, default=BATCH, help="Verilog circuits in a run")
-    parser.add_argument("--against", help="one of the Verilog simulators; else all")
+    parser.add_argument("--against", nargs="+", help="some of the Verilog simulators; else all")
     parser.add_argument("--raw", action="store_true", help="graphs: leave out simplify")
     options = parser.parse_args(arguments)
     seeds = range(options.seed, options.seed + options.count)

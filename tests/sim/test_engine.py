@@ -11,8 +11,8 @@ from amaranth.lib.wiring import In, Out
 
 from hwsim.blocks.queue import QueueConfig
 from hwsim.blocks.streaming import Streaming
+from hwsim.rtl.build import build
 from hwsim.rtl.queue import Queue
-from hwsim.rtl.streaming import build
 from hwsim.sim import compiled_engine
 from hwsim.sim.amaranth_engine import run
 from hwsim.sim.beats import (

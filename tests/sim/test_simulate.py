@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hwsim.blocks.streaming import Streaming
-from hwsim.rtl.streaming import build
+from hwsim.rtl.build import build
 from hwsim.sim import simulate as module
 from hwsim.sim.engine import Wave
 from hwsim.sim.simulate import simulate
@@ -156,9 +156,8 @@ def test_lanes_when_nothing_is_said(images, threads, lanes):
 
 def test_progress():
     calls = []
-    simulate(DESIGN, IMAGES, lanes=3, threads=1, progress=lambda *call: calls.append(call))
-    assert calls[-1][:2] == (3 * BEATS, 3)
-    assert calls[-1][2] >= DESIGN.cycles(3)
+    simulate(DESIGN, IMAGES, lanes=3, threads=1, progress=calls.append)
+    assert calls[-1] == len(IMAGES)
 
 
 # Waveforms

@@ -13,9 +13,9 @@ from amaranth.sim import Simulator
 
 from hwsim.blocks.queue import QueueConfig
 from hwsim.blocks.streaming import Streaming
+from hwsim.rtl.build import build
 from hwsim.rtl.once import convert
 from hwsim.rtl.queue import Queue
-from hwsim.rtl.streaming import build
 from hwsim.rtl.unit import beat_layout
 from hwsim.sim import amaranth_engine, compiled_engine
 from hwsim.sim.beats import elements_of

@@ -14,7 +14,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwsim.blocks.streaming import Streaming
-from hwsim.rtl.streaming import build
+from hwsim.rtl.build import build
 from hwsim.sim import amaranth_engine, compiled_engine, verilator_engine
 from hwsim.sim.beats import elements_of
 from hwsim.sim.engine import Stalled, Stimulus, StreamError, Unfinished

@@ -197,9 +197,10 @@ def decode(data):
         value = word & ((1 << bits) - 1)
         values[name] = value - (1 << bits) if signed and value >> (bits - 1) else value
         word >>= bits
+    read, matrix, vector, write = (values[f"after_{engine}"] for engine in ENGINES)
     return Instruction(
         opcode,
         values["layer"],
-        tuple(values[f"after_{engine}"] for engine in ENGINES),
+        (read, matrix, vector, write),
         {name: values[name] for name in FIELDS[opcode]},
     )

@@ -34,7 +34,15 @@ from hwsim.blocks.queue import QueueConfig
 from .config import BUFFER_READ_LATENCY, PREFETCH_INSTRUCTIONS, STORE_QUEUE_DEPTH
 from .isa import Opcode
 
-__all__ = ["Memory", "ReaderTiming", "SequencerTiming", "Words", "WriterTiming"]
+__all__ = [
+    "Engine",
+    "Memory",
+    "ReaderTiming",
+    "SequencerTiming",
+    "Transfer",
+    "Words",
+    "WriterTiming",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +67,20 @@ class Memory:
     def __post_init__(self):
         for name, value in vars(self).items():
             check_positive(name, value)
+
+
+# Cycles from a request to its answer, if nothing is said.
+LATENCY = 20
+
+
+def usual_memory(config, latency=LATENCY):
+    """`Memory` that takes as many requests as an accelerator makes, with one latency for all."""
+    return Memory(
+        read_latency=latency,
+        write_latency=latency,
+        outstanding_reads=config.outstanding,
+        outstanding_writes=config.outstanding,
+    )
 
 
 class Words:
@@ -106,7 +128,7 @@ class _Reads:
         return first
 
 
-class _Transfer:
+class Transfer:
     """An instruction whose words are cut into bursts."""
 
     def __init__(self, config, instruction, longest):
@@ -128,11 +150,12 @@ class _Transfer:
         self.left -= beats
 
 
-class _Engine:
+class Engine:
     """Instructions that are offered, taken and completed."""
 
     def __init__(self):
         self.taken: list[int] = []
+        self.started: list[int] = []
         self.done: list[int] = []
         self._offered: deque = deque()
         self._current = None
@@ -147,7 +170,7 @@ class _Engine:
         return instruction
 
 
-class ReaderTiming(_Engine):
+class ReaderTiming(Engine):
     """`hwsim.rtl.systolic.dma.Reader` at a memory that nobody else uses.
 
     Parameters
@@ -161,7 +184,8 @@ class ReaderTiming(_Engine):
         To be appended to: the cycle in which each tile is freed, in order.
     activations, weights, parameters, tables : Words
         The cycle in which each word comes out.
-    taken, done : list of int
+    taken, started, done : list of int
+        ``started`` is the cycle of the first request, or of the first word that is fetched for it.
     """
 
     def __init__(self, config, memory):
@@ -194,11 +218,13 @@ class ReaderTiming(_Engine):
             if self._current is None:
                 instruction = self._take(self._reads.last)
                 _, longest, *_ = self._kinds[instruction.opcode]
-                self._current = _Transfer(self._config, instruction, longest)
+                self._current = Transfer(self._config, instruction, longest)
                 progress = True
             if not self._burst(self._current):
                 break
             progress = True
+            if len(self.started) < len(self.taken):
+                self.started.append(self._reads.last)
             if not self._current.left:
                 self.done.append(self._reads.end + 1)
                 self._current = None
@@ -218,7 +244,7 @@ class ReaderTiming(_Engine):
         return True
 
 
-class WriterTiming(_Engine):
+class WriterTiming(Engine):
     """`hwsim.rtl.systolic.dma.Writer` at a memory that nobody else writes to.
 
     Parameters
@@ -230,7 +256,8 @@ class WriterTiming(_Engine):
     -------
     sent : Words
         The cycle in which each word is transferred.
-    taken, done : list of int
+    taken, started, done : list of int
+        ``started`` is the cycle of the first request, or of the first word that is fetched for it.
     """
 
     def __init__(self, config, memory):
@@ -249,7 +276,8 @@ class WriterTiming(_Engine):
         progress = bool(self._offered)
         while self._offered:
             instruction = self._take(max(self._request, self._read))
-            transfer = _Transfer(self._config, instruction, self._config.burst_beats)
+            self.started.append(self.taken[-1] + 1)
+            transfer = Transfer(self._config, instruction, self._config.burst_beats)
             while transfer.left:
                 self._burst(transfer)
             # The last word is read when there is room for it in the queue.

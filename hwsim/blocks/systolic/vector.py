@@ -10,6 +10,7 @@ __all__ = [
     "FACTOR_PRECISION",
     "PARAMETER_BYTES",
     "parameter_latency",
+    "table_begins",
     "table_ready",
     "vector_cycles",
 ]
@@ -62,6 +63,16 @@ def parameter_latency(config):
     return 2 if config.axi_bytes >= PARAMETER_BYTES else 3
 
 
+def _factor_parts(config):
+    # Factors come to the lanes whole.
+    return max(1, FACTOR_BYTES // config.axi_bytes)
+
+
+def table_begins(config, word):
+    """The first cycle in which no instruction is taken for a table whose first word comes then."""
+    return word + 1 + (_factor_parts(config) > 1)
+
+
 def table_ready(config, words, table):
     """The first cycle in which the vector unit takes an instruction again after a new table.
 
@@ -73,8 +84,7 @@ def table_ready(config, words, table):
     table : int
         0, codes; 1, factors.
     """
-    # Factors come to the lanes whole.
-    parts = max(1, FACTOR_BYTES // config.axi_bytes)
+    parts = _factor_parts(config)
     size = (1, FACTOR_BYTES)[table]
     entries = parts * config.axi_bytes // size
     last = -1

@@ -2,5 +2,7 @@
 
 `workload` says what a network has to do; `mapping` how long a CPU, GPU or TPU takes for each layer,
 in closed form; `tiles` runs those layers as SimPy processes that share a memory; `streaming` runs
-the streaming pipeline's units, cycle by cycle. `hwsim.models.estimate` joins them.
+the streaming pipeline's units, cycle by cycle; `systolic` says what each layer of a program of the
+systolic accelerator takes, and `systolic_simulation` runs it at a memory that is not ideal.
+`hwsim.models.estimate` joins the first three.
 """

@@ -1,12 +1,13 @@
 """The systolic accelerator: all its parts, connected."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwsim.blocks.systolic.isa import ENGINES
 
 from .buffer import Buffer
+from .control import Control, control_port
 from .dma import Reader, Writer, memory_port
 from .matrix import MatrixEngine
 from .sequencer import Sequencer, program_port
@@ -24,18 +25,16 @@ class Accelerator(wiring.Component):
 
     Members
     -------
-    start : in
-        Begins the program at ``address``; ignored while one runs.
-    address : in
-    busy : out
-    finished : out
-        A pulse at the end of a program.
+    control : in, AXI4-Lite
+        See `Control`.
+    irq : out
+        A program has finished.
     memory : out, AXI4
         For constants and feature maps.
     program : out, AXI4
         For instructions; its channels for writing are idle.
-    results : stream of codes
-        What the vector unit writes to the buffer, for whoever watches; always ready.
+    results, begun, finished : streams, always ready
+        For whoever watches: what the vector unit writes to the buffer; start and end of a program.
     """
 
     def __init__(self, config):
@@ -44,12 +43,12 @@ class Accelerator(wiring.Component):
         self.results = stream.Signature(
             self._vector.signature.members["write_data"].shape, always_ready=True
         ).create()
+        event = stream.Signature(1, always_ready=True)
+        self.begun, self.finished = event.create(), event.create()
         super().__init__(
             {
-                "start": In(1),
-                "address": In(config.address_bits),
-                "busy": Out(1),
-                "finished": Out(1),
+                "control": In(control_port()),
+                "irq": Out(1),
                 "memory": Out(memory_port(config)),
                 "program": Out(program_port(config)),
             }
@@ -62,6 +61,7 @@ class Accelerator(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
+        m.submodules.control = control = Control(config)
         m.submodules.sequencer = sequencer = Sequencer(config)
         m.submodules.reader = reader = Reader(config)
         m.submodules.matrix = matrix = MatrixEngine(config)
@@ -71,6 +71,7 @@ class Accelerator(wiring.Component):
         engines = dict(zip(ENGINES, (reader, matrix, vector, writer), strict=True))
         for name, engine in engines.items():
             wiring.connect(m, getattr(sequencer, name), engine.i)
+        wiring.connect(m, wiring.flipped(self.control), control.bus)
         for channel in ("ar", "r"):
             wiring.connect(
                 m, getattr(reader, channel), wiring.flipped(getattr(self.memory, channel))
@@ -83,11 +84,20 @@ class Accelerator(wiring.Component):
                 m, getattr(writer, channel), wiring.flipped(getattr(self.memory, channel))
             )
         m.d.comb += [
-            sequencer.start.eq(self.start),
-            sequencer.address.eq(self.address),
+            self.irq.eq(control.irq),
+            sequencer.start.eq(control.start),
+            sequencer.address.eq(control.address),
             sequencer.done.eq(Cat(engine.done for engine in engines.values())),
-            self.busy.eq(sequencer.busy),
-            self.finished.eq(sequencer.finished),
+            self.begun.valid.eq(control.start),
+            self.finished.valid.eq(sequencer.finished),
+            control.busy.eq(sequencer.busy),
+            control.finished.eq(sequencer.finished),
+            control.error.eq(sequencer.error | reader.error | writer.error),
+            control.active.eq(sequencer.active),
+            control.waiting.eq(sequencer.waiting),
+            control.done.eq(sequencer.done),
+            control.read.eq(self.memory.r.valid & self.memory.r.ready),
+            control.written.eq(self.memory.w.valid & self.memory.w.ready),
             self.program.b.ready.eq(1),
             # Memory to where its contents are needed.
             buffer.load_enable.eq(reader.load_enable),
@@ -122,26 +132,4 @@ class Accelerator(wiring.Component):
             self.results.valid.eq(vector.write_count != 0),
             self.results.payload.eq(vector.write_data),
         ]
-        return m
-
-
-class Autostart(wiring.Component):
-    """An accelerator that runs a program once, from the first cycle on."""
-
-    def __init__(self, config, address):
-        self.accelerator = Accelerator(config)
-        self.over = Signal()
-        self._address = address
-        super().__init__({"memory": Out(memory_port(config)), "program": Out(program_port(config))})
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.accelerator = accelerator = self.accelerator
-        started = Signal()
-        m.d.sync += started.eq(1)
-        with m.If(accelerator.finished):
-            m.d.sync += self.over.eq(1)
-        m.d.comb += [accelerator.start.eq(~started), accelerator.address.eq(self._address)]
-        for name in ("memory", "program"):
-            wiring.connect(m, getattr(accelerator, name), wiring.flipped(getattr(self, name)))
         return m

@@ -5,57 +5,89 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hwsim.rtl.once import Once
+from hwsim.blocks.systolic.matrix import ACCUMULATE_LATENCY
+
+from .group import Group, abreast
 
 __all__ = ["Accumulators"]
 
 BITS = 32
 
 
-class _Column(wiring.Component):
-    """Sums of one column; ports as those of `Accumulators`."""
+def _request(rows):
+    """What all columns are told.
 
-    def __init__(self, *, depth, bits):
-        self._depth = depth
-        address = (depth - 1).bit_length()
-        super().__init__(
-            {
-                "y": In(signed(bits)),
-                "first": In(1),
-                "early": In(address),
-                "early_half": In(1),
-                "early_en": In(1),
-                "write": In(address),
-                "write_half": In(1),
-                "write_en": In(1),
-                "read": In(address),
-                "read_half": In(1),
-                "sum": Out(signed(BITS)),
-            }
-        )
+    `early` is the row that is added to, of a sum whose products come in the next cycle, and `first`
+    whether they are its first ones; `write` is `early` two cycles later.
+    """
+    return data.StructLayout(
+        {
+            "first": 1,
+            "early": range(rows),
+            "early_half": 1,
+            "early_en": 1,
+            "write": range(rows),
+            "write_half": 1,
+            "write_en": 1,
+            "read": range(rows),
+            "read_half": 1,
+        }
+    )
+
+
+class Column(wiring.Component):
+    """Sums of one column.
+
+    Parameters
+    ----------
+    rows, bits : int
+
+    Members
+    -------
+    request : in, see `_request`
+    y, sum : see `Accumulators`
+    """
+
+    def __init__(self, *, rows, bits):
+        self._rows = rows
+        super().__init__(self.ports(rows=rows, bits=bits))
+
+    @staticmethod
+    def ports(*, rows, bits):
+        """Members of the signature."""
+        return {"request": In(_request(rows)), "y": In(signed(bits)), "sum": Out(signed(BITS))}
 
     def elaborate(self, platform):
         m = Module()
+        request = self.request
         before = []
         total = Signal(signed(BITS))
         for half in range(2):
             m.submodules[f"half_{half}"] = memory = Memory(
-                shape=signed(BITS), depth=self._depth, init=[]
+                shape=signed(BITS), depth=self._rows, init=[]
             )
             read, write = memory.read_port(), memory.write_port()
+            adds = request.early_en & (request.early_half == half)
             m.d.comb += [
-                read.addr.eq(Mux(self.early_en & (self.early_half == half), self.early, self.read)),
-                write.addr.eq(self.write),
-                write.en.eq(self.write_en & (self.write_half == half)),
+                read.addr.eq(Mux(adds, request.early, request.read)),
+                write.addr.eq(request.write),
+                write.en.eq(request.write_en & (request.write_half == half)),
                 write.data.eq(total),
             ]
             before.append(read.data)
         adding_half, reading_half = Signal(), Signal()
-        m.d.sync += [adding_half.eq(self.early_half), reading_half.eq(self.read_half)]
-        old = Mux(self.first, 0, Mux(adding_half, before[1], before[0]))
+        m.d.sync += [adding_half.eq(request.early_half), reading_half.eq(request.read_half)]
+        old = Mux(request.first, 0, Mux(adding_half, before[1], before[0]))
         m.d.sync += total.eq(old + self.y)
         m.d.comb += self.sum.eq(Mux(reading_half, before[1], before[0]))
         return m
+
+
+class ColumnGroup(Group):
+    """Columns side by side."""
+
+    BLOCK = Column
+    SHARED = ("request",)
 
 
 class Accumulators(wiring.Component):
@@ -80,7 +112,7 @@ class Accumulators(wiring.Component):
     """
 
     # From `valid` to the cycle in which the sum can be read.
-    LATENCY = 3
+    LATENCY = ACCUMULATE_LATENCY
 
     def __init__(self, config, bits):
         self._config = config
@@ -116,20 +148,21 @@ class Accumulators(wiring.Component):
             m.d.sync += [new.eq(old) for new, old in zip(later, stages[-1], strict=True)]
             stages.append(tuple(later))
         written, row, half = stages[2]
-        for k in range(self.config.cols):
-            column = Once(_Column, depth=self.config.accumulator_rows, bits=self._bits)
-            m.submodules[f"column_{k}"] = column
-            m.d.comb += [
-                column.y.eq(self.y[k]),
-                column.first.eq(first),
-                column.early.eq(self.row),
-                column.early_half.eq(self.half),
-                column.early_en.eq(self.valid),
-                column.write.eq(row),
-                column.write_half.eq(half),
-                column.write_en.eq(written),
-                column.read.eq(self.read_row),
-                column.read_half.eq(self.read_half),
-                self.sums[k].eq(column.sum),
-            ]
+        columns = abreast(
+            m, ColumnGroup, self.config.cols, rows=self.config.accumulator_rows, bits=self._bits
+        )
+        request = columns.request
+        m.d.comb += [
+            request.first.eq(first),
+            request.early.eq(self.row),
+            request.early_half.eq(self.half),
+            request.early_en.eq(self.valid),
+            request.write.eq(row),
+            request.write_half.eq(half),
+            request.write_en.eq(written),
+            request.read.eq(self.read_row),
+            request.read_half.eq(self.read_half),
+            columns.y.eq(self.y),
+            self.sums.eq(columns.sum),
+        ]
         return m

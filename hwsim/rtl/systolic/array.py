@@ -246,7 +246,7 @@ class OutputStationaryElement(wiring.Component):
         m.d.sync += [self.first_o.eq(self.first_i), self.last_o.eq(self.last_i)]
         first, complete = self.first_i, self.last_o
         if config.product_registers:
-            first, complete = self.first_o, Signal()
+            first, complete = self.first_o, Signal(name="complete")
             m.d.sync += complete.eq(self.last_o)
         total = Signal(len(self.y_o), reset_less=True)
         sums = [
@@ -355,14 +355,16 @@ class Skew(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        values = [self.i.word_select(k, self._width) for k in range(len(self._cycles))]
-        for age in range(1, max(self._cycles) + 1):
-            # One register for all that wait so long.
-            waiting = [k for k, cycles in enumerate(self._cycles) if cycles >= age]
-            later = _register(m, f"age_{age}", Cat(values[k] for k in waiting))
-            for position, k in enumerate(waiting):
-                values[k] = later.word_select(position, self._width)
-        m.d.comb += self.o.eq(Cat(values))
+        last = []
+        for k, cycles in enumerate(self._cycles):
+            value = self.i.word_select(k, self._width)
+            if cycles:
+                # All values of the last cycles, the latest one lowest.
+                past = Signal(cycles * self._width, name=f"past_{k}", reset_less=True)
+                m.d.sync += past.eq(Cat(value, past))
+                value = past[-self._width :]
+            last.append(value)
+        m.d.comb += self.o.eq(Cat(last))
         return m
 
 
@@ -496,4 +498,4 @@ def _products(m, a, weight, config):
         return [product]
     if not product.shape().signed:
         return [product[:n], product[n:]]
-    return [product[:n].as_signed(), product[n:].as_signed() + product[n - 1]]
+    return [product[:n].as_signed(), product[n : 2 * n].as_signed() + product[n - 1]]

@@ -1,11 +1,13 @@
 """The unified buffer: byte-wide banks side by side, in sections with a port each way."""
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hwsim.rtl.once import Once
+from hwsim.rtl.unit import choose, delay
+
+from .group import Group, abreast
 
 __all__ = ["Buffer", "rotate"]
 
@@ -13,18 +15,38 @@ ADDRESS_BITS = 24
 
 
 def rotate(m, name, values, amount):
-    """``values`` turned by ``amount``: value ``k`` goes to place ``(k + amount) mod n``.
+    """``values``, side by side in one, turned by ``amount``: value ``k`` goes to place
+    ``(k + amount) mod n``.
 
     Their number ``n`` is a power of two, and ``amount`` has as many bits as it takes.
     """
-    shape = values[0].shape()
+    width = len(values) >> len(amount)
     for bit in range(len(amount)):
-        turned = [Signal(shape, name=f"{name}_{bit}_{place}") for place in range(len(values))]
-        for place, value in enumerate(turned):
-            source = (place - (1 << bit)) % len(values)
-            m.d.comb += value.eq(Mux(amount[bit], values[source], values[place]))
+        turned = Signal(len(values), name=f"{name}_{bit}")
+        cut = len(values) - (width << bit)
+        m.d.comb += turned.eq(Mux(amount[bit], Cat(values[cut:], values[:cut]), values))
         values = turned
     return values
+
+
+def _requests(config):
+    """What all banks are told of codes that run on from ``word`` of bank ``first``.
+
+    ``following`` is the word after it, where the banks before ``first`` have theirs. Beats are
+    whole words of neighbouring banks.
+    """
+    word = (config.sections * config.bank_depth - 1).bit_length()
+    first = (config.banks - 1).bit_length()
+    run = {"word": word, "following": word, "first": first}
+    beat = {"word": word, "first": first, "enable": 1}
+    return data.StructLayout(
+        {
+            "vector": data.StructLayout({**run, "enable": 1}),
+            "result": data.StructLayout({**run, "count": range(config.cols + 1)}),
+            "load": data.StructLayout(beat),
+            "store": data.StructLayout(beat),
+        }
+    )
 
 
 class Bank(wiring.Component):
@@ -32,66 +54,110 @@ class Bank(wiring.Component):
 
     Parameters
     ----------
-    sections, depth : int
+    config : Systolic
 
     Members
     -------
-    feed, vector, store : in
-        Address for each reader: section, then place in it.
-    feed_o, vector_o, store_o : out, signed(8)
-        A cycle later, if no other reader addresses that section at the same time.
-    feed_en, vector_en, store_en : in
-    result, load : in
-        Address for each writer.
-    result_en, load_en : in
+    number : in
+        Of the bank; constant.
+    requests : in, see `_requests`
     result_i, load_i : in, signed(8)
+        The bank's byte of what is written.
+    vector_o, store_o : out, signed(8)
+        And of what is read, two cycles later, if no other reader addresses that section at the same
+        time.
+    feed, feed_en : in
+        An address of the bank's own: section, then place in it.
+    feed_o : out, signed(8)
+        A cycle later.
     """
 
-    READERS = ("feed", "vector", "store")
-    WRITERS = ("result", "load")
+    def __init__(self, *, config):
+        self._config = config
+        super().__init__(self.ports(config=config))
 
-    def __init__(self, *, sections, depth):
-        self._sections = sections
-        self._depth = depth
-        bits = (sections * depth - 1).bit_length()
-        ports = {}
-        for name in self.READERS:
-            ports |= {name: In(bits), f"{name}_en": In(1), f"{name}_o": Out(signed(8))}
-        for name in self.WRITERS:
-            ports |= {name: In(bits), f"{name}_en": In(1), f"{name}_i": In(signed(8))}
-        super().__init__(ports)
+    @staticmethod
+    def ports(*, config):
+        """Members of the signature."""
+        return {
+            "number": In((config.banks - 1).bit_length()),
+            "requests": In(_requests(config)),
+            "feed": In((config.sections * config.bank_depth - 1).bit_length()),
+            "feed_en": In(1),
+            "feed_o": Out(signed(8)),
+            "vector_o": Out(signed(8)),
+            "store_o": Out(signed(8)),
+            "result_i": In(signed(8)),
+            "load_i": In(signed(8)),
+        }
 
     def elaborate(self, platform):
         m = Module()
-        place_bits = (self._depth - 1).bit_length()
+        config = self._config
+        place_bits = (config.bank_depth - 1).bit_length()
+        addresses, enables = self._addressed(m)
+        result, loaded = (Signal(signed(8), name=name) for name in ("result_code", "load_code"))
+        m.d.sync += [result.eq(self.result_i), loaded.eq(self.load_i)]
         outputs = []
-        for section in range(self._sections):
+        for section in range(config.sections):
 
             def here(name, section=section):
-                return getattr(self, f"{name}_en") & (getattr(self, name)[place_bits:] == section)
+                return enables[name] & (addresses[name][place_bits:] == section)
 
             m.submodules[f"section_{section}"] = memory = Memory(
-                shape=signed(8), depth=self._depth, init=[]
+                shape=signed(8), depth=config.bank_depth, init=[]
             )
             read, write = memory.read_port(), memory.write_port()
-            address = self.store[:place_bits]
+            address = addresses["store"][:place_bits]
             for name in ("vector", "feed"):
-                address = Mux(here(name), getattr(self, name)[:place_bits], address)
+                address = Mux(here(name), addresses[name][:place_bits], address)
             loads = here("load")
             m.d.comb += [
                 read.addr.eq(address),
                 write.en.eq(here("result") | loads),
-                write.addr.eq(Mux(loads, self.load[:place_bits], self.result[:place_bits])),
-                write.data.eq(Mux(loads, self.load_i, self.result_i)),
+                write.addr.eq(
+                    Mux(loads, addresses["load"][:place_bits], addresses["result"][:place_bits])
+                ),
+                write.data.eq(Mux(loads, loaded, result)),
             ]
             outputs.append(read.data)
-        for name in self.READERS:
-            section = Signal(range(self._sections), name=f"{name}_section")
-            m.d.sync += section.eq(getattr(self, name)[place_bits:])
-            value = Signal(signed(8), name=f"{name}_value")
-            m.d.comb += value.eq(Array(outputs)[section])
-            m.d.comb += getattr(self, f"{name}_o").eq(value)
+        for name in ("feed", "vector", "store"):
+            section = Signal(range(config.sections), name=f"{name}_section")
+            m.d.sync += section.eq(addresses[name][place_bits:])
+            m.d.comb += getattr(self, f"{name}_o").eq(choose(section, outputs))
         return m
+
+    def _addressed(self, m):
+        """Registers with the bank's address for each port, and whether it takes part."""
+        requests, number = self.requests, self.number
+        beat_bits = (self._config.axi_bytes - 1).bit_length()
+        away = (number - requests.result.first)[: len(number)]
+        taking_part = {
+            "vector": requests.vector.enable,
+            "result": away < requests.result.count,
+            **{
+                name: requests[name].enable
+                & (requests[name].first[beat_bits:] == number[beat_bits:])
+                for name in ("load", "store")
+            },
+        }
+        addresses, enables = {"feed": self.feed}, {"feed": self.feed_en}
+        for name, enable in taking_part.items():
+            request = requests[name]
+            address = addresses[name] = Signal.like(self.feed, name=name)
+            enables[name] = Signal(name=f"{name}_en")
+            word = request.word
+            if name in ("vector", "result"):
+                word = Mux(number < request.first, request.following, word)
+            m.d.sync += [address.eq(word), enables[name].eq(enable)]
+        return addresses, enables
+
+
+class BankGroup(Group):
+    """Banks side by side."""
+
+    BLOCK = Bank
+    SHARED = ("requests",)
 
 
 class Buffer(wiring.Component):
@@ -156,20 +222,49 @@ class Buffer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        banks = [
-            Once(Bank, sections=config.sections, depth=config.bank_depth)
-            for _ in range(config.banks)
+        banks = abreast(m, BankGroup, config.banks, config=config)
+        requests = banks.requests
+        m.d.comb += [
+            *(number.eq(k) for k, number in enumerate(banks.number)),
+            banks.feed.eq(self.feed_words),
+            banks.feed_en.eq(self.feed_enable),
+            self.feed_codes.eq(banks.feed_o),
+            banks.load_i.eq(self.load_data.replicate(config.banks // config.axi_bytes)),
         ]
-        for k, bank in enumerate(banks):
-            m.submodules[f"bank_{k}"] = bank
-            m.d.comb += [
-                bank.feed.eq(self.feed_words[k]),
-                bank.feed_en.eq(self.feed_enable[k]),
-                self.feed_codes[k].eq(bank.feed_o),
-            ]
-        self._read(m, banks)
-        self._write(m, banks)
-        self._move(m, banks)
+        for name, address in (
+            ("vector", self.read_address),
+            ("result", self.write_address),
+            ("load", self.load_address),
+            ("store", self.store_address),
+        ):
+            word, first = self._split(address)
+            request = requests[name]
+            m.d.comb += [request.word.eq(word), request.first.eq(first)]
+            if name in ("vector", "result"):
+                m.d.comb += request.following.eq(word + 1)
+        m.d.comb += [
+            requests.vector.enable.eq(self.read_enable),
+            requests.result.count.eq(self.write_count),
+            requests.load.enable.eq(self.load_enable),
+            requests.store.enable.eq(self.store_enable),
+        ]
+
+        # Code k is in bank (k + first) mod banks.
+        first = requests.result.first
+        codes = self.write_codes.as_value()
+        missing = 8 * (config.banks - config.cols)
+        m.d.comb += banks.result_i.eq(rotate(m, "write", Cat(codes, Const(0, missing)), first))
+        first, enable = self._late(m, "read", requests.vector.first, requests.vector)
+        turned = rotate(m, "read", banks.vector_o.as_value(), (-first)[: len(first)])
+        with m.If(enable):
+            m.d.sync += self.read_codes.eq(turned)
+        which = requests.store.first[(config.axi_bytes - 1).bit_length() :]
+        which, enable = self._late(m, "store", which, requests.store)
+        stored = banks.store_o.as_value()
+        beat = 8 * config.axi_bytes
+        beats = [stored.word_select(k, beat) for k in range(config.banks // config.axi_bytes)]
+        with m.If(enable):
+            m.d.sync += self.store_data.eq(choose(which, beats))
         return m
 
     def _split(self, address):
@@ -177,62 +272,9 @@ class Buffer(wiring.Component):
         low = (self.config.banks - 1).bit_length()
         return address[low : low + self._word_bits], address[:low]
 
-    def _bank_addresses(self, m, banks, name, address, enable):
-        """A register with each bank's address, for codes that run on from ``address``."""
-        word, first = self._split(address)
-        for k, bank in enumerate(banks):
-            m.d.sync += [
-                getattr(bank, name).eq(word + (k < first)),
-                getattr(bank, f"{name}_en").eq(enable[k] if isinstance(enable, list) else enable),
-            ]
-
-    def _read(self, m, banks):
-        self._bank_addresses(m, banks, "vector", self.read_address, self.read_enable)
-        first = self._split(self.read_address)[1]
-        for age in range(2):
-            later = Signal(len(first), name=f"read_first_{age}")
-            m.d.sync += later.eq(first)
-            first = later
-        # Code k is in bank (k + first) mod banks.
-        turned = rotate(m, "read", [bank.vector_o for bank in banks], (-first)[: len(first)])
-        for k in range(self.config.cols):
-            m.d.sync += self.read_codes[k].eq(turned[k])
-
-    def _write(self, m, banks):
-        first = self._split(self.write_address)[1]
-        codes = [self.write_codes[k] for k in range(self.config.cols)]
-        codes += [codes[0]] * (self.config.banks - len(codes))
-        count = self.write_count
-        valid = [count > k if k < self.config.cols else Const(0) for k in range(len(banks))]
-        enable = rotate(m, "write_enable", valid, first)
-        self._bank_addresses(m, banks, "result", self.write_address, enable)
-        for bank, code in zip(banks, rotate(m, "write", codes, first), strict=True):
-            m.d.sync += bank.result_i.eq(code)
-
-    def _move(self, m, banks):
-        """Whole beats, which lie in neighbouring banks."""
-        size = self.config.axi_bytes
-        stored = []
-        for way, address, enable in (
-            ("load", self.load_address, self.load_enable),
-            ("store", self.store_address, self.store_enable),
-        ):
-            word, first = self._split(address)
-            for k, bank in enumerate(banks):
-                mine = enable & (first == k // size * size)
-                m.d.sync += [
-                    getattr(bank, way).eq(word),
-                    getattr(bank, f"{way}_en").eq(mine),
-                ]
-        which = self._split(self.store_address)[1] >> (size - 1).bit_length()
-        for k, bank in enumerate(banks):
-            start = 8 * (k % size)
-            m.d.sync += bank.load_i.eq(self.load_data[start : start + 8])
-        for age in range(2):
-            later = Signal(len(which), name=f"store_which_{age}")
-            m.d.sync += later.eq(which)
-            which = later
-        for first in range(0, len(banks), size):
-            stored.append(Cat(bank.store_o for bank in banks[first : first + size]))
-        m.d.sync += self.store_data.eq(Array(stored)[which] if len(stored) > 1 else stored[0])
-        return m
+    @staticmethod
+    def _late(m, name, value, request):
+        """A part of a request for reading, and whether there is one, when its codes come."""
+        late = Cat(value, request.enable)
+        late = delay(m, late, 2, f"{name}_request")
+        return late[:-1], late[-1]

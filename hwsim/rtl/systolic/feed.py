@@ -5,9 +5,12 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwsim.blocks.systolic.isa import Opcode
-from hwsim.rtl.once import Once
+from hwsim.blocks.systolic.matrix import FEED_LATENCY
+from hwsim.rtl.unit import delay
+from hwsim.rtl.unused import discard
 
 from .buffer import ADDRESS_BITS, rotate
+from .group import Group, abreast
 from .instruction import layout
 
 __all__ = ["Feed", "Taps"]
@@ -127,48 +130,107 @@ class Taps(wiring.Component):
         return m
 
 
-class _Lane(wiring.Component):
-    """A row of the array: which code it wants of each pixel.
+class FeedLane(wiring.Component):
+    """A row of the array: which code it wants of each pixel, and that code.
 
-    What is in the chain moves on with `shift`, and is in use from the cycle after `take` on.
+    Parameters
+    ----------
+    config : Systolic
+
+    Members
+    -------
+    request : in, see `_request`
+    chain_i, chain_o : in, out, see `_tap`
+        What is in the chain moves on with ``request.shift``, and is in use from the cycle after
+        ``request.take`` on.
+    place : out, see `_place`
+        Of the code for a pixel, a cycle later.
+    code_i : in, signed(8)
+        The code, two cycles after that;
+    pad : in, signed(8)
+        what stands for one outside the map.
+    code_o : out, signed(8)
+        The one or the other, a cycle later.
     """
 
-    def __init__(self):
-        chain = {"delta": ADDRESS_BITS, "dy": PLACE, "dx": PLACE}
-        super().__init__(
-            {
-                **{f"{name}_i": In(shape) for name, shape in chain.items()},
-                **{f"{name}_o": Out(shape) for name, shape in chain.items()},
-                "shift": In(1),
-                "take": In(1),
-                "address": In(ADDRESS_BITS),
-                "y": In(PLACE),
-                "x": In(PLACE),
-                "map_height": In(12),
-                "map_width": In(12),
-                "code_address": Out(ADDRESS_BITS),
-                "inside": Out(1),
-            }
-        )
+    def __init__(self, *, config):
+        self._config = config
+        super().__init__(self.ports(config=config))
+
+    @staticmethod
+    def ports(*, config):
+        """Members of the signature."""
+        return {
+            "request": In(_request(config)),
+            "chain_i": In(_tap(config)),
+            "chain_o": Out(_tap(config)),
+            "place": Out(_place(config)),
+            "code_i": In(signed(8)),
+            "pad": In(signed(8)),
+            "code_o": Out(signed(8)),
+        }
 
     def elaborate(self, platform):
         m = Module()
-        used = {}
-        for name in ("delta", "dy", "dx"):
-            waiting = getattr(self, f"{name}_o")
-            used[name] = Signal.like(waiting, name=f"{name}_used")
-            with m.If(self.shift):
-                m.d.sync += waiting.eq(getattr(self, f"{name}_i"))
-            with m.If(self.take):
-                m.d.sync += used[name].eq(waiting)
-        row, column = self.y + used["dy"], self.x + used["dx"]
+        request = self.request
+        used = Signal(_tap(self._config))
+        with m.If(request.shift):
+            m.d.sync += self.chain_o.eq(self.chain_i)
+        with m.If(request.take):
+            m.d.sync += used.eq(self.chain_o)
+        row, column = request.y + used.dy, request.x + used.dx
+        inside = Signal()
+        m.d.comb += inside.eq(
+            (row >= 0) & (row < request.map_height) & (column >= 0) & (column < request.map_width)
+        )
+        bank_bits = (self._config.banks - 1).bit_length()
+        address = request.address + used.delta
+        discard(m, address[:bank_bits])
+        ages = Signal(2)
         m.d.sync += [
-            self.code_address.eq(self.address + used["delta"]),
-            self.inside.eq(
-                (row >= 0) & (row < self.map_height) & (column >= 0) & (column < self.map_width)
-            ),
+            self.place.word.eq(address[bank_bits:]),
+            self.place.wanted.eq(inside),
+            ages.eq(Cat(self.place.wanted, ages)),
+            self.code_o.eq(Mux(ages[-1], self.code_i, self.pad)),
         ]
         return m
+
+
+class FeedLaneGroup(Group):
+    """Rows below one another."""
+
+    BLOCK = FeedLane
+    SHARED = ("request", "pad")
+
+
+def _tap(config):
+    """What a lane knows of its tap."""
+    delta = (config.buffer_bytes - 1).bit_length()
+    return data.StructLayout({"delta": delta, "dy": PLACE, "dx": PLACE})
+
+
+def _place(config):
+    """Where in the banks the code for a pixel is, and whether it is in the map.
+
+    One outside is not read, since others may be using what lies there.
+    """
+    word = (config.sections * config.bank_depth - 1).bit_length()
+    return data.StructLayout({"word": word, "wanted": 1})
+
+
+def _request(config):
+    """What all lanes are told: of the chain, and of the pixel."""
+    return data.StructLayout(
+        {
+            "shift": 1,
+            "take": 1,
+            "address": (config.buffer_bytes - 1).bit_length(),
+            "y": PLACE,
+            "x": PLACE,
+            "map_height": 12,
+            "map_width": 12,
+        }
+    )
 
 
 class Feed(wiring.Component):
@@ -199,20 +261,21 @@ class Feed(wiring.Component):
         To the buffer: address for each bank, and its code a cycle later.
     """
 
-    LATENCY = 5
+    LATENCY = FEED_LATENCY
 
     def __init__(self, config):
         self._config = config
         self._word_bits = (config.sections * config.bank_depth - 1).bit_length()
+        self._address_bits = (config.buffer_bytes - 1).bit_length()
         super().__init__(
             {
                 "shift": In(1),
-                "delta": In(ADDRESS_BITS),
+                "delta": In(self._address_bits),
                 "dy": In(PLACE),
                 "dx": In(PLACE),
                 "take": In(1),
                 "valid": In(1),
-                "address": In(ADDRESS_BITS),
+                "address": In(self._address_bits),
                 "y": In(PLACE),
                 "x": In(PLACE),
                 "map_height": In(12),
@@ -231,45 +294,50 @@ class Feed(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        rows, banks = self.config.rows, self.config.banks
+        config = self.config
+        rows, banks = config.rows, config.banks
         low = (banks - 1).bit_length()
-        lanes = [Once(_Lane) for _ in range(rows)]
-        for k, lane in enumerate(lanes):
-            m.submodules[f"lane_{k}"] = lane
-            for name in ("delta", "dy", "dx"):
-                source = getattr(lanes[k + 1], f"{name}_o") if k + 1 < rows else getattr(self, name)
-                m.d.comb += getattr(lane, f"{name}_i").eq(source)
-            m.d.comb += [lane.shift.eq(self.shift), lane.take.eq(self.take)]
+        lanes = abreast(m, FeedLaneGroup, rows, config=config)
+        # The first tap of a fold is for the first lane, and goes there from the last one.
+        last = lanes.chain_i[rows - 1]
+        m.d.comb += [
+            lanes.chain_i.eq(lanes.chain_o.as_value()[len(last.as_value()) :]),
+            *(last[name].eq(getattr(self, name)) for name in ("delta", "dy", "dx")),
+        ]
 
         # 1: the pixel.
+        request = lanes.request
+        m.d.comb += [request.shift.eq(self.shift), request.take.eq(self.take)]
         for name in ("address", "y", "x", "map_height", "map_width"):
-            value = self._later(m, f"{name}_1", getattr(self, name))
-            m.d.comb += [getattr(lane, name).eq(value) for lane in lanes]
-        valid, pad = self._later(m, "valid_1", self.valid), self._later(m, "pad_1", self.pad)
-        # 2: addresses of lanes. Lane k's code is in bank (k + first) mod banks; a code outside
-        # the map is not read, since others may be using what lies there.
-        valid, pad = self._later(m, "valid_2", valid), self._later(m, "pad_2", pad)
-        first = lanes[0].code_address[:low]
-        inside = Signal(rows)
-        m.d.comb += inside.eq(Cat(lane.inside for lane in lanes))
-        words = [lane.code_address[low : low + self._word_bits] for lane in lanes]
-        words = rotate(m, "words", words + [words[0]] * (banks - rows), first)
-        wanted = [inside[k] & valid if k < rows else Const(0) for k in range(banks)]
-        wanted = rotate(m, "wanted", wanted, first)
+            m.d.comb += request[name].eq(self._later(m, f"{name}_1", getattr(self, name)))
+        # 2: addresses of lanes. Lane k's code is in bank (k + first) mod banks.
+        valid = delay(m, self.valid, 2, "valid")
+        used, first = Signal(low, name="first_used"), Signal(low, name="first_2")
+        with m.If(self.take):
+            m.d.sync += used.eq(lanes.chain_o[0].delta)
+        discard(m, lanes.chain_o[0].as_value()[low:])
+        m.d.sync += first.eq(request.address + used)
+        shape = _place(config)
+        none = Const(0, (banks - rows) * shape.size)
+        turned = rotate(m, "places", Cat(lanes.place.as_value(), none), first)
         # 3: addresses of banks.
-        for k in range(banks):
-            m.d.sync += [self.words[k].eq(words[k]), self.enable[k].eq(wanted[k])]
-        first = self._later(m, "first_3", first)
-        inside = self._later(m, "inside_3", inside)
-        pad = self._later(m, "pad_3", pad)
+        places = Signal(data.ArrayLayout(shape, banks))
+        with m.If(valid):
+            m.d.sync += places.eq(turned)
+        valid = self._later(m, "valid_3", valid)
+        m.d.comb += [
+            self.words.eq(Cat(place.word for place in places)),
+            self.enable.eq(Cat(place.wanted for place in places) & valid.replicate(banks)),
+        ]
         # 4: codes of banks.
-        first = self._later(m, "first_4", first)
-        inside = self._later(m, "inside_4", inside)
-        pad = self._later(m, "pad_4", pad)
-        codes = rotate(m, "codes", [self.banks[k] for k in range(banks)], (-first)[:low])
+        first = delay(m, first, 2, "first_late")
+        codes = rotate(m, "codes", self.banks.as_value(), (-first)[:low])
         # 5: codes of lanes.
-        for k in range(rows):
-            m.d.sync += self.codes[k].eq(Mux(inside[k], codes[k], pad))
+        m.d.comb += [
+            lanes.code_i.eq(codes[: 8 * rows]),
+            lanes.pad.eq(delay(m, self.pad, 4, "pad")),
+            self.codes.eq(lanes.code_o),
+        ]
         return m
 
     @staticmethod

@@ -6,7 +6,9 @@ from amaranth.lib.wiring import In, Out
 
 from hwsim.blocks.array import ArrayConfig
 from hwsim.blocks.systolic.isa import Opcode
+from hwsim.blocks.systolic.matrix import SHORTEST_FOLD, sum_latency
 from hwsim.rtl.delay import Delay
+from hwsim.rtl.unused import discard
 
 from .accumulators import Accumulators
 from .array import WeightStationaryArray
@@ -16,9 +18,6 @@ from .instruction import INSTRUCTION, layout
 from .weights import WeightQueue
 
 __all__ = ["MatrixEngine"]
-
-# A sum can be added to again after so many cycles.
-SHORTEST_FOLD = 4
 
 # What the pixels of a fold need of their instruction.
 _PIXELS = (
@@ -115,8 +114,11 @@ class MatrixEngine(wiring.Component):
         m.submodules.accumulators = accumulators = self._accumulators
 
         # Folds: the instruction at work, and which of its folds is next.
-        view = layout(Opcode.CONVOLVE)
-        instruction = Signal(view)
+        offered = data.View(layout(Opcode.CONVOLVE), self.i.payload)
+        kept = (*Taps.FIELDS, *_PIXELS, "pixels")
+        instruction = Signal(
+            data.StructLayout({name: offered.shape()[name].shape for name in kept})
+        )
         valid, first_fold = Signal(), Signal()
         folds = Signal(16)
         row = Signal(range(rows))
@@ -136,13 +138,14 @@ class MatrixEngine(wiring.Component):
         with m.If(last_row):
             m.d.sync += [folds.eq(folds - 1), first_fold.eq(0)]
         with m.If(self.i.ready):
-            offered = data.View(view, self.i.payload)
             m.d.sync += [
-                instruction.eq(self.i.payload),
+                *(instruction[name].eq(offered[name]) for name in kept),
                 valid.eq(self.i.valid),
                 folds.eq(offered.folds),
                 first_fold.eq(1),
             ]
+        # An address in the buffer has fewer bits.
+        discard(m, taps.delta[len(feed.delta) :])
         m.d.comb += [taps.fields[name].eq(instruction[name]) for name in Taps.FIELDS]
         m.d.comb += [
             taps.start.eq(first_fold & (row == 0)),
@@ -246,7 +249,7 @@ class MatrixEngine(wiring.Component):
             Cat(accumulators.row, accumulators.half, accumulators.first).eq(late.o[0]),
             accumulators.valid.eq(self._delayed(m, "valid", self.active, wait)),
             finished.eq(self.active & (count == 1) & ends),
-            self.done.eq(self._delayed(m, "done", finished, wait + Accumulators.LATENCY)),
+            self.done.eq(self._delayed(m, "done", finished, sum_latency(config))),
         ]
 
     @staticmethod

@@ -8,11 +8,11 @@ from hwsim.blocks.systolic.config import ACCUMULATOR_READ_LATENCY, BUFFER_READ_L
 from hwsim.blocks.systolic.isa import HEADER, Opcode, Operation
 from hwsim.blocks.systolic.vector import FACTOR_LATENCY, SCALE_LATENCY, TAP_LATENCY
 
-from ..once import Once
 from ..unit import delay, register
 from ..unused import discard
+from .group import abreast
 from .instruction import INSTRUCTION, layout
-from .vector_lane import SCALING, TAP, VectorLane
+from .vector_lane import SCALING, TAP, VectorLaneGroup
 from .vector_parameters import ParameterQueue, TableLoader
 from .vector_window import DESTINATION, WINDOW, Destination, Window, hold
 
@@ -161,26 +161,25 @@ class VectorUnit(wiring.Component):
             scaling.uniform.eq(uniform),
             *(scaling[name].eq(held[name]) for name, _ in SCALING if name != "uniform"),
         ]
-        parameter_tiles = self.config.parameter_tiles
-        for column in range(cols):
-            m.submodules[f"lane_{column}"] = lane = Once(
-                VectorLane, parameter_tiles=parameter_tiles
-            )
-            m.d.comb += [
-                lane.activate.eq(activate),
-                lane.sum.eq(self.sums[column]),
-                lane.code.eq(self.read_data[column]),
-                lane.inside.eq(inside[column]),
-                lane.tap.eq(tap),
-                lane.scaling.eq(scaling),
-                lane.parameter.eq(queue.o[column % queue.columns]),
-                lane.parameter_store.eq(queue.store[column // queue.columns]),
-                lane.parameter_to.eq(queue.to),
-                lane.parameter_from.eq(queue.place),
-                lane.parameter_take.eq(queue.take),
-                lane.entry.eq(loader.entry),
-                self.write_data[column].eq(lane.o),
-            ]
+        lanes = abreast(m, VectorLaneGroup, cols, parameter_tiles=self.config.parameter_tiles)
+        parameters = queue.o.as_value().replicate(len(queue.store))
+        stores = [store.replicate(queue.columns) for store in queue.store]
+        m.d.comb += [
+            lanes.active.eq(start | busy | loader.busy | queue.store.any()),
+            lanes.activate.eq(activate),
+            lanes.sum.eq(self.sums),
+            lanes.code.eq(self.read_data),
+            lanes.inside.eq(inside),
+            lanes.tap.eq(tap),
+            lanes.scaling.eq(scaling),
+            lanes.parameter.eq(parameters),
+            lanes.parameter_store.eq(Cat(stores)),
+            lanes.parameter_to.eq(queue.to),
+            lanes.parameter_from.eq(queue.place),
+            lanes.parameter_take.eq(queue.take),
+            lanes.entry.eq(loader.entry),
+            self.write_data.eq(lanes.o),
+        ]
 
         # Pixels on their way.
         complete = window.valid & window.last

@@ -1,6 +1,6 @@
 """A lane of the vector unit: what happens to one column."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, EnableInserter, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -10,8 +10,9 @@ from hwsim.blocks.systolic.vector import CODES, FACTOR_PRECISION, FACTORS
 from hwsim.network.fixed_point import MAXIMUM_SHIFT, MULTIPLIER_BITS
 
 from ..unit import register
+from .group import Group
 
-__all__ = ["ENTRY", "PARAMETER", "SCALING", "TAP", "VectorLane"]
+__all__ = ["ENTRY", "PARAMETER", "SCALING", "TAP", "VectorLane", "VectorLaneGroup"]
 
 # What a tile of parameters holds for a column.
 PARAMETER = data.StructLayout({"bias": signed(32), "multiplier": MULTIPLIER_BITS, "shift": 6})
@@ -68,6 +69,8 @@ class VectorLane(wiring.Component):
 
     Members
     -------
+    active : in
+        Otherwise nothing moves.
     activate : in
         Whether values come from ``sum``.
     sum : in, signed(32)
@@ -92,23 +95,27 @@ class VectorLane(wiring.Component):
 
     def __init__(self, *, parameter_tiles):
         self._parameter_tiles = parameter_tiles
-        super().__init__(
-            {
-                "activate": In(1),
-                "sum": In(signed(32)),
-                "code": In(signed(8)),
-                "inside": In(1),
-                "tap": In(TAP),
-                "scaling": In(SCALING),
-                "parameter": In(PARAMETER),
-                "parameter_store": In(1),
-                "parameter_to": In(range(parameter_tiles)),
-                "parameter_from": In(range(parameter_tiles)),
-                "parameter_take": In(1),
-                "entry": In(ENTRY),
-                "o": Out(signed(8)),
-            }
-        )
+        super().__init__(self.ports(parameter_tiles=parameter_tiles))
+
+    @staticmethod
+    def ports(*, parameter_tiles):
+        """Members of the signature."""
+        return {
+            "active": In(1),
+            "activate": In(1),
+            "sum": In(signed(32)),
+            "code": In(signed(8)),
+            "inside": In(1),
+            "tap": In(TAP),
+            "scaling": In(SCALING),
+            "parameter": In(PARAMETER),
+            "parameter_store": In(1),
+            "parameter_to": In(range(parameter_tiles)),
+            "parameter_from": In(range(parameter_tiles)),
+            "parameter_take": In(1),
+            "entry": In(ENTRY),
+            "o": Out(signed(8)),
+        }
 
     @property
     def parameter_tiles(self):
@@ -127,7 +134,7 @@ class VectorLane(wiring.Component):
         )
         code = self._saturate(m, self._shift(m, scaled, shift))
         m.d.comb += self.o.eq(self._lookup(m, code))
-        return m
+        return EnableInserter(self.active)(m)
 
     def _parameters(self, m):
         """Bias, multiplier and shift from the second cycle of an instruction on."""
@@ -237,7 +244,7 @@ class VectorLane(wiring.Component):
     def _saturate(self, m, value):
         """The code: two cycles."""
         # Within these bounds, everything beyond the code's bounds still is so with the zero point.
-        bits = 10
+        bits = 9
         rest = value[bits - 1 :]
         negative = value[-1]
         near = Mux(
@@ -264,6 +271,22 @@ class VectorLane(wiring.Component):
             read.addr.eq(code ^ 0x80),
         ]
         return Mux(self.scaling.lookup, read.data, register(m, code, "unchanged"))
+
+
+class VectorLaneGroup(Group):
+    """Lanes side by side."""
+
+    BLOCK = VectorLane
+    SHARED = (
+        "active",
+        "activate",
+        "tap",
+        "scaling",
+        "parameter_to",
+        "parameter_from",
+        "parameter_take",
+        "entry",
+    )
 
 
 def _bit_length(value):

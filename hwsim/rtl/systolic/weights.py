@@ -1,44 +1,67 @@
 """The queue of weight tiles between memory and array."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hwsim.rtl.once import Once
-from hwsim.rtl.unit import advance
+from hwsim.rtl.unit import advance, choose
+
+from .group import Group, abreast
 
 __all__ = ["WeightQueue"]
 
 
-class _Lane(wiring.Component):
-    """Memory for one byte of each word."""
+class WeightLane(wiring.Component):
+    """Memory for one byte of each word.
+
+    Parameters
+    ----------
+    depth : int
+
+    Members
+    -------
+    write, write_en, i : in
+        A byte, which is written in the next cycle, and to which word.
+    read : in
+    o : out, signed(8)
+        That byte, a cycle later.
+    """
 
     def __init__(self, *, depth):
         self._depth = depth
+        super().__init__(self.ports(depth=depth))
+
+    @staticmethod
+    def ports(*, depth):
+        """Members of the signature."""
         bits = (depth - 1).bit_length()
-        super().__init__(
-            {
-                "write": In(bits),
-                "write_en": In(1),
-                "i": In(signed(8)),
-                "read": In(bits),
-                "o": Out(signed(8)),
-            }
-        )
+        return {
+            "write": In(bits),
+            "write_en": In(1),
+            "i": In(signed(8)),
+            "read": In(bits),
+            "o": Out(signed(8)),
+        }
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.memory = memory = Memory(shape=signed(8), depth=self._depth, init=[])
         read, write = memory.read_port(), memory.write_port()
-        m.d.comb += [
-            read.addr.eq(self.read),
-            self.o.eq(read.data),
+        m.d.comb += [read.addr.eq(self.read), self.o.eq(read.data)]
+        m.d.sync += [
             write.addr.eq(self.write),
             write.en.eq(self.write_en),
             write.data.eq(self.i),
         ]
         return m
+
+
+class WeightLaneGroup(Group):
+    """Bytes of a word side by side."""
+
+    BLOCK = WeightLane
+    SHARED = ("write", "read")
 
 
 class WeightQueue(wiring.Component):
@@ -122,21 +145,18 @@ class WeightQueue(wiring.Component):
         ]
         m.d.sync += tiles.eq(tiles + complete - taken)
 
-        lanes = [Once(_Lane, depth=depth) for _ in range(width)]
+        lanes = abreast(m, WeightLaneGroup, width, depth=depth)
+        enables = [(self.enable & (part == k)).replicate(beat) for k in range(parts)]
         chosen = Signal(range(per_word))
-        m.d.sync += chosen.eq(sub)
-        for k, lane in enumerate(lanes):
-            m.submodules[f"lane_{k}"] = lane
-            m.d.sync += [
-                lane.write.eq(write),
-                lane.write_en.eq(self.enable & (part == k // beat)),
-                lane.i.eq(self.data[8 * (k % beat) : 8 * (k % beat) + 8]),
-            ]
-            m.d.comb += lane.read.eq(read)
-        for column in range(config.cols):
-            codes = [lanes[column + row * k].o for k in range(per_word)]
-            value = codes[0]
-            for k, code in enumerate(codes[1:], 1):
-                value = Mux(chosen == k, code, value)
-            m.d.sync += self.w[column].eq(value)
+        words = [lanes.o.as_value().word_select(k, 8 * row) for k in range(per_word)]
+        m.d.comb += [
+            lanes.write.eq(write),
+            lanes.write_en.eq(Cat(enables)),
+            lanes.i.eq(self.data.replicate(parts)),
+            lanes.read.eq(read),
+        ]
+        m.d.sync += [
+            chosen.eq(sub),
+            self.w.eq(choose(chosen, [word[: 8 * config.cols] for word in words])),
+        ]
         return m

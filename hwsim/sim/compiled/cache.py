@@ -7,6 +7,7 @@ leaves at most a temporary file; what is not whole, or was changed, is compiled 
 
 import hashlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def load(key):
     if where is None:
         return None
     try:
+        if not _is_own(where):
+            return None
         data = (where / key).read_bytes()
     except OSError:
         return None
@@ -56,13 +59,20 @@ def load(key):
     return content
 
 
+def _is_own(where):
+    """Whether nobody else can put files there: they are executed."""
+    about = where.stat()
+    return os.name != "posix" or (
+        about.st_uid == os.geteuid() and not about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    )
+
+
 def save(key, content):
     """Keep a program; a folder that cannot be written is no error."""
     where = folder()
     if where is None:
         return
     try:
-        # Machine code is executed: nobody else may put any here.
         where.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=where, prefix=f"{key[:16]}.")
     except OSError:

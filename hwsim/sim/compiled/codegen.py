@@ -17,6 +17,9 @@ __all__ = ["Layout", "Place", "generate", "loops"]
 _ALIGN = 64
 # Lines of a function that is worth a call.
 LONGEST_INLINE = 400
+# Stores between two barriers. When LLVM orders instructions, it looks at all pairs of a store and
+# another access in between: most of its time, where there are many.
+STORES = 16
 # Elements that a vector loop may touch beyond the end of an array.
 _SLACK = 256
 
@@ -363,7 +366,7 @@ class _Function:
         self.lines: list[str] = []
         self.values: dict = {}
         self.clean: dict = {}
-        self.counter = 0
+        self.counter = self.stores = 0
         # Indices of the element at hand: instance, lane, both.
         self.instance = self.lane = self.element = "0"
 
@@ -377,6 +380,10 @@ class _Function:
 
     def do(self, text):
         self.lines.append(f"  {text}")
+        if text.startswith(("store", "call")):
+            self.stores += 1
+            if self.stores % STORES == 0:
+                self.lines.append('  call void asm sideeffect "", ""()')
 
     def type(self, bits):
         return f"i{bits}" if self.vector == 1 else f"<{self.vector} x i{bits}>"

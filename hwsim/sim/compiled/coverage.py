@@ -10,7 +10,8 @@ class Coverage:
     """Toggle coverage of a simulation's signals, over all runs that it is given to.
 
     Use it as ``simulation.cover(cycles, coverage)``. A bit counts as covered when it went from 0
-    to 1 and from 1 to 0, in whichever lane and cycle.
+    to 1 and from 1 to 0, in whichever lane and cycle. Each cycle is compared with the one looked at
+    before it, also of an earlier call.
 
     Parameters
     ----------

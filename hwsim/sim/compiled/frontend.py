@@ -7,13 +7,12 @@ into nodes (`body`), operands first. Where operations need one another in a circ
 the runs of bits that really do (`loops`): only a circle of bits is a combinational loop.
 """
 
-import gc
 import re
-from contextlib import contextmanager
 
 from amaranth.back import rtlil as amaranth_rtlil
 
 from .hierarchy import Design
+from .ir import without_collection
 from .rtlil import parse
 from .template import UnsupportedDesign, public
 from .verilog import prepare, rtlil_of_verilog
@@ -71,6 +70,7 @@ def read_verilog(files, top):
     return graph_of_rtlil(rtlil_of_verilog(files, top), f"\\{top}")
 
 
+@without_collection()
 def graph_of_rtlil(text, top=None):
     """Netlist of a design given as RTLIL text.
 
@@ -95,29 +95,16 @@ def graph_of_rtlil(text, top=None):
     """
     if re.search(r"^\s*sync ", text, re.MULTILINE):
         text = prepare(text)
-    with _without_collection():
-        modules = parse(text)
-        name = _top_of(modules, top)
-        flat: set[str] = set()
-        while True:
-            design = Design(modules, name, flat)
-            graph = design.build()
-            more = design.types_on_loop()
-            if not more:
-                return graph
-            flat |= more
-
-
-@contextmanager
-def _without_collection():
-    """Without garbage collection, which takes longer than all else: nearly everything stays."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
+    modules = parse(text)
+    name = _top_of(modules, top)
+    flat: set[str] = set()
+    while True:
+        design = Design(modules, name, flat)
+        graph = design.build()
+        more = design.types_on_loop()
+        if not more:
+            return graph
+        flat |= more
 
 
 def _top_of(modules, top):

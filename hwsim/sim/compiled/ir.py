@@ -36,7 +36,9 @@ operands have the width of the result.
 =============================== ================================================================
 """
 
+import gc
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 __all__ = [
@@ -53,6 +55,7 @@ __all__ = [
     "Write",
     "operands",
     "topological",
+    "without_collection",
 ]
 
 
@@ -293,3 +296,15 @@ def topological(roots: Iterable[Node], done: dict[Node, bool] | None = None) -> 
                 done[node] = True
                 order.append(node)
     return order
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Without garbage collection, which takes longer than all else: nearly everything stays."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

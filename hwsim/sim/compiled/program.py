@@ -14,6 +14,7 @@ from hwsim.version import __version__
 
 from . import cache, machine
 from .codegen import Layout, Place, generate, loops
+from .ir import without_collection
 from .ranges import Ranges
 from .reroll import reroll
 from .schedule import Effect, Schedule, varying
@@ -128,6 +129,7 @@ def compile_component(component, *, name="top", lanes=1, observe=(), uniform=())
     return compile_rtlil(text, f"\\{name}", lanes=lanes, observe=observe, uniform=uniform)
 
 
+@without_collection()
 def compile_rtlil(text, top, *, lanes=1, observe=(), uniform=()):
     """A program of a design in RTLIL, from the cache if it was made before.
 
@@ -154,7 +156,9 @@ def compile_rtlil(text, top, *, lanes=1, observe=(), uniform=()):
     from .frontend import graph_of_rtlil
     from .simplify import simplify
 
-    options = (lanes, observe if observe == ALL else list(observe), sorted(uniform))
+    _check_lanes(lanes)
+    observe = observe if observe == ALL else list(observe)
+    options = (lanes, observe, sorted(uniform))
     versions = (__version__, _revision(), llvmlite.__version__, *machine.cpu())
     key = cache.digest(text, top, json.dumps(options), *versions)
     content = cache.load(key)
@@ -174,10 +178,12 @@ def _revision():
     return cache.digest(*(file.read_text() for file in files))
 
 
+@without_collection()
 def compile_graph(graph, *, lanes=1, observe=(), uniform=()):
     """A program of a graph; see `compile_rtlil`."""
-    if not isinstance(lanes, int) or lanes not in LANES:
-        raise ValueError(f"lanes must be an integer from 1 to {LANES[-1]}, not {lanes!r}")
+    _check_lanes(lanes)
+    if unknown := sorted(set(uniform) - set(graph.inputs)):
+        raise KeyError(f"the design has no input {unknown[0]}")
     vector = machine.vector()
     padded = _padded(lanes, vector)
     _separate_stores(graph, uniform)
@@ -236,6 +242,11 @@ def compile_graph(graph, *, lanes=1, observe=(), uniform=()):
         image=zlib.compress(layout.image().tobytes(), 1),
         code=machine.object_code("\n".join(texts)),
     )
+
+
+def _check_lanes(lanes):
+    if not isinstance(lanes, int) or lanes not in LANES:
+        raise ValueError(f"lanes must be an integer from 1 to {LANES[-1]}, not {lanes!r}")
 
 
 def _padded(lanes, vector):

@@ -4,14 +4,24 @@
 takes packed values apart so that each part is a value of its own, and merges equal state.
 """
 
-import gc
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import pairwise
 from operator import itemgetter
 
 from .fold import Builder
-from .ir import Check, Graph, Memory, Node, Register, Scope, Store, Write, operands
+from .ir import (
+    Check,
+    Graph,
+    Memory,
+    Node,
+    Register,
+    Scope,
+    Store,
+    Write,
+    operands,
+    without_collection,
+)
 from .split import COMPARED, SHIFTS, TRIMMED, WORD, Plan
 from .state import equal_registers, state_bounds
 from .values import Bounds, bits_of, bounds_of_part, storage
@@ -21,6 +31,7 @@ __all__ = ["simplify"]
 _CHOICES = frozenset(("mux", "and", "or", "xor", "not"))
 
 
+@without_collection()
 def simplify(graph: Graph, *, regular=True) -> Graph:
     """A graph that behaves like ``graph`` and computes less.
 
@@ -37,17 +48,11 @@ def simplify(graph: Graph, *, regular=True) -> Graph:
         become one vector; otherwise each is as narrow as its own constants allow, which is better
         where vectors run over lanes.
     """
-    collects = gc.isenabled()
-    gc.disable()  # it takes longer than all else, and nearly everything stays
-    try:
-        graph = _Transfer(graph).graph
-        graph = _Transfer(graph, split=True, regular=regular).graph
-        # More is known of parts than of what they were packed in.
-        same = equal_registers(graph)
-        return _Transfer(graph, split=True, regular=regular, same=same).graph
-    finally:
-        if collects:
-            gc.enable()
+    graph = _Transfer(graph).graph
+    graph = _Transfer(graph, split=True, regular=regular).graph
+    # More is known of parts than of what they were packed in.
+    same = equal_registers(graph)
+    return _Transfer(graph, split=True, regular=regular, same=same).graph
 
 
 def _scopes(graph) -> Iterator[Scope]:

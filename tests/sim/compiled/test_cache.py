@@ -227,6 +227,21 @@ def test_rights(folder):
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_folder_that_others_can_write_to(folder, compiled):
+    """What lies there is code: it could be anybody's."""
+    _compile()
+    folder.chmod(0o722)
+    assert _works(_compile()) and len(compiled) == 2
+    folder.chmod(0o755)
+    assert _works(_compile()) and len(compiled) == 2
+
+
+def test_folder_of_somebody_else(folder, compiled, monkeypatch):
+    _compile()
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert _works(_compile()) and len(compiled) == 2
+
+
 # Several processes
 
 

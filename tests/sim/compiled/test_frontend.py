@@ -714,8 +714,8 @@ def test_names_of_each_instance():
     values = interpreter.signals()
     body = graph.bodies[group].signals
     for path, names in zip(group.instances[1:], others, strict=True):
-        for place in set(names.values()) & set(body):
-            assert f"{path}.{place}" in values
+        for name, place in names.items():
+            assert (f"{path}.{name}" in values) == (place in body)
 
 
 def test_names_that_mean_another_wire_in_another_instance():
@@ -739,12 +739,13 @@ def test_names_that_mean_another_wire_in_another_instance():
     values = interpreter.signals()
     first, *others = graph.renamed[group]
     assert first is None
-    for path, last, names in zip(group.instances[1:], group.instances, others, strict=False):
+    # In the group's body, which is named after the first instance, it is the output.
+    last = values[f"{group.instances[0]}.result"]
+    for path, names in zip(group.instances[1:], others, strict=True):
         (other,) = [name for name in names if name.startswith("result$")]
-        held, into, out = (values[f"{path}.{names[n]}"] for n in ("held", "result", other))
-        assert out == (held + 1) & 255
-        # In the group's body, which is named after the first instance, it is the output.
-        assert into == values[f"{last}.result"]
+        held, into, out = (values[f"{path}.{name}"] for name in ("held", "result", other))
+        assert (into, out) == (last, (held + 1) & 255)
+        last = out
 
 
 def test_instance_names_are_its_own():

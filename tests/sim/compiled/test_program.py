@@ -2,11 +2,14 @@
 
 import random
 
+import numpy as np
 import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hwsim.sim.compiled import machine
+from hwsim.sim.compiled.codegen import STORES
 from hwsim.sim.compiled.program import Program, compile_component, compile_graph
 from tests.sim.differential import isolated
 from tests.sim.random_graphs import random_buffers, random_graph
@@ -35,7 +38,7 @@ def test_lanes(lanes):
         simulation.poke("y", 100)
         assert simulation.peek("o") == 44
     else:
-        simulation.poke("y", range(lanes))
+        simulation.poke("y", [k % 256 for k in range(lanes)])
         assert simulation.peek("o").tolist() == [(200 + k) % 256 for k in range(lanes)]
 
 
@@ -165,6 +168,23 @@ def test_observe(observe, more):
         assert caught.value.args == (f"the design has no signal {path} that can be observed",)
 
 
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_names_of_instances_that_cross(lanes):
+    """What one instance calls ``a`` has the name ``b`` in the body that they share."""
+    b = Build()
+    group = b.group("unit", 2)
+    x = b.input("x", 8)
+    y = b.op("not", 8, x)
+    for name, source in (("a", x), ("b", y)):
+        b.name(name, b.port(group, [source, source]))
+    b.graph.renamed[group] = [None, {"b": "a", "c": "b"}]
+    simulation = compile_graph(b.graph, lanes=lanes, observe="all").simulation()
+    simulation.poke("x", 5)
+    for name, value in (("0.a", 5), ("0.b", 250), ("1.b", 5), ("1.c", 250)):
+        assert np.all(simulation.peek(f"unit{name}") == value), name
+    compare(b.graph, lanes)
+
+
 @pytest.mark.parametrize("lanes", [1, 3, 64])
 def test_observe_all_is_right(lanes):
     compare(_nested(), lanes)
@@ -186,6 +206,12 @@ def test_unknown_path(path):
 
 
 # Uniform inputs
+
+
+def test_unknown_uniform_input():
+    with pytest.raises(KeyError) as caught:
+        compile_graph(_adder(), lanes=3, uniform=["x", "nope"])
+    assert caught.value.args == ("the design has no input nope",)
 
 
 def test_uniform_inputs():
@@ -259,3 +285,16 @@ def test_component(lanes, monkeypatch):
     simulation.run(4)
     assert simulation.peek("count") == 5 if lanes == 1 else (simulation.peek("count") == 5).all()
     assert simulation.record(["twice"], 2)["twice"].tolist() == [10, 12]
+
+
+def test_barriers_between_stores(monkeypatch):
+    """Without, the time of compilation would grow with the square of the number of registers."""
+    texts = []
+    monkeypatch.setattr(machine, "object_code", lambda text: texts.append(text) or b"")
+    b = Build()
+    for k in range(100):
+        b.delay(f"r{k}", b.op("not", 8, b.input(f"x{k}", 8)))
+    compile_graph(b.graph)
+    stretches = [part for f in texts[0].split("define") for part in f.split("asm sideeffect")]
+    counts = [stretch.count("\n  store ") for stretch in stretches]
+    assert sum(counts) >= 100 and max(counts) == STORES

@@ -33,7 +33,7 @@ def test_values_of_a_width(width):
     rng = random.Random(width)
     one, three = _echo(width=width), _echo(3, width)
     mask = (1 << width) - 1
-    for value in (0, 1, mask, 1 << (width - 1), -1, -2, rng.getrandbits(width)):
+    for value in (0, 1, mask, 1 << (width - 1), -1, -(1 << (width - 1)), rng.getrandbits(width)):
         one.poke("x", value)
         assert one.peek("o") == ~value & mask
         assert type(one.peek("o")) is int
@@ -68,6 +68,17 @@ def test_value_for_all_lanes(value):
     simulation = _echo(3)
     simulation.poke("x", value)
     assert simulation.peek("o").tolist() == [~int(value) & 255] * 3
+
+
+@pytest.mark.parametrize("value", [256, -129, 1 << 70, np.int64(256), [0, 300, -200]])
+def test_value_that_does_not_fit(value):
+    simulation = _echo(3)
+    simulation.poke("x", 7)
+    with pytest.raises(ValueError) as caught:
+        simulation.poke("x", value)
+    wrong = value[1] if isinstance(value, list) else int(value)
+    assert str(caught.value) == f"x takes -128 to 255, not {wrong}"
+    assert simulation.peek("o").tolist() == [~7 & 255] * 3
 
 
 def test_unknown_input():
@@ -384,6 +395,18 @@ def test_wrong_shape_of_a_shared_buffer(shape):
     with pytest.raises(ValueError) as caught:
         simulation.buffers["from"] = np.zeros(shape, int)
     assert str(caught.value) == f"buffer from takes an array of shape (length,), not {shape}"
+
+
+@pytest.mark.parametrize(("width", "low", "high"), [(1, 0, 2), (5, -1, 31), (64, -1, 5)])
+def test_words_that_do_not_fit_a_buffer(width, low, high):
+    simulation = _copying(width)
+    simulation.buffers["from"] = [1, 0, 1]
+    with pytest.raises(ValueError) as caught:
+        simulation.buffers["from"] = [low, high]
+    assert str(caught.value) == (
+        f"buffer from takes words of 0 to {(1 << width) - 1}, not of {low} to {high}"
+    )
+    assert simulation.buffers["from"].ravel().tolist() == [1, 0, 1]
 
 
 def test_shared_buffer_that_lanes_store_to_differently():

@@ -1,0 +1,78 @@
+"""Equal blocks side by side."""
+
+import re
+from types import SimpleNamespace
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In
+
+from hwsim.rtl.once import Once
+
+__all__ = ["GROUP", "Group", "abreast"]
+
+# Blocks of a group, at most: so that what has many of them has few instances.
+GROUP = 16
+
+
+class Group(wiring.Component):
+    """Blocks side by side; base of classes that say which.
+
+    A port is that of all blocks, if it is one of `SHARED`, or an array with one for each.
+
+    Parameters
+    ----------
+    count : int
+    **parameters
+        Of a block.
+
+    Members
+    -------
+    BLOCK : class
+        Of the blocks, with a method ``ports(**parameters)`` that gives the members of its signature.
+    SHARED : tuple of str
+        Inputs.
+    """
+
+    def __init__(self, *, count, **parameters):
+        self._count = count
+        self._parameters = parameters
+        super().__init__(
+            {
+                name: member
+                if name in self.SHARED
+                else member.flow(data.ArrayLayout(member.shape, count))
+                for name, member in self.BLOCK.ports(**parameters).items()
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        stem = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", self.BLOCK.__name__).lower()
+        blocks = [Once(self.BLOCK, **self._parameters) for _ in range(self._count)]
+        for k, block in enumerate(blocks):
+            m.submodules[f"{stem}_{k}"] = block
+            for name, member in self.BLOCK.ports(**self._parameters).items():
+                port, mine = getattr(block, name), getattr(self, name)
+                mine = mine if name in self.SHARED else mine[k]
+                m.d.comb += port.eq(mine) if member.flow == In else mine.eq(port)
+        return m
+
+
+def abreast(m, group, count, **parameters):
+    """Blocks side by side in ``m``, in groups; signals for their ports, as those of one `Group`."""
+    parts = [Once(group, count=min(GROUP, count - k), **parameters) for k in range(0, count, GROUP)]
+    for k, part in enumerate(parts):
+        m.submodules[f"group_{k}"] = part
+    whole = SimpleNamespace()
+    for name, member in group.BLOCK.ports(**parameters).items():
+        ports = [getattr(part, name) for part in parts]
+        if name in group.SHARED:
+            value = Signal(member.shape, name=name)
+            m.d.comb += [port.eq(value) for port in ports]
+        else:
+            value = Signal(data.ArrayLayout(member.shape, count), name=name)
+            joined = Cat(port.as_value() for port in ports)
+            m.d.comb += joined.eq(value) if member.flow == In else value.eq(joined)
+        setattr(whole, name, value)
+    return whole
