@@ -15,8 +15,7 @@ ADDRESS_BITS = 24
 
 
 def rotate(m, name, values, amount):
-    """``values``, side by side in one, turned by ``amount``: value ``k`` goes to place
-    ``(k + amount) mod n``.
+    """``values``, side by side in one, turned: value ``k`` goes to place ``(k + amount) mod n``.
 
     Their number ``n`` is a power of two, and ``amount`` has as many bits as it takes.
     """
@@ -183,7 +182,7 @@ class Buffer(wiring.Component):
     Members
     -------
     feed_places : in, array of ``banks``, see `place_layout`
-        Address in each bank; its byte is in ``feed_codes`` a cycle later.
+        The byte there is in ``feed_codes`` a cycle later.
     feed_enable : in
         Otherwise nothing is read there.
     feed_codes : out, array of ``banks`` signed(8)

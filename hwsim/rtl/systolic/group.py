@@ -29,7 +29,7 @@ class Group(wiring.Component):
     Members
     -------
     BLOCK : class
-        Of the blocks, with a method ``ports(**parameters)`` that gives the members of its signature.
+        Of the blocks; its method ``ports(**parameters)`` gives the members of its signature.
     SHARED : tuple of str
         Inputs.
     """
@@ -61,9 +61,7 @@ class Group(wiring.Component):
 
 def abreast(m, group, count, **parameters):
     """Blocks side by side in ``m``, in groups; signals for their ports, as those of one `Group`."""
-    parts = [
-        Once(group, count=min(GROUP, count - k), **parameters) for k in range(0, count, GROUP)
-    ]
+    parts = [Once(group, count=min(GROUP, count - k), **parameters) for k in range(0, count, GROUP)]
     for k, part in enumerate(parts):
         m.submodules[f"group_{k}"] = part
     whole = SimpleNamespace()

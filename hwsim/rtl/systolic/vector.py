@@ -161,15 +161,11 @@ class VectorUnit(wiring.Component):
             scaling.uniform.eq(uniform),
             *(scaling[name].eq(held[name]) for name, _ in SCALING if name != "uniform"),
         ]
-        lanes = abreast(
-            m, VectorLaneGroup, cols, parameter_tiles=self.config.parameter_tiles
-        )
+        lanes = abreast(m, VectorLaneGroup, cols, parameter_tiles=self.config.parameter_tiles)
         parameters = queue.o.as_value().replicate(len(queue.store))
         stores = [store.replicate(queue.columns) for store in queue.store]
         m.d.comb += [
-            lanes.active.eq(
-                start | busy | loader.busy | queue.store.any()
-            ),
+            lanes.active.eq(start | busy | loader.busy | queue.store.any()),
             lanes.activate.eq(activate),
             lanes.sum.eq(self.sums),
             lanes.code.eq(self.read_data),
