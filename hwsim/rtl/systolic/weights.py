@@ -62,7 +62,7 @@ class WeightLaneGroup(Group):
     """Bytes of a word side by side."""
 
     BLOCK = WeightLane
-    SHARED = ("write", "read")
+    OWN = ("write_en", "i")
 
 
 class WeightQueue(wiring.Component):
