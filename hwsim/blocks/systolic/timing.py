@@ -69,6 +69,20 @@ class Memory:
             check_positive(name, value)
 
 
+# Cycles from a request to its answer, if nothing is said.
+LATENCY = 20
+
+
+def usual_memory(config, latency=LATENCY):
+    """`Memory` that takes as many requests as an accelerator makes, with one latency for all."""
+    return Memory(
+        read_latency=latency,
+        write_latency=latency,
+        outstanding_reads=config.outstanding,
+        outstanding_writes=config.outstanding,
+    )
+
+
 class Words:
     """The cycle of each of many words, most of which follow one another.
 

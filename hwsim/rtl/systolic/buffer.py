@@ -1,6 +1,6 @@
 """The unified buffer: byte-wide banks side by side, in sections with a port each way."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -9,7 +9,7 @@ from hwsim.rtl.unit import choose, delay
 
 from .group import Group, abreast
 
-__all__ = ["Buffer", "rotate"]
+__all__ = ["Buffer", "place_layout", "rotate"]
 
 ADDRESS_BITS = 24
 
@@ -29,6 +29,15 @@ def rotate(m, name, values, amount):
     return values
 
 
+def place_layout(config):
+    """Of a bank: a word in it, and whether that is wanted.
+
+    A code outside of a map is not, since others may be using what lies there.
+    """
+    word = (config.sections * config.bank_depth - 1).bit_length()
+    return data.StructLayout({"word": word, "wanted": 1})
+
+
 def _requests(config):
     """What all banks are told of codes that run on from ``word`` of bank ``first``.
 
@@ -45,6 +54,7 @@ def _requests(config):
             "result": data.StructLayout({**run, "count": range(config.cols + 1)}),
             "load": data.StructLayout(beat),
             "store": data.StructLayout(beat),
+            "feed": 1,
         }
     )
 
@@ -66,8 +76,8 @@ class Bank(wiring.Component):
     vector_o, store_o : out, signed(8)
         And of what is read, two cycles later, if no other reader addresses that section at the same
         time.
-    feed, feed_en : in
-        An address of the bank's own: section, then place in it.
+    feed : in, see `place_layout`
+        With ``requests.feed``, a place of the bank's own.
     feed_o : out, signed(8)
         A cycle later.
     """
@@ -82,8 +92,7 @@ class Bank(wiring.Component):
         return {
             "number": In((config.banks - 1).bit_length()),
             "requests": In(_requests(config)),
-            "feed": In((config.sections * config.bank_depth - 1).bit_length()),
-            "feed_en": In(1),
+            "feed": In(place_layout(config)),
             "feed_o": Out(signed(8)),
             "vector_o": Out(signed(8)),
             "store_o": Out(signed(8)),
@@ -141,10 +150,11 @@ class Bank(wiring.Component):
                 for name in ("load", "store")
             },
         }
-        addresses, enables = {"feed": self.feed}, {"feed": self.feed_en}
+        addresses = {"feed": self.feed.word}
+        enables = {"feed": self.feed.wanted & requests.feed}
         for name, enable in taking_part.items():
             request = requests[name]
-            address = addresses[name] = Signal.like(self.feed, name=name)
+            address = addresses[name] = Signal.like(self.feed.word, name=name)
             enables[name] = Signal(name=f"{name}_en")
             word = request.word
             if name in ("vector", "result"):
@@ -172,9 +182,10 @@ class Buffer(wiring.Component):
 
     Members
     -------
-    feed_words : in, array of ``banks``
+    feed_places : in, array of ``banks``, see `place_layout`
         Address in each bank; its byte is in ``feed_codes`` a cycle later.
-    feed_enable : in, a bit for each bank
+    feed_enable : in
+        Otherwise nothing is read there.
     feed_codes : out, array of ``banks`` signed(8)
     read_address, read_enable : in
         Of ``cols`` codes, which are in ``read_codes`` three cycles later.
@@ -197,8 +208,8 @@ class Buffer(wiring.Component):
         self._word_bits = (config.sections * config.bank_depth - 1).bit_length()
         super().__init__(
             {
-                "feed_words": In(data.ArrayLayout(unsigned(self._word_bits), config.banks)),
-                "feed_enable": In(config.banks),
+                "feed_places": In(data.ArrayLayout(place_layout(config), config.banks)),
+                "feed_enable": In(1),
                 "feed_codes": Out(data.ArrayLayout(signed(8), config.banks)),
                 "read_address": In(ADDRESS_BITS),
                 "read_enable": In(1),
@@ -226,8 +237,8 @@ class Buffer(wiring.Component):
         requests = banks.requests
         m.d.comb += [
             *(number.eq(k) for k, number in enumerate(banks.number)),
-            banks.feed.eq(self.feed_words),
-            banks.feed_en.eq(self.feed_enable),
+            banks.feed.eq(self.feed_places),
+            requests.feed.eq(self.feed_enable),
             self.feed_codes.eq(banks.feed_o),
             banks.load_i.eq(self.load_data.replicate(config.banks // config.axi_bytes)),
         ]

@@ -1,6 +1,6 @@
 """What the array's rows get: lanes that know their taps, and the way from the buffer to them."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,7 +9,7 @@ from hwsim.blocks.systolic.matrix import FEED_LATENCY
 from hwsim.rtl.unit import delay
 from hwsim.rtl.unused import discard
 
-from .buffer import ADDRESS_BITS, rotate
+from .buffer import ADDRESS_BITS, place_layout, rotate
 from .group import Group, abreast
 from .instruction import layout
 
@@ -143,7 +143,7 @@ class FeedLane(wiring.Component):
     chain_i, chain_o : in, out, see `_tap`
         What is in the chain moves on with ``request.shift``, and is in use from the cycle after
         ``request.take`` on.
-    place : out, see `_place`
+    place : out, see `place_layout`
         Of the code for a pixel, a cycle later.
     code_i : in, signed(8)
         The code, two cycles after that;
@@ -164,7 +164,7 @@ class FeedLane(wiring.Component):
             "request": In(_request(config)),
             "chain_i": In(_tap(config)),
             "chain_o": Out(_tap(config)),
-            "place": Out(_place(config)),
+            "place": Out(place_layout(config)),
             "code_i": In(signed(8)),
             "pad": In(signed(8)),
             "code_o": Out(signed(8)),
@@ -209,15 +209,6 @@ def _tap(config):
     return data.StructLayout({"delta": delta, "dy": PLACE, "dx": PLACE})
 
 
-def _place(config):
-    """Where in the banks the code for a pixel is, and whether it is in the map.
-
-    One outside is not read, since others may be using what lies there.
-    """
-    word = (config.sections * config.bank_depth - 1).bit_length()
-    return data.StructLayout({"word": word, "wanted": 1})
-
-
 def _request(config):
     """What all lanes are told: of the chain, and of the pixel."""
     return data.StructLayout(
@@ -257,15 +248,14 @@ class Feed(wiring.Component):
         Of the instruction that the pixel belongs to.
     codes : out, array of ``rows`` signed(8)
         ``LATENCY`` cycles later.
-    words, enable, banks : out, out, in
-        To the buffer: address for each bank, and its code a cycle later.
+    places, enable, banks : out, out, in
+        To the buffer: place in each bank, whether they are any, and the codes a cycle later.
     """
 
     LATENCY = FEED_LATENCY
 
     def __init__(self, config):
         self._config = config
-        self._word_bits = (config.sections * config.bank_depth - 1).bit_length()
         self._address_bits = (config.buffer_bytes - 1).bit_length()
         super().__init__(
             {
@@ -282,8 +272,8 @@ class Feed(wiring.Component):
                 "map_width": In(12),
                 "pad": In(signed(8)),
                 "codes": Out(data.ArrayLayout(signed(8), config.rows)),
-                "words": Out(data.ArrayLayout(unsigned(self._word_bits), config.banks)),
-                "enable": Out(config.banks),
+                "places": Out(data.ArrayLayout(place_layout(config), config.banks)),
+                "enable": Out(1),
                 "banks": In(data.ArrayLayout(signed(8), config.banks)),
             }
         )
@@ -317,18 +307,12 @@ class Feed(wiring.Component):
             m.d.sync += used.eq(lanes.chain_o[0].delta)
         discard(m, lanes.chain_o[0].as_value()[low:])
         m.d.sync += first.eq(request.address + used)
-        shape = _place(config)
-        none = Const(0, (banks - rows) * shape.size)
+        none = Const(0, (banks - rows) * place_layout(config).size)
         turned = rotate(m, "places", Cat(lanes.place.as_value(), none), first)
         # 3: addresses of banks.
-        places = Signal(data.ArrayLayout(shape, banks))
+        m.d.sync += self.enable.eq(valid)
         with m.If(valid):
-            m.d.sync += places.eq(turned)
-        valid = self._later(m, "valid_3", valid)
-        m.d.comb += [
-            self.words.eq(Cat(place.word for place in places)),
-            self.enable.eq(Cat(place.wanted for place in places) & valid.replicate(banks)),
-        ]
+            m.d.sync += self.places.eq(turned)
         # 4: codes of banks.
         first = delay(m, first, 2, "first_late")
         codes = rotate(m, "codes", self.banks.as_value(), (-first)[:low])
