@@ -343,7 +343,9 @@ def _checked(config, folds):
 
 def _check_operand(config, fold, operand, values, shape):
     if values.shape != shape:
-        raise ValueError(f"{operand}s of fold {fold} must have the shape {shape}, not {values.shape}")
+        raise ValueError(
+            f"{operand}s of fold {fold} must have the shape {shape}, not {values.shape}"
+        )
     low, high = _bounds(config, operand)
     if values.size and not low <= values.min() <= values.max() <= high:
         raise ValueError(
