@@ -161,9 +161,9 @@ def report(*items, title="hwsim report", date=None):
     Parameters
     ----------
     *items
-        A `Network`, an `Accuracy`, a streaming plan or design, a result of `simulate`, what
-        `estimate` returns, a `Comparison`, a `pandas.DataFrame`, or a `Section` of one's own; shown
-        in this order.
+        A `Network`, an `Accuracy`, a streaming plan, a design, a result of `simulate`, what
+        `estimate` or `trace_array` returns, a `Comparison`, a `pandas.DataFrame`, or a `Section` of
+        one's own; shown in this order.
     title : str
     date : str, optional
         Today's unless given. All else depends on the items only: the same items give the same

@@ -9,7 +9,16 @@ import plotly.graph_objects as go
 
 from .text import clean, short
 
-__all__ = ["TEMPLATES", "Picture", "bars", "channels", "figure_json", "gantt"]
+__all__ = [
+    "TEMPLATES",
+    "Picture",
+    "array_cycles",
+    "bars",
+    "channels",
+    "figure_json",
+    "gantt",
+    "occupation",
+]
 
 # Okabe and Ito, "Color Universal Design" (2008): colours that colour-blind readers tell apart. Each
 # theme begins with those that stand out from its background.
@@ -36,6 +45,14 @@ def _template(colours, ink, soft, grid, paper):
             "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": soft, "activecolor": ink},
             "xaxis": axis,
             "yaxis": axis,
+            "shapedefaults": {"line": {"color": soft, "width": 1}},
+            "sliderdefaults": {
+                "activebgcolor": soft,
+                "bgcolor": grid,
+                "bordercolor": soft,
+                "tickcolor": soft,
+            },
+            "updatemenudefaults": {"bgcolor": paper, "bordercolor": soft},
         }
     }
 
@@ -118,6 +135,61 @@ def gantt(rows, axis):
             if len(cycles):
                 pieces = np.split(cycles, gaps + 1)
                 found.setdefault(part, []).extend((row, *_piece(piece)) for piece in pieces)
+    return _timeline(list(rows), found, end, axis, "transfers")
+
+
+def occupation(rows, end, axis, *, hatched=()):
+    """Bars along time: what occupies each row.
+
+    Where more happens in a small part of the time axis than can be shown, it is drawn as what takes
+    most of it.
+
+    Parameters
+    ----------
+    rows : mapping of str to mapping of str to array-like of int, (n, 2)
+        For each row (the first on top) and part: first and last cycle of the spans that it takes,
+        ascending. Spans of a row do not overlap.
+    end : int
+        Cycles in all.
+    axis : str
+        What the time is.
+    hatched : sequence of str
+        Parts that are drawn hatched, in the order in which they take colours anew.
+    """
+    edges = np.linspace(0, end, min(end, 2 * _RESOLUTION) + 1).round().astype(np.int64)
+    found: dict[str, list] = {}
+    for row, parts in rows.items():
+        taken = np.zeros((len(parts) + 1, len(edges) - 1), np.int64)
+        for k, spans in enumerate(parts.values()):
+            taken[k] = np.diff(_covered(np.reshape(spans, (-1, 2)), edges))
+        # The rest is nothing.
+        taken[-1] = np.diff(edges) - taken[:-1].sum(axis=0)
+        most = taken.argmax(axis=0)
+        for piece in np.split(np.arange(len(most)), np.flatnonzero(np.diff(most)) + 1):
+            part = most[piece[0]]
+            if part < len(parts):
+                start, stop = int(edges[piece[0]]), int(edges[piece[-1] + 1])
+                count = int(taken[part, piece].sum())
+                found.setdefault(list(parts)[part], []).append((row, start, stop - start, count))
+    names = [part for part in dict.fromkeys(p for parts in rows.values() for p in parts)]
+    ordered = [name for name in names if name not in hatched] + list(hatched)
+    found = {name: found[name] for name in ordered if name in found}
+    return _timeline(list(rows), found, end, axis, "cycles of it", hatched)
+
+
+def _covered(spans, edges):
+    """How many cycles before each edge are in one of the spans (first and last cycle)."""
+    points = np.column_stack([spans[:, 0], spans[:, 1] + 1]).ravel()
+    lengths = spans[:, 1] + 1 - spans[:, 0]
+    before = np.concatenate([[0], np.cumsum(lengths)])
+    heights = np.column_stack([before[:-1], before[1:]]).ravel()
+    if not len(points):
+        return np.zeros(len(edges), np.int64)
+    return np.interp(edges, points, heights).round().astype(np.int64)
+
+
+def _timeline(rows, found, end, axis, counted, hatched=()):
+    """Bars along time, for each part those of (row, start, length, number of what is counted)."""
     traces = []
     for part, pieces in found.items():
         names, starts, lengths, counts = zip(*pieces, strict=True)
@@ -130,12 +202,13 @@ def gantt(rows, axis):
                 customdata=np.stack([np.add(starts, lengths) - 1, counts], axis=1),
                 orientation="h",
                 marker_line_width=0,
+                marker_pattern_shape="/" if part in hatched else None,
                 hovertemplate="%{y} · %{fullData.name}<br>cycles %{base:,} to %{customdata[0]:,}"
-                "<br>%{customdata[1]:,} transfers<extra></extra>",
+                f"<br>%{{customdata[1]:,}} {counted}<extra></extra>",
             )
         )
     figure = go.Figure(traces)
-    _rows(figure, list(rows), 24)
+    _rows(figure, rows, 24)
     figure.update_layout(barmode="overlay", showlegend=len(traces) > 1)
     figure.update_xaxes(title_text=axis, range=[0, end])
     return figure
@@ -171,6 +244,197 @@ def _rows(figure, names, height):
         legend=legend,
         bargap=0.25,
     )
+
+
+# Marks of what moves, by its number, and of what stays or passes by.
+_MARKS = ["circle", "diamond", "triangle-up", "cross", "star", "x", "hexagon", "pentagon"]
+_IN_PLACE, _PASSING = "square", "square-open"
+_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+# Milliseconds of a cycle that is played.
+_CYCLE_MS = 800
+
+
+def array_cycles(trace, cycles=None, *, columns=2):
+    """A systolic array with its operands: cycle by cycle to step through or play, or some cycles.
+
+    Parameters
+    ----------
+    trace : hwsim.sim.array_trace.ArrayTrace
+    cycles : sequence of int, optional
+        Cycles to draw side by side, for a picture that does not move.
+    columns : int
+        Of those, beside one another.
+    """
+    moving = cycles is None
+    shown = [_fullest(trace)] if moving else list(cycles)
+    columns = min(columns, len(shown))
+    across, down = trace.config.cols + 1.3, trace.config.rows + 2.2
+    places = [(k % columns * across, k // columns * down) for k in range(len(shown))]
+    figure = go.Figure(_operands(trace, zip(shown, places, strict=True)))
+    _add_grids(figure, trace.config, places)
+    if moving:
+        _add_steps(figure, trace, shown[0])
+    else:
+        for cycle, (x, y) in zip(shown, places, strict=True):
+            figure.add_annotation(
+                x=x - 0.8, y=y - 0.2, text=f"cycle {cycle}", showarrow=False, xanchor="left"
+            )
+    return figure
+
+
+def _add_grids(figure, config, places):
+    """The elements of an array, at each of some places."""
+    rows, cols = range(config.rows), range(config.cols)
+    lefts, tops = (list(dict.fromkeys(ends)) for ends in zip(*places, strict=True))
+    top, bottom = -0.5, tops[-1] + config.rows + 0.45
+    figure.update_layout(
+        height=round(76 * (bottom - top)) + 90,
+        margin={"l": 8, "r": 8, "t": 40, "b": 8},
+        legend={"orientation": "h", "yref": "container", "y": 1, "yanchor": "top", "x": 0},
+        showlegend=True,
+        hovermode="closest",
+        shapes=[
+            {"type": "rect", "layer": "below"}
+            | {"x0": x + c, "x1": x + c + 1, "y0": y + r, "y1": y + r + 1}
+            for x, y in places
+            for r in rows
+            for c in cols
+        ],
+    )
+    axis = {"showgrid": False, "zeroline": False, "tickmode": "array"}
+    figure.update_xaxes(
+        **axis,
+        title_text="column",
+        side="top",
+        range=[-0.85, lefts[-1] + config.cols + 0.05],
+        tickvals=[x + c + 0.5 for x in lefts for c in cols],
+        ticktext=[str(c) for _ in lefts for c in cols],
+    )
+    figure.update_yaxes(
+        **axis,
+        title_text="row",
+        range=[bottom, top],
+        tickvals=[y + r + 0.5 for y in tops for r in rows],
+        ticktext=[str(r) for _ in tops for r in rows],
+    )
+
+
+def _add_steps(figure, trace, first):
+    """Frames for all cycles, a slider, and a button to play them."""
+    figure.frames = [
+        go.Frame(name=str(cycle), data=_operands(trace, [(cycle, (0, 0))]))
+        for cycle in range(trace.cycles)
+    ]
+    options = {
+        "mode": "immediate",
+        "frame": {"duration": 0, "redraw": True},
+        "transition": {"duration": 0},
+    }
+    play = options | {"fromcurrent": True, "frame": {"duration": _CYCLE_MS, "redraw": True}}
+    figure.update_layout(
+        height=figure.layout.height + 90,
+        margin_b=98,
+        sliders=[
+            {
+                "active": first,
+                "currentvalue": {"prefix": "cycle "},
+                "pad": {"t": 24, "l": 96},  # the buttons are there
+                "steps": [
+                    {"label": str(cycle), "method": "animate", "args": [[str(cycle)], options]}
+                    for cycle in range(trace.cycles)
+                ],
+            }
+        ],
+        updatemenus=[
+            {
+                "type": "buttons",
+                "showactive": False,
+                "direction": "down",
+                "pad": {"t": 30},
+                "x": 0,
+                "xanchor": "left",
+                "y": 0,
+                "yanchor": "top",
+                "buttons": [
+                    {"label": "Play", "method": "animate", "args": [None, play]},
+                    {"label": "Pause", "method": "animate", "args": [[None], options]},
+                ],
+            }
+        ],
+    )
+
+
+def _fullest(trace):
+    """The first cycle in which most operands, of most folds, are in the array."""
+    parts = [trace.passing, trace.activations, trace.weights, trace.sums]
+    folds = np.concatenate([part.folds.reshape(trace.cycles, -1) for part in parts], axis=1)
+    several = [len(set(line[line >= 0])) for line in folds]
+    return int(np.argmax((folds >= 0).sum(axis=1) + folds.shape[1] * np.array(several)))
+
+
+def _operands(trace, cycles):
+    """A trace for each fold: what is where, for pairs of a cycle and a place to draw it."""
+    # The first point, which is nowhere, is for the legend.
+    nowhere = (None, None, "", _IN_PLACE)
+    points: dict[int, list] = {fold: [nowhere] for fold in range(trace.folds)}
+    for cycle, (x, y) in cycles:
+        for operands, letter, mark, place in _parts(trace):
+            for where in np.argwhere(operands.folds[cycle] >= 0):
+                fold, number, value = (
+                    int(part[cycle][tuple(where)])
+                    for part in (operands.folds, operands.numbers, operands.values)
+                )
+                # A no-break space keeps the text off its mark.
+                name = f"\u00a0{letter}{number} ".translate(_SUBSCRIPTS)
+                text = name + str(value).replace("-", "−")
+                own_x, own_y = place(*map(int, where))
+                symbol = mark or _MARKS[number % len(_MARKS)]
+                points[fold].append((x + own_x, y + own_y, text, symbol))
+    traces = []
+    for fold, found in points.items():
+        xs, ys, texts, symbols = zip(*found, strict=True)
+        traces.append(
+            go.Scatter(
+                x=xs,
+                y=ys,
+                text=texts,
+                name=f"fold {fold}",
+                mode="markers+text",
+                textposition="middle right",
+                textfont_size=12,
+                marker={"size": 9, "symbol": symbols},
+                cliponaxis=False,
+                hovertemplate="%{text}<extra>%{fullData.name}</extra>",
+            )
+        )
+    return traces
+
+
+def _parts(trace):
+    """Operands, letter, mark (none for those that move), and place of each in the picture."""
+
+    def line(number):
+        return lambda row, col: (col + 0.1, row + 0.15 + 0.235 * number)
+
+    def above(col):
+        return col + 0.1, -0.2
+
+    def below(col):
+        return col + 0.1, trace.config.rows + 0.2
+
+    def left(row):
+        return -0.8, row + 0.15 + 0.235
+
+    still = trace.config.output_stationary
+    return [
+        (trace.w, "w", None if still else _PASSING, above),
+        (trace.a, "a", None, left),
+        (trace.passing, "y" if still else "w", _PASSING, line(0)),
+        (trace.activations, "a", None, line(1)),
+        (trace.weights, "w", None if still else _IN_PLACE, line(2)),
+        (trace.sums, "Σ", _IN_PLACE if still else None, line(3)),
+        (trace.y, "y", _PASSING if still else None, below),
+    ]
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,15 @@ import numpy as np
 import pandas as pd
 
 from .document import Section
-from .figures import bars, channels, gantt
+from .figures import array_cycles, bars, channels, gantt, occupation
 from .text import cell, duration
 
 __all__ = ["Accuracy", "Comparison", "sections_of"]
 
 # Images of which a simulation's timeline shows the beginning.
 _IMAGES_IN_TIMELINE = 6
+# Of the memory of a systolic accelerator, in cycles: as in a simulation if nothing is said.
+_MEMORY_LATENCY = 20
 # Layers of a stacked bar that get a colour each; the rest share one.
 _LAYERS_IN_BAR = 6
 
@@ -160,18 +162,254 @@ def plan(item):
     return Section("Streaming pipeline", text, facts, figures, tables={"stages": table})
 
 
+def systolic(item):
+    """The layers of a program for a systolic accelerator, and what its engines do, by the model."""
+    # Not before such a design is there, which has loaded most of it.
+    from hwsim.blocks.systolic.timing import Memory
+    from hwsim.models.dataflow.systolic import layer_table
+
+    program, config = item.program, item.config
+    memory = Memory(
+        read_latency=_MEMORY_LATENCY,
+        write_latency=_MEMORY_LATENCY,
+        outstanding_reads=config.outstanding,
+        outstanding_writes=config.outstanding,
+    )
+    timing = program.timing(memory)
+    table = layer_table(program, timing)
+    for column in ("utilization", "limit"):
+        table[column] *= 100
+    table = table.rename(columns={"utilization": "utilization_percent", "limit": "limit_percent"})
+    working = table[table["macs"] > 0]
+    macs, array_cycles = int(working["macs"].sum()), int(working["array_cycles"].sum())
+    figures = {}
+    if len(working):
+        names = list(working["layer"])
+        figures["Utilization: useful MACs over elements × cycles; the limit is for full speed"] = (
+            bars(
+                names,
+                {
+                    "utilization": list(working["utilization_percent"]),
+                    "limit that the array's edges set": list(working["limit_percent"]),
+                },
+                "% of the elements' cycles",
+            )
+        )
+        waits = [name for name in table if name.startswith("stall_")]
+        lost = working[waits].sum(axis=1)
+        figures["Cycles of the array in each layer: at work, and waiting for what"] = bars(
+            names,
+            {"at work": list(working["array_cycles"] - lost)}
+            | {
+                f"waits for {_stall_of(name)}": list(working[name])
+                for name in waits
+                if working[name].any()
+            },
+            "clock cycles",
+            stacked=True,
+        )
+    spans, hatched = _engine_spans(program.instructions, timing)
+    figures["What each engine does, and for what it waits"] = occupation(
+        spans, timing.cycles, "clock cycle", hatched=hatched
+    )
+    facts = {
+        "Array": f"{cell((config.rows, config.cols))}, {config.dataflow}",
+        "Buffer": f"{cell(config.buffer_bytes)} bytes",
+        "Accumulators": f"2 × {cell(config.accumulator_rows)} rows",
+        "Instructions": cell(len(program.instructions)),
+        "Memory": f"{cell(program.memory_bytes)} bytes",
+        "Read": f"{cell(int(table['bytes_read'].sum()))} bytes",
+        "Written": f"{cell(int(table['bytes_written'].sum()))} bytes",
+        "Cycles of one image": cell(timing.cycles),
+    }
+    if array_cycles:
+        share = 100 * macs / (array_cycles * config.rows * config.cols)
+        facts["Utilization"] = f"{share:.1f} %"
+    text = (
+        "One array, and a program that runs the network on it layer by layer. Cycles are those of "
+        f"the model, exact for a memory that answers after {_MEMORY_LATENCY} cycles. The table "
+        "has, beside them, those that SCALE-Sim reports for the same array and layer."
+    )
+    return Section("Systolic accelerator", text, facts, figures, tables={"layers": table})
+
+
+def _stall_of(column):
+    return column.removeprefix("stall_").removesuffix("_cycles")
+
+
+# What an engine does with an instruction, and what keeps it from beginning.
+_WORK = {
+    "READ_WEIGHTS": "read weights",
+    "READ_ACTIVATIONS": "read activations",
+    "READ_PARAMETERS": "read parameters",
+    "READ_TABLE": "read parameters",
+    "CONVOLVE": "convolve",
+    "ACTIVATE": "activate",
+    "COMBINE": "combine",
+    "WRITE_ACTIVATIONS": "write activations",
+}
+
+
+def _engine_spans(instructions, timing):
+    """For each engine when it did what and waited for what, and which of these are waits.
+
+    Engines work on instructions in their order; where two overlap, the time belongs to the first.
+    An engine that has none waits for the last of what the next one depends on.
+    """
+    from hwsim.blocks.systolic.isa import ENGINES
+
+    numbers = {
+        name: [k for k, i in enumerate(instructions) if i.opcode.engine == engine]
+        for engine, name in enumerate(ENGINES)
+    }
+    rows = {}
+    for name, mine in numbers.items():
+        parts = rows[name] = {}
+        free = 0
+        for k in mine:
+            begun, done = int(timing.taken[k]), int(timing.done[k])
+            cause, latest = "the program", int(timing.dispatched[k])
+            for other, count in zip(ENGINES, instructions[k].after, strict=True):
+                if count and (end := int(timing.done[numbers[other][count - 1]])) > latest:
+                    cause, latest = other, end
+            started = min(max(begun, int(timing.started[k])), done + 1)
+            for part, first, stop in (
+                (f"waits for {cause}", free, begun),
+                ("waits for data or room", max(free, begun), started),
+                (_WORK[instructions[k].opcode.name], max(free, started), done + 1),
+            ):
+                if first < stop:
+                    parts.setdefault(part, []).append((first, stop - 1))
+            free = max(free, done + 1)
+    waits = [part for parts in rows.values() for part in parts if part.startswith("waits")]
+    return rows, sorted(set(waits))
+
+
+def array_trace(item):
+    """A small systolic array: which operand is where in each cycle."""
+    config = item.config
+    text = (
+        "What a simulation of the hardware saw in each element: from above, what passes by on its "
+        "way down; the activation and the weight that it multiplies; the sum in it at the end of "
+        "the cycle. Colours tell folds apart"
+    )
+    if config.output_stationary:
+        text += (
+            ", marks the steps: operands of one step have one mark. Squares are sums that stay in "
+            "place, open ones finished sums that go down. The small number is that of the step, "
+            "for sums that of the row which they come from."
+        )
+    else:
+        text += (
+            ", marks the vectors: an activation and a sum with the same mark belong to the same "
+            "row of the input. Squares are weights in use, open ones weights on their way. The "
+            "small number is that of the vector, for weights that of their row."
+        )
+    if config.product_registers:
+        text += " The product of a cycle is added in the next one."
+    facts = {
+        "Array": f"{cell((config.rows, config.cols))}, {config.dataflow}",
+        "Folds": cell(item.folds),
+        "Cycles": cell(item.cycles),
+        "Latency": f"{cell(config.latency)} cycles",
+    }
+    places = np.indices((item.cycles, config.rows, config.cols)).reshape(3, -1)
+    columns = dict(zip(("cycle", "row", "column"), places, strict=True))
+    for name in ("activations", "weights", "sums", "passing"):
+        operands = getattr(item, name)
+        there = operands.folds.ravel() >= 0
+        label = name.removesuffix("s")
+        for what in ("values", "folds", "numbers"):
+            values = pd.array(getattr(operands, what).ravel(), "Int64")
+            values[~there] = pd.NA
+            columns[label if what == "values" else f"{label}_{what.removesuffix('s')}"] = values
+    figure = array_cycles(item)
+    caption = "Play, or choose a cycle; the left and right arrow keys step, the space bar plays"
+    table = pd.DataFrame(columns)
+    idle = table["activation"].isna() & table["passing"].isna() & table["sum"].isna()
+    return Section(
+        "Systolic array, cycle by cycle",
+        text,
+        facts,
+        {caption: figure},
+        tables={"array": table[~idle].reset_index(drop=True)},
+    )
+
+
 def result(item):
     """A simulation: what was checked, when beats moved, how the first image's feature maps look."""
-    values = int(item.layers["values"].sum())
-    facts = {
+    return _systolic_result(item) if item.counters else _streaming_result(item)
+
+
+def _systolic_result(item):
+    facts = _result_facts(item)
+    counters = item.counters
+    facts |= {
+        "Read": f"{cell(counters['bytes_read'])} bytes",
+        "Written": f"{cell(counters['bytes_written'])} bytes",
+    }
+    activity = item.activity
+    spans = {
+        row.name: {"results": [(row.first_cycle, row.last_cycle)]}
+        for row in activity.itertuples(index=False)
+    }
+    end = max(int(counters["cycles"]), int(activity["last_cycle"].max()) + 1)
+    engines = [name.removesuffix("_active") for name in counters if name.endswith("_active")]
+    figures = {
+        "From the first to the last result that was written of each layer": occupation(
+            spans, end, "clock cycle"
+        ),
+        "Each engine: had an instruction; the next one waited for other engines": bars(
+            engines,
+            {
+                "active": [counters[f"{name}_active"] for name in engines],
+                "waiting": [counters[f"{name}_waiting"] for name in engines],
+            },
+            "clock cycles",
+        ),
+    }
+    tables = {
+        "simulation": item.layers.merge(activity, on="name", how="left").astype(
+            dict.fromkeys(activity.columns.drop("name"), "Int64")
+        ),
+        "counters": pd.DataFrame({"counter": list(counters), "value": list(counters.values())}),
+    }
+    text = (
+        "Every cycle of the hardware was simulated, and every value that was written compared with "
+        f"the integer reference: {_verdict(item)}. Counters and times are those of the last "
+        "image of the first lane."
+    )
+    return Section("Simulation", text, facts, figures, _maps(item), tables)
+
+
+def _result_facts(item):
+    return {
         "Images": cell(item.images),
-        "Mismatches": f"{cell(item.mismatches)} of {cell(values)}",
+        "Mismatches": f"{cell(item.mismatches)} of {cell(int(item.layers['values'].sum()))}",
         "Cycles": cell(item.cycles),
         "Cycles per image": cell(item.cycles_per_image),
     }
+
+
+def _verdict(item):
+    return "some differ" if item.mismatches else "all are equal"
+
+
+def _maps(item):
+    """Pictures of the first image's feature maps."""
+    pictures = {}
+    for name, maps in item.feature_maps.items():
+        first = np.asarray(maps)[0]
+        low, high = cell(int(first.min())), cell(int(first.max()))
+        pictures[f"{name}: {cell(first.shape)}, codes {low} to {high}"] = channels(first)
+    return pictures
+
+
+def _streaming_result(item):
+    facts = _result_facts(item)
     text = (
         "Every cycle of the hardware was simulated, and every value on every stream compared with "
-        f"the integer reference: {'some differ' if item.mismatches else 'all are equal'}."
+        f"the integer reference: {_verdict(item)}."
     )
     transfers = {"images in": item.recording.inputs["i"].cycles}
     transfers |= {name: item.recording.probes[name].cycles for name in item.feature_maps}
@@ -195,13 +433,7 @@ def result(item):
         "clock cycles",
         stacked=True,
     )
-    pictures = {}
-    for name, maps in item.feature_maps.items():
-        first = np.asarray(maps)[0]
-        low, high = cell(int(first.min())), cell(int(first.max()))
-        caption = f"{name}: {cell(first.shape)}, codes {low} to {high}"
-        pictures[caption] = channels(first)
-    return Section("Simulation", text, facts, figures, pictures, {"simulation": table})
+    return Section("Simulation", text, facts, figures, _maps(item), {"simulation": table})
 
 
 def estimates(item):
@@ -317,7 +549,9 @@ BUILDERS: dict[str, Callable] = {
     "hwsim.reports.sections.Accuracy": accuracy,
     "hwsim.blocks.streaming.StreamingPlan": plan,
     "hwsim.rtl.streaming.Design": lambda design: plan(design.plan),
+    "hwsim.rtl.systolic.design.SystolicDesign": systolic,
     "hwsim.sim.simulate.Result": result,
+    "hwsim.sim.array_trace.ArrayTrace": array_trace,
     "hwsim.models.estimate.Estimates": estimates,
     "hwsim.reports.sections.Comparison": comparison,
 }

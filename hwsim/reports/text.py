@@ -3,6 +3,8 @@
 import re
 from numbers import Integral, Real
 
+import pandas as pd
+
 __all__ = ["cell", "clean", "csv_cell", "duration", "heading", "markdown", "short", "slug"]
 
 _UNITS = {
@@ -38,7 +40,7 @@ def heading(column):
 
 def cell(value):
     """A value for people: separators of thousands, four digits, nothing for a missing number."""
-    if value is None or value != value:
+    if value is None or value is pd.NA or value != value:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
