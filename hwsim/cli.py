@@ -512,7 +512,7 @@ def simulate(
     given = _images(network, images)[:count]
     quantized = _quantized(terminal, network, model, calibration or images)
     design = _build(quantized, arch, cycles_per_image, multipliers, array)
-    (output,) = design.network.outputs
+    output = design.network.outputs[0]
     classes = math.prod(output.shape)
     if given.labels is not None and not 0 <= min(given.labels) <= max(given.labels) < classes:
         raise ValueError(
