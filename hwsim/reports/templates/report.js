@@ -12,26 +12,28 @@
     plotlyServerURL: "",
     responsive: true,
   };
-  // Plotly's own slider and buttons take no keys.
+  // Steps of a figure by its slider and buttons, and by keys, of which Plotly has none.
   const control = (plot) => {
     let playing = false;
-    const press = (button) => Plotly.animate(plot, ...button.args).catch(() => {});
+    const run = ({ args }) => {
+      playing = args[0] === null;
+      // What is interrupted is rejected.
+      Plotly.animate(plot, ...args).then(() => (playing = false), () => {});
+    };
+    plot.on("plotly_buttonclicked", ({ button }) => run(button));
+    plot.on("plotly_sliderchange", ({ step, interaction }) => interaction && run(step));
     plot.tabIndex = 0;
     plot.setAttribute("role", "group");
     plot.setAttribute("aria-label", "Steps: arrow keys move, the space bar plays and stops");
     plot.addEventListener("keydown", (event) => {
-      const { sliders, updatemenus } = plot.layout;
-      const { active, steps } = sliders[0];
-      const move = { ArrowLeft: -1, ArrowRight: 1, Home: -active, End: steps.length - 1 - active }[event.key];
-      const [play, pause] = updatemenus[0].buttons;
-      if (event.key === " ") press((playing = !playing) ? play : pause);
-      else if (move !== undefined) {
-        playing = false;
-        press(steps[Math.min(Math.max(active + move, 0), steps.length - 1)]);
-      } else return;
+      const { sliders: [{ active, steps }], updatemenus: [{ buttons: [play, pause] }] } = plot.layout;
+      const end = steps.length - 1;
+      const to = { ArrowLeft: active - 1, ArrowRight: active + 1, Home: 0, End: end }[event.key];
+      if (event.key === " ") run(playing ? pause : play);
+      else if (to !== undefined) run(steps[Math.min(Math.max(to, 0), end)]);
+      else return;
       event.preventDefault();
     });
-    plot.on("plotly_animated", () => (playing = false));
   };
   const draw = () => {
     for (const source of document.querySelectorAll("script[data-figure]")) {
@@ -39,6 +41,7 @@
       const layout = { dragmode, ...figure.layout, template: templates[dark.matches ? "dark" : "light"] };
       const plot = document.getElementById(source.dataset.figure);
       const first = !plot.layout;
+      if (frames) for (const part of [...layout.sliders[0].steps, ...layout.updatemenus[0].buttons]) part.execute = false;
       Plotly.react(plot, { data, layout, frames, config });
       if (frames && first) control(plot);
     }
