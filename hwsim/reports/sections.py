@@ -262,7 +262,7 @@ def _engine_spans(instructions, timing):
         name: [k for k, i in enumerate(instructions) if i.opcode.engine == engine]
         for engine, name in enumerate(ENGINES)
     }
-    rows = {}
+    rows: dict[str, dict] = {}
     for name, mine in numbers.items():
         parts = rows[name] = {}
         free = 0
