@@ -188,13 +188,10 @@ def allocate(places, config):
 
 
 def _allocate(places, config, sections):
-    given: list[Place] = []
+    active: list[Place] = []
     for place in sorted(places, key=lambda place: (place.start, -place.size)):
-        others = sorted(
-            (other.address, other.address + other.size)
-            for other in given
-            if other.start <= place.end and place.start <= other.end
-        )
+        active = [other for other in active if other.end >= place.start]
+        others = sorted((other.address, other.address + other.size) for other in active)
         best = None
         for section in range(sections):
             base = section * config.section_bytes
@@ -211,7 +208,7 @@ def _allocate(places, config, sections):
         if low is None:
             return place
         place.address = low
-        given.append(place)
+        active.append(place)
     return None
 
 

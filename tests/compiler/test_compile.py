@@ -251,3 +251,32 @@ def test_the_largest_buffer_is_too_small():
         ValueError,
         "layer mean1 needs more than the largest buffer, 8388608 bytes",
     )
+
+
+def test_a_map_that_is_too_wide():
+    b = builder(channels=1, height=1, width=5000)
+    network = b.build(b.conv(b.input, 1, (1, 1)))
+    assert refusal(network, Systolic(accumulator_rows=4096)) == (
+        NetworkError,
+        "layer conv1: its rows have 5000 pixels, more than 4096",
+    )
+
+
+def test_a_number_that_does_not_fit_into_its_field():
+    b = builder(channels=1, height=1, width=300)
+    network = b.build(b.conv(b.input, 1, (1, 1), (1, 100)))
+    assert refusal(network, Systolic()) == (
+        NetworkError,
+        "layer conv1: stride_x of CONVOLVE must lie in [0, 63], not 100",
+    )
+
+
+def test_an_address_that_is_too_narrow():
+    b = builder()
+    network = b.build(b.conv(b.input, 64))
+    needed = compile_network(network, Systolic()).memory_bytes
+    assert refusal(network, Systolic(address_bits=12)) == (
+        ValueError,
+        f"address_bits must be at least 14 for {needed:,} bytes of memory, not 12",
+    )
+    assert compile_network(network, Systolic(address_bits=14)).memory_bytes == needed
