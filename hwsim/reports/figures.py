@@ -267,7 +267,7 @@ def array_cycles(trace, cycles=None, *, columns=2):
     moving = cycles is None
     shown = [_fullest(trace)] if moving else list(cycles)
     columns = min(columns, len(shown))
-    across, down = trace.config.cols + 1.3, trace.config.rows + 2.2
+    across, down = trace.config.cols + 1.3, trace.config.rows + 1.4
     places = [(k % columns * across, k // columns * down) for k in range(len(shown))]
     figure = go.Figure(_operands(trace, zip(shown, places, strict=True)))
     _add_grids(figure, trace.config, places)

@@ -262,9 +262,9 @@ def _engine_spans(instructions, timing):
         name: [k for k, i in enumerate(instructions) if i.opcode.engine == engine]
         for engine, name in enumerate(ENGINES)
     }
-    rows = {}
+    rows: dict[str, dict[str, list]] = {name: {} for name in ENGINES}
     for name, mine in numbers.items():
-        parts = rows[name] = {}
+        parts = rows[name]
         free = 0
         for k in mine:
             begun, done = int(timing.taken[k]), int(timing.done[k])
