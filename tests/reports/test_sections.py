@@ -2,6 +2,7 @@ import base64
 import io
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
 from itertools import pairwise
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import hwsim
 from hwsim.models.estimate import estimate
 from hwsim.reports import Accuracy, Comparison, Section
 from hwsim.reports.figures import array_cycles, bars, channels, figure_json, gantt, occupation
@@ -194,6 +196,27 @@ def test_systolic_result(make):
     table = section.tables["simulation"]
     assert table["last_cycle"].tolist() == [60, 94]
     assert section.tables["counters"].set_index("counter")["value"]["cycles"] == 400
+
+
+def test_systolic_result_of_a_layer_that_nothing_writes(make):
+    """A concatenation whose parts lie side by side."""
+    result = make.systolic_result(["conv1", "concat"])
+    result = replace(result, activity=result.activity[:1])
+    (section,) = sections_of(result)
+    assert section.tables["simulation"]["writes"].fillna(-1).tolist() == [16, -1]
+    assert "| concat | 5 | 0 | 0 |  |  |  |" in hwsim.report(result).markdown()
+
+
+def test_activity_is_what_a_simulation_gives(make):
+    from hwsim.sim import systolic
+    from hwsim.sim.engine import Recording, Transfers
+
+    program = make.systolic(["conv1", "relu1"]).program
+    cycles = {"results": np.arange(program.pixels_written) + 7, "begun": np.array([3])}
+    probes = {name: Transfers(when, []) for name, when in cycles.items()}
+    activity = systolic.activity(program, Recording({}, {}, probes))
+    assert list(activity.columns) == list(make.systolic_result(["a", "b"]).activity.columns)
+    assert activity["first_cycle"][0] == 4
 
 
 @pytest.mark.parametrize("dataflow", ["weight-stationary", "output-stationary"])
