@@ -171,9 +171,8 @@ def occupation(rows, end, axis, *, hatched=()):
                 start, stop = int(edges[piece[0]]), int(edges[piece[-1] + 1])
                 count = int(taken[part, piece].sum())
                 found.setdefault(list(parts)[part], []).append((row, start, stop - start, count))
-    names = [part for part in dict.fromkeys(p for parts in rows.values() for p in parts)]
-    ordered = [name for name in names if name not in hatched] + list(hatched)
-    found = {name: found[name] for name in ordered if name in found}
+    names = [part for parts in rows.values() for part in parts if part not in hatched]
+    found = {name: found[name] for name in dict.fromkeys([*names, *hatched]) if name in found}
     return _timeline(list(rows), found, end, axis, "cycles of it", hatched)
 
 
@@ -268,7 +267,7 @@ def array_cycles(trace, cycles=None, *, columns=2):
     moving = cycles is None
     shown = [_fullest(trace)] if moving else list(cycles)
     columns = min(columns, len(shown))
-    across, down = trace.config.cols + 1.3, trace.config.rows + 2.2
+    across, down = trace.config.cols + 1.3, trace.config.rows + 1.4
     places = [(k % columns * across, k // columns * down) for k in range(len(shown))]
     figure = go.Figure(_operands(trace, zip(shown, places, strict=True)))
     _add_grids(figure, trace.config, places)

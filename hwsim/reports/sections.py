@@ -197,19 +197,17 @@ def systolic(item):
         )
         waits = [name for name in table if name.startswith("stall_")]
         lost = working[waits].sum(axis=1)
-        figures["Cycles of the array in each layer: at work, and waiting for what"] = bars(
+        figures[
+            "Cycles of the array in each layer: at work, and by what it waited for"
+        ] = bars(
             names,
             {"at work": list(working["array_cycles"] - lost)}
-            | {
-                f"waits for {_stall_of(name)}": list(working[name])
-                for name in waits
-                if working[name].any()
-            },
+            | {_stall_of(name): list(working[name]) for name in waits if working[name].any()},
             "clock cycles",
             stacked=True,
         )
     spans, hatched = _engine_spans(program.instructions, timing)
-    figures["What each engine does, and for what it waits"] = occupation(
+    figures["What each engine does, and, hatched, for what it waits"] = occupation(
         spans, timing.cycles, "clock cycle", hatched=hatched
     )
     facts = {
@@ -228,7 +226,8 @@ def systolic(item):
     text = (
         "One array, and a program that runs the network on it layer by layer. Cycles are those of "
         f"the model, exact for a memory that answers after {_MEMORY_LATENCY} cycles. The table "
-        "has, beside them, those that SCALE-Sim reports for the same array and layer."
+        "has, beside them, those that SCALE-Sim reports for the same array and layer. An engine "
+        "that pauses within an instruction counts as at work on it."
     )
     return Section("Systolic accelerator", text, facts, figures, tables={"layers": table})
 
@@ -262,9 +261,9 @@ def _engine_spans(instructions, timing):
         name: [k for k, i in enumerate(instructions) if i.opcode.engine == engine]
         for engine, name in enumerate(ENGINES)
     }
-    rows: dict[str, dict] = {}
+    rows: dict[str, dict[str, list]] = {name: {} for name in ENGINES}
     for name, mine in numbers.items():
-        parts = rows[name] = {}
+        parts = rows[name]
         free = 0
         for k in mine:
             begun, done = int(timing.taken[k]), int(timing.done[k])

@@ -1,5 +1,6 @@
 """Items to report on, small and made by hand, whose names the tests choose."""
 
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -117,6 +118,35 @@ def make_result(names, images=2, mismatches=0):
     )
 
 
+def make_systolic(folder, names):
+    """The network of `make_network` as a program for an array of 4 x 4."""
+    network = make_network(folder, names)
+    images = np.random.default_rng(0).random((4, 1, 6, 6), np.float32)
+    return hwsim.build(hwsim.quantize(network, calibration=images), hwsim.Systolic(rows=4, cols=4))
+
+
+def make_systolic_result(names):
+    """A 2 x 4 x 4 map and a vector of 5, as an accelerator wrote them."""
+    from hwsim.blocks.systolic.registers import COUNTERS
+
+    result = make_result(names, images=1)
+    counters = {name: 10 * k for k, name in enumerate(COUNTERS)} | {"cycles": 400}
+    activity = pd.DataFrame(
+        {"name": names, "first_cycle": [20, 90], "last_cycle": [60, 94], "writes": [16, 5]}
+    )
+    return replace(result, activity=activity, counters=counters, cycles=400)
+
+
+def make_trace(dataflow="weight-stationary"):
+    """Two folds on an array of 2 x 3."""
+    from hwsim.blocks.array import ArrayConfig
+    from hwsim.sim.array_trace import random_folds, trace_array
+
+    depth = 4 if dataflow == "output-stationary" else 0
+    config = ArrayConfig(rows=2, cols=3, dataflow=dataflow, depth=depth, product_registers=0)
+    return trace_array(config, random_folds(config, (4, 2)))
+
+
 def make_items(folder, names):
     """One item of each kind that holds names; ``names`` are 3."""
     network = make_network(folder, names[:2], title=names[2])
@@ -125,6 +155,9 @@ def make_items(folder, names):
         Accuracy(float_accuracy=0.9, int8_accuracy=0.89, images=1000, method=names[0]),
         make_plan(names),
         make_result(names[:2]),
+        make_systolic(folder, names[:2]),
+        make_systolic_result(names[:2]),
+        make_trace(),
         estimate(network, ["i7-7700k", "gtx-1080-ti", "tpu-v1"]),
         Comparison(estimated={names[0]: 100, names[1]: 90}, actual={names[0]: 100, names[1]: 100}),
         pd.DataFrame({"name": names, names[0]: [1, 2, 3]}),
@@ -133,10 +166,13 @@ def make_items(folder, names):
 
 @pytest.fixture
 def make(tmp_path):
-    """Makers of items whose names are given: ``network``, ``plan``, ``result``, all ``items``."""
+    """Makers of items, mostly with given names, and of ``items`` of all kinds."""
     return SimpleNamespace(
         network=partial(make_network, tmp_path),
         plan=make_plan,
         result=make_result,
+        systolic=partial(make_systolic, tmp_path),
+        systolic_result=make_systolic_result,
+        trace=make_trace,
         items=partial(make_items, tmp_path),
     )

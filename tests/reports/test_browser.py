@@ -1,5 +1,6 @@
 """Reports in a real browser: what it shows, what its console says, and which hosts it asks."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 import hwsim
 from hwsim.reports import Section
+from hwsim.reports.figures import array_cycles
 
 BROWSER = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -122,7 +124,7 @@ def test_every_figure_is_drawn_in_either_theme(tmp_path, make, browse):
         page, console = browse(path, f"--blink-settings=preferredColorScheme={scheme}")
         assert console == []
         figures = sum(len(section.figures) for section in report.sections)
-        assert figures == 10
+        assert figures == 16
         assert len(page.of_class("plot")) == len(page.of_class("js-plotly-plot")) == figures
         assert len(page.of_class("modebar")) == figures
         buttons = {attributes["data-title"] for attributes in page.of_class("modebar-btn")}
@@ -155,7 +157,72 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(tmp_path, make, browse):
     )
     page, console = browse(probe, "--allow-file-access-from-files", "--hide-scrollbars")
     assert console == []
-    assert page.texts[0] == "400 true 10"
+    assert page.texts[0] == "400 true 16"
+
+
+def test_an_array_is_played_and_stepped(tmp_path, make, browse):
+    trace = make.trace()
+    hwsim.report(trace).save(tmp_path / "report.html")
+    probe = tmp_path / "probe.html"
+    probe.write_text(
+        """<iframe src="report.html" style="width:700px;height:1200px;border:0"></iframe>
+        <script>
+        const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+        onload = async () => {
+          const frame = document.querySelector("iframe").contentWindow;
+          // A browser without a screen draws no frames.
+          frame.requestAnimationFrame = (step) => frame.setTimeout(step, 16);
+          frame.cancelAnimationFrame = (number) => frame.clearTimeout(number);
+          await wait(500);
+          const plot = frame.document.querySelector(".plot");
+          const seen = [];
+          const look = async (ms = 300) => {
+            await wait(ms);
+            const texts = [...plot.querySelectorAll(".textpoint text")].map((t) => t.textContent);
+            seen.push([plot.querySelector(".slider-label").textContent, texts.sort()]);
+          };
+          const press = (key) => plot.dispatchEvent(new frame.KeyboardEvent("keydown", { key }));
+          const click = (button) => button.dispatchEvent(new frame.MouseEvent("click"));
+          await look();
+          for (const key of ["Home", "ArrowLeft", "ArrowRight", "End"]) {
+            press(key);
+            await look();
+          }
+          press("Home");
+          press(" ");
+          await look(2000);  // cycles 0, 1, 2
+          press(" ");
+          await look(1500);
+          const [play, pause] = plot.querySelectorAll(".updatemenu-button");
+          click(play);
+          await look(1200);  // cycles 2, 3
+          click(pause);
+          await look(1500);
+          const rail = plot.querySelector(".slider-rail-touch-rect");
+          const box = rail.getBoundingClientRect();
+          const place = { clientX: box.right - 3, clientY: (box.top + box.bottom) / 2 };
+          rail.dispatchEvent(new frame.MouseEvent("mousedown", place));
+          plot.dispatchEvent(new frame.MouseEvent("mouseup", place));
+          await look();
+          document.title = JSON.stringify(seen);
+        };
+        </script>"""
+    )
+    page, console = browse(probe, "--allow-file-access-from-files", "--virtual-time-budget=20000")
+    assert console == []
+    seen = json.loads(page.texts[0])
+    figure = array_cycles(trace)
+    shown = {
+        f"cycle {frame.name}": sorted(t for fold in frame.data for t in fold.text if t)
+        for frame in figure.frames
+    }
+    last = trace.cycles - 1
+    first = figure.layout.sliders[0].active
+    expected = [first, 0, 0, 1, last]
+    assert [label for label, _ in seen[:5]] == [f"cycle {k}" for k in expected]
+    played, stopped, on, paused, end = (int(label.split()[1]) for label, _ in seen[5:])
+    assert 0 < played <= stopped < on <= paused <= last == end
+    assert all(texts == shown[label] for label, texts in seen)
 
 
 def hostile_names(url):

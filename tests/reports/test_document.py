@@ -99,8 +99,8 @@ def test_unknown_item():
     with pytest.raises(TypeError) as error:
         hwsim.report(3)
     assert str(error.value) == (
-        "a report cannot show int; it shows Network, Accuracy, StreamingPlan, Design, Result, "
-        "Estimates, Comparison, DataFrame, Section"
+        "a report cannot show int; it shows Network, Accuracy, StreamingPlan, Design, "
+        "SystolicDesign, Result, ArrayTrace, Estimates, Comparison, DataFrame, Section"
     )
 
 

@@ -2,17 +2,20 @@ import base64
 import io
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+import hwsim
 from hwsim.models.estimate import estimate
 from hwsim.reports import Accuracy, Comparison, Section
-from hwsim.reports.figures import bars, channels, figure_json, gantt
-from hwsim.reports.sections import BUILDERS, sections_of
+from hwsim.reports.figures import array_cycles, bars, channels, figure_json, gantt, occupation
+from hwsim.reports.sections import BUILDERS, _engine_spans, sections_of
 
 
 def values(figure):
@@ -110,6 +113,155 @@ def test_result_of_many_images_shows_the_first(make):
     assert len(figure.data) == 6
 
 
+def test_systolic_design(make):
+    from hwsim.blocks.systolic.timing import Memory
+    from hwsim.sim.systolic import LATENCY
+
+    design = make.systolic(["conv1", "relu1"])
+    (section,) = sections_of(design)
+    limit = design.config.outstanding
+    memory = Memory(
+        read_latency=LATENCY,
+        write_latency=LATENCY,
+        outstanding_reads=limit,
+        outstanding_writes=limit,
+    )
+    timing = design.program.timing(memory)
+    assert section.title == "Systolic accelerator"
+    assert f"after {LATENCY} cycles" in section.text
+    assert section.facts["Array"] == "4\u00a0×\u00a04, weight-stationary"
+    assert section.facts["Buffer"] == "1,048,576 bytes"
+    assert section.facts["Accumulators"] == "2 × 1,024 rows"
+    assert section.facts["Instructions"] == str(len(design.program.instructions))
+    assert section.facts["Cycles of one image"] == f"{timing.cycles:,}"
+    table = section.tables["layers"].set_index("layer")
+    row = table.loc["conv1"]
+    assert row["macs"] == 288
+    # 9 taps on 4 rows: three folds of 16 pixels.
+    assert row["limit_percent"] == 100 * 288 / (3 * 16 * 16)
+    assert row["utilization_percent"] == 100 * 288 / (row["array_cycles"] * 16)
+    assert section.facts["Utilization"] == f"{row['utilization_percent']:.1f} %"
+    used, spent, engines = section.figures.values()
+    assert values(used) == {
+        "utilization": {"conv1": row["utilization_percent"]},
+        "limit that the array's edges set": {"conv1": row["limit_percent"]},
+    }
+    assert sum(bar["conv1"] for bar in values(spent).values()) == row["array_cycles"]
+    assert values(spent)["at work"] == {"conv1": 48}
+    assert engines.layout.xaxis.range == (0, timing.cycles)
+    assert list(engines.layout.yaxis.ticktext) == ["read", "matrix", "vector", "write"]
+    hatched = {trace.name for trace in engines.data if trace.marker.pattern.shape}
+    assert hatched == {trace.name for trace in engines.data if trace.name.startswith("waits")}
+
+
+def test_spans_of_engines_cover_their_time(make):
+    design = make.systolic(["conv1", "relu1"])
+    timing = design.program.timing()
+    rows, waits = _engine_spans(design.program.instructions, timing)
+    for engine, (name, parts) in enumerate(rows.items()):
+        mine = [k for k, i in enumerate(design.program.instructions) if i.opcode.engine == engine]
+        spans = sorted(span for part in parts.values() for span in part)
+        # One after the other, from the start to the end of the last instruction.
+        assert spans[0][0] == 0
+        assert spans[-1][1] == timing.done[mine[-1]]
+        assert all(b[0] == a[1] + 1 for a, b in pairwise(spans)), name
+        assert {part for part in parts if part.startswith("waits")} <= set(waits)
+    (convolution,) = [k for k, i in enumerate(design.program.instructions) if i.opcode == 5]
+    assert rows["matrix"]["convolve"] == [(timing.started[convolution], timing.done[convolution])]
+    assert "waits for matrix" in rows["vector"]
+    assert "waits for vector" in rows["write"]
+
+
+def test_systolic_result(make):
+    (section,) = sections_of(make.systolic_result(["conv1", "fc1"]))
+    assert section.facts == {
+        "Images": "1",
+        "Mismatches": "0 of 37",
+        "Cycles": "400",
+        "Cycles per image": "400",
+        "Read": "130 bytes",
+        "Written": "140 bytes",
+    }
+    written, engines = section.figures.values()
+    (results,) = written.data
+    assert list(zip(results.y, results.base, results.x, strict=True)) == [
+        ("conv1", 20, 41),
+        ("fc1", 90, 5),
+    ]
+    assert values(engines) == {
+        "active": {"read": 10, "matrix": 20, "vector": 30, "write": 40},
+        "waiting": {"read": 50, "matrix": 60, "vector": 70, "write": 80},
+    }
+    assert len(section.pictures) == 2
+    table = section.tables["simulation"]
+    assert table["last_cycle"].tolist() == [60, 94]
+    assert section.tables["counters"].set_index("counter")["value"]["cycles"] == 400
+
+
+def test_systolic_result_of_a_layer_that_nothing_writes(make):
+    """A concatenation whose parts lie side by side."""
+    result = make.systolic_result(["conv1", "concat"])
+    result = replace(result, activity=result.activity[:1])
+    (section,) = sections_of(result)
+    assert section.tables["simulation"]["writes"].fillna(-1).tolist() == [16, -1]
+    assert "| concat | 5 | 0 | 0 |  |  |  |" in hwsim.report(result).markdown()
+
+
+def test_activity_is_what_a_simulation_gives(make):
+    from hwsim.sim import systolic
+    from hwsim.sim.engine import Recording, Transfers
+
+    program = make.systolic(["conv1", "relu1"]).program
+    cycles = {"results": np.arange(program.pixels_written) + 7, "begun": np.array([3])}
+    probes = {name: Transfers(when, []) for name, when in cycles.items()}
+    activity = systolic.activity(program, Recording({}, {}, probes))
+    assert list(activity.columns) == list(make.systolic_result(["a", "b"]).activity.columns)
+    assert activity["first_cycle"][0] == 4
+
+
+@pytest.mark.parametrize("dataflow", ["weight-stationary", "output-stationary"])
+def test_array_trace(make, dataflow):
+    trace = make.trace(dataflow)
+    (section,) = sections_of(trace)
+    assert section.facts == {
+        "Array": f"2\u00a0×\u00a03, {dataflow}",
+        "Folds": "2",
+        "Cycles": str(trace.cycles),
+        "Latency": f"{trace.config.latency} cycles",
+    }
+    (figure,) = section.figures.values()
+    assert [frame.name for frame in figure.frames] == [str(k) for k in range(trace.cycles)]
+    assert len(figure.layout.shapes) == 6
+    parts = [trace.activations, trace.weights, trace.sums, trace.passing, trace.a, trace.w, trace.y]
+    for cycle, frame in enumerate(figure.frames):
+        assert [fold.name for fold in frame.data] == ["fold 0", "fold 1"]
+        for fold, points in enumerate(frame.data):
+            # The first one is for the legend.
+            assert points.x[0] is None
+            shown = [int(text.split()[1].replace("−", "-")) for text in points.text[1:]]
+            there = [
+                value
+                for part in parts
+                for value in part.values[cycle][part.folds[cycle] == fold].tolist()
+            ]
+            assert sorted(shown) == sorted(there)
+    first = figure.layout.sliders[0].active
+    assert figure.data[0].text == figure.frames[first].data[0].text
+    table = section.tables["array"]
+    assert table["activation"].notna().sum() == 6 * 6
+    row = table[table["activation"].notna()].iloc[0]
+    assert row["activation"] == trace.activations.values[row["cycle"], row["row"], row["column"]]
+
+
+def test_array_cycles_side_by_side(make):
+    figure = array_cycles(make.trace(), [2, 3, 4])
+    assert not figure.frames and not figure.layout.sliders
+    assert len(figure.layout.shapes) == 18
+    assert [a.text for a in figure.layout.annotations] == ["cycle 2", "cycle 3", "cycle 4"]
+    corners = {(shape.x0, shape.y0) for shape in figure.layout.shapes}
+    assert len(corners) == 18
+
+
 def test_estimates(make):
     estimates = estimate(make.network(["conv1", "relu1"]), ["i7-7700k", "gtx-1080-ti", "tpu-v1"])
     (section,) = sections_of(estimates)
@@ -187,6 +339,33 @@ def test_gantt_splits_where_nothing_moves():
 
 def test_gantt_of_nothing():
     assert gantt({"row": {"part": np.array([], int)}}, "cycle").data == ()
+
+
+def test_occupation():
+    rows = {"a": {"x": [(0, 1), (6, 7)], "wait": [(2, 4)]}, "b": {"y": [(3, 7)], "x": []}}
+    figure = occupation(rows, 10, "cycle", hatched=["wait"])
+    found = {t.name: list(zip(t.y, t.base, t.x, strict=True)) for t in figure.data}
+    assert list(found) == ["x", "y", "wait"]
+    assert found == {
+        "x": [("a", 0, 2), ("a", 6, 2)],
+        "y": [("b", 3, 5)],
+        "wait": [("a", 2, 3)],
+    }
+    assert [trace.marker.pattern.shape for trace in figure.data] == [None, None, "/"]
+    assert figure.layout.xaxis.range == (0, 10)
+
+
+def test_occupation_shows_what_takes_most():
+    # 8000 cycles, ten of them in each of 800 pieces: x takes 6 of ten, but for the last piece.
+    spans = {
+        "x": [(start, start + 5) for start in range(0, 8000, 10)],
+        "y": [(start + 6, start + 9) for start in range(0, 7990, 10)],
+    }
+    spans["x"][-1] = (7990, 7993)
+    (trace,) = occupation({"row": spans}, 8000, "cycle").data
+    assert trace.name == "x"
+    assert list(zip(trace.base, trace.x, strict=True)) == [(0, 7990)]
+    assert trace.customdata.tolist() == [[7989, 799 * 6]]
 
 
 def test_bars_on_a_logarithmic_axis_all_have_a_length():
