@@ -7,6 +7,7 @@ import numpy as np
 
 import hwsim
 
+from .blocks.array import ArrayConfig
 from .data import bundled
 from .files import make_folder
 from .images import Images, load_images
@@ -14,6 +15,7 @@ from .models import onnx_runtime
 from .models.dataflow.systolic import layer_table
 from .models.reference import integer as reference
 from .reports import Accuracy, Comparison, Section
+from .sim.array_trace import random_folds, trace_array
 from .sim.simulate import input_codes
 from .tables import duration, show_estimates, show_layers
 from .terminal import Terminal
@@ -32,6 +34,8 @@ IMAGES_PER_LANE = 8
 # The systolic array, and images that it is simulated on.
 ROWS = COLS = 16
 SYSTOLIC_IMAGES = 64
+# One to look into, cycle by cycle.
+SMALL_ARRAY = ArrayConfig(rows=4, cols=4, product_registers=0)
 # ONNX Runtime rounds in floating point: a code may be off by one step, never by more.
 ALLOWED_STEPS = 1
 
@@ -193,6 +197,9 @@ def run(terminal: Terminal, output: Path, *, count: int) -> tuple[dict[str, Any]
                 "cycles per image, steady state": result.cycles_per_image,
             },
         ),
+        systolic,
+        on_array,
+        trace_array(SMALL_ARRAY, random_folds(SMALL_ARRAY, [6, 4, 5])),
         estimates,
         title=f"{network.name}: network to hardware",
     ).save(report)
