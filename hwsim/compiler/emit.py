@@ -204,7 +204,7 @@ class Emitter:
             case Pool():
                 self._pool(step, layer)
             case Add():
-                self._combine_add(step, layer)
+                self._combine_pair(step, layer, Operation.SUM, layer.multipliers)
             case Table():
                 self._lookup(step, layer, constants)
             case LRN():
@@ -216,7 +216,7 @@ class Emitter:
             case Pad():
                 self._pad(step, layer)
             case Mul():
-                self._multiply(step, layer)
+                self._combine_pair(step, layer, Operation.PRODUCT)
 
     def _convolve(self, step, layer, tile):
         network, config = self.network, self.config
@@ -340,13 +340,14 @@ class Emitter:
     ):
         """Make channels (first, last) from windows of the tensor ``name``.
 
-        window : {"kernel", "strides", "dilations", "pads"}; second : tensor that is the other
-        operand of each pixel; reach : channel of the first tap, where taps are channels.
+        window : kernel, strides, dilations, pads. into : distance of the output's channels from
+        those of the tensor. second : tensor that is the other operand of each pixel. reach :
+        channel of the first tap, where taps are channels.
         """
         tensor = self.network.tensors[name]
         storage = self.views[name].storage
         first, last = input_rows(layer, self.network, step.first, step.last)
-        (kernel, strides, dilations, pads) = window
+        kernel, strides, dilations, pads = window
         rows = fields.get("rows") or (step.first, step.last)
         columns = fields.get("columns") or (0, self.network.tensors[layer.output].shape[2])
         y = rows[0] * strides[0] - pads[0]
@@ -402,18 +403,13 @@ class Emitter:
         name = layer.inputs[0]
         tensor = self.network.tensors[name]
         window = (layer.kernel, layer.strides, layer.dilations, layer.pads[:2])
-        channels = self._blocks(*step.channels)
         if layer.kind == "max":
-            for block in channels:
-                self._combine(
-                    step, layer, name, block, window, None,
-                    operation=Operation.MAX, multiplier=1,
-                )  # fmt: skip
+            self._copy(step, layer, name, step.channels, window)
             return
         zero = self._zero(name)
         output = self.network.tensors[layer.output]
         for rows, columns, which in self._equal_counts(layer, tensor, output.shape[1:], step):
-            for block in channels:
+            for block in self._blocks(*step.channels):
                 self._combine(
                     step, layer, name, block, window, layer.requantize,
                     operation=Operation.SUM, rows=rows, columns=columns,
@@ -435,27 +431,24 @@ class Emitter:
                 result.append((rows, (left, right), which))
         return result
 
-    def _combine_add(self, step, layer):
-        zeros = [self._zero(name) for name in layer.inputs]
+    def _combine_pair(self, step, layer, operation, factors=(0, 0)):
+        """A value of each pixel's two operands."""
         for block in self._blocks(*step.channels):
             self._combine(
                 step, layer, layer.inputs[0], block, PIXEL, layer.requantize,
-                second=layer.inputs[1], operation=Operation.SUM,
-                offset_0=zeros[0], offset_1=zeros[1],
-                factor_0=int(layer.multipliers[0]), factor_1=int(layer.multipliers[1]),
+                second=layer.inputs[1], operation=operation,
+                offset_0=self._zero(layer.inputs[0]), offset_1=self._zero(layer.inputs[1]),
+                factor_0=int(factors[0]), factor_1=int(factors[1]),
                 multiplier=int(layer.requantize.multiplier[0]),
                 shift=int(layer.requantize.shift[0]),
             )  # fmt: skip
 
-    def _multiply(self, step, layer):
-        zeros = [self._zero(name) for name in layer.inputs]
-        for block in self._blocks(*step.channels):
+    def _copy(self, step, layer, name, channels, window=PIXEL, **options):
+        """The largest code of each window; one pixel is its own."""
+        for block in self._blocks(*channels):
             self._combine(
-                step, layer, layer.inputs[0], block, PIXEL, layer.requantize,
-                second=layer.inputs[1], operation=Operation.PRODUCT,
-                offset_0=zeros[0], offset_1=zeros[1],
-                multiplier=int(layer.requantize.multiplier[0]),
-                shift=int(layer.requantize.shift[0]),
+                step, layer, name, block, window, None,
+                operation=Operation.MAX, multiplier=1, **options,
             )  # fmt: skip
 
     def _pad(self, step, layer):
@@ -481,11 +474,7 @@ class Emitter:
             channels = self.network.tensors[name].shape[0]
             here = step.channels[0] <= channel < step.channels[1]
             if here and (layer.name, k) in self.plan.layout.copies:
-                for block in self._blocks(0, channels):
-                    self._combine(
-                        step, layer, name, block, PIXEL, None,
-                        into=channel, operation=Operation.MAX, multiplier=1,
-                    )  # fmt: skip
+                self._copy(step, layer, name, (0, channels), into=channel)
             channel += channels
 
     def _use_table(self, number, address, size):
@@ -505,11 +494,7 @@ class Emitter:
 
     def _lookup(self, step, layer, address):
         waits = self._use_table(0, address, CODES)
-        for block in self._blocks(*step.channels):
-            self._combine(
-                step, layer, layer.inputs[0], block, PIXEL, None,
-                operation=Operation.MAX, multiplier=1, lookup=1, waits=waits,
-            )  # fmt: skip
+        self._copy(step, layer, layer.inputs[0], step.channels, lookup=1, waits=waits)
 
     def _normalize(self, step, layer, address):
         waits = self._use_table(1, address, FACTOR_BYTES * FACTORS)
@@ -531,17 +516,14 @@ class Emitter:
         starts = [k for k in range(len(order)) if k == 0 or order[k] != order[k - 1] + 1]
         for start, end in pairwise([*starts, len(order)]):
             source = order[start]
-            for block in self._blocks(source, source + end - start):
-                self._combine(
-                    step, layer, layer.inputs[0], block, PIXEL, None,
-                    into=first + start - source, operation=Operation.MAX, multiplier=1,
-                )  # fmt: skip
+            channels = (source, source + end - start)
+            self._copy(step, layer, layer.inputs[0], channels, into=first + start - source)
 
 
 def _end(start, storage, tensor, rows):
     """Address after the last code of so many rows of a tensor."""
     channels, _, width = tensor.shape
-    return start + (max(rows, 1) - 1) * storage.row + (width - 1) * storage.pixel + channels
+    return start + (rows - 1) * storage.row + (width - 1) * storage.pixel + channels
 
 
 def _runs(rows):
