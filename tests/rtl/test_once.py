@@ -370,3 +370,39 @@ def test_systolic_array(rows, cols, seed=7):
     codes = [[found[t]["y"] >> width * c & (1 << width) - 1 for c in range(cols)] for t in came]
     expected = [reference(activations[k][valid[k]], weights[k]) for k in range(folds)]
     assert np.array_equal(codes, np.concatenate(expected) & (1 << width) - 1)
+
+
+class Numbered(wiring.Component):
+    """Adds a number, of no bits where there is but one."""
+
+    def __init__(self, *, bits):
+        super().__init__({"number": In(bits), "i": In(4), "o": Out(4)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.sync += self.o.eq(self.i + self.number)
+        return m
+
+
+class Pair(wiring.Component):
+    """Two of them."""
+
+    o: Out(4)
+
+    def elaborate(self, platform):
+        m = Module()
+        value = 0
+        for k in range(2):
+            m.submodules[f"part_{k}"] = part = Once(Numbered, bits=0)
+            m.d.comb += [part.number.eq(0), part.i.eq(value)]
+            value = part.o
+        m.d.comb += self.o.eq(value)
+        return m
+
+
+def test_no_port_without_bits():
+    """Verilog has no port of no bits."""
+    top, _, module = convert(Pair()).partition("\nmodule \\numbered\n")
+    assert re.findall(r"wire width (\d+) input \d+ +\\(i|number)", module) == [("4", "i")]
+    assert top.count("cell \\numbered ") == 2
+    assert "    connect \\number " not in top
