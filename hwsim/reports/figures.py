@@ -142,7 +142,7 @@ def occupation(rows, end, axis, *, hatched=()):
     """Bars along time: what occupies each row.
 
     Where more happens in a small part of the time axis than can be shown, it is drawn as what takes
-    most of it.
+    most of it, nothing left out.
 
     Parameters
     ----------
@@ -159,12 +159,11 @@ def occupation(rows, end, axis, *, hatched=()):
     edges = np.linspace(0, end, min(end, 2 * _RESOLUTION) + 1).round().astype(np.int64)
     found: dict[str, list] = {}
     for row, parts in rows.items():
-        taken = np.zeros((len(parts) + 1, len(edges) - 1), np.int64)
+        taken = np.zeros((len(parts), len(edges) - 1), np.int64)
         for k, spans in enumerate(parts.values()):
             taken[k] = np.diff(_covered(np.reshape(spans, (-1, 2)), edges))
-        # The rest is nothing.
-        taken[-1] = np.diff(edges) - taken[:-1].sum(axis=0)
-        most = taken.argmax(axis=0)
+        # However little it is, it is shown.
+        most = np.where(taken.any(axis=0), taken.argmax(axis=0), len(parts))
         for piece in np.split(np.arange(len(most)), np.flatnonzero(np.diff(most)) + 1):
             part = most[piece[0]]
             if part < len(parts):

@@ -349,7 +349,7 @@ def _systolic_result(item):
     }
     activity = item.activity
     spans = {
-        row.name: {"results": [(row.first_cycle, row.last_cycle + 1)]}
+        row.name: {"results": [(row.first_cycle, row.last_cycle)]}
         for row in activity.itertuples(index=False)
     }
     end = max(int(counters["cycles"]), int(activity["last_cycle"].max()) + 1)
