@@ -190,6 +190,14 @@ AxiOption = Annotated[
         rich_help_panel=_ARRAY,
     ),
 ]
+PackedOption = Annotated[
+    bool,
+    typer.Option(
+        "--packed",
+        help="Let one multiplier serve two columns, as a DSP48 can.",
+        rich_help_panel=_ARRAY,
+    ),
+]
 JsonOption = Annotated[
     bool,
     typer.Option(
@@ -338,6 +346,7 @@ def verilog(
     buffer_bytes: BufferOption = None,
     accumulator_rows: AccumulatorOption = None,
     axi_bits: AxiOption = None,
+    packed: PackedOption = False,
     calibration: CalibrationOption = None,
     input_shape: ShapeOption = None,
     as_json: JsonOption = False,
@@ -347,7 +356,7 @@ def verilog(
     A streaming pipeline has AXI4-Stream in and out; a systolic accelerator has AXI4 to memory and
     AXI4-Lite for control, and is the same for all networks.
     """
-    array = _array_options(rows, cols, dataflow, buffer_bytes, accumulator_rows, axi_bits)
+    array = _array_options(rows, cols, dataflow, buffer_bytes, accumulator_rows, axi_bits, packed)
     terminal = Terminal(as_json=as_json)
     network = _quantized(terminal, _load(model, input_shape), model, calibration)
     design = _build(network, arch, cycles_per_image, multipliers, array)
@@ -374,6 +383,7 @@ def compile_program(
     buffer_bytes: BufferOption = None,
     accumulator_rows: AccumulatorOption = None,
     axi_bits: AxiOption = None,
+    packed: PackedOption = False,
     calibration: CalibrationOption = None,
     input_shape: ShapeOption = None,
     as_json: JsonOption = False,
@@ -383,7 +393,7 @@ def compile_program(
     Writes the program as a listing and as bytes, the constants, and where in memory all of it and
     the network's inputs and outputs belong.
     """
-    array = _array_options(rows, cols, dataflow, buffer_bytes, accumulator_rows, axi_bits)
+    array = _array_options(rows, cols, dataflow, buffer_bytes, accumulator_rows, axi_bits, packed)
     terminal = Terminal(as_json=as_json)
     network = _quantized(terminal, _load(model, input_shape), model, calibration)
     with terminal.progress("compiling"):
@@ -416,6 +426,7 @@ def simulate(
     buffer_bytes: BufferOption = None,
     accumulator_rows: AccumulatorOption = None,
     axi_bits: AxiOption = None,
+    packed: PackedOption = False,
     memory_latency: Annotated[
         int | None,
         typer.Option(
@@ -495,13 +506,13 @@ def simulate(
     """
     import hwsim
 
-    array = _array_options(rows, cols, dataflow, buffer_bytes, accumulator_rows, axi_bits)
+    array = _array_options(rows, cols, dataflow, buffer_bytes, accumulator_rows, axi_bits, packed)
     terminal = Terminal(as_json=as_json)
     network = _load(model, input_shape)
     given = _images(network, images)[:count]
     quantized = _quantized(terminal, network, model, calibration or images)
     design = _build(quantized, arch, cycles_per_image, multipliers, array)
-    (output,) = design.network.outputs
+    output = design.network.outputs[0]
     classes = math.prod(output.shape)
     if given.labels is not None and not 0 <= min(given.labels) <= max(given.labels) < classes:
         raise ValueError(
@@ -645,6 +656,7 @@ def _array_options(
     buffer_bytes: int | None,
     accumulator_rows: int | None,
     axi_bits: int | None,
+    packed: bool,
 ) -> dict[str, Any]:
     """What was said of the systolic array."""
     given = {
@@ -654,6 +666,7 @@ def _array_options(
         "buffer_bytes": buffer_bytes,
         "accumulator_rows": accumulator_rows,
         "axi_bits": axi_bits,
+        "packed": packed or None,
     }
     return {name: value for name, value in given.items() if value is not None}
 

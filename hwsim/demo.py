@@ -7,12 +7,15 @@ import numpy as np
 
 import hwsim
 
+from .blocks.array import ArrayConfig
 from .data import bundled
 from .files import make_folder
 from .images import Images, load_images
 from .models import onnx_runtime
+from .models.dataflow.systolic import layer_table
 from .models.reference import integer as reference
 from .reports import Accuracy, Comparison, Section
+from .sim.array_trace import random_folds, trace_array
 from .sim.simulate import input_codes
 from .tables import duration, show_estimates, show_layers
 from .terminal import Terminal
@@ -28,6 +31,11 @@ DEVICES = ["i7-7700k", "gtx-1080-ti", "tpu-v1", FPGA]
 BATCH = 250
 # Images in a row through one copy of the pipeline: enough for a steady state.
 IMAGES_PER_LANE = 8
+# The systolic array, and images that it is simulated on.
+ROWS = COLS = 16
+SYSTOLIC_IMAGES = 64
+# One to look into, cycle by cycle.
+SMALL_ARRAY = ArrayConfig(rows=4, cols=4, product_registers=0)
 # ONNX Runtime rounds in floating point: a code may be off by one step, never by more.
 ALLOWED_STEPS = 1
 
@@ -119,14 +127,54 @@ def run(terminal: Terminal, output: Path, *, count: int) -> tuple[dict[str, Any]
         f"simulated in {duration(result.seconds)}"
     )
 
-    terminal.step(5, "Estimate the same network on other hardware")
+    terminal.step(5, "Run the same network on a systolic accelerator")
+    systolic = hwsim.build(quantized, hwsim.Systolic(rows=ROWS, cols=COLS))
+    with terminal.progress("simulating", min(count, SYSTOLIC_IMAGES)) as show:
+        on_array = hwsim.simulate(systolic, images[:SYSTOLIC_IMAGES].images, progress=show)
+    with terminal.progress("writing Verilog"):
+        systolic.write_verilog(output / "verilog_systolic")
+    systolic.program.write(output / "program")
+    modelled = systolic.cycles()
+    layers = layer_table(systolic.program, systolic.program.timing())
+    terminal.table(
+        ["layer", "cycles", "utilization", "limit", "bytes read"],
+        (
+            [
+                row.layer,
+                row.cycles,
+                None if np.isnan(row.utilization) else f"{row.utilization:.1%}",
+                None if np.isnan(row.limit) else f"{row.limit:.1%}",
+                row.bytes_read,
+            ]
+            for row in layers.itertuples(index=False)
+        ),
+    )
+    useful = plan.macs / (ROWS * COLS * on_array.cycles_per_image)
+    terminal.table(
+        ["", "streaming pipeline", "systolic accelerator"],
+        [
+            ["multipliers of the layers", plan.multipliers, ROWS * COLS],
+            ["cycles per image, simulated", result.cycles_per_image, on_array.cycles_per_image],
+            ["cycles per image, modelled", plan.interval, modelled],
+            ["useful multiplier cycles", f"{plan.utilization:.1%}", f"{useful:.1%}"],
+            ["values that differ", result.mismatches, on_array.mismatches],
+            ["lines of Verilog", design.verilog.lines, systolic.verilog.lines],
+        ],
+    )
+    terminal.say(
+        f"{on_array.images} images, {int(on_array.layers['values'].sum()):,} values compared; "
+        f"{len(systolic.program.instructions)} instructions; simulated in "
+        f"{duration(on_array.seconds)}"
+    )
+
+    terminal.step(6, "Estimate the same network on other hardware")
     with terminal.progress("estimating"):
         estimates = hwsim.estimate(quantized, devices=DEVICES, design=design)
         batched = hwsim.estimate(quantized, devices=FPGA, design=design, batch=each)
     devices = show_estimates(terminal, estimates)["devices"]
     estimated = batched[FPGA]
 
-    terminal.step(6, "Write the report")
+    terminal.step(7, "Write the report")
     report = output / "report.html"
     hwsim.report(
         network,
@@ -149,6 +197,9 @@ def run(terminal: Terminal, output: Path, *, count: int) -> tuple[dict[str, Any]
                 "cycles per image, steady state": result.cycles_per_image,
             },
         ),
+        systolic,
+        on_array,
+        trace_array(SMALL_ARRAY, random_folds(SMALL_ARRAY, [6, 4, 5])),
         estimates,
         title=f"{network.name}: network to hardware",
     ).save(report)
@@ -160,6 +211,8 @@ def run(terminal: Terminal, output: Path, *, count: int) -> tuple[dict[str, Any]
         and largest <= ALLOWED_STEPS
         and estimated.cycles == result.cycles
         and estimated.interval_cycles == result.cycles_per_image
+        and on_array.mismatches == 0
+        and on_array.cycles_per_image == modelled
     )
     values, differing = int(opinion["values"].sum()), int(opinion["differing"].sum())
     terminal.say()
@@ -185,6 +238,11 @@ def run(terminal: Terminal, output: Path, *, count: int) -> tuple[dict[str, Any]
                 f"{estimated.cycles:,} for {each} images, "
                 f"{estimated.interval_cycles:,} for each more",
             ],
+            [
+                "systolic accelerator",
+                f"{on_array.cycles_per_image:,} cycles per image, {modelled:,} estimated, "
+                f"{on_array.mismatches:,} values differ",
+            ],
             *(
                 [
                     f"latency on {entry.device.name} ({entry.device.device_class})",
@@ -209,6 +267,15 @@ def run(terminal: Terminal, output: Path, *, count: int) -> tuple[dict[str, Any]
             "estimated_cycles": estimated.cycles,
             "cycles_per_image": result.cycles_per_image,
             "estimated_cycles_per_image": estimated.interval_cycles,
+            "systolic": {
+                "rows": ROWS,
+                "cols": COLS,
+                "images": on_array.images,
+                "mismatches": on_array.mismatches,
+                "cycles_per_image": on_array.cycles_per_image,
+                "estimated_cycles_per_image": modelled,
+                "utilization": useful,
+            },
             "devices": devices,
             "report": report,
         },

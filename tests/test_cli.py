@@ -11,6 +11,18 @@ import hwsim
 from hwsim import cli
 from hwsim.data import bundled
 
+COMMANDS = (
+    "demo",
+    "info",
+    "quantize",
+    "verilog",
+    "compile",
+    "simulate",
+    "estimate",
+    "devices",
+)
+ARRAY = ("--rows", 4, "--cols", 4, "--buffer-bytes", 1024)
+
 
 @pytest.fixture
 def command(capsys):
@@ -72,7 +84,7 @@ def tiny(tmp_path_factory):
 def test_help_names_every_command_and_the_exit_status(command):
     status, out, err = command("--help")
     assert (status, err) == (0, "")
-    for name in ("demo", "info", "quantize", "verilog", "simulate", "estimate", "devices"):
+    for name in COMMANDS:
         assert f" {name} " in out
     assert "Exit status: 0 done, 1 negative result, 2 bad input." in out
 
@@ -81,9 +93,7 @@ def test_without_arguments_the_help_appears(command):
     assert command() == command("--help")
 
 
-@pytest.mark.parametrize(
-    "name", ["demo", "info", "quantize", "verilog", "simulate", "estimate", "devices"]
-)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help_and_json(command, name):
     status, out, _ = command(name, "--help")
     assert status == 0
@@ -287,6 +297,51 @@ def test_simulate_json(command, tiny):
     assert status == stalled["mismatches"] == 0
     assert stalled["accuracy"] == result["accuracy"]
     assert stalled["cycles"] > result["cycles"]
+
+
+def test_simulate_systolic(command, tiny):
+    arguments = ["simulate", tiny / "m.onnx", "--images", tiny / "images.npz", "--json"]
+    arguments += ["--arch", "systolic", *ARRAY]
+    status, out, _ = command(*arguments)
+    result = json.loads(out)
+    assert status == result["mismatches"] == 0
+    assert (result["images"], result["lanes"]) == (6, 6)
+    status, out, _ = command(*arguments, "--memory-latency", 80)
+    assert json.loads(out)["cycles"] > result["cycles"]
+
+
+def test_compile(command, tiny, tmp_path):
+    arguments = ["compile", tiny / "m.onnx", "--calibration", tiny / "images.npz", *ARRAY]
+    status, out, _ = command(*arguments, "-o", tmp_path, "--json")
+    assert status == 0
+    result = json.loads(out)
+    assert set(result) == {"instructions", "constant_bytes", "memory_bytes", "files"}
+    names = {"program.lst", "program.bin", "constants.bin", "memory.json"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    assert (tmp_path / "program.bin").stat().st_size == 64 * result["instructions"]
+    assert "CONVOLVE" in (tmp_path / "program.lst").read_text()
+    places = json.loads((tmp_path / "memory.json").read_text())
+    assert places["memory_bytes"] == result["memory_bytes"]
+    assert len(places["maps"]) == 2
+
+
+def test_options_of_the_other_architecture(refusal, tiny):
+    simulate = ["simulate", tiny / "m.onnx", "--images", tiny / "images.npz"]
+    assert refusal(*simulate, "--rows", 4) == "--rows goes with --arch systolic"
+    assert refusal(*simulate, "--packed") == "--packed goes with --arch systolic"
+    assert refusal(*simulate, "--arch", "systolic", "--multipliers", 4) == (
+        "--cycles-per-image and --multipliers go with --arch streaming"
+    )
+
+
+def test_accelerator_that_is_too_small(refusal, tiny):
+    simulate = ["simulate", tiny / "m.onnx", "--images", tiny / "images.npz", "--arch", "systolic"]
+    assert refusal(*simulate, "--buffer-bytes", 1000) == (
+        "buffer_bytes must be a power of two, not 1000"
+    )
+    assert refusal(*simulate, *ARRAY, "--accumulator-rows", 2) == (
+        "accumulator_rows must be at least 4 for layer conv, not 2"
+    )
 
 
 def test_simulate_with_a_mismatch_has_status_1(command, tiny, monkeypatch):

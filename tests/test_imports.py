@@ -1,4 +1,5 @@
-"""Imports go downward only: cli -> reports -> sim -> rtl, models -> blocks -> network."""
+"""Imports go downward only: cli -> reports -> sim -> rtl, models -> compiler -> blocks
+-> network."""
 
 import ast
 import subprocess
@@ -14,6 +15,7 @@ LEVELS = [
     {"files", "version"},
     {"network", "data", "images"},
     {"blocks"},
+    {"compiler"},
     {"rtl", "models"},
     {"onnx_backend", "sim"},
     {"reports"},

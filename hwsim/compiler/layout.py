@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from hwsim.network.integer import Add, Concat, Conv, Dense, Mul
 
-from .tiling import convolution, fold_count
+from .tiling import convolution, fold_count, round_up
 
 __all__ = ["Layout", "Storage", "View", "lay_out"]
 
@@ -49,7 +49,7 @@ class Layout:
     copies: frozenset[tuple[str, int]]
 
 
-def lay_out(network, config, spilled=frozenset()):
+def lay_out(network, config, spilled=frozenset(), copied=frozenset()):
     """Choose pitches for all feature maps.
 
     Parameters
@@ -58,12 +58,14 @@ def lay_out(network, config, spilled=frozenset()):
     config : Systolic
     spilled : set of storage names
         That lie in memory, so that their rows must begin at whole beats.
+    copied : set of tensor names
+        Concatenations whose inputs all have a storage of their own.
 
     Returns
     -------
     Layout
     """
-    places, copies = _share(network)
+    places, copies = _share(network, copied)
     roots = {root for root, _ in places.values()}
     # Storages whose pitches must agree, because one instruction reads them together.
     alike = {root: root for root in roots}
@@ -77,18 +79,22 @@ def lay_out(network, config, spilled=frozenset()):
         if isinstance(layer, Add | Mul):
             first, second = (find(places[name][0]) for name in layer.inputs)
             alike[second] = first
-    pitches = {}
+    pitches: dict[str, tuple[int, int]] = {}
     for leader in {find(root) for root in roots}:
         members = {root for root in roots if find(root) == leader}
         pitches |= dict.fromkeys(members, _pitches(network, config, places, members, spilled))
-    storages = {root: Storage(root, *network.tensors[root].shape, *pitches[root]) for root in roots}
+    storages = {}
+    for root in roots:
+        channels, height, width = network.tensors[root].shape
+        pixel, row = pitches[root]
+        storages[root] = Storage(root, channels, height, width, pixel, row)
     views = {name: View(storages[root], channel) for name, (root, channel) in places.items()}
     return Layout(views, frozenset(copies))
 
 
-def _share(network):
+def _share(network, copied):
     """(root, first channel) of each tensor, and the inputs of concatenations that are copied."""
-    places = {}
+    places: dict[str, tuple[str, int]] = {}
     copies = set()
     fixed = {network.input.name}
     for layer in reversed(network.layers):
@@ -96,7 +102,7 @@ def _share(network):
         if not isinstance(layer, Concat):
             continue
         for k, name in enumerate(layer.inputs):
-            if name in places or name in fixed:
+            if layer.output in copied or name in places or name in fixed:
                 copies.add((layer.name, k))
             else:
                 places[name] = (root, channel)
@@ -122,7 +128,7 @@ def _pitches(network, config, places, members, spilled):
         if reader.taps > 1
     }
     pixels = {channels} | {channels + (count - channels) % banks for count in narrow}
-    best = None
+    choices = []
     for pixel in sorted(pixels):
         rows = {width * pixel} | {
             width * pixel + (reader.kernel[1] * group.channels - width * pixel) % banks
@@ -130,9 +136,10 @@ def _pitches(network, config, places, members, spilled):
             for group in reader.groups_of(config)
         }
         if members & spilled:
-            rows = {-(-width * pixel // config.axi_bytes) * config.axi_bytes}
-        for row in sorted(rows):
-            folds = sum(fold_count(reader, config, pixel, row) for reader in readers)
-            if best is None or folds < best[0]:
-                best = (folds, pixel, row)
-    return best[1:]
+            rows = {round_up(width * pixel, config.axi_bytes)}
+        choices += [(pixel, row) for row in sorted(rows)]
+
+    def folds(pitches):
+        return sum(fold_count(reader, config, *pitches) for reader in readers)
+
+    return min(choices, key=folds)

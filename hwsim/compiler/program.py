@@ -10,7 +10,7 @@ import numpy as np
 from hwsim.blocks.systolic.config import Systolic
 from hwsim.blocks.systolic.isa import BYTES, Instruction, Opcode, encode
 from hwsim.blocks.systolic.program_timing import program_timing
-from hwsim.blocks.systolic.timing import Memory
+from hwsim.blocks.systolic.timing import usual_memory
 from hwsim.files import write_files
 from hwsim.network.integer import Concat, IntegerNetwork
 
@@ -94,7 +94,7 @@ class Program:
         -------
         ProgramTiming
         """
-        memory = memory or Memory()
+        memory = memory or usual_memory(self.config)
         return program_timing(self.config, memory, self.instructions, address=self.address)
 
     def cycles(self, memory=None):
@@ -125,7 +125,7 @@ class Program:
         writes : ndarray of int8, (n, columns), a row for each pixel of each instruction
         Returns a dict of tensor name to codes (C, H, W).
         """
-        found = {}
+        found: dict[str, np.ndarray] = {}
         position = 0
         for number, instruction in enumerate(self.instructions):
             if number not in self.results:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwsim.network.integer import LRN, Concat, Conv, Dense, Pool, Shuffle
+from hwsim.network.integer import LRN, Concat, Conv, Dense, Pad, Pool, Shuffle
 
 from .tiling import convolution
 
@@ -35,23 +35,26 @@ def _rows(layer, network):
         return geometry.kernel[0], geometry.strides[0], geometry.dilations[0], geometry.pads[0]
     if isinstance(layer, Pool):
         return layer.kernel[0], layer.strides[0], layer.dilations[0], layer.pads[0]
-    return 1, 1, 1, 0
+    return 1, 1, 1, layer.pads[0] if isinstance(layer, Pad) else 0
 
 
 def input_rows(layer, network, first, last):
-    """(first, last) rows of the inputs that output rows ``first`` to ``last - 1`` depend on."""
+    """(first, last) rows of the inputs that output rows ``first`` to ``last - 1`` depend on.
+
+    At least one, even where all taps lie outside the map.
+    """
     height = network.tensors[layer.inputs[0]].shape[1]
     kernel, stride, dilation, top = _rows(layer, network)
-    low = first * stride - top
+    low = min(max(first * stride - top, 0), height - 1)
     high = (last - 1) * stride + (kernel - 1) * dilation + 1 - top
-    return min(max(low, 0), height), max(min(high, height), 0)
+    return low, min(max(high, low + 1), height)
 
 
 def _output_rows(layer, network, rows):
     """How many rows of the output depend on the first ``rows`` rows of the inputs alone."""
     height = network.tensors[layer.output].shape[1]
-    if rows == network.tensors[layer.inputs[0]].shape[1]:
-        return height
+    if rows in (0, network.tensors[layer.inputs[0]].shape[1]):
+        return height if rows else 0
     kernel, stride, dilation, top = _rows(layer, network)
     return min(max((rows + top - (kernel - 1) * dilation - 1) // stride + 1, 0), height)
 
@@ -76,7 +79,7 @@ class _Order:
         self.network = network
         self.strips = strips
         self.parts = parts
-        self.steps = []
+        self.steps: list[Step] = []
         self.mixing = [isinstance(layer, MIXING) for layer in network.layers]
         # Rows that are there, for each channel, and for each part of a layer.
         self.done = {
@@ -85,7 +88,7 @@ class _Order:
         self.done[network.input.name][:] = network.input.shape[1]
         self.progress = [[0] * len(layer_parts) for layer_parts in parts]
         # Layers of the vector unit by what they read.
-        self.readers = {name: [] for name in network.tensors}
+        self.readers: dict[str, list[int]] = {name: [] for name in network.tensors}
         for index, layer in enumerate(network.layers):
             if not self.mixing[index]:
                 for name in dict.fromkeys(layer.inputs):
@@ -115,10 +118,11 @@ class _Order:
     @staticmethod
     def _dependent(layer, parts, name, channels):
         """Numbers of the parts of a layer that depend on some channels of its input ``name``."""
-        if isinstance(layer, Concat):
-            return [number for number, source in enumerate(layer.inputs) if source == name]
         if isinstance(layer, Shuffle):
             return list(range(len(parts)))
+        if isinstance(layer, Concat):
+            inputs = enumerate(layer.inputs) if len(parts) > 1 else ((0, name),)
+            return [number for number, source in inputs if source == name]
         reach = layer.size if isinstance(layer, LRN) else 0
         first, last = channels[0] - reach, channels[1] + reach
         return [number for number, (low, high) in enumerate(parts) if low < last and first < high]
@@ -147,12 +151,12 @@ class _Order:
         """Rows that are there of all input channels that a part depends on."""
         low, high = part
         if isinstance(layer, Concat):
-            # A part is an input.
-            first = 0
+            first, rows = 0, []
             for name in layer.inputs:
-                if first == low:
-                    return self.done[name].min()
+                if low <= first < high:
+                    rows.append(self.done[name].min())
                 first += len(self.done[name])
+            return min(rows)
         if isinstance(layer, LRN):
             low, high = max(low - (layer.size - 1) // 2, 0), high + layer.size // 2
         if isinstance(layer, (*MIXING, Shuffle)):
@@ -184,13 +188,10 @@ def allocate(places, config):
 
 
 def _allocate(places, config, sections):
-    given = []
+    active: list[Place] = []
     for place in sorted(places, key=lambda place: (place.start, -place.size)):
-        others = sorted(
-            (other.address, other.address + other.size)
-            for other in given
-            if other.start <= place.end and place.start <= other.end
-        )
+        active = [other for other in active if other.end >= place.start]
+        others = sorted((other.address, other.address + other.size) for other in active)
         best = None
         for section in range(sections):
             base = section * config.section_bytes
@@ -207,7 +208,7 @@ def _allocate(places, config, sections):
         if low is None:
             return place
         place.address = low
-        given.append(place)
+        active.append(place)
     return None
 
 

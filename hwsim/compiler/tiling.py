@@ -14,10 +14,16 @@ __all__ = [
     "convolution",
     "fold_count",
     "lanes",
+    "round_up",
     "shuffle_groups",
     "shuffle_tile",
     "weight_tiles",
 ]
+
+
+def round_up(value, step):
+    """The next multiple of ``step``."""
+    return -(-value // step) * step
 
 
 @dataclass(frozen=True)
@@ -196,9 +202,9 @@ def shuffle_groups(order):
 
 
 def shuffle_tile(groups, size, outputs, config):
-    """Some outputs of a shuffle as a product of matrices, a tap for each group of ``size`` channels.
+    """Some outputs of a shuffle as a product of matrices, with a tap for each group of channels.
 
-    outputs : (first, last)
+    size : channels of a group. outputs : (first, last).
 
     Returns the number of the first channel that is taken of each group, the `Lanes` and `_tiles`.
     """

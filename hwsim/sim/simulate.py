@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hwsim.blocks.checks import check_positive
+from hwsim.blocks.systolic.timing import LATENCY
 from hwsim.models.reference import integer as reference
 from hwsim.rtl.streaming import Design
 from hwsim.rtl.systolic.design import SystolicDesign
@@ -150,9 +151,8 @@ def simulate(
         raise TypeError(
             f"design must be a Design, as hwsim.build gives, not {type(design).__name__}"
         )
-    on_array = isinstance(design, SystolicDesign)
     if memory_latency is not None:
-        if not on_array:
+        if not isinstance(design, SystolicDesign):
             raise ValueError("memory_latency is for systolic accelerators")
         check_positive("memory_latency", memory_latency)
     if engine not in ENGINES:
@@ -169,9 +169,10 @@ def simulate(
     if lanes is None:
         lanes = 1
         if engine == "compiled" and wave is None:
-            lanes = (
-                systolic.lanes_for(design.program, count) if on_array else _lanes(count, threads)
-            )
+            if isinstance(design, SystolicDesign):
+                lanes = systolic.lanes_for(design.program, count)
+            else:
+                lanes = _lanes(count, threads)
     elif not isinstance(lanes, int) or not 1 <= lanes <= 1024:
         raise ValueError(f"lanes must be an integer from 1 to 1024, not {lanes!r}")
     elif lanes > count:
@@ -179,8 +180,8 @@ def simulate(
     if wave is not None:
         _check_wave(wave, engine, lanes)
     options = {"stalls": stalls, "seed": seed, "threads": threads, "wave": wave}
-    if on_array:
-        options["latency"] = memory_latency or systolic.LATENCY
+    if isinstance(design, SystolicDesign):
+        options["latency"] = LATENCY if memory_latency is None else memory_latency
         return _on_array(design, codes, lanes, ENGINES[engine], options, progress)
     return _through_pipeline(design, codes, lanes, ENGINES[engine], options, progress)
 

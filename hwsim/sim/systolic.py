@@ -1,9 +1,12 @@
 """Systolic accelerators in simulation: a program, its memory, and a processor that starts it."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pandas as pd
 
 from hwsim.blocks.systolic.registers import COUNTERS, REGISTERS
+from hwsim.blocks.systolic.timing import LATENCY, usual_memory
 from hwsim.rtl.systolic.accelerator import Accelerator
 from hwsim.rtl.systolic.control import control_port
 from hwsim.rtl.systolic.dma import memory_port
@@ -13,7 +16,7 @@ from . import compiled_engine
 from .engine import Stimulus
 from .stimulus.axi import Access, AxiMemory, RegisterScript
 
-__all__ = ["LATENCY", "MEMORY_BYTES", "Bench", "activity", "lanes_for", "rounds"]
+__all__ = ["MEMORY_BYTES", "Bench", "activity", "lanes_for", "rounds"]
 
 # Memory that the lanes of a simulation take together, at most, if nothing else is said.
 MEMORY_BYTES = 1 << 30
@@ -21,8 +24,6 @@ LARGEST_LANES = 64
 # Cycles in which nothing moves on any port: the array may be at work on what it has.
 PATIENCE = 2_000_000
 PAGE = 4096
-# Cycles from a request to memory to its answer, if nothing is said.
-LATENCY = 20
 
 
 def lanes_for(program, images):
@@ -58,7 +59,7 @@ def rounds(program, codes, lanes, run, options, progress=None):
         Performance counters of the accelerator, of the last round's first lane.
     """
     maps, outputs, cycles = [], [], []
-    more = {"reuse": []} if run is compiled_engine.run else {}
+    more: dict[str, list] = {"reuse": []} if run is compiled_engine.run else {}
     bench = Bench(program, **options)
     for first in range(0, len(codes), lanes):
         group = codes[first : first + lanes]
@@ -103,17 +104,11 @@ class Bench:
         self._program = program
         self._options = options
         self.component = Accelerator(config)
-        common = {
-            "read_latency": latency,
-            "outstanding_reads": config.outstanding,
-            "stalls": stalls,
-        }
+        common = {"stalls": stalls, **asdict(usual_memory(config, latency))}
         self.memory = AxiMemory(
             name="memory",
             signature=memory_port(config),
             size=-(-program.address // PAGE) * PAGE,
-            write_latency=latency,
-            outstanding_writes=config.outstanding,
             **common,
         )
         self._code = AxiMemory(
@@ -176,7 +171,7 @@ def activity(program, recording):
     """For each layer the cycles of its first and last result and its writes, of the first lane."""
     cycles = np.atleast_2d(recording.probes["results"].cycles)[0]
     begun = int(np.ravel(recording.probes["begun"].cycles)[0])
-    rows = {}
+    rows: dict[str, dict[str, int]] = {}
     position = 0
     for number, result in program.results.items():
         instruction = program.instructions[number]

@@ -4,9 +4,6 @@ import numpy as np
 
 from hwsim.blocks.systolic.isa import ENGINES, Opcode, Operation
 
-READ, MATRIX, VECTOR, WRITE = range(4)
-TRANSFERS = (Opcode.READ_ACTIVATIONS, Opcode.WRITE_ACTIVATIONS)
-
 
 class Uses:
     """The last instruction of each engine that read and wrote each of ``size`` things."""
@@ -82,85 +79,106 @@ def hazards(program):
     instructions, and the one before it in its engine, follow. All uses of one place by two engines
     of which one is a write, and all uses of one port of a section, must be in such an order.
     """
-    config = program.config
-    words = Uses(config.buffer_bytes // config.banks)
-    ports = [Uses(config.sections), Uses(config.sections)]
-    memory = Uses(-(-program.memory_bytes // config.axi_bytes))
-    halves, tables = Uses(2), Uses(2)
-    # What each instruction of each engine follows.
-    clocks = [[np.zeros(len(ENGINES), int)] for _ in ENGINES]
-    found = []
+    check = _Check(program)
+    for number, instruction in enumerate(program.instructions):
+        check.add(number, instruction)
+    return check.found
 
-    def touched_words(first, last):
+
+class _Check:
+    """Goes through a program, instruction by instruction."""
+
+    def __init__(self, program):
+        self.config = config = program.config
+        self.words = Uses(config.buffer_bytes // config.banks)
+        self.ports = {"read": Uses(config.sections), "write": Uses(config.sections)}
+        self.memory = Uses(-(-program.memory_bytes // config.axi_bytes))
+        self.halves, self.tables = Uses(2), Uses(2)
+        # For each instruction of each engine: how many of each engine it follows.
+        self.clocks = [[np.zeros(len(ENGINES), int)] for _ in ENGINES]
+        self.found = []
+
+    def add(self, number, i):
+        """Check an instruction against those before it."""
+        self.number, self.instruction = number, i
+        engine = i.opcode.engine
+        for other, count in enumerate(i.after):
+            if count >= len(self.clocks[other]):
+                self.report("waits for a later instruction")
+                return
+        if engine is None:
+            for other, clocks in enumerate(self.clocks):
+                if i.after[other] != len(clocks) - 1:
+                    self.report(f"does not wait for {ENGINES[other]}")
+            return
+        clocks = [self.clocks[other][count] for other, count in enumerate(i.after)]
+        known = np.maximum.reduce([self.clocks[engine][-1], i.after, *clocks])
+        self.clocks[engine].append(known)
+        (self.transfer, self.convolve, self.combine, self.transfer)[engine](i)
+
+    def report(self, what):
+        self.found.append(f"{self.number} {self.instruction.opcode.name} {what}")
+
+    def use(self, uses, writes, where, what):
+        """Check and note that the instruction reads or writes something."""
+        engine = self.instruction.opcode.engine
+        clocks = self.clocks[engine]
+        late = uses.check(engine, len(clocks) - 1, clocks[-1], writes, where)
+        if late:
+            self.report(f"does not wait for {late[0]} {late[1]} at {what}")
+
+    def touched(self, first, last):
         """Words of the buffer in spans of addresses."""
         first, last = first % 2**24, last - first + first % 2**24
-        touched = _intervals(first // config.banks, -(-last // config.banks))
-        return np.unique(touched % (config.buffer_bytes // config.banks))
+        words = _intervals(first // self.config.banks, -(-last // self.config.banks))
+        return np.unique(words % (self.config.buffer_bytes // self.config.banks))
 
-    def ask_port(first, last, writes, ask):
-        """Check the ports by which spans of addresses are used."""
-        sections = np.unique(touched_words(first, last) // config.bank_depth)
-        ask(ports[writes], True, sections, f"the {'write' if writes else 'read'} port")
+    def use_port(self, kind, spans):
+        sections = np.unique(self.touched(*spans) // self.config.bank_depth)
+        self.use(self.ports[kind], True, sections, f"the {kind} port")
 
-    def ask_buffer(first, last, writes, ask):
-        """Check ports and words of spans of addresses."""
-        ask_port(first, last, writes, ask)
-        ask(words, writes, touched_words(first, last), "the buffer")
+    def use_words(self, kind, spans):
+        self.use(self.words, kind == "write", self.touched(*spans), "the buffer")
 
-    for number, i in enumerate(program.instructions):
-        engine = i.opcode.engine
-        if engine is None:
-            missing = [k for k in range(4) if i.after[k] != len(clocks[k]) - 1]
-            found += [f"{number} HALT does not wait for {ENGINES[k]}" for k in missing]
-            continue
-        known = np.maximum(clocks[engine][-1], i.after)
-        for other, count in enumerate(i.after):
-            if count >= len(clocks[other]):
-                found.append(f"{number} {i.opcode.name} waits for a later instruction")
-            else:
-                known = np.maximum(known, clocks[other][count])
-        clocks[engine].append(known)
-        mine = len(clocks[engine]) - 1
-
-        def ask(
-            uses, writes, where, what, engine=engine, mine=mine, known=known, number=number, i=i
-        ):
-            late = uses.check(engine, mine, known, writes, where)
-            if late:
-                found.append(f"{number} {i.opcode.name} does not wait for {late} at {what}")
-
-        if i.opcode in TRANSFERS:
-            size = i["words"] * config.axi_bytes
-            writes = i.opcode == Opcode.READ_ACTIVATIONS
-            assert i["buffer"] % config.axi_bytes == 0
-            assert i["buffer"] + size <= config.buffer_bytes
-            span = np.array([i["buffer"]]), np.array([i["buffer"] + size])
-            ask_buffer(*span, writes, ask)
-        if engine in (READ, WRITE):
-            assert i["address"] % config.axi_bytes == 0
-            first = i["address"] // config.axi_bytes
-            ask(memory, engine == WRITE, slice(first, first + i["words"]), "memory")
+    def transfer(self, i):
+        """An instruction of the read or the write engine."""
+        size = i["words"] * self.config.axi_bytes
+        assert i["address"] % self.config.axi_bytes == 0
+        first = i["address"] // self.config.axi_bytes
+        stores = i.opcode == Opcode.WRITE_ACTIVATIONS
+        self.use(self.memory, stores, slice(first, first + i["words"]), "memory")
         if i.opcode == Opcode.READ_TABLE:
-            ask(tables, True, [i["table"]], "a table")
-        if i.opcode == Opcode.CONVOLVE:
-            span = _tap_spans(i, i["channels"])
-            ask_buffer(*span, False, ask)
-            ask(halves, True, [i["half"]], "the sums")
-        if i.opcode == Opcode.COMBINE:
+            self.use(self.tables, True, [i["table"]], "a table")
+        if stores or i.opcode == Opcode.READ_ACTIVATIONS:
+            assert i["buffer"] % self.config.axi_bytes == 0
+            assert i["buffer"] + size <= self.config.buffer_bytes
+            spans = np.array([i["buffer"]]), np.array([i["buffer"] + size])
+            kind = "read" if stores else "write"
+            self.use_port(kind, spans)
+            self.use_words(kind, spans)
+
+    def convolve(self, i):
+        spans = _tap_spans(i, i["channels"])
+        self.use_port("read", spans)
+        self.use_words("read", spans)
+        self.use(self.halves, True, [i["half"]], "the sums")
+
+    def combine(self, i):
+        """An instruction of the vector unit."""
+        if i.opcode == Opcode.ACTIVATE:
+            self.use(self.halves, False, [i["half"]], "the sums")
+        else:
             # A read takes a code from each bank, wanted or not.
-            ask_port(*_tap_spans(i, config.banks), False, ask)
-            wanted = _tap_spans(i, i["channels"])
+            self.use_port("read", _tap_spans(i, self.config.banks))
             if i["operation"] == Operation.NORMALIZE:
-                wanted = _neighbour_spans(i)
-                ask(tables, False, [1], "a table")
-            ask(words, False, touched_words(*wanted), "the buffer")
-        if engine == VECTOR:
-            if i.opcode == Opcode.ACTIVATE:
-                ask(halves, False, [i["half"]], "the sums")
-            if i["lookup"]:
-                ask(tables, False, [0], "a table")
-            rows = i["to"] + np.arange(i["height"])[:, None] * i["to_y"]
-            pixels = (rows + np.arange(i["width"]) * i["to_x"]).reshape(-1)
-            span = pixels, pixels + i["channels"]
-            ask_buffer(*span, True, ask)
-    return found
+                self.use_words("read", _neighbour_spans(i))
+                self.use(self.tables, False, [1], "a table")
+            else:
+                self.use_words("read", _tap_spans(i, i["channels"]))
+        if i["lookup"]:
+            self.use(self.tables, False, [0], "a table")
+        rows = i["to"] + np.arange(i["height"])[:, None] * i["to_y"]
+        pixels = (rows + np.arange(i["width"]) * i["to_x"]).reshape(-1)
+        spans = pixels, pixels + i["channels"]
+        self.use_port("write", spans)
+        self.use_words("write", spans)

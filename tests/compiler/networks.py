@@ -1,5 +1,7 @@
 """Random networks and configurations for the compiler of the systolic accelerator."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from hwsim.blocks.systolic.config import Systolic
@@ -85,6 +87,11 @@ class Builder(NetworkBuilder):
         shape = (channels or t.shape[0], *t.shape[1:])
         self.tensors[output] = IntegerTensor(output, shape, t.scale, t.zero_point, t.bits, t.signed)
         return name, output
+
+    def pad(self, source, pads, mode="constant"):
+        output = super().pad(source, pads, mode)
+        self.tensors[output] = replace(self.tensors[output], bits=self.tensors[source].bits)
+        return output
 
     def shuffle(self, source):
         """By groups, or any order."""
@@ -211,7 +218,14 @@ def _same_size(b, rng, source):
     return b.conv(source, outputs, (k, k), pads=(k // 2,) * 4)
 
 
+def _pad(b, rng, source, names):
+    if rng.random() < 0.3:
+        return b.mul(source, b.conv(source, b.tensors[source].shape[0], (1, 1)))
+    return b.pad(source, tuple(int(n) for n in rng.integers(0, 4, 4)))
+
+
 _LAYERS = [
+    _pad,
     _conv,
     _conv,
     _conv,

@@ -17,6 +17,7 @@ from hwsim.blocks.systolic.config import Systolic
 from hwsim.blocks.systolic.isa import Opcode, decode
 from hwsim.compiler import compile_network
 from hwsim.models.quantization import random_integer_network
+from hwsim.network.integer import Conv
 from hwsim.network.network import NetworkError
 from tests.compiler.check import Simulator, assert_equal_to_reference
 from tests.compiler.hazards import hazards
@@ -149,3 +150,133 @@ def refusal(network, config):
 
 def builder(channels=8, height=9, width=12):
     return Builder(np.random.default_rng(0), (channels, height, width))
+
+
+def test_a_layer_that_is_not_supported():
+    b = builder()
+    network = b.build(b.mul(b.input, b.global_average(b.input)))
+    assert refusal(network, Systolic()) == (
+        NetworkError,
+        "layer mul2: the systolic accelerator multiplies maps of equal shapes only",
+    )
+    b = builder()
+    network = b.build(b.pad(b.input, (1, 1, 1, 1), "edge"))
+    assert refusal(network, Systolic()) == (
+        NetworkError,
+        "layer pad1: the systolic accelerator pads with the zero point only",
+    )
+
+
+def test_wide_codes():
+    b = builder()
+    network = b.build(b.conv(b.input, 4))
+    wide = replace(network.input, bits=16)
+    network = replace(network, input=wide, tensors=network.tensors | {wide.name: wide})
+    assert refusal(network, Systolic()) == (
+        NetworkError,
+        "layer conv1: the systolic accelerator takes codes of up to 8 bits, not 16",
+    )
+
+
+def test_wide_weights():
+    b = builder()
+    network = b.build(b.conv(b.input, 4))
+    network = replace(network, layers=(replace(network.layers[0], weight_bits=16),))
+    assert refusal(network, Systolic()) == (
+        NetworkError,
+        "layer conv1: the systolic accelerator takes weights of up to 8 bits, not 16",
+    )
+
+
+def test_sums_that_overflow():
+    b = builder()
+    network = b.build(b.conv(b.input, 4))
+    conv = network.layers[0]
+    assert isinstance(conv, Conv)
+    largest = (1 << 31) - 1
+    room = largest - conv.accumulator_bounds(network.input)[1] + int(conv.bias.max())
+    fits = replace(conv, bias=np.full(4, room - abs(conv.bias).max() - 2000))
+    assert_equal_to_reference(compile_network(replace(network, layers=(fits,)), Systolic()))
+    over = replace(conv, bias=np.full(4, largest))
+    assert refusal(replace(network, layers=(over,)), Systolic()) == (
+        NetworkError,
+        "layer conv1: its sums do not fit into 32 bits",
+    )
+
+
+def test_a_table_that_is_too_large():
+    b = builder(channels=300, height=1, width=1)
+    network = b.build(b.lrn(b.input, 300))
+    assert refusal(network, Systolic()) == (
+        NetworkError,
+        "layer lrn1: its sums of squares, up to 4915200, do not fit into the table of factors",
+    )
+    b = builder()
+    network = b.build(b.lrn(b.input, 5))
+    lrn = replace(network.layers[0], precision=8)
+    assert refusal(replace(network, layers=(lrn,)), Systolic()) == (
+        NetworkError,
+        "layer lrn1: the systolic accelerator takes a table with a precision of up to 7, not 8",
+    )
+
+
+def test_accumulators_that_are_too_small():
+    b = builder(width=12)
+    network = b.build(b.conv(b.input, 4, (1, 1)))
+    assert refusal(network, Systolic(accumulator_rows=8)) == (
+        ValueError,
+        "accumulator_rows must be at least 16 for layer conv1, not 8",
+    )
+    compile_network(network, Systolic(accumulator_rows=16))
+
+
+def test_a_buffer_that_is_too_small():
+    b = builder(channels=40)
+    network = b.build(b.dense(b.conv(b.input, 30, (1, 1)), 5))
+    assert refusal(network, Systolic(buffer_bytes=1024)) == (
+        ValueError,
+        "buffer_bytes must be at least 4096 for layer conv1, not 1024",
+    )
+    assert refusal(network, Systolic(buffer_bytes=2048)) == (
+        ValueError,
+        "buffer_bytes must be at least 4096 for layer dense2, not 2048",
+    )
+    assert_equal_to_reference(compile_network(network, Systolic(buffer_bytes=4096)))
+
+
+def test_the_largest_buffer_is_too_small():
+    b = builder(channels=256, height=200, width=200)
+    network = b.build(b.global_average(b.input))
+    assert refusal(network, Systolic()) == (
+        ValueError,
+        "layer mean1 needs more than the largest buffer, 8388608 bytes",
+    )
+
+
+def test_a_map_that_is_too_wide():
+    b = builder(channels=1, height=1, width=5000)
+    network = b.build(b.conv(b.input, 1, (1, 1)))
+    assert refusal(network, Systolic(accumulator_rows=4096)) == (
+        NetworkError,
+        "layer conv1: its rows have 5000 pixels, more than 4096",
+    )
+
+
+def test_a_number_that_does_not_fit_into_its_field():
+    b = builder(channels=1, height=1, width=300)
+    network = b.build(b.conv(b.input, 1, (1, 1), (1, 100)))
+    assert refusal(network, Systolic()) == (
+        NetworkError,
+        "layer conv1: stride_x of CONVOLVE must lie in [0, 63], not 100",
+    )
+
+
+def test_an_address_that_is_too_narrow():
+    b = builder()
+    network = b.build(b.conv(b.input, 64))
+    needed = compile_network(network, Systolic()).memory_bytes
+    assert refusal(network, Systolic(address_bits=12)) == (
+        ValueError,
+        f"address_bits must be at least 14 for {needed:,} bytes of memory, not 12",
+    )
+    assert compile_network(network, Systolic(address_bits=14)).memory_bytes == needed

@@ -92,6 +92,10 @@ def random_program(seed):
     return SimpleNamespace(config=config, instructions=instructions, address=1 << 15)
 
 
+# Over 64 programs it was 0.015; see docs/systolic.md.
+LARGEST_ERROR = 0.02
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_shared_memory_that_stalls(seed):
     """Against the RTL: chance has its part in both."""
@@ -103,10 +107,6 @@ def test_shared_memory_that_stalls(seed):
     shared = SharedMemory(memory=memory, **traffic)
     found = [run(program, shared, program_memory=program_memory, seed=k).cycles for k in range(5)]
     assert np.mean(found) == pytest.approx(cycles["finished"][0], rel=LARGEST_ERROR)
-
-
-# Of the mean over seeds; see the docs.
-LARGEST_ERROR = 0.05
 
 
 def slow_program():

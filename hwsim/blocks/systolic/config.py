@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from hwsim.blocks.array import ArrayConfig
 from hwsim.blocks.checks import check_integer, check_positive
 from hwsim.blocks.queue import DISTRIBUTED_DEPTH
 from hwsim.blocks.systolic.isa import BYTES
@@ -10,6 +11,7 @@ __all__ = ["Systolic"]
 
 # Half of what an address in an instruction reaches.
 LARGEST_BUFFER = 1 << 23
+LARGEST_ACCUMULATOR_ROWS = 4096
 # Cycles from an address at a read port of the buffer to the data.
 BUFFER_READ_LATENCY = 3
 # Cycles from an address at the read port of the accumulators to the sums.
@@ -51,9 +53,12 @@ class Systolic:
         Read bursts that are requested and not yet answered, at most.
     queue_depth : int
         Instructions that wait in front of each engine.
+    packed : bool
+        One multiplier serves two neighbouring columns; see `hwsim.blocks.array.ArrayConfig`.
 
     Members
     -------
+    array : ArrayConfig
     banks : int
         Byte-wide memories side by side in a section, the next power of two of rows and columns.
     """
@@ -71,6 +76,7 @@ class Systolic:
     burst_beats: int = 32
     outstanding: int = 8
     queue_depth: int = 8
+    packed: bool = False
 
     def __post_init__(self):
         for name in ("rows", "cols"):
@@ -79,6 +85,7 @@ class Systolic:
                 raise ValueError(f"{name} must be at most 256, not {getattr(self, name)}")
         if self.dataflow != "weight-stationary":
             raise ValueError(f"dataflow must be weight-stationary, not {self.dataflow!r}")
+        _ = self.array  # checks the rest
         for name in ("weight_tiles", "parameter_tiles", "outstanding", "queue_depth"):
             check_integer(name, getattr(self, name), 2)
         for name in ("buffer_bytes", "sections", "accumulator_rows", "burst_beats"):
@@ -98,8 +105,11 @@ class Systolic:
                 f"buffer_bytes must lie in [{smallest}, {largest}] for {self.sections} sections of "
                 f"{self.banks} banks, not {self.buffer_bytes}"
             )
-        if not 2 <= self.accumulator_rows <= 4096:
-            raise ValueError(f"accumulator_rows must lie in [2, 4096], not {self.accumulator_rows}")
+        if not 2 <= self.accumulator_rows <= LARGEST_ACCUMULATOR_ROWS:
+            raise ValueError(
+                f"accumulator_rows must lie in [2, {LARGEST_ACCUMULATOR_ROWS}], "
+                f"not {self.accumulator_rows}"
+            )
         if self.burst_beats > 256 or self.burst_beats * self.axi_bytes > 4096:
             raise ValueError(
                 f"burst_beats must be at most {min(256, 4096 // self.axi_bytes)} with a port of "
@@ -112,6 +122,11 @@ class Systolic:
                 f"axi_bits must be a power of two from 8 to {min(8 * self.banks, 1024)}, a byte "
                 f"for each bank, not {self.axi_bits}"
             )
+
+    @property
+    def array(self):
+        """The array's own configuration."""
+        return ArrayConfig(rows=self.rows, cols=self.cols, packed=self.packed)
 
     @property
     def banks(self):

@@ -13,7 +13,17 @@ of `FIELDS`, unused bits 0.
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-__all__ = ["BYTES", "ENGINES", "FIELDS", "HEADER", "Instruction", "Opcode", "decode", "encode"]
+__all__ = [
+    "BYTES",
+    "ENGINES",
+    "FIELDS",
+    "HEADER",
+    "Instruction",
+    "Opcode",
+    "decode",
+    "encode",
+    "table",
+]
 
 BYTES = 64
 ENGINES = ("read", "matrix", "vector", "write")
@@ -204,3 +214,21 @@ def decode(data):
         (read, matrix, vector, write),
         {name: values[name] for name in FIELDS[opcode]},
     )
+
+
+def table():
+    """The encodings in Markdown: for each opcode its fields, from the lowest bit on."""
+    rows = [_row("all", "", HEADER, 0)]
+    start = sum(bits for bits, _ in HEADER.values())
+    rows += [_row(f"`{opcode.name}`", opcode.value, FIELDS[opcode], start) for opcode in Opcode]
+    return "| instruction | opcode | fields: lowest bit, name, bits |\n|---|---|---|\n" + "".join(
+        rows
+    )
+
+
+def _row(name, number, fields, position):
+    texts = []
+    for field_name, (bits, signed) in fields.items():
+        texts.append(f"{position} `{field_name}` {bits}{' signed' if signed else ''}")
+        position += bits
+    return f"| {name} | {number} | {', '.join(texts)} |\n"

@@ -1,7 +1,5 @@
 """How long the matrix engine takes."""
 
-from hwsim.blocks.array import ArrayConfig
-
 __all__ = ["ACCUMULATE_LATENCY", "FEED_LATENCY", "SHORTEST_FOLD", "fold_cycles", "sum_latency"]
 
 # A sum can be added to again after so many cycles.
@@ -19,5 +17,4 @@ def fold_cycles(config, pixels):
 
 def sum_latency(config):
     """Cycles from a pixel to the cycle before the one in which its sums can be read."""
-    array = ArrayConfig(rows=config.rows, cols=config.cols)
-    return FEED_LATENCY + array.latency - 1 + ACCUMULATE_LATENCY
+    return FEED_LATENCY + config.array.latency - 1 + ACCUMULATE_LATENCY

@@ -54,6 +54,7 @@ class MatrixTiming(Engine):
         self.starved: list[int] = []
         self._config = config
         self._weights = weights
+        self._words = config.weight_words
         self._freed = freed
         self._latency = sum_latency(config)
         self._folds = 0  # of the instruction at work, which are not loaded
@@ -87,8 +88,7 @@ class MatrixTiming(Engine):
 
     def _load(self):
         """Load the folds of an instruction whose weights are known; whether there are any."""
-        rows, words, weights = self._config.rows, self._config.weight_words, self._weights
-        freed = self._freed
+        rows, words, weights, freed = self._config.rows, self._words, self._weights, self._freed
         count = min(self._folds, len(weights) // words - len(freed))
         if not count:
             return False

@@ -42,6 +42,7 @@ _COUNTED = {
         f"{e}_waiting": f"cycles in which the next instruction of the {e} engine waited for others"
         for e in ENGINES
     },
+    "matrix_starved": "cycles in which the matrix engine waited for weights alone",
     **{f"{e}_completed": f"instructions that the {e} engine completed" for e in ENGINES},
     "bytes_read": "bytes read through the memory port",
     "bytes_written": "bytes written through the memory port",

@@ -69,6 +69,20 @@ class Memory:
             check_positive(name, value)
 
 
+# Cycles from a request to its answer, if nothing is said.
+LATENCY = 20
+
+
+def usual_memory(config, latency=LATENCY):
+    """`Memory` that takes as many requests as an accelerator makes, with one latency for all."""
+    return Memory(
+        read_latency=latency,
+        write_latency=latency,
+        outstanding_reads=config.outstanding,
+        outstanding_writes=config.outstanding,
+    )
+
+
 class Words:
     """The cycle of each of many words, most of which follow one another.
 
@@ -84,9 +98,9 @@ class Words:
         return self._ends[-1] if self._ends else 0
 
     def __getitem__(self, index):
-        if not 0 <= index < len(self):
-            raise IndexError(f"word {index} of {len(self)}")
         run = bisect_right(self._ends, index)
+        if index < 0 or run == len(self._ends):
+            raise IndexError(f"word {index} of {len(self)}")
         cycle, length = self.runs[run]
         return cycle + length - self._ends[run] + index
 
@@ -325,6 +339,7 @@ class SequencerTiming:
         self._reads = _Reads(memory.read_latency, memory.outstanding_reads)
         self._reads.last = self._reads.end = start
         self._beat = address // config.program_bytes
+        self._size, self._longest = config.instruction_beats, config.program_burst_beats
         self._fetched = Words()
         # Instructions of each engine with the cycle of their dispatch.
         self._queues: list[list] = [[] for _ in engines]
@@ -341,8 +356,7 @@ class SequencerTiming:
 
     def _fetch(self, number):
         """The cycle of the last beat of an instruction."""
-        config = self._config
-        size, longest = config.instruction_beats, config.program_burst_beats
+        size, longest = self._size, self._longest
         last = size * (number + 1) - 1
         while len(self._fetched) <= last:
             beats = longest - self._beat % longest

@@ -165,12 +165,15 @@ class _Bus:
     def _pauses(self, probability, count):
         return self._rng.geometric(1 - probability, count) - 1
 
-    def move(self, port, beats, moved):
-        """Move a burst, of which ``moved(cycle, beats)`` hears beforehand; the last cycle."""
+    def move(self, port, beats, moved, ended):
+        """Move a burst.
+
+        ``moved(cycle, beats)`` and in the end ``ended(cycle)`` hear of it as soon as it is certain.
+        """
         per_cycles, cycles = self._shared.bandwidth
-        last = -1
         while beats:
             turn = beats if self._whole else min(beats, TURN_BEATS)
+            beats -= turn
             with port.request() as grant:
                 yield grant
                 # While one pauses, another may move.
@@ -188,15 +191,15 @@ class _Bus:
                         last = cycle
                         used, port.rest = divmod(cycles + port.rest, per_cycles)
                         cycle += used
+                if not beats:
+                    ended(last)
                 yield self._env.timeout(cycle - self._env.now)
-            beats -= turn
-        return last
 
     def _other(self):
         shared = self._shared
         while self._env.peek() < float("inf"):  # something else goes on
             began = self._env.now
-            yield from self.move(self.reads, shared.other_burst, lambda cycle, beats: None)
+            yield from self.move(self.reads, shared.other_burst, _ignore, _ignore)
             rest = began + shared.other_interval - self._env.now
             yield self._env.timeout(max(rest, 1))
 
@@ -215,11 +218,17 @@ class _Reads:
         self._requests = simpy.Store(env)
         env.process(self._answer())
 
-    def request(self, earliest, beats, moved):
-        """Make a request from ``earliest`` on; ``moved(cycle, beats)`` hears of its answer.
+    def request(self, earliest, beats, moved, ended=None):
+        """Make a request from ``earliest`` on.
 
-        Gives an event, which has the cycle of the last beat.
+        ``moved(cycle, beats)`` and in the end ``ended(cycle)`` hear of its answer.
         """
+
+        def end_is_known(cycle):
+            self._ends.append(cycle)
+            if ended is not None:
+                ended(cycle)
+
         cycle = max(earliest, self.last + 1)
         if self._count >= self._outstanding:
             end = yield from self._ends.at(self._count - self._outstanding)
@@ -227,17 +236,13 @@ class _Reads:
         yield from _reach(self._env, cycle)
         self.last = self._env.now + self._bus.pause()
         self._count += 1
-        ended = self._env.event()
-        self._requests.put((self.last, beats, moved, ended))
-        return ended
+        self._requests.put((self.last, beats, moved, end_is_known))
 
     def _answer(self):
         while True:
             cycle, beats, moved, ended = yield self._requests.get()
             yield from _reach(self._env, cycle + self._bus.latency(self._latency))
-            end = yield from self._bus.move(self._bus.reads, beats, moved)
-            self._ends.append(end)
-            ended.succeed(end)
+            yield from self._bus.move(self._bus.reads, beats, moved, ended)
 
 
 class _Engine:
@@ -321,13 +326,15 @@ class _Reader(_Engine):
             if tiles and count > 0:
                 room = yield from freed.at(count - 1)
                 earliest = max(earliest, room + 1)
-            ended = yield from self._reads.request(
-                earliest, beats, lambda cycle, beats: words.add(cycle + 1, beats)
+            transfer.move(beats)
+            yield from self._reads.request(
+                earliest,
+                beats,
+                lambda cycle, beats: words.add(cycle + 1, beats),
+                None if transfer.left else lambda cycle: self.done.append(cycle + 1),
             )
             if len(self.started) < len(self.taken):
                 self.started.append(self._reads.last)
-            transfer.move(beats)
-        ended.callbacks.append(lambda event: self.done.append(event.value + 1))
 
 
 class _Matrix(_Engine):
@@ -428,14 +435,18 @@ class _Writer(_Engine):
         while True:
             first, beats, last = yield self._bursts.get()
             yield from _reach(self.env, first)
-            end = yield from self._bus.move(self._bus.writes, beats, self._sent.add)
-            response = end + self._bus.latency(self._latency)
-            if self._responses:
-                response = max(response, self._responses[-1] + 1)
-            response += self._bus.pause()
-            self._responses.append(response)
-            if last:
-                self.done.append(response + 1)
+            ended = self._finish if last else self._respond
+            yield from self._bus.move(self._bus.writes, beats, self._sent.add, ended)
+
+    def _respond(self, end):
+        response = end + self._bus.latency(self._latency)
+        if self._responses:
+            response = max(response, self._responses[-1] + 1)
+        self._responses.append(response + self._bus.pause())
+
+    def _finish(self, end):
+        self._respond(end)
+        self.done.append(self._responses[-1] + 1)
 
 
 class _Sequencer:
@@ -545,6 +556,10 @@ def _completed(engines, instruction):
             done = yield from engine.done.at(count - 1)
             latest = max(latest, done)
     return latest
+
+
+def _ignore(*_):
+    """Hear nothing."""
 
 
 def _reach(env, cycle):

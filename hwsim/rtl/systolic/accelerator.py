@@ -1,5 +1,7 @@
 """The systolic accelerator: all its parts, connected."""
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -68,7 +70,7 @@ class Accelerator(wiring.Component):
         m.submodules.vector = vector = self._vector
         m.submodules.writer = writer = Writer(config)
         m.submodules.buffer = buffer = Buffer(config)
-        engines = dict(zip(ENGINES, (reader, matrix, vector, writer), strict=True))
+        engines: dict[str, Any] = dict(zip(ENGINES, (reader, matrix, vector, writer), strict=True))
         for name, engine in engines.items():
             wiring.connect(m, getattr(sequencer, name), engine.i)
         wiring.connect(m, wiring.flipped(self.control), control.bus)
@@ -96,6 +98,7 @@ class Accelerator(wiring.Component):
             control.active.eq(sequencer.active),
             control.waiting.eq(sequencer.waiting),
             control.done.eq(sequencer.done),
+            control.starved.eq(matrix.starved),
             control.read.eq(self.memory.r.valid & self.memory.r.ready),
             control.written.eq(self.memory.w.valid & self.memory.w.ready),
             self.program.b.ready.eq(1),
@@ -117,7 +120,7 @@ class Accelerator(wiring.Component):
             buffer.store_address.eq(writer.store_address),
             writer.store_data.eq(buffer.store_data),
             # Codes and sums.
-            buffer.feed_words.eq(matrix.feed_words),
+            buffer.feed_places.eq(matrix.feed_places),
             buffer.feed_enable.eq(matrix.feed_enable),
             matrix.feed_codes.eq(buffer.feed_codes),
             matrix.read_row.eq(vector.sum_address),

@@ -14,27 +14,6 @@ __all__ = ["Accumulators"]
 BITS = 32
 
 
-def _request(rows):
-    """What all columns are told.
-
-    `early` is the row that is added to, of a sum whose products come in the next cycle, and `first`
-    whether they are its first ones; `write` is `early` two cycles later.
-    """
-    return data.StructLayout(
-        {
-            "first": 1,
-            "early": range(rows),
-            "early_half": 1,
-            "early_en": 1,
-            "write": range(rows),
-            "write_half": 1,
-            "write_en": 1,
-            "read": range(rows),
-            "read_half": 1,
-        }
-    )
-
-
 class Column(wiring.Component):
     """Sums of one column.
 
@@ -44,8 +23,16 @@ class Column(wiring.Component):
 
     Members
     -------
-    request : in, see `_request`
-    y, sum : see `Accumulators`
+    early, early_half, early_en : in
+        The row that is added to, of a sum whose products come in the next cycle;
+    first : in
+        in that cycle: these are its first ones.
+    write, write_half, write_en : in
+        The same as `early`, two cycles later.
+    read, read_half : in
+        The row that is read.
+    y, sum : in, out
+        As of `Accumulators`.
     """
 
     def __init__(self, *, rows, bits):
@@ -55,11 +42,22 @@ class Column(wiring.Component):
     @staticmethod
     def ports(*, rows, bits):
         """Members of the signature."""
-        return {"request": In(_request(rows)), "y": In(signed(bits)), "sum": Out(signed(BITS))}
+        return {
+            "early": In(range(rows)),
+            "early_half": In(1),
+            "early_en": In(1),
+            "first": In(1),
+            "write": In(range(rows)),
+            "write_half": In(1),
+            "write_en": In(1),
+            "read": In(range(rows)),
+            "read_half": In(1),
+            "y": In(signed(bits)),
+            "sum": Out(signed(BITS)),
+        }
 
     def elaborate(self, platform):
         m = Module()
-        request = self.request
         before = []
         total = Signal(signed(BITS))
         for half in range(2):
@@ -67,17 +65,17 @@ class Column(wiring.Component):
                 shape=signed(BITS), depth=self._rows, init=[]
             )
             read, write = memory.read_port(), memory.write_port()
-            adds = request.early_en & (request.early_half == half)
+            adds = self.early_en & (self.early_half == half)
             m.d.comb += [
-                read.addr.eq(Mux(adds, request.early, request.read)),
-                write.addr.eq(request.write),
-                write.en.eq(request.write_en & (request.write_half == half)),
+                read.addr.eq(Mux(adds, self.early, self.read)),
+                write.addr.eq(self.write),
+                write.en.eq(self.write_en & (self.write_half == half)),
                 write.data.eq(total),
             ]
             before.append(read.data)
         adding_half, reading_half = Signal(), Signal()
-        m.d.sync += [adding_half.eq(request.early_half), reading_half.eq(request.read_half)]
-        old = Mux(request.first, 0, Mux(adding_half, before[1], before[0]))
+        m.d.sync += [adding_half.eq(self.early_half), reading_half.eq(self.read_half)]
+        old = Mux(self.first, 0, Mux(adding_half, before[1], before[0]))
         m.d.sync += total.eq(old + self.y)
         m.d.comb += self.sum.eq(Mux(reading_half, before[1], before[0]))
         return m
@@ -87,7 +85,7 @@ class ColumnGroup(Group):
     """Columns side by side."""
 
     BLOCK = Column
-    SHARED = ("request",)
+    OWN = ("y",)
 
 
 class Accumulators(wiring.Component):
@@ -151,17 +149,16 @@ class Accumulators(wiring.Component):
         columns = abreast(
             m, ColumnGroup, self.config.cols, rows=self.config.accumulator_rows, bits=self._bits
         )
-        request = columns.request
         m.d.comb += [
-            request.first.eq(first),
-            request.early.eq(self.row),
-            request.early_half.eq(self.half),
-            request.early_en.eq(self.valid),
-            request.write.eq(row),
-            request.write_half.eq(half),
-            request.write_en.eq(written),
-            request.read.eq(self.read_row),
-            request.read_half.eq(self.read_half),
+            columns.first.eq(first),
+            columns.early.eq(self.row),
+            columns.early_half.eq(self.half),
+            columns.early_en.eq(self.valid),
+            columns.write.eq(row),
+            columns.write_half.eq(half),
+            columns.write_en.eq(written),
+            columns.read.eq(self.read_row),
+            columns.read_half.eq(self.read_half),
             columns.y.eq(self.y),
             self.sums.eq(columns.sum),
         ]

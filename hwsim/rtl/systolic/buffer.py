@@ -1,6 +1,6 @@
 """The unified buffer: byte-wide banks side by side, in sections with a port each way."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -9,14 +9,13 @@ from hwsim.rtl.unit import choose, delay
 
 from .group import Group, abreast
 
-__all__ = ["Buffer", "rotate"]
+__all__ = ["Buffer", "place_layout", "rotate"]
 
 ADDRESS_BITS = 24
 
 
 def rotate(m, name, values, amount):
-    """``values``, side by side in one, turned by ``amount``: value ``k`` goes to place
-    ``(k + amount) mod n``.
+    """``values``, side by side in one, turned: value ``k`` goes to place ``(k + amount) mod n``.
 
     Their number ``n`` is a power of two, and ``amount`` has as many bits as it takes.
     """
@@ -29,24 +28,34 @@ def rotate(m, name, values, amount):
     return values
 
 
-def _requests(config):
-    """What all banks are told of codes that run on from ``word`` of bank ``first``.
+def place_layout(config):
+    """Of a bank: a word in it, and whether that is wanted.
 
-    ``following`` is the word after it, where the banks before ``first`` have theirs. Beats are
-    whole words of neighbouring banks.
+    A code outside of a map is not, since others may be using what lies there.
     """
     word = (config.sections * config.bank_depth - 1).bit_length()
-    first = (config.banks - 1).bit_length()
-    run = {"word": word, "following": word, "first": first}
-    beat = {"word": word, "first": first, "enable": 1}
-    return data.StructLayout(
-        {
-            "vector": data.StructLayout({**run, "enable": 1}),
-            "result": data.StructLayout({**run, "count": range(config.cols + 1)}),
-            "load": data.StructLayout(beat),
-            "store": data.StructLayout(beat),
-        }
-    )
+    return data.StructLayout({"word": word, "wanted": 1})
+
+
+def _requests(config):
+    """Inputs by which all banks are told of codes that run on from ``word`` of bank ``first``.
+
+    ``following`` is the word after it, where the banks before ``first`` have theirs. Beats, of
+    which there is no ``following``, are whole words of neighbouring banks.
+    """
+    shapes = {"word": (config.sections * config.bank_depth - 1).bit_length()}
+    shapes["first"] = (config.banks - 1).bit_length()
+    shapes["following"] = shapes["word"]
+    shapes["enable"] = 1
+    shapes["count"] = range(config.cols + 1)
+    parts = {
+        "vector": ("word", "following", "first", "enable"),
+        "result": ("word", "following", "first", "count"),
+        "load": ("word", "first", "enable"),
+        "store": ("word", "first", "enable"),
+        "feed": ("enable",),
+    }
+    return {f"{name}_{part}": In(shapes[part]) for name in parts for part in parts[name]}
 
 
 class Bank(wiring.Component):
@@ -60,14 +69,14 @@ class Bank(wiring.Component):
     -------
     number : in
         Of the bank; constant.
-    requests : in, see `_requests`
+    vector_word ... store_enable, feed_enable : in, see `_requests`
     result_i, load_i : in, signed(8)
         The bank's byte of what is written.
     vector_o, store_o : out, signed(8)
         And of what is read, two cycles later, if no other reader addresses that section at the same
         time.
-    feed, feed_en : in
-        An address of the bank's own: section, then place in it.
+    feed : in, see `place_layout`
+        With ``feed_enable``, a place of the bank's own.
     feed_o : out, signed(8)
         A cycle later.
     """
@@ -81,9 +90,8 @@ class Bank(wiring.Component):
         """Members of the signature."""
         return {
             "number": In((config.banks - 1).bit_length()),
-            "requests": In(_requests(config)),
-            "feed": In((config.sections * config.bank_depth - 1).bit_length()),
-            "feed_en": In(1),
+            **_requests(config),
+            "feed": In(place_layout(config)),
             "feed_o": Out(signed(8)),
             "vector_o": Out(signed(8)),
             "store_o": Out(signed(8)),
@@ -108,12 +116,15 @@ class Bank(wiring.Component):
                 shape=signed(8), depth=config.bank_depth, init=[]
             )
             read, write = memory.read_port(), memory.write_port()
+            place = Signal(place_bits, name=f"read_{section}")
             address = addresses["store"][:place_bits]
             for name in ("vector", "feed"):
                 address = Mux(here(name), addresses[name][:place_bits], address)
-            loads = here("load")
+            loads = Signal(name=f"loads_{section}")
             m.d.comb += [
-                read.addr.eq(address),
+                loads.eq(here("load")),
+                place.eq(address),
+                read.addr.eq(place),
                 write.en.eq(here("result") | loads),
                 write.addr.eq(
                     Mux(loads, addresses["load"][:place_bits], addresses["result"][:place_bits])
@@ -129,27 +140,27 @@ class Bank(wiring.Component):
 
     def _addressed(self, m):
         """Registers with the bank's address for each port, and whether it takes part."""
-        requests, number = self.requests, self.number
+        number = self.number
         beat_bits = (self._config.axi_bytes - 1).bit_length()
-        away = (number - requests.result.first)[: len(number)]
-        taking_part = {
-            "vector": requests.vector.enable,
-            "result": away < requests.result.count,
-            **{
-                name: requests[name].enable
-                & (requests[name].first[beat_bits:] == number[beat_bits:])
-                for name in ("load", "store")
-            },
+        away = (number - self.result_first)[: len(number)]
+        addresses = {"feed": self.feed.word}
+        enables = {
+            "feed": self.feed.wanted & self.feed_enable,
+            "vector": self.vector_enable,
+            "result": away < self.result_count,
         }
-        addresses, enables = {"feed": self.feed}, {"feed": self.feed_en}
-        for name, enable in taking_part.items():
-            request = requests[name]
-            address = addresses[name] = Signal.like(self.feed, name=name)
-            enables[name] = Signal(name=f"{name}_en")
-            word = request.word
+        for name in ("load", "store"):
+            first = getattr(self, f"{name}_first")
+            mine = first[beat_bits:] == number[beat_bits:]
+            enables[name] = getattr(self, f"{name}_enable") & mine
+        for name in ("vector", "result", "load", "store"):
+            address, enable = Signal.like(self.feed.word, name=name), Signal(name=f"{name}_en")
+            word = getattr(self, f"{name}_word")
             if name in ("vector", "result"):
-                word = Mux(number < request.first, request.following, word)
-            m.d.sync += [address.eq(word), enables[name].eq(enable)]
+                before = number < getattr(self, f"{name}_first")
+                word = Mux(before, getattr(self, f"{name}_following"), word)
+            m.d.sync += [address.eq(word), enable.eq(enables[name])]
+            addresses[name], enables[name] = address, enable
         return addresses, enables
 
 
@@ -157,7 +168,7 @@ class BankGroup(Group):
     """Banks side by side."""
 
     BLOCK = Bank
-    SHARED = ("requests",)
+    OWN = ("number", "feed", "result_i", "load_i")
 
 
 class Buffer(wiring.Component):
@@ -172,9 +183,10 @@ class Buffer(wiring.Component):
 
     Members
     -------
-    feed_words : in, array of ``banks``
-        Address in each bank; its byte is in ``feed_codes`` a cycle later.
-    feed_enable : in, a bit for each bank
+    feed_places : in, array of ``banks``, see `place_layout`
+        The byte there is in ``feed_codes`` a cycle later.
+    feed_enable : in
+        Otherwise nothing is read there.
     feed_codes : out, array of ``banks`` signed(8)
     read_address, read_enable : in
         Of ``cols`` codes, which are in ``read_codes`` three cycles later.
@@ -197,8 +209,8 @@ class Buffer(wiring.Component):
         self._word_bits = (config.sections * config.bank_depth - 1).bit_length()
         super().__init__(
             {
-                "feed_words": In(data.ArrayLayout(unsigned(self._word_bits), config.banks)),
-                "feed_enable": In(config.banks),
+                "feed_places": In(data.ArrayLayout(place_layout(config), config.banks)),
+                "feed_enable": In(1),
                 "feed_codes": Out(data.ArrayLayout(signed(8), config.banks)),
                 "read_address": In(ADDRESS_BITS),
                 "read_enable": In(1),
@@ -223,11 +235,10 @@ class Buffer(wiring.Component):
         m = Module()
         config = self.config
         banks = abreast(m, BankGroup, config.banks, config=config)
-        requests = banks.requests
         m.d.comb += [
             *(number.eq(k) for k, number in enumerate(banks.number)),
-            banks.feed.eq(self.feed_words),
-            banks.feed_en.eq(self.feed_enable),
+            banks.feed.eq(self.feed_places),
+            banks.feed_enable.eq(self.feed_enable),
             self.feed_codes.eq(banks.feed_o),
             banks.load_i.eq(self.load_data.replicate(config.banks // config.axi_bytes)),
         ]
@@ -238,28 +249,30 @@ class Buffer(wiring.Component):
             ("store", self.store_address),
         ):
             word, first = self._split(address)
-            request = requests[name]
-            m.d.comb += [request.word.eq(word), request.first.eq(first)]
+            m.d.comb += [
+                getattr(banks, f"{name}_word").eq(word),
+                getattr(banks, f"{name}_first").eq(first),
+            ]
             if name in ("vector", "result"):
-                m.d.comb += request.following.eq(word + 1)
+                m.d.comb += getattr(banks, f"{name}_following").eq(word + 1)
         m.d.comb += [
-            requests.vector.enable.eq(self.read_enable),
-            requests.result.count.eq(self.write_count),
-            requests.load.enable.eq(self.load_enable),
-            requests.store.enable.eq(self.store_enable),
+            banks.vector_enable.eq(self.read_enable),
+            banks.result_count.eq(self.write_count),
+            banks.load_enable.eq(self.load_enable),
+            banks.store_enable.eq(self.store_enable),
         ]
 
         # Code k is in bank (k + first) mod banks.
-        first = requests.result.first
+        first = banks.result_first
         codes = self.write_codes.as_value()
         missing = 8 * (config.banks - config.cols)
         m.d.comb += banks.result_i.eq(rotate(m, "write", Cat(codes, Const(0, missing)), first))
-        first, enable = self._late(m, "read", requests.vector.first, requests.vector)
+        first, enable = self._late(m, "read", banks.vector_first, banks.vector_enable)
         turned = rotate(m, "read", banks.vector_o.as_value(), (-first)[: len(first)])
         with m.If(enable):
             m.d.sync += self.read_codes.eq(turned)
-        which = requests.store.first[(config.axi_bytes - 1).bit_length() :]
-        which, enable = self._late(m, "store", which, requests.store)
+        which = banks.store_first[(config.axi_bytes - 1).bit_length() :]
+        which, enable = self._late(m, "store", which, banks.store_enable)
         stored = banks.store_o.as_value()
         beat = 8 * config.axi_bytes
         beats = [stored.word_select(k, beat) for k in range(config.banks // config.axi_bytes)]
@@ -273,8 +286,7 @@ class Buffer(wiring.Component):
         return address[low : low + self._word_bits], address[:low]
 
     @staticmethod
-    def _late(m, name, value, request):
+    def _late(m, name, value, enable):
         """A part of a request for reading, and whether there is one, when its codes come."""
-        late = Cat(value, request.enable)
-        late = delay(m, late, 2, f"{name}_request")
+        late = delay(m, Cat(value, enable), 2, f"{name}_request")
         return late[:-1], late[-1]

@@ -53,6 +53,8 @@ class Control(wiring.Component):
         See `hwsim.rtl.systolic.sequencer.Sequencer`; each engine may raise ``error`` as well.
     active, waiting, done : in, 4 bits
         Of the engines.
+    starved : in
+        Of the matrix engine.
     read, written : in
         A word was transferred at the memory port.
     """
@@ -72,6 +74,7 @@ class Control(wiring.Component):
                 "active": In(engines),
                 "waiting": In(engines),
                 "done": In(engines),
+                "starved": In(1),
                 "read": In(1),
                 "written": In(1),
             }
@@ -138,6 +141,7 @@ class Control(wiring.Component):
             steps[f"{engine}_active"] = self.active[number]
             steps[f"{engine}_waiting"] = self.waiting[number]
             steps[f"{engine}_completed"] = self.done[number]
+        steps["matrix_starved"] = self.starved
         steps["bytes_read"] = Mux(self.read, beat, 0)
         steps["bytes_written"] = Mux(self.written, beat, 0)
         counters = [Signal(2 * _WORD, name=name) for name in COUNTERS]

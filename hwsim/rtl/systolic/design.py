@@ -7,6 +7,7 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hwsim.blocks.systolic.timing import LATENCY, usual_memory
 from hwsim.compiler.program import Program
 from hwsim.rtl.verilog import Verilog, convert
 
@@ -101,6 +102,13 @@ class SystolicDesign:
     def component(self):
         """A new Amaranth component (`Accelerator`), for simulation."""
         return Accelerator(self.config)
+
+    def cycles(self, images=1, memory_latency=LATENCY):
+        """Cycles for ``images`` one after the other, each from start to end of the program.
+
+        memory_latency : cycles from a request to memory to the first beat of its answer.
+        """
+        return images * self.program.cycles(usual_memory(self.config, memory_latency))
 
     @cached_property
     def verilog(self) -> Verilog:

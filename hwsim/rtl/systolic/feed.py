@@ -1,6 +1,6 @@
 """What the array's rows get: lanes that know their taps, and the way from the buffer to them."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,7 +9,7 @@ from hwsim.blocks.systolic.matrix import FEED_LATENCY
 from hwsim.rtl.unit import delay
 from hwsim.rtl.unused import discard
 
-from .buffer import ADDRESS_BITS, rotate
+from .buffer import ADDRESS_BITS, place_layout, rotate
 from .group import Group, abreast
 from .instruction import layout
 
@@ -139,11 +139,12 @@ class FeedLane(wiring.Component):
 
     Members
     -------
-    request : in, see `_request`
     chain_i, chain_o : in, out, see `_tap`
-        What is in the chain moves on with ``request.shift``, and is in use from the cycle after
-        ``request.take`` on.
-    place : out, see `_place`
+    shift, take : in
+        What is in the chain moves on with `shift`, and is in use from the cycle after `take` on.
+    address, y, x, map_height, map_width : in
+        A pixel, as of `Feed`.
+    place : out, see `place_layout`
         Of the code for a pixel, a cycle later.
     code_i : in, signed(8)
         The code, two cycles after that;
@@ -161,10 +162,16 @@ class FeedLane(wiring.Component):
     def ports(*, config):
         """Members of the signature."""
         return {
-            "request": In(_request(config)),
+            "shift": In(1),
+            "take": In(1),
+            "address": In((config.buffer_bytes - 1).bit_length()),
+            "y": In(PLACE),
+            "x": In(PLACE),
+            "map_height": In(12),
+            "map_width": In(12),
             "chain_i": In(_tap(config)),
             "chain_o": Out(_tap(config)),
-            "place": Out(_place(config)),
+            "place": Out(place_layout(config)),
             "code_i": In(signed(8)),
             "pad": In(signed(8)),
             "code_o": Out(signed(8)),
@@ -172,19 +179,18 @@ class FeedLane(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        request = self.request
         used = Signal(_tap(self._config))
-        with m.If(request.shift):
+        with m.If(self.shift):
             m.d.sync += self.chain_o.eq(self.chain_i)
-        with m.If(request.take):
+        with m.If(self.take):
             m.d.sync += used.eq(self.chain_o)
-        row, column = request.y + used.dy, request.x + used.dx
+        row, column = self.y + used.dy, self.x + used.dx
         inside = Signal()
         m.d.comb += inside.eq(
-            (row >= 0) & (row < request.map_height) & (column >= 0) & (column < request.map_width)
+            (row >= 0) & (row < self.map_height) & (column >= 0) & (column < self.map_width)
         )
         bank_bits = (self._config.banks - 1).bit_length()
-        address = request.address + used.delta
+        address = self.address + used.delta
         discard(m, address[:bank_bits])
         ages = Signal(2)
         m.d.sync += [
@@ -200,37 +206,13 @@ class FeedLaneGroup(Group):
     """Rows below one another."""
 
     BLOCK = FeedLane
-    SHARED = ("request", "pad")
+    OWN = ("chain_i", "code_i")
 
 
 def _tap(config):
     """What a lane knows of its tap."""
     delta = (config.buffer_bytes - 1).bit_length()
     return data.StructLayout({"delta": delta, "dy": PLACE, "dx": PLACE})
-
-
-def _place(config):
-    """Where in the banks the code for a pixel is, and whether it is in the map.
-
-    One outside is not read, since others may be using what lies there.
-    """
-    word = (config.sections * config.bank_depth - 1).bit_length()
-    return data.StructLayout({"word": word, "wanted": 1})
-
-
-def _request(config):
-    """What all lanes are told: of the chain, and of the pixel."""
-    return data.StructLayout(
-        {
-            "shift": 1,
-            "take": 1,
-            "address": (config.buffer_bytes - 1).bit_length(),
-            "y": PLACE,
-            "x": PLACE,
-            "map_height": 12,
-            "map_width": 12,
-        }
-    )
 
 
 class Feed(wiring.Component):
@@ -257,15 +239,14 @@ class Feed(wiring.Component):
         Of the instruction that the pixel belongs to.
     codes : out, array of ``rows`` signed(8)
         ``LATENCY`` cycles later.
-    words, enable, banks : out, out, in
-        To the buffer: address for each bank, and its code a cycle later.
+    places, enable, banks : out, out, in
+        To the buffer: place in each bank, whether they are any, and the codes a cycle later.
     """
 
     LATENCY = FEED_LATENCY
 
     def __init__(self, config):
         self._config = config
-        self._word_bits = (config.sections * config.bank_depth - 1).bit_length()
         self._address_bits = (config.buffer_bytes - 1).bit_length()
         super().__init__(
             {
@@ -282,8 +263,8 @@ class Feed(wiring.Component):
                 "map_width": In(12),
                 "pad": In(signed(8)),
                 "codes": Out(data.ArrayLayout(signed(8), config.rows)),
-                "words": Out(data.ArrayLayout(unsigned(self._word_bits), config.banks)),
-                "enable": Out(config.banks),
+                "places": Out(data.ArrayLayout(place_layout(config), config.banks)),
+                "enable": Out(1),
                 "banks": In(data.ArrayLayout(signed(8), config.banks)),
             }
         )
@@ -306,29 +287,22 @@ class Feed(wiring.Component):
         ]
 
         # 1: the pixel.
-        request = lanes.request
-        m.d.comb += [request.shift.eq(self.shift), request.take.eq(self.take)]
+        m.d.comb += [lanes.shift.eq(self.shift), lanes.take.eq(self.take)]
         for name in ("address", "y", "x", "map_height", "map_width"):
-            m.d.comb += request[name].eq(self._later(m, f"{name}_1", getattr(self, name)))
+            m.d.comb += getattr(lanes, name).eq(self._later(m, f"{name}_1", getattr(self, name)))
         # 2: addresses of lanes. Lane k's code is in bank (k + first) mod banks.
         valid = delay(m, self.valid, 2, "valid")
         used, first = Signal(low, name="first_used"), Signal(low, name="first_2")
         with m.If(self.take):
             m.d.sync += used.eq(lanes.chain_o[0].delta)
         discard(m, lanes.chain_o[0].as_value()[low:])
-        m.d.sync += first.eq(request.address + used)
-        shape = _place(config)
-        none = Const(0, (banks - rows) * shape.size)
+        m.d.sync += first.eq(lanes.address + used)
+        none = Const(0, (banks - rows) * place_layout(config).size)
         turned = rotate(m, "places", Cat(lanes.place.as_value(), none), first)
         # 3: addresses of banks.
-        places = Signal(data.ArrayLayout(shape, banks))
+        m.d.sync += self.enable.eq(valid)
         with m.If(valid):
-            m.d.sync += places.eq(turned)
-        valid = self._later(m, "valid_3", valid)
-        m.d.comb += [
-            self.words.eq(Cat(place.word for place in places)),
-            self.enable.eq(Cat(place.wanted for place in places) & valid.replicate(banks)),
-        ]
+            m.d.sync += self.places.eq(turned)
         # 4: codes of banks.
         first = delay(m, first, 2, "first_late")
         codes = rotate(m, "codes", self.banks.as_value(), (-first)[:low])

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In
+from amaranth.lib.wiring import In, Out
 
 from hwsim.rtl.once import Once
 
@@ -18,7 +18,8 @@ GROUP = 16
 class Group(wiring.Component):
     """Blocks side by side; base of classes that say which.
 
-    A port is that of all blocks, if it is one of `SHARED`, or an array with one for each.
+    An output, and an input that is one of `OWN`, is an array with an element for each block; any
+    other input is for all of them.
 
     Parameters
     ----------
@@ -29,9 +30,8 @@ class Group(wiring.Component):
     Members
     -------
     BLOCK : class
-        Of the blocks, with a method ``ports(**parameters)`` that gives the members of its signature.
-    SHARED : tuple of str
-        Inputs.
+        Of the blocks; its method ``ports(**parameters)`` gives the members of its signature.
+    OWN : tuple of str
     """
 
     def __init__(self, *, count, **parameters):
@@ -39,12 +39,17 @@ class Group(wiring.Component):
         self._parameters = parameters
         super().__init__(
             {
-                name: member
-                if name in self.SHARED
-                else member.flow(data.ArrayLayout(member.shape, count))
+                name: member.flow(data.ArrayLayout(member.shape, count))
+                if self.each(name, member)
+                else member
                 for name, member in self.BLOCK.ports(**parameters).items()
             }
         )
+
+    @classmethod
+    def each(cls, name, member):
+        """Whether each block has its own element of a port."""
+        return member.flow == Out or name in cls.OWN
 
     def elaborate(self, platform):
         m = Module()
@@ -54,7 +59,7 @@ class Group(wiring.Component):
             m.submodules[f"{stem}_{k}"] = block
             for name, member in self.BLOCK.ports(**self._parameters).items():
                 port, mine = getattr(block, name), getattr(self, name)
-                mine = mine if name in self.SHARED else mine[k]
+                mine = mine[k] if self.each(name, member) else mine
                 m.d.comb += port.eq(mine) if member.flow == In else mine.eq(port)
         return m
 
@@ -67,12 +72,12 @@ def abreast(m, group, count, **parameters):
     whole = SimpleNamespace()
     for name, member in group.BLOCK.ports(**parameters).items():
         ports = [getattr(part, name) for part in parts]
-        if name in group.SHARED:
-            value = Signal(member.shape, name=name)
-            m.d.comb += [port.eq(value) for port in ports]
-        else:
+        if group.each(name, member):
             value = Signal(data.ArrayLayout(member.shape, count), name=name)
             joined = Cat(port.as_value() for port in ports)
             m.d.comb += joined.eq(value) if member.flow == In else value.eq(joined)
+        else:
+            value = Signal(member.shape, name=name)
+            m.d.comb += [port.eq(value) for port in ports]
         setattr(whole, name, value)
     return whole

@@ -4,7 +4,6 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwsim.blocks.array import ArrayConfig
 from hwsim.blocks.systolic.isa import Opcode
 from hwsim.blocks.systolic.matrix import SHORTEST_FOLD, sum_latency
 from hwsim.rtl.delay import Delay
@@ -62,7 +61,7 @@ class MatrixEngine(wiring.Component):
         A beat for the weight queue.
     weight_freed : out
         Room for a tile has come back.
-    feed_words, feed_enable, feed_codes : out, out, in
+    feed_places, feed_enable, feed_codes : out, out, in
         See `Buffer`.
     read_row, read_half, sums : in, in, out
         See `Accumulators`.
@@ -76,7 +75,7 @@ class MatrixEngine(wiring.Component):
 
     def __init__(self, config):
         self._config = config
-        self._array = ArrayConfig(rows=config.rows, cols=config.cols)
+        self._array = config.array
         self._accumulators = Accumulators(config, self._array.accumulator_bits)
         self._feed = Feed(config)
         ports = self._accumulators.signature.members
@@ -87,7 +86,7 @@ class MatrixEngine(wiring.Component):
                 "weight_data": In(8 * config.axi_bytes),
                 "weight_enable": In(1),
                 "weight_freed": Out(1),
-                "feed_words": feed["words"],
+                "feed_places": feed["places"],
                 "feed_enable": feed["enable"],
                 "feed_codes": feed["banks"],
                 "read_row": ports["read_row"],
@@ -170,7 +169,7 @@ class MatrixEngine(wiring.Component):
 
         self._pixels(m, feed, instruction, last_row, last_fold, first_fold, left)
         m.d.comb += [
-            self.feed_words.eq(feed.words),
+            self.feed_places.eq(feed.places),
             self.feed_enable.eq(feed.enable),
             feed.banks.eq(self.feed_codes),
             array.a.eq(feed.codes),

@@ -277,16 +277,7 @@ class VectorLaneGroup(Group):
     """Lanes side by side."""
 
     BLOCK = VectorLane
-    SHARED = (
-        "active",
-        "activate",
-        "tap",
-        "scaling",
-        "parameter_to",
-        "parameter_from",
-        "parameter_take",
-        "entry",
-    )
+    OWN = ("sum", "code", "inside", "parameter", "parameter_store")
 
 
 def _bit_length(value):

@@ -6,6 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hwsim.rtl.unit import advance, choose
+from hwsim.rtl.unused import discard
 
 from .group import Group, abreast
 
@@ -61,7 +62,7 @@ class WeightLaneGroup(Group):
     """Bytes of a word side by side."""
 
     BLOCK = WeightLane
-    SHARED = ("write", "read")
+    OWN = ("write_en", "i")
 
 
 class WeightQueue(wiring.Component):
@@ -148,7 +149,9 @@ class WeightQueue(wiring.Component):
         lanes = abreast(m, WeightLaneGroup, width, depth=depth)
         enables = [(self.enable & (part == k)).replicate(beat) for k in range(parts)]
         chosen = Signal(range(per_word))
-        words = [lanes.o.as_value().word_select(k, 8 * row) for k in range(per_word)]
+        rows = [lanes.o.as_value().word_select(k, 8 * row) for k in range(per_word)]
+        if row > config.cols:
+            discard(m, *(codes[8 * config.cols :] for codes in rows))
         m.d.comb += [
             lanes.write.eq(write),
             lanes.write_en.eq(Cat(enables)),
@@ -157,6 +160,6 @@ class WeightQueue(wiring.Component):
         ]
         m.d.sync += [
             chosen.eq(sub),
-            self.w.eq(choose(chosen, [word[: 8 * config.cols] for word in words])),
+            self.w.eq(choose(chosen, [codes[: 8 * config.cols] for codes in rows])),
         ]
         return m

@@ -167,6 +167,7 @@ def random_systolic(rng):
         burst_beats=1 << int(rng.integers(6)),
         outstanding=int(rng.integers(2, 9)),
         queue_depth=int(rng.integers(2, 9)),
+        packed=cols % 2 == 0 and rng.random() < 0.5,
     )
 
 
