@@ -197,9 +197,7 @@ def systolic(item):
         )
         waits = [name for name in table if name.startswith("stall_")]
         lost = working[waits].sum(axis=1)
-        figures[
-            "Cycles of the array in each layer: at work, and by what it waited for"
-        ] = bars(
+        figures["Cycles of the array in each layer: at work, and by what it waited for"] = bars(
             names,
             {"at work": list(working["array_cycles"] - lost)}
             | {_stall_of(name): list(working[name]) for name in waits if working[name].any()},
