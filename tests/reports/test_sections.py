@@ -179,8 +179,8 @@ def test_systolic_result(make):
         "Mismatches": "0 of 37",
         "Cycles": "400",
         "Cycles per image": "400",
-        "Read": "130 bytes",
-        "Written": "140 bytes",
+        "Read": "140 bytes",
+        "Written": "150 bytes",
     }
     written, engines = section.figures.values()
     (results,) = written.data
@@ -356,7 +356,7 @@ def test_occupation():
 
 
 def test_occupation_shows_what_takes_most():
-    # 8000 cycles, ten of them in each of 800 pieces: x takes 6 of ten, but for the last piece.
+    # 8000 cycles, ten of them in each of 800 pieces: x takes 6 of ten, 4 in the last piece.
     spans = {
         "x": [(start, start + 5) for start in range(0, 8000, 10)],
         "y": [(start + 6, start + 9) for start in range(0, 7990, 10)],
@@ -364,8 +364,14 @@ def test_occupation_shows_what_takes_most():
     spans["x"][-1] = (7990, 7993)
     (trace,) = occupation({"row": spans}, 8000, "cycle").data
     assert trace.name == "x"
-    assert list(zip(trace.base, trace.x, strict=True)) == [(0, 7990)]
-    assert trace.customdata.tolist() == [[7989, 799 * 6]]
+    assert list(zip(trace.base, trace.x, strict=True)) == [(0, 8000)]
+    assert trace.customdata.tolist() == [[7999, 799 * 6 + 4]]
+
+
+def test_occupation_shows_what_takes_little():
+    (trace,) = occupation({"row": {"x": [(5000, 5000)]}}, 8000, "cycle").data
+    assert list(zip(trace.base, trace.x, strict=True)) == [(5000, 10)]
+    assert trace.customdata.tolist() == [[5009, 1]]
 
 
 def test_bars_on_a_logarithmic_axis_all_have_a_length():
