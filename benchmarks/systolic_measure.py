@@ -200,39 +200,40 @@ def utilization(program, timing, layers):
     folds alone, which leaves out waits but not what is empty at the edges.
     """
     elements = program.config.rows * program.config.cols
-    found = {}
-    for row, times in zip(layers, timing.layers, strict=True):
-        if row["op"] == "Conv":
-            memory = times.stalls["weights"] + times.stalls["read"]
-            found[times.layer] = (row["macs"], times.busy, memory)
-    order = list(found)
-    numbers = {layer: [] for layer in order}
+    pairs = zip(layers, timing.layers, strict=True)
+    convolutions = {times.layer: (row, times) for row, times in pairs if row["op"] == "Conv"}
+    numbers = {layer: [] for layer in convolutions}
     for number, instruction in enumerate(program.instructions):
         if instruction.opcode.name == "CONVOLVE" and instruction.layer in numbers:
             numbers[instruction.layer].append(number)
 
-    def over(counted, begin):
-        macs = sum(found[layer][0] for layer in counted)
-        last = max(int(timing.done[numbers[layer]].max()) for layer in counted)
-        cycles = {"span": last + 1 - begin, "busy": sum(found[layer][1] for layer in counted)}
+    def begin(layer):
+        return int(timing.started[numbers[layer]].min())
+
+    def end(layer):
+        return int(timing.done[numbers[layer]].max()) + 1
+
+    def over(counted, first_cycle):
+        rows, times = zip(*(convolutions[layer] for layer in counted), strict=True)
+        macs = sum(row["macs"] for row in rows)
+        cycles = {
+            "span": max(map(end, counted)) - first_cycle,
+            "busy": sum(each.busy for each in times),
+        }
         return {
             "macs": macs,
-            "memory_cycles": sum(found[layer][2] for layer in counted),
+            "memory_cycles": sum(each.stalls["weights"] + each.stalls["read"] for each in times),
             **{f"{name}_cycles": count for name, count in cycles.items()},
             **{name: macs / (count * elements) for name, count in cycles.items()},
         }
 
-    first, *others = order
+    first, *others = convolutions
     shares = {
         "network": sum(row["macs"] for row in layers) / (timing.cycles * elements),
-        "convolutions": over(order, int(timing.started[numbers[first]].min())),
+        "convolutions": over([*convolutions], begin(first)),
     }
     if others:
-        begin = min(
-            int(timing.done[numbers[first]].max()) + 1,
-            *(int(timing.started[numbers[layer]].min()) for layer in others),
-        )
-        shares["without_first"] = over(others, begin)
+        shares["without_first"] = over(others, min(end(first), *map(begin, others)))
     return shares
 
 
