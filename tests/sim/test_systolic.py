@@ -1,10 +1,14 @@
 """Networks on the systolic accelerator, as `simulate` runs them."""
 
+from pathlib import Path
+
 import numpy as np
+import onnx
 import pytest
 
 import hwsim
 from hwsim.blocks.systolic.registers import COUNTERS
+from hwsim.models.quantization import random_integer_network
 from hwsim.models.reference import integer
 from hwsim.sim.simulate import simulate
 from hwsim.sim.systolic import activity, lanes_for
@@ -99,3 +103,14 @@ def test_memory_latency_is_checked():
         simulate(DESIGN, CODES[:1], memory_latency=0)
     with pytest.raises(ValueError, match=r"^memory_latency is for systolic accelerators$"):
         simulate(hwsim.build(NETWORK), CODES[:1], memory_latency=5)
+
+
+def test_a_whole_imagenet_network():
+    """SqueezeNet with random weights on a 32 x 32 array: every value of every feature map."""
+    path = Path(onnx.__file__).parent / "backend/test/data/light/light_squeezenet.onnx"
+    network = random_integer_network(hwsim.load(path))
+    design = hwsim.build(network, hwsim.Systolic(rows=32, cols=32, buffer_bytes=1 << 22))
+    result = simulate(design, images_for(network, 1, 0))
+    assert result.mismatches == 0
+    assert len(result.layers) == len(network.layers)
+    assert result.cycles == design.cycles()
