@@ -189,8 +189,9 @@ def test_systolic_result(make):
         ("fc1", 90, 5),
     ]
     assert values(engines) == {
-        "active": {"read": 10, "matrix": 20, "vector": 30, "write": 40},
-        "waiting": {"read": 50, "matrix": 60, "vector": 70, "write": 80},
+        "active": {"read": 10, "matrix": 11, "vector": 12, "write": 13},
+        "waited for weights alone": {"read": None, "matrix": 5, "vector": None, "write": None},
+        "the next one waits": {"read": 50, "matrix": 51, "vector": 52, "write": 53},
     }
     assert len(section.pictures) == 2
     table = section.tables["simulation"]
