@@ -361,9 +361,7 @@ def _systolic_result(item):
             engines,
             {
                 "active": [counters[f"{name}_active"] for name in engines],
-                "waited for weights alone": [
-                    counters.get(f"{name}_starved") for name in engines
-                ],
+                "waited for weights alone": [counters.get(f"{name}_starved") for name in engines],
                 "the next one waits": [counters[f"{name}_waiting"] for name in engines],
             },
             "clock cycles",
