@@ -162,8 +162,8 @@ def occupation(rows, end, axis, *, hatched=()):
         taken = np.zeros((len(parts) + 1, len(edges) - 1), np.int64)
         for k, spans in enumerate(parts.values()):
             taken[k] = np.diff(_covered(np.reshape(spans, (-1, 2)), edges))
-        # The rest is nothing.
-        taken[-1] = np.diff(edges) - taken[:-1].sum(axis=0)
+        # Nothing is shown where there is nothing: what is short does not vanish.
+        taken[-1] = ~taken[:-1].any(axis=0)
         most = taken.argmax(axis=0)
         for piece in np.split(np.arange(len(most)), np.flatnonzero(np.diff(most)) + 1):
             part = most[piece[0]]
