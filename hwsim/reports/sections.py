@@ -208,8 +208,9 @@ def systolic(item):
     figures["What each engine does, and, hatched, for what it waits"] = occupation(
         spans, timing.cycles, "clock cycle", hatched=hatched
     )
+    packed = ", packed" if config.packed else ""
     facts = {
-        "Array": f"{cell((config.rows, config.cols))}, {config.dataflow}",
+        "Array": f"{cell((config.rows, config.cols))}, {config.dataflow}{packed}",
         "Buffer": f"{cell(config.buffer_bytes)} bytes",
         "Accumulators": f"2 × {cell(config.accumulator_rows)} rows",
         "Instructions": cell(len(program.instructions)),
@@ -356,11 +357,12 @@ def _systolic_result(item):
         "From the first to the last result that was written of each layer": occupation(
             spans, end, "clock cycle"
         ),
-        "Each engine: had an instruction; the next one waited for other engines": bars(
+        "Each engine: had an instruction; the next instruction waited for other engines": bars(
             engines,
             {
                 "active": [counters[f"{name}_active"] for name in engines],
-                "waiting": [counters[f"{name}_waiting"] for name in engines],
+                "waited for weights alone": [counters.get(f"{name}_starved") for name in engines],
+                "the next one waits": [counters[f"{name}_waiting"] for name in engines],
             },
             "clock cycles",
         ),

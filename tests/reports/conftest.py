@@ -130,7 +130,16 @@ def make_systolic_result(names):
     from hwsim.blocks.systolic.registers import COUNTERS
 
     result = make_result(names, images=1)
-    counters = {name: 10 * k for k, name in enumerate(COUNTERS)} | {"cycles": 400}
+    engines = ("read", "matrix", "vector", "write")
+    counters = dict.fromkeys(COUNTERS, 1) | {
+        "cycles": 400,
+        **{f"{engine}_active": 10 + k for k, engine in enumerate(engines)},
+        **{f"{engine}_waiting": 50 + k for k, engine in enumerate(engines)},
+        "matrix_starved": 5,
+        "bytes_read": 130,
+        "bytes_written": 140,
+    }
+    assert counters.keys() == set(COUNTERS)
     activity = pd.DataFrame(
         {"name": names, "first_cycle": [20, 90], "last_cycle": [60, 94], "writes": [16, 5]}
     )

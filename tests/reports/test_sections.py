@@ -189,8 +189,9 @@ def test_systolic_result(make):
         ("fc1", 90, 5),
     ]
     assert values(engines) == {
-        "active": {"read": 10, "matrix": 20, "vector": 30, "write": 40},
-        "waiting": {"read": 50, "matrix": 60, "vector": 70, "write": 80},
+        "active": {"read": 10, "matrix": 11, "vector": 12, "write": 13},
+        "waited for weights alone": {"read": None, "matrix": 5, "vector": None, "write": None},
+        "the next one waits": {"read": 50, "matrix": 51, "vector": 52, "write": 53},
     }
     assert len(section.pictures) == 2
     table = section.tables["simulation"]
@@ -356,22 +357,16 @@ def test_occupation():
 
 
 def test_occupation_shows_what_takes_most():
-    # 8000 cycles, ten of them in each of 800 pieces: x takes 6 of ten, 4 in the last piece.
+    # 8000 cycles in 800 pieces of ten: x takes six of each, but for the last two.
     spans = {
-        "x": [(start, start + 5) for start in range(0, 8000, 10)],
-        "y": [(start + 6, start + 9) for start in range(0, 7990, 10)],
+        "x": [(start, start + 5) for start in range(0, 7980, 10)] + [(7983, 7983)],
+        "y": [(start + 6, start + 9) for start in range(0, 7980, 10)],
     }
-    spans["x"][-1] = (7990, 7993)
     (trace,) = occupation({"row": spans}, 8000, "cycle").data
     assert trace.name == "x"
-    assert list(zip(trace.base, trace.x, strict=True)) == [(0, 8000)]
-    assert trace.customdata.tolist() == [[7999, 799 * 6 + 4]]
-
-
-def test_occupation_shows_what_takes_little():
-    (trace,) = occupation({"row": {"x": [(5000, 5000)]}}, 8000, "cycle").data
-    assert list(zip(trace.base, trace.x, strict=True)) == [(5000, 10)]
-    assert trace.customdata.tolist() == [[5009, 1]]
+    # However short, it is there; where nothing is, nothing is shown.
+    assert list(zip(trace.base, trace.x, strict=True)) == [(0, 7990)]
+    assert trace.customdata.tolist() == [[7989, 798 * 6 + 1]]
 
 
 def test_bars_on_a_logarithmic_axis_all_have_a_length():
