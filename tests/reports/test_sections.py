@@ -179,8 +179,8 @@ def test_systolic_result(make):
         "Mismatches": "0 of 37",
         "Cycles": "400",
         "Cycles per image": "400",
-        "Read": "140 bytes",
-        "Written": "150 bytes",
+        "Read": "130 bytes",
+        "Written": "140 bytes",
     }
     written, engines = section.figures.values()
     (results,) = written.data
