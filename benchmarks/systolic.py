@@ -75,8 +75,8 @@ def measure_scale_sim(python, name, result):
             row["scale_sim_run"] = run(python, SIZE, row)
 
 
-def percent(share):
-    return None if share is None else f"{share:.1%}"
+def percent(share, digits=1):
+    return f"{share:.{digits}%}"
 
 
 def networks(results):
@@ -128,10 +128,10 @@ def convolutions(results):
                     f"{name}, {text}",
                     round(found["macs"] / 1e6),
                     found["span_cycles"],
-                    percent(found["span"]),
+                    percent(found["span"], 2),
                     found["memory_cycles"],
                     found["busy_cycles"],
-                    percent(found["busy"]),
+                    percent(found["busy"], 2),
                 ]
             )
     heads = ["convolutions", "MMAC", "span, cycles", "useful", "waits for memory"]
@@ -299,7 +299,7 @@ def verdicts(results):
             add(
                 f"{name}: useful over {text}, {note}",
                 f">= {asked:.0%}",
-                percent(found[way]),
+                percent(found[way], 2),
                 found[way] >= asked,
             )
     for name, asked in ASKED_SECONDS.items():
