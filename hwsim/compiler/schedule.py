@@ -180,14 +180,17 @@ def allocate(places, config):
 
     Places that are needed at the same time do not overlap. If there is room enough, each goes where
     the section in which it starts is least used at that time, so that readers meet as seldom as can
-    be; else to the lowest address.
+    be, and not to its first word, because reads of some taps begin before a map; else to the
+    lowest address.
     """
-    if _allocate(places, config, config.sections) is None:
-        return None
-    return _allocate(places, config, 0)
+    for sections, margin in ((config.sections, config.banks), (config.sections, 0), (0, 0)):
+        failed = _allocate(places, config, sections, margin)
+        if failed is None:
+            break
+    return failed
 
 
-def _allocate(places, config, sections):
+def _allocate(places, config, sections, margin):
     active: list[Place] = []
     for place in sorted(places, key=lambda place: (place.start, -place.size)):
         active = [other for other in active if other.end >= place.start]
@@ -195,7 +198,7 @@ def _allocate(places, config, sections):
         best = None
         for section in range(sections):
             base = section * config.section_bytes
-            low = _first_gap(others, base, place.size, config)
+            low = _first_gap(others, base + margin, place.size, config)
             if low is None:
                 continue
             used = sum(
