@@ -2,6 +2,7 @@
 
 from hwsim.network.integer import IntegerNetwork
 from hwsim.network.lower import lower
+from hwsim.network.network import NetworkError
 
 from .checks import check_layer, check_program
 from .emit import Emitter
@@ -34,6 +35,8 @@ def compile_network(network, config):
     """
     if not isinstance(network, IntegerNetwork):
         network = lower(network)
+    if not network.layers:
+        raise NetworkError(f"{network.name} has no layer to build")
     for layer in network.layers:
         check_layer(layer, network, config)
     plan = make_plan(network, config)

@@ -152,6 +152,14 @@ def builder(channels=8, height=9, width=12):
     return Builder(np.random.default_rng(0), (channels, height, width))
 
 
+def test_a_network_without_layers():
+    b = builder()
+    assert refusal(b.build(b.input), Systolic()) == (
+        NetworkError,
+        "random has no layer to build",
+    )
+
+
 def test_a_layer_that_is_not_supported():
     b = builder()
     network = b.build(b.mul(b.input, b.global_average(b.input)))
