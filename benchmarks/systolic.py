@@ -39,7 +39,6 @@ NETWORKS = {
     "shufflenet": "shufflenet",
     "zfnet512": "zfnet512",
 }
-CHOSEN = ("alexnet", "googlenet", "resnet50", "squeezenet", "vgg19")
 SIZE = 32
 BUFFER_BYTES = 1 << 23
 # Name, and whose images: mnist_cnn has none of its own.
@@ -394,7 +393,7 @@ def document(results, facts):
     for name in LAYERS:
         if name in found:
             parts += [f"## Layers of {name}", layers(found[name])]
-    parts += [scale_sim(results), f"## How it is counted\n\n{NOTES.format(width=width)}"]
+    parts += [scale_sim(results), f"## How it is counted\n\n{NOTES.format(width=width).strip()}"]
     shares = [
         found["seconds"]["run_cpu"] / found["seconds"]["run"]
         for found in results["networks"].values()
@@ -416,6 +415,8 @@ NOTES = f"""\
   over elements times cycles. For the network, cycles go from the start of the program to its end;
   that includes dense layers, of which a fold takes {SIZE} cycles for its one pixel. Bytes are those
   of the memory port, by the accelerator's counters; instructions come besides, 64 bytes each.
+  Batch normalizations that no convolution takes in, as in DenseNet, are depthwise convolutions
+  of 1 x 1 here and count as such; depthwise ones leave most of the array without work.
 - Over the convolutions, "span" has all cycles from the first pixel that enters the array for the
   first convolution counted to the last sum of the last one; without the first convolution, from
   that one's last sum. Whatever the array waits for in between counts: memory, and the pooling,
@@ -446,15 +447,15 @@ def main():
         "--networks",
         nargs="*",
         choices=NETWORKS,
-        default=[*CHOSEN],
+        default=[*NETWORKS],
         metavar="NAME",
-        help=f"of {', '.join(NETWORKS)} [{' '.join(CHOSEN)}]",
+        help=f"of {', '.join(NETWORKS)} [all]",
     )
     parser.add_argument("--scalesim-python", metavar="PYTHON", help="of an environment with it")
     parser.add_argument("--only-networks", action="store_true", help="no trained ones, no Verilog")
     arguments = parser.parse_args()
     command = "python -m benchmarks.systolic"
-    if arguments.networks != [*CHOSEN]:
+    if arguments.networks != [*NETWORKS]:
         command += f" --networks {' '.join(arguments.networks)}"
     command += " --only-networks" if arguments.only_networks else ""
     command += " --scalesim-python ENV/bin/python" if arguments.scalesim_python else ""
