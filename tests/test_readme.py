@@ -43,8 +43,8 @@ def test_commands(tmp_path, monkeypatch, capsys):
             with pytest.raises(SystemExit) as left:
                 cli.main(command[1:])
             assert left.value.code == 0, command
-    assert {path.name for path in tmp_path.iterdir()} == {"int8.onnx", "verilog"}
-    assert len(COMMANDS) == 7
+    assert {path.name for path in tmp_path.iterdir()} == {"int8.onnx", "verilog", "program"}
+    assert len(COMMANDS) == 9
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

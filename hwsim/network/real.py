@@ -53,12 +53,11 @@ __all__ = [
 ]
 
 INT32 = np.iinfo(np.int32)
-# Table entries of an LRN per octave of the sum of squares are 2**precision to twice as many; no
-# hardware has larger tables than those of the last of these.
-PRECISIONS = range(4, 8)
-# What a table should add to the error of an LRN at most, and what it may add, in output steps.
+# Table entries of an LRN per octave of the sum of squares are 2**precision to twice as many. What a
+# table may add to the error, in output steps, for each precision that is tried: more for the
+# largest that the systolic accelerator has.
 LRN_ERROR = 0.5
-LARGEST_LRN_ERROR = 1.0
+LRN_ERRORS = dict.fromkeys(range(4, 11), LRN_ERROR) | {7: 1.0}
 
 
 @dataclass(frozen=True)
@@ -333,13 +332,13 @@ class Normalized(Real):
         """Add an `LRN` with the smallest table that adds little enough to the error."""
         source = self.codes.tensor
         low, high = self.bounds(output)
-        for precision in PRECISIONS:
+        for precision, allowed in LRN_ERRORS.items():
             table, shift, error = self.table(source, output, precision)
-            if error <= LRN_ERROR:
+            if error <= allowed:
                 break
-        if error > LARGEST_LRN_ERROR:
+        else:
             given = f"a table of {len(table):,} entries that is {error:.2f} output steps off"
-            refuse(self.layer.op, self.layer.name, given, f"up to {LARGEST_LRN_ERROR} steps")
+            refuse(self.layer.op, self.layer.name, given, f"{LRN_ERROR} steps")
         fields = {
             "size": self.attributes["size"],
             "precision": precision,
