@@ -1,5 +1,5 @@
-"""Imports go downward only: cli -> reports -> sim -> rtl, models -> compiler -> blocks
--> network."""
+"""Imports go downward only: cli -> reports -> validation -> sim -> rtl, models -> compiler ->
+blocks -> network."""
 
 import ast
 import subprocess
@@ -18,6 +18,7 @@ LEVELS = [
     {"compiler"},
     {"rtl", "models"},
     {"onnx_backend", "sim"},
+    {"validation"},
     {"reports"},
     {"terminal"},
     {"tables"},

@@ -1,7 +1,8 @@
 """`estimate`: latency, throughput and what bounds them, for a network on one or more devices."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,10 +38,14 @@ class LayerEstimate:
         For the batch. On a CPU, GPU or TPU from the end of the layer before to the end of this one,
         so that they add up to the latency; on an FPGA, whose layers all work at the same time, the
         time that this one is busy.
+    cycles : float
+        Cycles of the device's clock in ``seconds``.
     macs : int
         Multiply-accumulates for the batch.
     bytes : int
         Bytes that cross the memory interface for the batch.
+    level_bytes : mapping of str to int
+        Bytes that cross the interfaces of the levels between the memory and the arithmetic.
     utilization : float
         Multiply-accumulates over what the device's multipliers (an FPGA: the layer's own) could
         have done in that time; for an FPGA in the interval between images.
@@ -54,8 +59,10 @@ class LayerEstimate:
     name: str
     op: str
     seconds: float
+    cycles: float
     macs: int
     bytes: int
+    level_bytes: dict[str, int]
     utilization: float
     bound: str
     lines: tuple[str, ...] = field(default=(), repr=False)
@@ -77,8 +84,8 @@ class Estimate:
     bound : str
         What bounds most of the time.
     layers : tuple of LayerEstimate
-    timeline : tuple of (resource, layer, start_s, end_s)
-        One batch: when the memory and the compute engine, or the FPGA's units, are busy.
+    run : callable
+        Simulates one batch, see `timeline`.
     clock_hz : float
     cycles, interval_cycles : int or None
         For an FPGA: of the batch, and from one image to the next.
@@ -93,11 +100,19 @@ class Estimate:
     throughput_images_per_s: float
     bound: str
     layers: tuple[LayerEstimate, ...] = field(repr=False)
-    timeline: tuple[tuple[str, str, float, float], ...] = field(repr=False)
+    run: Callable[[], tuple[tuple[str, str, float, float], ...]] = field(repr=False)
     clock_hz: float
     cycles: int | None = None
     interval_cycles: int | None = None
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def timeline(self):
+        """When the memory and the compute engine, or an FPGA's units, are busy with one batch.
+
+        A tuple of (resource, layer, start_s, end_s), simulated when it is first asked for.
+        """
+        return self.run()
 
     @property
     def macs(self):
@@ -110,10 +125,23 @@ class Estimate:
         return sum(layer.bytes for layer in self.layers)
 
     def frame(self):
-        """Layers as a DataFrame: name, op, seconds, macs, bytes, utilization, bound."""
-        columns = ["name", "op", "seconds", "macs", "bytes", "utilization", "bound"]
-        rows = [[getattr(layer, column) for column in columns] for layer in self.layers]
-        return pd.DataFrame(rows, columns=columns)
+        """Layers as a DataFrame.
+
+        A column for each member of `LayerEstimate` but ``lines``; ``level_bytes`` has one for each
+        level, ``<level>_bytes``.
+        """
+        columns = ["name", "op", "seconds", "cycles", "macs", "bytes"]
+        levels = list(dict.fromkeys(name for layer in self.layers for name in layer.level_bytes))
+        rows = [
+            {
+                **{column: getattr(layer, column) for column in columns},
+                **{f"{level}_bytes": layer.level_bytes.get(level, 0) for level in levels},
+                "utilization": layer.utilization,
+                "bound": layer.bound,
+            }
+            for layer in self.layers
+        ]
+        return pd.DataFrame(rows)
 
     def explain(self, layer):
         """The arithmetic of one layer as text, with the numbers' sources.
@@ -227,6 +255,7 @@ def estimate(
     *,
     batch: int = 1,
     precision: str | None = None,
+    fuse: bool | None = None,
     plan: "StreamingPlan | None" = None,
     design: Any = None,
     clock_hz: float | None = None,
@@ -244,6 +273,10 @@ def estimate(
     precision : str, optional
         Data type on CPUs, GPUs and TPUs. Unless given, int8 for quantized networks and fp32 for
         others, as far as a device has them.
+    fuse : bool, optional
+        Whether CPUs, GPUs and arrays run batch normalization, activations and additions with the
+        matrix product before them, as compilers of graphs do. Unless given, arrays do so, and CPUs
+        and GPUs run layer by layer, as eager frameworks do.
     plan : StreamingPlan, optional
         The pipeline on FPGAs. Unless given, the fastest one that the part's DSPs allow.
     design : optional
@@ -292,25 +325,24 @@ def estimate(
         if device.device_class == "fpga":
             estimates.append(_fpga(network, device, batch, plan, clock_hz, memory))
         else:
-            estimates.append(_processor(network, device, batch, precision))
+            estimates.append(_processor(network, device, batch, precision, fuse))
     return Estimates(network, estimates)
 
 
-def _processor(network, device, batch, precision):
+def _processor(network, device, batch, precision, fuse):
     """A CPU, GPU or TPU."""
-    mapping = map_network(network, device, batch, precision)
+    mapping = map_network(network, device, batch, precision, fuse)
     program = mapping.program
-    (alone,) = tiles.run([program])
-    latency = interval = alone.ends[-1]
+    ends = tiles.finish(program)
+    latency = interval = ends[-1]
     if program.weights_ahead:
         # What a second batch adds to the first is the time between batches.
-        both = tiles.Program(program.jobs * 2, True, program.weight_buffer)
-        (run,) = tiles.run([both])
-        interval = run.ends[-1] - run.ends[len(program.jobs) - 1]
+        both = tiles.finish(tiles.Program(program.jobs * 2, True, program.weight_buffer))
+        interval = both[-1] - latency
     layers = []
     total = {"compute": 0, "memory": 0, "launch": 0}
     previous = 0
-    for cost, end in zip(mapping.layers, alone.ends, strict=True):
+    for cost, end in zip(mapping.layers, ends, strict=True):
         seconds = (end - previous) / PICOSECONDS
         job = cost.job
         shares = {
@@ -327,19 +359,16 @@ def _processor(network, device, batch, precision):
                 cost.work.name,
                 cost.work.op,
                 seconds,
+                seconds * device["clock"],
                 cost.work.macs,
                 cost.memory_bytes,
+                cost.level_bytes,
                 cost.work.macs / capacity if capacity else 0.0,
                 bound,
                 cost.lines,
             )
         )
         previous = end
-    names = [cost.work.name for cost in mapping.layers]
-    timeline = tuple(
-        (i.resource, names[i.job], i.start / PICOSECONDS, i.end / PICOSECONDS)
-        for i in alone.intervals
-    )
     return Estimate(
         device,
         batch,
@@ -349,9 +378,18 @@ def _processor(network, device, batch, precision):
         batch * PICOSECONDS / max(interval, 1),
         max(total, key=lambda name: total[name]),
         tuple(layers),
-        timeline,
+        partial(_tile_timeline, mapping),
         device["clock"],
         notes=mapping.assumptions,
+    )
+
+
+def _tile_timeline(mapping):
+    (run,) = tiles.run([mapping.program])
+    names = [cost.work.name for cost in mapping.layers]
+    return tuple(
+        (i.resource, names[i.job], i.start / PICOSECONDS, i.end / PICOSECONDS)
+        for i in run.intervals
     )
 
 
@@ -420,8 +458,10 @@ def _fpga(network, device, batch, plan, clock_hz, memory):
                 stage.name,
                 type(config).__name__.removesuffix("Config"),
                 config.interval * batch / clock,
+                config.interval * batch,
                 config.macs * batch,
                 moved,
+                {},
                 config.macs / possible if possible else 0.0,
                 "compute" if config.interval == slowest and limit == "compute" else "dependency",
                 tuple(lines),
@@ -435,7 +475,7 @@ def _fpga(network, device, batch, plan, clock_hz, memory):
         clock / interval,
         limit,
         tuple(layers),
-        _streaming_timeline(plan, trace, clock),
+        partial(_streaming_timeline, plan, trace, clock),
         clock,
         cycles,
         interval,

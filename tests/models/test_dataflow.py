@@ -238,6 +238,15 @@ def test_weights_ahead_with_feature_maps_in_memory_stay_within_their_bounds():
         assert list(run.ends) == sorted(run.ends)
 
 
+@pytest.mark.parametrize("seed", range(300))
+def test_the_recurrence_equals_the_simulation(seed):
+    rng = random.Random(seed)
+    jobs = tuple(draw_job(rng, f"layer{k}") for k in range(rng.randint(1, 6)))
+    program = Program(jobs, bool(rng.randint(0, 3)), rng.randint(2, 5))
+    (run,) = tiles.run([program])
+    assert tiles.finish(program) == run.ends
+
+
 def test_programs_that_share_the_memory():
     bound = Program((Job("a", tiles=10, inputs=10, compute=1, outputs=5),))
     free = Program((Job("b", tiles=10, compute=7),))
@@ -568,3 +577,49 @@ def test_a_precision_that_the_device_has_not():
     with pytest.raises(ValueError, match=r"^tpu-v1 computes in int8, not in fp32$"):
         choose_precision(devices.load("tpu-v1"), False, "fp32")
     assert choose_precision(devices.load("v100"), False, "fp16") == ("fp16", "")
+
+
+# ------------------------------------------------------------------------------------ fused layers
+
+
+def residual():
+    """Two convolutions that are added, one with batch normalization; then a second reader."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], name="left", pads=[1, 1, 1, 1]),
+        helper.make_node("BatchNormalization", ["a", *"ssss"], ["b"], name="norm"),
+        helper.make_node("Conv", ["x", "w"], ["c"], name="right", pads=[1, 1, 1, 1]),
+        helper.make_node("Add", ["b", "c"], ["d"], name="add"),
+        helper.make_node("Relu", ["d"], ["e"], name="relu"),
+        helper.make_node("MaxPool", ["e"], ["f"], name="pool", kernel_shape=[1, 1]),
+        helper.make_node("Relu", ["e"], ["g"], name="alone"),
+        helper.make_node("Add", ["f", "g"], ["y"], name="last"),
+    ]
+    constants = [("w", floats(4, 4, 3, 3)), ("s", floats(4))]
+    return model(nodes, [("x", [1, 4, 6, 6])], [("y", TensorProto.FLOAT)], constants)
+
+
+def test_fused_layers_write_nothing_of_their_own():
+    works = {work.name: work for work in workload(residual(), fuse=True).works}
+    assert works["norm"].free
+    assert works["norm"].note == "no work: folded into the weights of left"
+    # The later product finds what the earlier one left, and reads it.
+    assert works["add"].inputs == ("a",)
+    assert works["add"].outputs == works["relu"].inputs == works["relu"].outputs == ()
+    assert works["add"].note == "done on the results of right before they are written"
+    assert works["relu"].element_ops == 4 * 36
+    # What two layers read is written, and what follows a pool is not fused.
+    assert works["pool"].inputs == works["alone"].inputs == ("c",)
+    assert works["alone"].outputs == ("g",)
+    assert works["last"].outputs == ("y",)
+
+
+def test_without_fusion_each_layer_reads_and_writes():
+    works = {work.name: work for work in workload(residual()).works}
+    assert works["norm"].inputs == ("a",)
+    assert works["add"].inputs == ("b", "c")
+    assert works["relu"].outputs == ("e",)
+    convolution = works["left"].convolution
+    assert (convolution.images, convolution.channels, convolution.outputs) == (1, 4, 4)
+    assert convolution.size == convolution.output_size == (6, 6)
+    assert convolution.kernel == (3, 3)
+    assert convolution.stride == convolution.dilation == (1, 1)

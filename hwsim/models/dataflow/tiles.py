@@ -20,12 +20,13 @@ because L and S share the memory, and everything but the first load and the last
 """
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 import simpy
 
 from hwsim.blocks.checks import check_integer, check_positive
 
-__all__ = ["Interval", "Job", "Program", "Run", "run"]
+__all__ = ["Interval", "Job", "Program", "Run", "finish", "run"]
 
 
 @dataclass(frozen=True)
@@ -247,6 +248,94 @@ def _merged(intervals):
             last[entry.resource] = len(merged)
             merged.append(entry)
     return tuple(merged)
+
+
+def finish(program):
+    """When each job of a program ends that has the memory for itself, without events.
+
+    Transfers and tiles each have their order, so that the time of each follows from those before;
+    equal to what `run` gives.
+
+    Returns
+    -------
+    tuple of int
+        Picoseconds.
+    """
+    if not program.weights_ahead:
+        return tuple(accumulate(job.time for job in program.jobs))
+    return _Recurrence(program).run()
+
+
+class _Recurrence:
+    """Times of a program's tiles and transfers, each from those before."""
+
+    def __init__(self, program):
+        self.program, self.jobs = program, program.jobs
+        self.owner = [index for index, job in enumerate(self.jobs) for _ in range(job.tiles)]
+        self.starts = [job.dispatch for job in self.jobs[:1]]
+        self.stored = [0] * len(self.jobs)
+        self.ends: list[int] = []
+        self.computed: list[int] = []
+        # Per kind: ends of the loads, and of the tiles that give their buffers free.
+        self.loads: dict[str, list[int]] = {"weights": [], "inputs": []}
+        self.frees: dict[str, list[int]] = {"weights": [], "inputs": []}
+        self.stores: list[int] = []
+        self.results = 0
+
+    def run(self):
+        depth = {"weights": self.program.weight_buffer, "inputs": 2}
+        memory = 0
+        for kind, tile, index in _transfers(self.program):
+            if kind == "outputs":
+                while len(self.computed) <= tile:
+                    self._compute()
+                memory = max(memory, self.computed[tile]) + self.jobs[index].outputs
+                self.stores.append(memory)
+                self._store(index, memory)
+                continue
+            before = len(self.loads[kind]) - depth[kind]
+            if before >= 0:
+                while len(self.frees[kind]) <= before:
+                    self._compute()
+                memory = max(memory, self.frees[kind][before])
+            if kind == "inputs":
+                while len(self.starts) <= index:
+                    self._compute()
+                memory = max(memory, self.starts[index])
+            memory += getattr(self.jobs[index], kind)
+            self.loads[kind].append(memory)
+        while len(self.computed) < len(self.owner):
+            self._compute()
+        return tuple(self.ends)
+
+    def _compute(self):
+        """The next tile."""
+        tile = len(self.computed)
+        index = self.owner[tile]
+        job = self.jobs[index]
+        kinds = [kind for kind in self.loads if getattr(job, kind)]
+        time = max(self.starts[index], self.computed[-1] if tile else 0)
+        for kind in kinds:
+            time = max(time, self.loads[kind][len(self.frees[kind])])
+        if job.outputs and self.results >= 2:
+            time = max(time, self.stores[self.results - 2])
+        last = tile + 1 == len(self.owner) or self.owner[tile + 1] != index
+        time += job.compute + (job.ending if last else 0)
+        self.computed.append(time)
+        for kind in kinds:
+            self.frees[kind].append(time)
+        if job.outputs:
+            self.results += 1
+        else:
+            self._store(index, time)
+
+    def _store(self, index, time):
+        """Count a finished tile; the last one ends the job and starts the next."""
+        self.stored[index] += 1
+        if self.stored[index] == self.jobs[index].tiles:
+            self.ends.append(time)
+            if index + 1 < len(self.jobs):
+                self.starts.append(time + self.jobs[index + 1].dispatch)
 
 
 def run(programs):

@@ -9,6 +9,11 @@ run (``precision`` "int8") of a quantized network, operators between a Dequantiz
 QuantizeLinear work on codes, as integer kernels do: the DequantizeLinear is folded into its
 readers, and the QuantizeLinear costs its arithmetic but no traffic. At any other precision both are
 element-wise layers like others.
+
+A layer by itself reads its inputs and writes its output, as eager frameworks run it. With ``fuse``,
+as compilers of graphs and accelerators run it, a BatchNormalization behind a matrix product is
+folded into its weights, and an activation or an addition behind is done on the results before they
+are written, if nobody else reads them in between.
 """
 
 import math
@@ -22,6 +27,7 @@ __all__ = [
     "FLOAT_BYTES",
     "MODELLED",
     "VIEWS",
+    "Convolution",
     "Gemm",
     "Work",
     "Workload",
@@ -41,6 +47,9 @@ TRANSCENDENTAL = 10
 # Scale, add the zero point, clamp; and subtract the zero point, scale.
 QUANTIZE = 3
 DEQUANTIZE = 2
+
+_ACTIVATIONS = ("Clip", "Relu", "Sigmoid", "Tanh")
+_ADDITIONS = ("Add", "Sum")
 
 _MATRIX = {  # operator: positions of the two operands
     "Conv": (0, 1),
@@ -120,6 +129,29 @@ class Gemm:
         return self.m * self.n * self.k * self.groups
 
 
+@dataclass(frozen=True)
+class Convolution:
+    """The shape of a convolution, for models that look at more than its matrix product.
+
+    Members
+    -------
+    images, channels, outputs, groups : int
+        ``channels`` and ``outputs`` are those of all groups.
+    size, output_size, kernel, stride, dilation : tuple of int
+        Per spatial dimension.
+    """
+
+    images: int
+    channels: int
+    outputs: int
+    groups: int
+    size: tuple[int, ...]
+    output_size: tuple[int, ...]
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Work:
     """What one layer does for a batch.
@@ -128,6 +160,8 @@ class Work:
     -------
     name, op : str
     gemm : Gemm or None
+    convolution : Convolution or None
+        For a ``gemm`` that is one.
     element_ops : int
         Operations beside the multiply-accumulates.
     weight_bytes : int
@@ -145,6 +179,7 @@ class Work:
     name: str
     op: str
     gemm: Gemm | None = None
+    convolution: Convolution | None = None
     element_ops: int = 0
     weight_bytes: int = 0
     inputs: tuple[str, ...] = ()
@@ -197,7 +232,7 @@ def _is_code_operator(op):
     return op.startswith("QLinear") or op in ("QGemm", "ConvInteger", "MatMulInteger")
 
 
-def workload(network, batch=1, precision="fp32"):
+def workload(network, batch=1, precision="fp32", fuse=False):
     """The work of a network for ``batch`` images.
 
     Parameters
@@ -207,6 +242,8 @@ def workload(network, batch=1, precision="fp32"):
         Images; a multiple of the batch that the network's shapes show.
     precision : str
         One of `FLOAT_BYTES`.
+    fuse : bool
+        Whether layers are fused with the matrix product before them.
 
     Raises
     ------
@@ -215,11 +252,11 @@ def workload(network, batch=1, precision="fp32"):
     ValueError
         For a batch that the network's shapes do not allow.
     """
-    return _Builder(network, batch, precision).workload()
+    return _Builder(network, batch, precision, fuse).workload()
 
 
 class _Builder:
-    def __init__(self, network, batch, precision):
+    def __init__(self, network, batch, precision, fuse):
         for layer in network.layers:
             if layer.op not in MODELLED:
                 known = ", ".join(MODELLED)
@@ -245,6 +282,8 @@ class _Builder:
             if all(name in self.static for name in layer.inputs if name):
                 self.static.update(layer.outputs)
         self.integer = self._integer_layers()
+        self.fuse = fuse
+        self.heads = {}  # tensor: the matrix product whose results it is, with what is fused
         self.place = {}  # tensor: name of the feature map in memory that holds it
         self.sizes = {}
 
@@ -338,10 +377,13 @@ class _Builder:
             self.place[output] = self.place[source]
             note = f"done on the results of {maker.name} before they are written"
             return Work(layer.name, layer.op, element_ops=operations, integer=True, note=note)
-        integer = layer.name in self.integer
         dynamic = list(
             dict.fromkeys(name for name in layer.inputs if name and name not in self.static)
         )
+        fused = self._fused(layer, dynamic, operations) if self.fuse else None
+        if fused:
+            return fused
+        integer = layer.name in self.integer
         weights = [name for name in dict.fromkeys(layer.inputs) if name and name in self.static]
         # Between DequantizeLinear and QuantizeLinear values are codes of one byte, whatever the
         # file calls them.
@@ -350,10 +392,13 @@ class _Builder:
             self._hold(
                 name, 1 if integer and not _is_code_operator(layer.op) else self._width(name)
             )
+        if layer.op in _MATRIX:
+            self.heads[output] = layer
         return Work(
             layer.name,
             layer.op,
             gemm=self._gemm(layer) if layer.op in _MATRIX else None,
+            convolution=self._convolution(layer) if "Conv" in layer.op else None,
             element_ops=operations,
             weight_bytes=sum(self._static_bytes(name) for name in weights),
             inputs=tuple(dict.fromkeys(self.place[name] for name in dynamic)),
@@ -361,11 +406,64 @@ class _Builder:
             integer=integer,
         )
 
+    def _fused(self, layer, dynamic, operations):
+        """The layer as a part of the matrix product before it, or None."""
+        outputs = {tensor.name for tensor in self.network.outputs}
+        made = [
+            name
+            for name in dynamic
+            if name in self.heads
+            and name not in outputs
+            and len(self.network.consumers[name]) == 1
+            and self._values(name) == self._values(layer.outputs[0])
+        ]
+        if not made or layer.op not in ("BatchNormalization", *_ACTIVATIONS, *_ADDITIONS):
+            return None
+        # Of two products that are added the later one finds the other's results.
+        order = {other.name: index for index, other in enumerate(self.network.layers)}
+        source = max(made, key=lambda name: order[self.heads[name].name])
+        head = self.heads[source]
+        others = [name for name in dynamic if name != source]
+        makers = [self.network.producers.get(name) for name in others]
+        if any(maker is not None and order[maker.name] > order[head.name] for maker in makers):
+            return None
+        folded = layer.op == "BatchNormalization"
+        if folded and source != head.outputs[0]:
+            return None
+        self.heads[layer.outputs[0]] = head
+        self.place[layer.outputs[0]] = self.place[source]
+        if folded:
+            note = f"no work: folded into the weights of {head.name}"
+            return Work(layer.name, layer.op, note=note)
+        return Work(
+            layer.name,
+            layer.op,
+            element_ops=operations,
+            inputs=tuple(dict.fromkeys(self.place[name] for name in others)),
+            note=f"done on the results of {head.name} before they are written",
+        )
+
     def _static_bytes(self, name):
         maker = self.network.producers.get(name)
         if self.precision == "int8" and maker is not None and maker.op == "DequantizeLinear":
             return self._static_bytes(maker.inputs[0])
         return math.prod(self.network.shape(name)) * self._width(name)
+
+    def _convolution(self, layer):
+        source, weights = (self.network.shape(layer.inputs[p]) for p in _MATRIX[layer.op])
+        output = self.network.shape(layer.outputs[0])
+        attributes = layer.attributes
+        return Convolution(
+            images=int(output[0] * self.scale),
+            channels=source[1],
+            outputs=weights[0],
+            groups=attributes["group"],
+            size=tuple(source[2:]),
+            output_size=tuple(output[2:]),
+            kernel=tuple(weights[2:]),
+            stride=tuple(attributes["strides"]),
+            dilation=tuple(attributes["dilations"]),
+        )
 
     def _gemm(self, layer):
         shape = self.network.shape
