@@ -1,9 +1,9 @@
 """Systolic arrays: folds of the weights, one after the other.
 
 A weight-stationary systolic array (Kung and Leiserson, "Systolic Arrays (for VLSI)", 1979; Jouppi
-et al., ISCA 2017). The weights are cut into folds of rows x columns; a fold takes as many cycles as it
-has rows of activations, but no fewer than the next fold's weights need to shift in. Fill and drain
-are charged once per layer.
+et al., ISCA 2017). The weights are cut into folds of rows x columns; a fold takes as many cycles as
+it has rows of activations, but no fewer than the next fold's weights need to shift in. Fill and
+drain are charged once per layer.
 """
 
 import math

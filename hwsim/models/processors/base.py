@@ -50,7 +50,7 @@ class Processor(ABC):
     """Whether weights are loaded past the feature maps' store, ahead of the layers."""
 
     fuses = False
-    """Whether layers are fused unless the user says otherwise (`hwsim.models.dataflow.workload`)."""
+    """Whether layers are fused unless the user says otherwise."""
 
     def __init__(self, device):
         self.device = device
