@@ -589,21 +589,58 @@ def estimate(
             show_default=False,
         ),
     ] = None,
+    arch: Annotated[
+        Arch | None,
+        typer.Option(
+            "--arch",
+            help="Accelerator on FPGAs; the fastest streaming pipeline that the part's DSPs allow "
+            "if nothing is said.",
+            show_default=False,
+        ),
+    ] = None,
+    cycles_per_image: CyclesOption = None,
+    multipliers: MultipliersOption = None,
+    rows: RowsOption = None,
+    cols: ColsOption = None,
+    dataflow: DataflowOption = None,
+    buffer_bytes: BufferOption = None,
+    accumulator_rows: AccumulatorOption = None,
+    axi_bits: AxiOption = None,
+    packed: PackedOption = False,
+    clock_mhz: Annotated[
+        float | None,
+        typer.Option(
+            "--clock-mhz",
+            metavar="F",
+            help="Clock of the FPGAs, from place and route, say.",
+            show_default=False,
+        ),
+    ] = None,
     input_shape: ShapeOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Estimate latency and throughput of a network on one or more devices.
 
-    On an FPGA that is a streaming pipeline, for which the network has to be quantized.
+    For an FPGA the network has to be quantized.
     """
     import hwsim
 
     from .tables import show_estimates
 
+    array = _array_options(rows, cols, dataflow, buffer_bytes, accumulator_rows, axi_bits, packed)
+    design = None
+    if arch or array or cycles_per_image or multipliers:
+        design = _architecture(arch or Arch.streaming, cycles_per_image, multipliers, array)
     terminal = Terminal(as_json=as_json)
     network = _load(model, input_shape)
     with terminal.progress("estimating"):
-        estimates = hwsim.estimate(network, devices=device, batch=batch)
+        estimates = hwsim.estimate(
+            network,
+            devices=device,
+            batch=batch,
+            design=design,
+            clock_hz=None if clock_mhz is None else 1e6 * clock_mhz,
+        )
     # Before anything is printed, because the layer may not exist.
     explanations = [] if explain is None else [entry.explain(explain) for entry in estimates]
     result = show_estimates(terminal, estimates)
@@ -671,28 +708,29 @@ def _array_options(
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _build(
-    network: Any,
-    arch: Arch,
-    cycles_per_image: int | None,
-    multipliers: int | None,
-    array: dict[str, Any],
-) -> Any:
+def _build(network: Any, *architecture: Any) -> Any:
     """Build the accelerator."""
+    import hwsim
+
+    return hwsim.build(network, _architecture(*architecture))
+
+
+def _architecture(
+    arch: Arch, cycles_per_image: int | None, multipliers: int | None, array: dict[str, Any]
+) -> Any:
+    """The `hwsim.Streaming` or `hwsim.Systolic` that the options describe."""
     import hwsim
 
     if arch == Arch.systolic:
         if cycles_per_image is not None or multipliers is not None:
             raise ValueError("--cycles-per-image and --multipliers go with --arch streaming")
-        return hwsim.build(network, hwsim.Systolic(**array))
+        return hwsim.Systolic(**array)
     if array:
         option = next(iter(array)).replace("_", "-")
         raise ValueError(f"--{option} goes with --arch systolic")
     if cycles_per_image is not None and multipliers is not None:
         raise ValueError("give --cycles-per-image or --multipliers, not both")
-    return hwsim.build(
-        network, hwsim.Streaming(cycles_per_image=cycles_per_image, multipliers=multipliers)
-    )
+    return hwsim.Streaming(cycles_per_image=cycles_per_image, multipliers=multipliers)
 
 
 def _load(model: str, input_shapes: Sequence[str] | None, strict: bool = False) -> Any:

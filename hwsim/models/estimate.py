@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -12,17 +12,11 @@ from hwsim.blocks.checks import check_positive
 from hwsim.network.network import Network, NetworkError, check_network
 
 from . import devices as catalog
-from .dataflow import streaming, tiles
+from .dataflow import tiles
 from .dataflow.mapping import PICOSECONDS, map_network
-from .dataflow.workload import is_quantized
-
-if TYPE_CHECKING:
-    from hwsim.blocks.streaming import StreamingPlan
 
 __all__ = ["Estimate", "Estimates", "LayerEstimate", "estimate"]
 
-# Images after which a streaming pipeline is taken to have settled, as in `hwsim.blocks.streaming`.
-SETTLED = 4
 # Beyond it, bytes and times would no longer fit 64 bits.
 LARGEST_BATCH = 1 << 20
 
@@ -256,10 +250,9 @@ def estimate(
     batch: int = 1,
     precision: str | None = None,
     fuse: bool | None = None,
-    plan: "StreamingPlan | None" = None,
     design: Any = None,
     clock_hz: float | None = None,
-    memory: streaming.Memory | None = None,
+    memory: Any = None,
 ) -> Estimates:
     """Estimate a network on devices.
 
@@ -277,15 +270,16 @@ def estimate(
         Whether CPUs, GPUs and arrays run batch normalization, activations and additions with the
         matrix product before them, as compilers of graphs do. Unless given, arrays do so, and CPUs
         and GPUs run layer by layer, as eager frameworks do.
-    plan : StreamingPlan, optional
-        The pipeline on FPGAs. Unless given, the fastest one that the part's DSPs allow.
     design : optional
-        A design of `hwsim.build`, instead of its ``plan``.
+        What runs on FPGAs: a design of `hwsim.build`, or a `hwsim.Streaming` or `hwsim.Systolic` to
+        build it from. Unless given, the fastest streaming pipeline that the part's DSPs allow.
     clock_hz : float, optional
         Clock of the FPGAs, e.g. from place and route; unless given, the device's.
-    memory : streaming.Memory, optional
-        Where an FPGA's images come from and its results go to. Unless given, an image is there when
-        the pipeline is ready for it.
+    memory : optional
+        Where an FPGA's images come from and its results go to: for a pipeline a
+        `hwsim.models.dataflow.streaming.Memory`, and unless given, an image is there when the
+        pipeline is ready for it; for a systolic accelerator a
+        `hwsim.blocks.systolic.timing.Memory`.
 
     Returns
     -------
@@ -316,14 +310,13 @@ def estimate(
         raise ValueError(f"devices must differ, but {', '.join(sorted(twice))} is given twice")
     if clock_hz is not None and not 0 < clock_hz < float("inf"):
         raise ValueError(f"clock_hz must be positive and finite, not {clock_hz}")
-    if plan is not None and design is not None:
-        raise ValueError("give either plan or design, not both")
-    if design is not None:
-        plan = design.plan
     estimates = []
     for device in found:
         if device.device_class == "fpga":
-            estimates.append(_fpga(network, device, batch, plan, clock_hz, memory))
+            # Here, because CPUs, GPUs and arrays need none of it.
+            from .fpga import estimate_fpga
+
+            estimates.append(estimate_fpga(network, device, batch, design, clock_hz, memory))
         else:
             estimates.append(_processor(network, device, batch, precision, fuse))
     return Estimates(network, estimates)
@@ -391,147 +384,3 @@ def _tile_timeline(mapping):
         (i.resource, names[i.job], i.start / PICOSECONDS, i.end / PICOSECONDS)
         for i in run.intervals
     )
-
-
-def _plan(network, device):
-    """The fastest pipeline that the part's DSPs allow."""
-    # Here, because CPUs, GPUs and TPUs need none of it.
-    from hwsim.blocks.streaming import Streaming, plan_streaming
-    from hwsim.network.lower import lower
-
-    if not is_quantized(network):
-        raise NetworkError(
-            f"{device.name} runs integer networks only, and {network.name} is not quantized; "
-            "quantize it with hwsim.quantize"
-        )
-    integer = lower(network)
-    try:
-        return plan_streaming(integer, Streaming(multipliers=int(device["dsps"])))
-    except ValueError as error:
-        if isinstance(error, NetworkError):
-            raise
-        raise ValueError(f"{device.name} has {int(device['dsps'])} DSPs: {error}") from None
-
-
-def _streams(plan, images, memory):
-    """Trace of the pipeline alone, or fed from a memory."""
-    if memory is None:
-        return streaming.run(plan.actors, plan.edges, images)
-    ends = (-(-frame.lanes * frame.bits // 8) for frame in (plan.input, plan.output))
-    pipeline = streaming.Pipeline(plan.actors, plan.edges, *ends)
-    return streaming.run_shared([pipeline], memory, images)[0]
-
-
-def _interval(plan, memory):
-    """Cycles from image to image in the steady state."""
-    if memory is None:
-        last = _streams(plan, SETTLED, None).sink.reshape(SETTLED, -1)[:, -1]
-        return int(last[-1] - last[-2])
-    # Bursts straddle images, so that the mean counts; the last images have the memory alone.
-    last = _streams(plan, 4 * SETTLED, memory).sink.reshape(4 * SETTLED, -1)[:, -1]
-    return -(-int(last[3 * SETTLED] - last[SETTLED]) // (2 * SETTLED))
-
-
-def _fpga(network, device, batch, plan, clock_hz, memory):
-    """The streaming pipeline on an FPGA."""
-    plan = plan or _plan(network, device)
-    clock = clock_hz or device["clock"]
-    trace = _streams(plan, min(batch, SETTLED), memory)
-    interval = _interval(plan, memory)
-    cycles = trace.cycles + max(batch - SETTLED, 0) * interval
-    slowest = max(stage.config.interval for stage in plan.stages)
-    limit = "compute" if memory is None or interval <= plan.interval else "memory"
-    layers = []
-    for stage in plan.stages:
-        config = stage.config
-        possible = config.multipliers * interval
-        lines = [
-            f"config    {config}",
-            f"unit      {config.interval:,} cycles per image, {config.multipliers} multipliers,"
-            f" {config.macs:,} MAC",
-            f"pipeline  {interval:,} cycles per image; its slowest unit takes {slowest:,}",
-            f"clock     {clock / 1e6:g} MHz",
-        ]
-        moved = _ends_bytes(plan, stage) * batch
-        layers.append(
-            LayerEstimate(
-                stage.name,
-                type(config).__name__.removesuffix("Config"),
-                config.interval * batch / clock,
-                config.interval * batch,
-                config.macs * batch,
-                moved,
-                {},
-                config.macs / possible if possible else 0.0,
-                "compute" if config.interval == slowest and limit == "compute" else "dependency",
-                tuple(lines),
-            )
-        )
-    return Estimate(
-        device,
-        batch,
-        "int8",
-        cycles / clock,
-        clock / interval,
-        limit,
-        tuple(layers),
-        partial(_streaming_timeline, plan, trace, clock),
-        clock,
-        cycles,
-        interval,
-        _fitting(plan, device, clock_hz),
-    )
-
-
-def _ends_bytes(plan, stage):
-    """Bytes per image that a stage takes from outside or gives away."""
-    frames = [plan.output] if stage is plan.stages[-1] else []
-    frames += [
-        stage.config.inputs[port]
-        for port, (source, _) in zip(stage.config.inputs, stage.inputs, strict=True)
-        if not source
-    ]
-    return sum(
-        frame.height * frame.width * frame.channels * -(-frame.bits // 8) for frame in frames
-    )
-
-
-def _streaming_timeline(plan, trace, clock):
-    """From a unit's first beat in to its last beat out."""
-    first: dict[str, int] = {}
-    for edge, taken in trace.taken.items():
-        if edge.consumer is not None and len(taken):
-            first[edge.consumer] = min(first.get(edge.consumer, int(taken[0])), int(taken[0]))
-    rows = []
-    for stage in plan.stages:
-        actors = [actor.name for actor in stage.config.actors(stage.name)]
-        issues = [int(trace.issue[name][-1]) for name in actors if len(trace.issue[name])]
-        end = max(issues) + 1
-        rows.append((stage.name, stage.name, first[actors[0]] / clock, end / clock))
-    return tuple(sorted(rows, key=lambda row: row[2]))
-
-
-def _fitting(plan, device, clock_hz):
-    """What is assumed, and what does not fit."""
-    notes = []
-    if clock_hz is None:
-        quantity = device.quantities["clock"]
-        notes.append(f"clock {quantity} ({quantity.source})")
-    dsps = int(device["dsps"])
-    if plan.multipliers > dsps:
-        notes.append(
-            f"does not fit: {plan.multipliers} multipliers of 8 x 8 bits, one DSP each, but "
-            f"{device.name} has {dsps} DSPs"
-        )
-    bits = sum(
-        layer.weights.size * layer.weight_bits
-        for layer in plan.network.layers
-        if hasattr(layer, "weight_bits")
-    )
-    room = int(device["block_rams"] * device["block_ram_size"] * 8)
-    if bits > room:
-        notes.append(
-            f"does not fit: {bits:,} bits of weights, but {device.name} has {room:,} bits of "
-            "block RAM"
-        )
-    return tuple(notes)

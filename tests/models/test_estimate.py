@@ -11,6 +11,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from hwsim.blocks.streaming import Streaming, plan_streaming
+from hwsim.blocks.systolic.config import Systolic
+from hwsim.blocks.systolic.timing import Memory as SlowMemory
+from hwsim.compiler.compile import compile_network
 from hwsim.models import devices
 from hwsim.models.dataflow.streaming import Memory
 from hwsim.models.estimate import estimate
@@ -183,7 +186,7 @@ def test_explain_says_why_a_layer_costs_nothing(small):
 
 def test_an_fpga_takes_the_cycles_of_the_plan(integer, plan):
     for batch in (1, 2, 4, 7):
-        found = estimate(integer, ["ecp5-85f"], batch=batch, plan=plan)["ecp5-85f"]
+        found = estimate(integer, ["ecp5-85f"], batch=batch, design=plan)["ecp5-85f"]
         assert found.cycles == plan.cycles(batch)
         assert found.interval_cycles == plan.interval
         assert found.latency_s == plan.cycles(batch) / 100e6
@@ -195,16 +198,16 @@ def test_an_fpga_takes_the_cycles_of_the_plan(integer, plan):
 
 def test_a_design_serves_as_its_plan(integer, plan):
     by_design = estimate(integer, ["ecp5-85f"], design=SimpleNamespace(plan=plan))
-    assert by_design.to_dict() == estimate(integer, ["ecp5-85f"], plan=plan).to_dict()
+    assert by_design.to_dict() == estimate(integer, ["ecp5-85f"], design=plan).to_dict()
 
 
 def test_the_clock_is_stated_or_given(integer, plan):
-    assumed = estimate(integer, ["zynq-7020"], plan=plan)["zynq-7020"]
+    assumed = estimate(integer, ["zynq-7020"], design=plan)["zynq-7020"]
     assert assumed.notes == (
         "clock 100 MHz (assumption: 100 MHz until place and route has given a clock; "
         "state your own with clock_hz)",
     )
-    given = estimate(integer, ["zynq-7020"], plan=plan, clock_hz=200e6)["zynq-7020"]
+    given = estimate(integer, ["zynq-7020"], design=plan, clock_hz=200e6)["zynq-7020"]
     assert given.notes == ()
     assert given.latency_s == assumed.latency_s / 2
 
@@ -217,7 +220,7 @@ def test_without_a_plan_an_fpga_gets_what_its_dsps_allow(integer):
 
 
 def test_a_plan_that_does_not_fit_is_flagged(integer, plan):
-    found = estimate(integer, ["ecp5-25f"], plan=plan)["ecp5-25f"]
+    found = estimate(integer, ["ecp5-25f"], design=plan)["ecp5-25f"]
     assert plan.multipliers == 36
     assert found.notes[1:] == (
         "does not fit: 36 multipliers of 8 x 8 bits, one DSP each, but ecp5-25f has 28 DSPs",
@@ -227,20 +230,54 @@ def test_a_plan_that_does_not_fit_is_flagged(integer, plan):
 def test_weights_that_do_not_fit_are_flagged():
     wide = quantized(channels=128, outputs=128)
     plan = plan_streaming(lower(wide), Streaming(multipliers=8))
-    found = estimate(wide, ["ice40up5k"], plan=plan)["ice40up5k"]
+    found = estimate(wide, ["ice40up5k"], design=plan)["ice40up5k"]
     assert found.notes[1:] == (
         "does not fit: 1,179,648 bits of weights, but ice40up5k has 122,880 bits of block RAM",
     )
 
 
 def test_images_from_a_slow_memory_bound_the_pipeline(integer, plan):
-    fast = estimate(integer, ["ecp5-85f"], plan=plan, memory=Memory(bytes_per_cycle=1024))
+    fast = estimate(integer, ["ecp5-85f"], design=plan, memory=Memory(bytes_per_cycle=1024))
     assert fast["ecp5-85f"].interval_cycles == plan.interval
     slow = Memory(bytes_per_cycle=1, burst_bytes=32, burst_latency=100)
-    bound = estimate(integer, ["ecp5-85f"], plan=plan, memory=slow)["ecp5-85f"]
+    bound = estimate(integer, ["ecp5-85f"], design=plan, memory=slow)["ecp5-85f"]
     assert bound.bound == "memory"
     # 400 bytes in and 800 out, 32 at a time, 132 cycles each.
     assert bound.interval_cycles == pytest.approx(1200 / 32 * 132, rel=0.01)
+
+
+@pytest.mark.parametrize("design", [Systolic(rows=4, cols=4), "program"])
+def test_a_systolic_accelerator_takes_the_cycles_of_its_program(integer, design):
+    program = compile_network(lower(integer), Systolic(rows=4, cols=4))
+    design = SimpleNamespace(program=program) if design == "program" else design
+    found = estimate(integer, ["zynq-7020"], batch=3, design=design)["zynq-7020"]
+    assert found.cycles == 3 * program.cycles()
+    assert found.interval_cycles == program.cycles()
+    assert found.latency_s == found.cycles / 100e6
+    assert found.macs == 3 * 100 * 8 * 36
+    assert 0 < sum(layer.cycles for layer in found.layers) <= found.cycles
+    assert [layer.name for layer in found.layers][-1] == "conv"
+    assert max(row[3] for row in found.timeline) <= found.latency_s / 3
+    slow = estimate(integer, ["zynq-7020"], design=design, memory=SlowMemory(read_latency=500))
+    assert slow["zynq-7020"].cycles > program.cycles()
+    text = found.explain("conv")
+    assert "4 x 4 elements, weight-stationary" in text
+
+
+def test_an_array_that_does_not_fit_is_flagged(integer):
+    found = estimate(integer, ["ice40up5k"], design=Systolic(rows=4, cols=4))["ice40up5k"]
+    assert found.notes[1:] == (
+        "does not fit: 16 DSPs for the array's elements, but ice40up5k has 8",
+        "does not fit: 1,081,344 bytes of buffer and accumulators, but ice40up5k has 15,360 bytes "
+        "of block RAM",
+    )
+
+
+def test_the_memory_must_be_that_of_the_architecture(integer, plan):
+    with pytest.raises(TypeError, match=r"^memory of a systolic accelerator must be a"):
+        estimate(integer, "ecp5-85f", design=Systolic(rows=4, cols=4), memory=Memory(8))
+    with pytest.raises(TypeError, match=r"^memory of a streaming pipeline must be a"):
+        estimate(integer, "ecp5-85f", design=plan, memory=SlowMemory())
 
 
 def refused(error, *args, **kwargs):
@@ -266,8 +303,6 @@ def test_bad_input(small, integer, plan):
     assert refused(ValueError, integer, "ecp5-85f", clock_hz=0) == (
         "clock_hz must be positive and finite, not 0"
     )
-    both = refused(ValueError, integer, "ecp5-85f", plan=plan, design=SimpleNamespace(plan=plan))
-    assert both == "give either plan or design, not both"
     estimates = estimate(small, "v100")
     with pytest.raises(ValueError) as caught:
         estimates.explain("conv1", "v100")
