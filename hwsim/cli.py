@@ -50,6 +50,14 @@ class Engine(StrEnum):
     verilator = "verilator"
 
 
+class Optimizer(StrEnum):
+    """What updates the weights in a training step."""
+
+    sgd = "sgd"
+    momentum = "momentum"
+    adam = "adam"
+
+
 class Activation(StrEnum):
     """Types of the codes of feature maps."""
 
@@ -580,6 +588,15 @@ def estimate(
     batch: Annotated[
         int, typer.Option(min=1, metavar="N", help="Images that are processed together.")
     ] = 1,
+    training: Annotated[
+        bool,
+        typer.Option(
+            "--training", help="Estimate a training step: forward, gradients and the update."
+        ),
+    ] = False,
+    optimizer: Annotated[
+        Optimizer, typer.Option(help="What updates the weights in a training step.")
+    ] = Optimizer.sgd,
     explain: Annotated[
         str | None,
         typer.Option(
@@ -621,7 +638,7 @@ def estimate(
 ) -> int:
     """Estimate latency and throughput of a network on one or more devices.
 
-    For an FPGA the network has to be quantized.
+    For an FPGA the network has to be quantized, for a training step it must not be.
     """
     import hwsim
 
@@ -638,6 +655,8 @@ def estimate(
             network,
             devices=device,
             batch=batch,
+            training=training,
+            optimizer=optimizer.value,
             design=design,
             clock_hz=None if clock_mhz is None else 1e6 * clock_mhz,
         )

@@ -60,9 +60,12 @@ def show_devices(terminal: Terminal, name: str | None) -> dict[str, Any]:
 
 
 def show_estimates(terminal: Terminal, estimates: "Estimates") -> dict[str, Any]:
-    """Print latency, throughput and bound on every device."""
+    """Print latency, throughput, bound and energy on every device."""
+    from .models.energy import NOTE, joules
+
+    columns = ["device", "class", "data type", "latency", "images per second", "bound by"]
     terminal.table(
-        ["device", "class", "data type", "latency", "images per second", "bound by"],
+        [*columns, "energy", "power limit x latency"],
         (
             [
                 entry.device.name,
@@ -71,10 +74,13 @@ def show_estimates(terminal: Terminal, estimates: "Estimates") -> dict[str, Any]
                 duration(entry.latency_s),
                 round(entry.throughput_images_per_s),
                 entry.bound,
+                joules(entry.energy_j),
+                "" if entry.tdp_energy_j is None else joules(entry.tdp_energy_j),
             ]
             for entry in estimates
         ),
     )
+    terminal.say(NOTE)
     for entry in estimates:
         for note in entry.notes:
             terminal.say(f"{entry.device.name}: {note}")

@@ -387,6 +387,29 @@ def test_estimate(command):
     assert "tpu-v1" in out
 
 
+def test_estimate_of_a_training_step(command):
+    given = ["estimate", "lenet5", "--device", "v100", "--training", "--optimizer", "adam"]
+    status, out, _ = command(*given, "--explain", "conv2.weight_gradient")
+    assert status == 0
+    assert "conv2.weight_gradient (Conv) on v100, 1 image, fp32, weight gradient of a" in out
+    assert "\n  energy    " in out
+    _, out, _ = command(*given, "--json")
+    (device,) = json.loads(out)["devices"]
+    assert device["training"] is True
+    assert {layer["phase"] for layer in device["layers"]} == {
+        "forward",
+        "input gradient",
+        "weight gradient",
+        "update",
+    }
+
+
+def test_a_training_step_in_integers(refusal):
+    assert refusal("estimate", "lenet5", "--device", "tpu-v1", "--training") == (
+        "tpu-v1 computes in int8, and training needs a float data type"
+    )
+
+
 def test_estimate_json(command):
     status, out, _ = command(
         "estimate", "lenet5", "--device", "i7-7700k", "--device", "gtx-1080-ti", "--json"

@@ -104,6 +104,8 @@ def test_one_row_per_device_with_units_in_the_names(small):
         "bound",
         "macs",
         "memory_bytes",
+        "energy_j",
+        "tdp_energy_j",
         "notes",
     ]
     assert list(table["device"]) == PROCESSORS
@@ -125,6 +127,7 @@ def test_the_layers_add_up_to_the_latency(small, device):
         "cycles",
         "macs",
         "bytes",
+        "energy_j",
         "utilization",
         "bound",
     ]

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwsim.models.processors import PROCESSORS
+from hwsim.network.network import NetworkError
 
 from .tiles import Job, Program
-from .workload import is_quantized, workload
+from .training import training_step
+from .workload import FLOAT_BYTES, is_quantized, workload
 
 if TYPE_CHECKING:
     from .workload import Work
@@ -48,6 +50,8 @@ class LayerCost:
         What the device's multipliers could do in the layer's data type.
     lines : tuple of str
         The arithmetic.
+    precision : str
+        Data type of the arithmetic.
     """
 
     work: "Work"
@@ -57,6 +61,7 @@ class LayerCost:
     level_bytes: dict[str, int]
     peak_macs_per_s: float
     lines: tuple[str, ...]
+    precision: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +75,7 @@ class Mapping:
     assumptions: tuple[str, ...] = ()
 
 
-def choose_precision(device, quantized, precision=None):
+def choose_precision(device, quantized, precision=None, training=False):
     """The data type in which ``device`` runs a network, and what has to be assumed for it.
 
     Returns
@@ -81,8 +86,19 @@ def choose_precision(device, quantized, precision=None):
     Raises
     ------
     ValueError
-        If ``precision`` is given and the device does not have it.
+        If ``precision`` is given and the device does not have it, or the training step would be in
+        integers.
     """
+    if training:
+        floats = [p for p in device.precisions if p != "int8"]
+        if not floats:
+            raise ValueError(
+                f"{device.name} computes in int8, and training needs a float data type"
+            )
+        if precision == "int8":
+            raise ValueError(
+                f"training needs a float data type, of {device.name} {', '.join(floats)}, not int8"
+            )
     if precision is not None:
         if precision not in device.precisions:
             accepted = ", ".join(device.precisions)
@@ -96,7 +112,7 @@ def choose_precision(device, quantized, precision=None):
     return chosen, ""
 
 
-def map_network(network, device, batch, precision=None, fuse=None):
+def map_network(network, device, batch, precision=None, fuse=None, optimizer=None):
     """Map a network to a CPU, GPU or array.
 
     Parameters
@@ -110,16 +126,37 @@ def map_network(network, device, batch, precision=None, fuse=None):
     fuse : bool, optional
         Whether layers are fused, see `hwsim.models.dataflow.workload`; unless given, as the class
         of the device does.
+    optimizer : str, optional
+        Of a training step, see `hwsim.models.dataflow.training`; unless given, the network is run
+        forward only.
 
     Returns
     -------
     Mapping
+
+    Raises
+    ------
+    NetworkError
+        For a training step of a quantized network, or of one without parameters.
+    ValueError
+        For a data type that the device, or training, does not have, or a fused training step.
     """
-    quantized = is_quantized(network)
-    precision, assumed = choose_precision(device, quantized, precision)
+    quantized, training = is_quantized(network), optimizer is not None
+    if training and quantized:
+        raise NetworkError(
+            f"training needs a float network, and {network.name} is quantized; give the network "
+            "that it was quantized from"
+        )
+    if training and fuse:
+        raise ValueError("training runs layer by layer: leave fuse out, or let it be False")
+    precision, assumed = choose_precision(device, quantized, precision, training)
+    assumptions = [assumed] if assumed else []
     processor = PROCESSORS[device.device_class](device)
-    fuse = processor.fuses if fuse is None else fuse
-    load = workload(network, batch, precision, fuse)
+    fuse = processor.fuses and not training if fuse is None else fuse
+    load = workload(network, batch, precision, fuse, training)
+    if training:
+        load = training_step(load, optimizer)
+        assumptions.append(_step_note(load, optimizer))
     traffic = _Traffic(load, device, processor)
     layers = []
     for index, work in enumerate(load.works):
@@ -128,7 +165,32 @@ def map_network(network, device, batch, precision=None, fuse=None):
     ahead = processor.streams_weights
     buffer = int(device["weight_fifo_tiles"]) if ahead else 2
     program = Program(tuple(layer.job for layer in layers), ahead, buffer)
-    return Mapping(device, precision, tuple(layers), program, (assumed,) if assumed else ())
+    assumptions += _fitting(device, load, traffic)
+    return Mapping(device, precision, tuple(layers), program, tuple(assumptions))
+
+
+def _step_note(load, optimizer):
+    kept = "" if FLOAT_BYTES[load.precision] == 4 else ", on a copy of the weights in fp32"
+    return (
+        f"training step: forward, backward and an update by {optimizer}{kept}; the loss is a "
+        "cross-entropy"
+    )
+
+
+def _fitting(device, load, traffic):
+    """A note, if the memory is too small."""
+    if "memory_size" not in device:
+        return []
+    weights = sum(work.weight_bytes for work in load.works if work.phase == "forward")
+    maps = int(traffic.alive.max(initial=0))
+    size = weights + load.resident_bytes + maps
+    if size <= device["memory_size"]:
+        return []
+    states = f" + {load.resident_bytes:,} optimizer" if load.resident_bytes else ""
+    return [
+        f"does not fit: {size:,} B ({weights:,} weights{states} + {maps:,} feature maps alive at "
+        f"once), but {device.name} has {device.quantities['memory_size']} of memory"
+    ]
 
 
 def _layer_precision(device, precision, quantized, work):
@@ -152,11 +214,18 @@ class _Traffic:
             for name in work.inputs:
                 first.setdefault(name, 0)
                 last[name] = index
+        for name in load.parked:  # in memory, and nowhere else
+            first.pop(name, None)
         self.alive = np.zeros(count, np.int64)
         for name, start in first.items():
             self.alive[start : last[name] + 1] += load.sizes[name]
         weights = np.array([work.weight_bytes for work in load.works], np.int64)
-        self.keeps_weights = shared and weights.sum() + self.alive.max(initial=0) <= self.capacity
+        # What changes in every step does not stay.
+        self.keeps_weights = (
+            shared
+            and not load.training
+            and weights.sum() + self.alive.max(initial=0) <= self.capacity
+        )
         used = self.alive + weights if shared else self.alive
         self.on_chip = {
             name
@@ -180,7 +249,7 @@ class _Traffic:
 def _cost(processor, device, work, precision, weights, reads, writes, place):
     peak = processor.peak(precision)
     if work.free:
-        return LayerCost(work, Job(work.name), 0, 0, {}, peak, (work.note,))
+        return LayerCost(work, Job(work.name), 0, 0, {}, peak, (work.note,), precision)
     lines: list[str] = []
     cost = processor.cost(work, precision, lines)
     clock = device["clock"]
@@ -218,7 +287,7 @@ def _cost(processor, device, work, precision, weights, reads, writes, place):
         f"compute and memory in between + dispatch = {_time(job.time / PICOSECONDS)}"
     )
     cycles = cost.cycles + cost.ending
-    return LayerCost(work, job, cycles, total, cost.level_bytes, peak, tuple(lines))
+    return LayerCost(work, job, cycles, total, cost.level_bytes, peak, tuple(lines), precision)
 
 
 def _each(seconds, tiles):
