@@ -162,6 +162,37 @@ ColsOption = Annotated[
         rich_help_panel=_ARRAY,
     ),
 ]
+_QUEUE = "Requests over time"
+RateOption = Annotated[
+    float | None,
+    typer.Option(
+        "--requests-per-second",
+        metavar="R",
+        help="Serve requests of an image each, that arrive at random at this mean rate (Poisson), "
+        "and print percentiles of their latency.",
+        show_default=False,
+        rich_help_panel=_QUEUE,
+    ),
+]
+RequestsOption = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Requests to serve.", rich_help_panel=_QUEUE)
+]
+MaxBatchOption = Annotated[
+    int,
+    typer.Option(min=1, metavar="B", help="Requests in a batch, at most.", rich_help_panel=_QUEUE),
+]
+MaxWaitOption = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        metavar="MS",
+        help="Milliseconds that a request waits for others while the device is free.",
+        rich_help_panel=_QUEUE,
+    ),
+]
+ArrivalSeedOption = Annotated[
+    int, typer.Option(min=0, help="Seed of the arrivals.", rich_help_panel=_QUEUE)
+]
 DataflowOption = Annotated[
     Dataflow | None,
     typer.Option(
@@ -633,6 +664,11 @@ def estimate(
             show_default=False,
         ),
     ] = None,
+    requests_per_second: RateOption = None,
+    requests: RequestsOption = 10_000,
+    max_batch: MaxBatchOption = 1,
+    max_wait: MaxWaitOption = 0.0,
+    seed: ArrivalSeedOption = 0,
     input_shape: ShapeOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -642,14 +678,20 @@ def estimate(
     """
     import hwsim
 
-    from .tables import show_estimates
+    from .tables import show_estimates, show_serving
 
+    if training and requests_per_second is not None:
+        raise ValueError("--requests-per-second is for inference; leave --training out")
     array = _array_options(rows, cols, dataflow, buffer_bytes, accumulator_rows, axi_bits, packed)
     design = None
     if arch or array or cycles_per_image or multipliers:
         design = _architecture(arch or Arch.streaming, cycles_per_image, multipliers, array)
     terminal = Terminal(as_json=as_json)
     network = _load(model, input_shape)
+    on_fpgas: dict[str, Any] = {
+        "design": design,
+        "clock_hz": None if clock_mhz is None else 1e6 * clock_mhz,
+    }
     with terminal.progress("estimating"):
         estimates = hwsim.estimate(
             network,
@@ -657,17 +699,47 @@ def estimate(
             batch=batch,
             training=training,
             optimizer=optimizer.value,
-            design=design,
-            clock_hz=None if clock_mhz is None else 1e6 * clock_mhz,
+            **on_fpgas,
         )
     # Before anything is printed, because the layer may not exist.
     explanations = [] if explain is None else [entry.explain(explain) for entry in estimates]
+    served = None
+    if requests_per_second is not None:
+        queue = {"max_batch": max_batch, "max_wait_s": max_wait / 1000}
+        with terminal.progress("serving"):
+            served = _serve(
+                network, estimates, requests_per_second, requests, seed, queue, on_fpgas
+            )
     result = show_estimates(terminal, estimates)
+    if served is not None:
+        for entry, found in zip(
+            result["devices"], show_serving(terminal, estimates, served), strict=True
+        ):
+            entry["serving"] = {"requests_per_second": requests_per_second, "seed": seed, **found}
     for text in explanations:
         terminal.say()
         terminal.lines(text)
     terminal.finish(result)
     return DONE
+
+
+def _serve(
+    network: Any,
+    estimates: Any,
+    rate: float,
+    count: int,
+    seed: int,
+    queue: dict[str, Any],
+    on_fpgas: dict[str, Any],
+) -> list[Any]:
+    """The same requests on each device, a `Serving` for each."""
+    from .models.dataflow.serving import batch_latency, poisson_arrivals, serve
+
+    arrivals = poisson_arrivals(rate, count, seed)
+    return [
+        serve(arrivals, batch_latency(network, entry.device, **on_fpgas), **queue)
+        for entry in estimates
+    ]
 
 
 @app.command()

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 from .terminal import Terminal
 
 if TYPE_CHECKING:
+    from .models.dataflow.serving import Serving
     from .models.estimate import Estimates
     from .network import Network
 
-__all__ = ["duration", "show_devices", "show_estimates", "show_layers"]
+__all__ = ["duration", "show_devices", "show_estimates", "show_layers", "show_serving"]
 
 
 def show_layers(terminal: Terminal, network: "Network") -> dict[str, Any]:
@@ -85,6 +86,37 @@ def show_estimates(terminal: Terminal, estimates: "Estimates") -> dict[str, Any]
         for note in entry.notes:
             terminal.say(f"{entry.device.name}: {note}")
     return estimates.to_dict()
+
+
+def show_serving(
+    terminal: Terminal, estimates: "Estimates", served: "list[Serving]"
+) -> list[dict[str, Any]]:
+    """Print percentiles of the latency of requests on every device."""
+    from .models.dataflow.serving import PERCENTILES
+
+    terminal.table(
+        [
+            "device",
+            *(f"{share} % within" for share in PERCENTILES),
+            "requests per second",
+            "utilization",
+            "mean batch",
+            "longest queue",
+        ],
+        (
+            [
+                entry.device.name,
+                *(duration(found.percentile(share)) for share in PERCENTILES),
+                round(found.throughput_requests_per_s),
+                f"{found.utilization:.1%}",
+                f"{found.batches.mean():.3g}",
+                found.to_dict()["queue_max"],
+            ]
+            for entry, found in zip(estimates, served, strict=True)
+        ),
+        title=f"{len(served[0].arrivals_ps):,} requests",
+    )
+    return [found.to_dict() for found in served]
 
 
 def duration(seconds: float) -> str:

@@ -410,6 +410,33 @@ def test_a_training_step_in_integers(refusal):
     )
 
 
+def test_estimate_of_requests_over_time(command):
+    given = ["estimate", "lenet5", "--device", "gtx-1080-ti", "--device", "tpu-v1"]
+    given += ["--requests-per-second", 20000, "--requests", 500, "--max-batch", 8, "--seed", 3]
+    status, out, _ = command(*given)
+    assert status == 0
+    assert "500 requests" in out
+    assert "99 % within" in out
+    _, out, _ = command(*given, "--max-wait", 0.1, "--json")
+    for device in json.loads(out)["devices"]:
+        found = device["serving"]
+        assert (found["requests_per_second"], found["seed"]) == (20000, 3)
+        assert (found["requests"], found["max_batch"], found["max_wait_s"]) == (500, 8, 0.0001)
+        shares = [found[f"latency_p{share}_s"] for share in (50, 90, 95, 99)]
+        assert shares == sorted(shares)
+        assert 0 < found["utilization"] <= 1
+
+
+def test_requests_without_a_rate(refusal):
+    given = ["estimate", "lenet5", "--device", "v100"]
+    assert refusal(*given, "--requests-per-second", 0) == (
+        "requests_per_s must be positive and finite, not 0.0"
+    )
+    assert refusal(*given, "--requests-per-second", 5, "--training") == (
+        "--requests-per-second is for inference; leave --training out"
+    )
+
+
 def test_estimate_json(command):
     status, out, _ = command(
         "estimate", "lenet5", "--device", "i7-7700k", "--device", "gtx-1080-ti", "--json"
