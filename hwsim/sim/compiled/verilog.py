@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .verilog_arguments import narrow_arguments, widen
+from .verilog_functions import mend, misread
 from .yosys_syntax import trees
 
 __all__ = ["prepare", "rtlil_of_verilog"]
@@ -47,7 +47,7 @@ def rtlil_of_verilog(files, top):
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         names = _copy(paths, folder)
-        _widen_arguments(folder, names, version)
+        _mend_functions(folder, names, version)
         dump = "-dump_ast2 -no_dump_ptr" if version >= _MISORDERS else ""
         read = _read_commands(names, dump)
         log = _yosys(folder, [*read, f"hierarchy -check -top {top}", *_PREPARE], names)
@@ -138,23 +138,22 @@ def _yosys_version():
     return tuple(int(part) for part in version.split(".")[:2])
 
 
-def _widen_arguments(folder, names, version):
-    """Widen what Yosys would compute in too few bits; refuse what remains."""
+def _mend_functions(folder, names, version):
+    """Write functions so that Yosys reads them well; refuse what remains."""
     texts = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
     if not any(re.search(rb"\b(function|task)\b", text) for text in texts):
         return
     read = _read_commands(names, "-defer -dump_ast1 -no_dump_ptr")
-    found = narrow_arguments(_yosys(folder, read, names))
+    found = misread(_yosys(folder, read, names))
     if found:
-        widen(folder, found)
-        found = narrow_arguments(_yosys(folder, read, names))
-    for argument in found:
-        if argument.certain:
-            call = argument.call
+        mend(folder, found)
+        found = misread(_yosys(folder, read, names))
+    for item in found:
+        if item.certain:
+            place = f"{names.get(item.node.file, item.node.file)}:{item.node.line}"
             raise ValueError(
-                f"{names.get(call.file, call.file)}:{call.line}: argument {argument.number + 1} of "
-                f"{call.name!r} is narrower than the port, which Yosys {version[0]}.{version[1]} "
-                "misreads; write its constants as wide as the port"
+                f"{place}: {item.reason}, which Yosys {version[0]}.{version[1]} misreads where it "
+                "is constant; write it without macros, or constants as wide as ports"
             )
 
 

@@ -1,9 +1,13 @@
-"""Arguments of functions and tasks in Verilog, at the width of their ports.
+"""Functions in Verilog, in words in which Yosys computes constants well (0.50 to 0.70 at least).
 
-An argument is assigned to a port, so that the port's width counts for what is computed in it. Yosys
-(0.50 to 0.70 at least) leaves it out where it computes constants: ``f(-2'd3)`` gives 1 to a port of
-9 bits, not 509, and ``f(x + -2'd3)`` is as wrong. ``f((-2'd3) | 9'sd0)`` is read well: the argument
-has the width of the port, and its sign is the same.
+It misreads three things where it computes the result of a function for constant arguments:
+
+- An argument is assigned to a port, so that the port's width counts for what is computed in it.
+  Yosys leaves it out: ``f(-2'd3)`` gives 1 to a port of 9 bits, not 509; ``f(x + -2'd3)`` is as
+  wrong, also for a task. In ``f((-2'd3) | 9'sd0)`` the argument has the width of the port.
+- Selected bits are unsigned; it takes those of a signed variable as signed, but not ``{v[0]}``.
+- In ``casez`` and ``casex`` it compares all bits. A memory in the function, which is dropped later,
+  makes it build logic for the call instead, or refuse it where only a constant will do.
 """
 
 import re
@@ -12,7 +16,7 @@ from itertools import repeat
 
 from .yosys_syntax import Syntax, trees
 
-__all__ = ["narrow_arguments", "widen"]
+__all__ = ["mend", "misread"]
 
 # Operators whose result in more bits is not that in fewer bits, extended.
 _SENSITIVE = {"NEG", "BIT_NOT", "BIT_XNOR", "ADD", "SUB", "MUL", "DIV", "MOD", "POW"}
@@ -25,18 +29,29 @@ _IN_RANGES = {"ADD": "+", "SUB": "-", "MUL": "*", "DIV": "/", "SHIFT_LEFT": "<<"
 _USUAL = 32
 
 
-@dataclass(eq=False, slots=True)
-class NarrowArgument:
-    """An argument that Yosys may compute in fewer bits than its port has.
+_MARK = "hwsim_not_constant"
 
-    ``zero`` is a constant as wide as the port, or None; ``certain`` says that the port is wider, or
-    that the argument is narrower than usual.
+
+@dataclass(eq=False, slots=True)
+class Misread:
+    """What Yosys may misread: an argument of a call, or a selection or case in a function.
+
+    ``zero`` is a constant as wide as the argument's port, or None if that is not known; ``certain``
+    says that the argument is narrower than the port, or than is usual.
     """
 
-    call: Syntax
-    number: int
-    zero: str | None
-    certain: bool
+    node: Syntax
+    function: str
+    number: int | None = None
+    zero: str | None = None
+    certain: bool = True
+
+    @property
+    def reason(self):
+        """What there is, for a message."""
+        if self.number is None:
+            return f"function {self.function!r} selects bits or has a casez or casex"
+        return f"argument {self.number + 1} of {self.function!r} is narrower than the port"
 
 
 @dataclass(slots=True)
@@ -64,8 +79,8 @@ class _Scope:
         )
 
 
-def narrow_arguments(log):
-    """Narrow arguments in modules that Yosys dumped before it simplified them."""
+def misread(log):
+    """What is misread in modules that Yosys dumped before it simplified them."""
     found = []
     todo = []
     for module in trees(log, "before", "MODULE"):
@@ -75,6 +90,7 @@ def narrow_arguments(log):
             if node.kind == "FOR":
                 loops |= {n.name for n in node.children[0].below() if n.kind == "IDENTIFIER"}
         todo.append((module, _Scope(loops=loops)))
+        found += _misread_inside([n for n in module.below() if n.kind == "FUNCTION"])
     while todo:
         node, scope = todo.pop()
         if node.kind in ("MODULE", "GENBLOCK", "FUNCTION", "TASK"):
@@ -89,8 +105,62 @@ def narrow_arguments(log):
                     least = _least_width(argument)
                     if width is None or least < width:
                         certain = least < (width or _USUAL)
-                        found.append(NarrowArgument(node, number, zero, certain))
+                        found.append(Misread(node, node.name, number, zero, certain))
     return found
+
+
+def _misread_inside(functions):
+    """What is misread in the bodies of functions."""
+    cases = {}
+    for function in functions:
+        if any(node.kind == "MEMORY" and node.name == _MARK for node in function.below()):
+            continue
+        for node in function.below():
+            if node.kind in ("CONDX", "CONDZ") and any(
+                item.kind == "CONSTANT" and not re.search("bits='[01]*'", item.text)
+                for item in node.children
+            ):
+                cases[function] = Misread(_last(function), function.name)
+        if function not in cases:
+            signed = {
+                n.name for n in function.below() if n.kind == "WIRE" and "signed" in n.text.split()
+            }
+            yield from (
+                Misread(node, function.name)
+                for node in _selections(function)
+                if node.name in signed
+            )
+    # A function that calls one that is not constant is not constant.
+    while True:
+        names = {function.name for function in cases}
+        more = {
+            function: Misread(_last(function), function.name)
+            for function in functions
+            if function not in cases
+            for node in function.below()
+            if node.kind == "FCALL" and node.name in names
+        }
+        if not more:
+            break
+        cases |= more
+    yield from cases.values()
+
+
+def _last(function):
+    # Not all nodes have a place.
+    return max(function.below(), key=lambda node: (node.line, node.column))
+
+
+def _selections(function):
+    """Selections of bits that are read, but for those in brackets."""
+    todo = [(function, False)]
+    while todo:
+        node, skipped = todo.pop()
+        if node.kind == "IDENTIFIER" and node.children and not skipped:
+            yield node
+        for k, child in enumerate(node.children):
+            target = node.kind in ("ASSIGN_EQ", "ASSIGN_LE") and k == 0
+            todo.append((child, node.kind == "CONCAT" or target))
 
 
 def _operands(node):
@@ -105,7 +175,7 @@ def _operands(node):
 def _computes_constant(node, signals):
     """Whether the value of something that is constant depends on the width."""
     if node.kind == "BIT_OR" and [c.kind for c in node.children[1].children] == ["REPLICATE"]:
-        return False  # What `widen` made.
+        return False  # What `mend` made.
     names = (n.name for n in node.below() if n.kind == "IDENTIFIER")
     if node.kind in _SENSITIVE and signals.isdisjoint(names):
         return all(n.kind != "REALVALUE" for n in node.below())
@@ -175,40 +245,72 @@ def _expression(node, own):
     return None
 
 
-def widen(folder, arguments):
-    """Widen arguments in the text of the files below a folder; some may be left as they are.
+def mend(folder, misreads):
+    """Write it in other words in the files below a folder; some may be left as it is.
 
-    Yosys gives the columns where calls start, which are wrong behind a macro.
+    Yosys gives columns, which are wrong behind a macro.
     """
     inside = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
     texts: dict[str, str] = {}
-    insertions: dict[tuple[str, int], str] = {}
-    for argument in arguments:
-        call = argument.call
+    # By file, place, and order among those at the same place.
+    insertions: dict[tuple[str, int, int], str] = {}
+    for misread in misreads:
+        node, file = misread.node, misread.node.file
         # A `line directive can name any file.
-        if argument.zero is None or call.file not in inside:
+        if file not in inside:
             continue
-        if call.file not in texts:
+        if file not in texts:
             # Columns count bytes.
-            texts[call.file] = (folder / call.file).read_bytes().decode("latin-1")
-        spans = _spans(texts[call.file], call)
-        if len(spans) == len(call.children):
-            start, end = spans[argument.number]
-            insertions[call.file, start] = "("
-            insertions.setdefault((call.file, end), f") | {argument.zero}")
-    for (file, place), text in sorted(insertions.items(), reverse=True):
+            texts[file] = (folder / file).read_bytes().decode("latin-1")
+        if misread.number is not None:
+            spans = _spans(texts[file], node)
+            if misread.zero is not None and len(spans) == len(node.children):
+                start, end = spans[misread.number]
+                insertions[file, start, 0] = "("
+                insertions.setdefault((file, end, 1), f") | {misread.zero}")
+            continue
+        start = _start(texts[file], node)
+        end = _end_of_selection(texts[file], start, node) if node.kind == "IDENTIFIER" else None
+        if end is not None:
+            insertions[file, start, 1] = "{"
+            insertions[file, end, 0] = "}"
+            continue
+        for token in _TOKEN.finditer(texts[file], start):
+            if token[0] == "endfunction":
+                insertions[file, token.start(), 0] = f" reg {_MARK} [0:0]; "
+                break
+    for (file, place, _), text in sorted(insertions.items(), reverse=True):
         texts[file] = texts[file][:place] + text + texts[file][place:]
     for file, text in texts.items():
         (folder / file).write_bytes(text.encode("latin-1"))
 
 
-_TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"|\\\S+|[][(){},;]', re.DOTALL)
+_TOKEN = re.compile(
+    r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"|\\\S+|[][(){},;]|\bendfunction\b', re.DOTALL
+)
+
+
+def _start(text, node):
+    lines = text.split("\n")[: node.line - 1]
+    return sum(len(line) + 1 for line in lines) + node.column - 1
+
+
+def _end_of_selection(text, start, node):
+    end = start + len(node.name)
+    if text[start:end] != node.name or not re.match(r"\s*\[", text[end:]):
+        return None
+    depth = 0
+    for token in _TOKEN.finditer(text, end):
+        depth += (token[0] in ("(", "[", "{")) - (token[0] in (")", "]", "}"))
+        if not depth and token[0] == "]" and not re.match(r"\s*\[", text[token.end() :]):
+            return token.end()
+    return None
 
 
 def _spans(text, call):
     """Where the arguments of a call start and end in the text."""
     lines = text.split("\n")
-    start = sum(len(line) + 1 for line in lines[: call.line - 1])
+    start = _start(text, call) - (call.column - 1)
     package, colons, name = map(re.escape, call.name.rpartition("::"))
     pattern = rf"(?<![\w$:])({package}{colons})?{name}\s*\("
     heads = [m for line in lines[call.line - 1 : call.line] for m in re.finditer(pattern, line)]
