@@ -145,9 +145,11 @@ def _mend_functions(folder, names, version):
         return
     read = _read_commands(names, "-defer -dump_ast1 -no_dump_ptr")
     found = misread(_yosys(folder, read, names))
-    if found:
-        mend(folder, found)
-        found = misread(_yosys(folder, read, names))
+    for _ in range(2):
+        # What is changed first can make a caller need it.
+        if found:
+            mend(folder, found)
+            found = misread(_yosys(folder, read, names))
     for item in found:
         if item.certain:
             place = f"{names.get(item.node.file, item.node.file)}:{item.node.line}"

@@ -37,7 +37,8 @@ class Misread:
     """What Yosys may misread: an argument of a call, or a selection or case in a function.
 
     ``zero`` is a constant as wide as the argument's port, or None if that is not known; ``certain``
-    says that the argument is narrower than the port, or than is usual.
+    says that the argument is narrower than the port, or than is usual. The declaration is where
+    a memory can follow.
     """
 
     node: Syntax
@@ -45,6 +46,7 @@ class Misread:
     number: int | None = None
     zero: str | None = None
     certain: bool = True
+    declaration: Syntax | None = None
 
     @property
     def reason(self):
@@ -111,32 +113,34 @@ def misread(log):
 
 def _misread_inside(functions):
     """What is misread in the bodies of functions."""
-    cases = {}
+    cases: dict[Syntax, Misread] = {}
+    marked = set()
     for function in functions:
         if any(node.kind == "MEMORY" and node.name == _MARK for node in function.below()):
+            marked.add(function)
             continue
         for node in function.below():
             if node.kind in ("CONDX", "CONDZ") and any(
                 item.kind == "CONSTANT" and not re.search("bits='[01]*'", item.text)
                 for item in node.children
             ):
-                cases[function] = Misread(_last(function), function.name)
+                cases[function] = Misread(_declaration(function), function.name)
         if function not in cases:
             signed = {
                 n.name for n in function.below() if n.kind == "WIRE" and "signed" in n.text.split()
             }
             yield from (
-                Misread(node, function.name)
+                Misread(node, function.name, declaration=_declaration(function))
                 for node in _selections(function)
                 if node.name in signed
             )
     # A function that calls one that is not constant is not constant.
     while True:
-        names = {function.name for function in cases}
+        names = {function.name for function in marked | cases.keys()}
         more = {
-            function: Misread(_last(function), function.name)
+            function: Misread(_declaration(function), function.name)
             for function in functions
-            if function not in cases
+            if function not in cases and function not in marked
             for node in function.below()
             if node.kind == "FCALL" and node.name in names
         }
@@ -146,9 +150,10 @@ def _misread_inside(functions):
     yield from cases.values()
 
 
-def _last(function):
-    # Not all nodes have a place.
-    return max(function.below(), key=lambda node: (node.line, node.column))
+def _declaration(function):
+    """The last one before the statements; the place of some nodes is not known."""
+    wires = [node for node in function.children if node.kind == "WIRE"]
+    return max(wires, key=lambda node: (node.line, node.column))
 
 
 def _selections(function):
@@ -270,24 +275,29 @@ def mend(folder, misreads):
                 insertions.setdefault((file, end, 1), f") | {misread.zero}")
             continue
         start = _start(texts[file], node)
-        end = _end_of_selection(texts[file], start, node) if node.kind == "IDENTIFIER" else None
-        if end is not None:
-            insertions[file, start, 1] = "{"
-            insertions[file, end, 0] = "}"
+        known = texts[file].startswith(node.name, start)
+        if not known and misread.declaration and misread.declaration.file == file:
+            node = misread.declaration
+            start = _start(texts[file], node)
+            known = texts[file].startswith(node.name, start)
+        if not known:
             continue
-        for token in _TOKEN.finditer(texts[file], start):
-            if token[0] == "endfunction":
-                insertions[file, token.start(), 0] = f" reg {_MARK} [0:0]; "
-                break
+        if node.kind == "WIRE":
+            end = next((t.end() for t in _TOKEN.finditer(texts[file], start) if t[0] == ";"), None)
+            if end is not None:
+                insertions[file, end, 0] = f" reg {_MARK} [0:0];"
+        else:
+            end = _end_of_selection(texts[file], start + len(node.name))
+            if end is not None:
+                insertions[file, start, 1] = "{"
+                insertions[file, end, 0] = "}"
     for (file, place, _), text in sorted(insertions.items(), reverse=True):
         texts[file] = texts[file][:place] + text + texts[file][place:]
     for file, text in texts.items():
         (folder / file).write_bytes(text.encode("latin-1"))
 
 
-_TOKEN = re.compile(
-    r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"|\\\S+|[][(){},;]|\bendfunction\b', re.DOTALL
-)
+_TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"|\\\S+|[][(){},;]', re.DOTALL)
 
 
 def _start(text, node):
@@ -295,14 +305,17 @@ def _start(text, node):
     return sum(len(line) + 1 for line in lines) + node.column - 1
 
 
-def _end_of_selection(text, start, node):
-    end = start + len(node.name)
-    if text[start:end] != node.name or not re.match(r"\s*\[", text[end:]):
+def _end_of_selection(text, end):
+    if not re.match(r"\s*\[", text[end : end + 80]):
         return None
     depth = 0
     for token in _TOKEN.finditer(text, end):
         depth += (token[0] in ("(", "[", "{")) - (token[0] in (")", "]", "}"))
-        if not depth and token[0] == "]" and not re.match(r"\s*\[", text[token.end() :]):
+        if (
+            not depth
+            and token[0] == "]"
+            and not re.match(r"\s*\[", text[token.end() : token.end() + 80])
+        ):
             return token.end()
     return None
 

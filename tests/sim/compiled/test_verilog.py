@@ -315,7 +315,8 @@ def test_place_of_an_argument_is_not_known(tmp_path):
             rtlil_of_verilog([path], "m")
         assert str(info.value) == (
             f"{place.format(path)}: argument 1 of 'f' is narrower than the port, which Yosys "
-            f"{version} misreads; write its constants as wide as the port"
+            f"{version} misreads where it is constant; write it without macros, or constants as "
+            "wide as ports"
         )
     assert (tmp_path / "other.v").read_text() == "f(-2'd3)\n"
 
@@ -343,3 +344,51 @@ def test_usual_arguments_are_not_refused(tmp_path):
         f"  function [8:0] e; input [W-1:0] a; e = a; endfunction\n{text}\nendmodule\n",
     )
     assert rtlil_of_verilog([tmp_path / "m.v"], "m")
+
+
+CONSTANT = """
+`define ONE 1
+module m(input [3:0] x, output [8:0] ones, same, part, first, again, other, index);
+  function integer count(input integer v);
+    integer k;
+    begin
+      count = 0;
+      for (k = 0; k < 4; k = k + 1) count = count + v[k];
+    end
+  endfunction
+  function [8:0] low(input signed [3:0] v); low = `ONE + v[1:0]; endfunction
+  function [8:0] pick(input signed [3:0] v); begin pick = 0; pick[v[2:1]] = 1; end endfunction
+  function [2:0] rank(input [3:0] v);
+    casez (v)
+      4'b1???: rank = 4;
+      4'b01??: rank = 3;
+      default: rank = 0;
+    endcase
+  endfunction
+  function [2:0] twice(input [3:0] v); twice = rank(v) + rank(v >> 1); endfunction
+  localparam COUNT = count(7);
+  assign ones = COUNT;
+  assign same = count(7) + rank(x);
+  function [8:0] over(input [3:0] v); over = low(v); endfunction
+  assign part = over(3);
+  assign first = rank(4'd9);
+  assign again = twice(4'd9);
+  assign other = twice(x);
+  assign index = pick(4'd6);
+endmodule
+"""
+
+
+def test_functions_of_constants(tmp_path):
+    write(tmp_path, m_dot_v=CONSTANT)
+    graph = read_verilog([tmp_path / "m.v"], "m")
+    assert not graph.memories
+    names = ["ones", "same", "part", "first", "again", "other", "index"]
+    row = dict(zip(names, [3, 6, 4, 4, 7, 3, 8], strict=True))
+    assert Interpreter(graph).step({"x": 4}) == row
+
+
+def test_casez_where_only_a_constant_will_do(tmp_path):
+    write(tmp_path, m_dot_v=CONSTANT.replace("COUNT = count(7)", "COUNT = twice(9)"))
+    with pytest.raises(ValueError, match=rf"{tmp_path}/m\.v:\d+: Unsupported language construct"):
+        read_verilog([tmp_path / "m.v"], "m")
