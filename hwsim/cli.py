@@ -50,6 +50,13 @@ class Engine(StrEnum):
     verilator = "verilator"
 
 
+class Parallel(StrEnum):
+    """What is split over several devices."""
+
+    data = "data"
+    pipeline = "pipeline"
+
+
 class Optimizer(StrEnum):
     """What updates the weights in a training step."""
 
@@ -188,6 +195,44 @@ MaxWaitOption = Annotated[
         metavar="MS",
         help="Milliseconds that a request waits for others while the device is free.",
         rich_help_panel=_QUEUE,
+    ),
+]
+_SEVERAL = "Several devices"
+DevicesInParallelOption = Annotated[
+    int | None,
+    typer.Option(
+        "--devices-in-parallel",
+        min=1,
+        metavar="N",
+        help="Split the work over N devices of each kind, joined by links.",
+        show_default=False,
+        rich_help_panel=_SEVERAL,
+    ),
+]
+ParallelOption = Annotated[
+    Parallel,
+    typer.Option(
+        help="What is split: the batch, or the layers of the network.", rich_help_panel=_SEVERAL
+    ),
+]
+LinkBandwidthOption = Annotated[
+    float | None,
+    typer.Option(
+        "--link-bandwidth",
+        metavar="GB/S",
+        help="Of the link from each device to the next, in 10⁹ bytes per second.",
+        show_default=False,
+        rich_help_panel=_SEVERAL,
+    ),
+]
+LinkLatencyOption = Annotated[
+    float,
+    typer.Option(
+        "--link-latency",
+        min=0,
+        metavar="US",
+        help="Microseconds that a transfer takes besides.",
+        rich_help_panel=_SEVERAL,
     ),
 ]
 ArrivalSeedOption = Annotated[
@@ -669,6 +714,10 @@ def estimate(
     max_batch: MaxBatchOption = 1,
     max_wait: MaxWaitOption = 0.0,
     seed: ArrivalSeedOption = 0,
+    devices_in_parallel: DevicesInParallelOption = None,
+    parallel: ParallelOption = Parallel.data,
+    link_bandwidth: LinkBandwidthOption = None,
+    link_latency: LinkLatencyOption = 0.0,
     input_shape: ShapeOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -678,10 +727,14 @@ def estimate(
     """
     import hwsim
 
-    from .tables import show_estimates, show_serving
+    from .tables import show_estimates, show_parallel, show_serving
 
     if training and requests_per_second is not None:
         raise ValueError("--requests-per-second is for inference; leave --training out")
+    if (devices_in_parallel is None) != (link_bandwidth is None):
+        raise ValueError("--devices-in-parallel and --link-bandwidth go together")
+    if link_bandwidth is not None and link_bandwidth <= 0:
+        raise ValueError(f"--link-bandwidth must be positive, not {link_bandwidth:g}")
     array = _array_options(rows, cols, dataflow, buffer_bytes, accumulator_rows, axi_bits, packed)
     design = None
     if arch or array or cycles_per_image or multipliers:
@@ -710,7 +763,24 @@ def estimate(
             served = _serve(
                 network, estimates, requests_per_second, requests, seed, queue, on_fpgas
             )
+    split = None
+    if devices_in_parallel is not None and link_bandwidth is not None:
+        steps = {"training": training, "optimizer": optimizer.value} if training else {}
+        with terminal.progress("splitting"):
+            split = _split(
+                estimates,
+                parallel,
+                devices_in_parallel,
+                (1e9 * link_bandwidth, link_latency / 1e6),
+                batch,
+                on_fpgas | steps,
+            )
     result = show_estimates(terminal, estimates)
+    if split is not None:
+        for entry, found in zip(
+            result["devices"], show_parallel(terminal, estimates, split), strict=True
+        ):
+            entry["parallel"] = found
     if served is not None:
         for entry, found in zip(
             result["devices"], show_serving(terminal, estimates, served), strict=True
@@ -721,6 +791,25 @@ def estimate(
         terminal.lines(text)
     terminal.finish(result)
     return DONE
+
+
+def _split(
+    estimates: Any,
+    parallel: Parallel,
+    count: int,
+    link: tuple[float, float],
+    batch: int,
+    options: dict[str, Any],
+) -> list[Any]:
+    """The batch or the layers split over several of each device."""
+    from .models.dataflow.parallel import Link, data_parallel, pipeline_parallel
+
+    split = data_parallel if parallel == Parallel.data else pipeline_parallel
+    joined = Link(*link)
+    return [
+        split(estimates.network, entry.device, count, joined, batch=batch, **options)
+        for entry in estimates
+    ]
 
 
 def _serve(

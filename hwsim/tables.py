@@ -7,6 +7,7 @@ from .terminal import Terminal
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from .models.dataflow.parallel import DataParallel, PipelineParallel
     from .models.dataflow.serving import Serving
     from .models.estimate import Estimates
     from .network import Network
@@ -18,6 +19,7 @@ __all__ = [
     "show_devices",
     "show_estimates",
     "show_layers",
+    "show_parallel",
     "show_serving",
 ]
 
@@ -96,6 +98,28 @@ def show_estimates(terminal: Terminal, estimates: "Estimates") -> dict[str, Any]
         for note in entry.notes:
             terminal.say(f"{entry.device.name}: {note}")
     return estimates.to_dict()
+
+
+def show_parallel(
+    terminal: Terminal, estimates: "Estimates", split: "list[DataParallel | PipelineParallel]"
+) -> list[dict[str, Any]]:
+    """Print what several of each device gain over one."""
+    rows = [found.to_dict() for found in split]
+    terminal.table(
+        ["devices", "split", "latency", "images per second", "speed-up", "efficiency"],
+        (
+            [
+                f"{row['devices']} x {entry.device.name}",
+                "batch" if row["kind"] == "data" else "layers",
+                duration(row["latency_s"]),
+                round(row["throughput_images_per_s"]),
+                f"{row['speedup']:.3g}",
+                f"{row['efficiency']:.1%}",
+            ]
+            for entry, row in zip(estimates, rows, strict=True)
+        ),
+    )
+    return rows
 
 
 def show_serving(

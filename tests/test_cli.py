@@ -468,6 +468,29 @@ def test_requests_without_a_rate(refusal):
     )
 
 
+def test_estimate_of_several_devices(command):
+    given = ["estimate", "lenet5", "--device", "v100", "--batch", 64]
+    several = ["--devices-in-parallel", 2, "--link-bandwidth", 25]
+    status, out, _ = command(*given, "--training", *several, "--link-latency", 2)
+    assert status == 0
+    assert "2 x v100" in out
+    for kind, wanted in (("data", "exchange_bytes"), ("pipeline", "links")):
+        _, out, _ = command(*given, *several, "--parallel", kind, "--json")
+        (device,) = json.loads(out)["devices"]
+        assert device["parallel"]["kind"] == kind
+        assert device["parallel"]["devices"] == 2
+        assert wanted in device["parallel"]
+
+
+def test_several_devices_need_a_link(refusal):
+    given = ["estimate", "lenet5", "--device", "v100", "--batch", 2]
+    message = "--devices-in-parallel and --link-bandwidth go together"
+    assert refusal(*given, "--devices-in-parallel", 2) == message
+    assert refusal(*given, "--link-bandwidth", 2) == message
+    given += ["--devices-in-parallel", 2]
+    assert refusal(*given, "--link-bandwidth", -1) == ("--link-bandwidth must be positive, not -1")
+
+
 def test_estimate_json(command):
     status, out, _ = command(
         "estimate", "lenet5", "--device", "i7-7700k", "--device", "gtx-1080-ti", "--json"

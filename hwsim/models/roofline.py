@@ -19,7 +19,7 @@ from hwsim.network.network import Layer, Network, Tensor
 
 from . import devices as catalog
 
-__all__ = ["Point", "Roofline", "gemm_comparison", "points", "roofline"]
+__all__ = ["GemmComparison", "Point", "Roofline", "gemm_comparison", "points", "roofline"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,27 @@ class Point:
     bound: str
     intensity_ops_per_byte: float
     ops_per_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class GemmComparison:
+    """One matrix product on several devices.
+
+    Members
+    -------
+    m, n, k : int
+    table : DataFrame
+        A row per device: ``device``, ``class``, ``precision``, ``latency_us``, ``ops_per_s``,
+        ``peak_ops_per_s``, ``utilization_percent``, ``intensity_ops_per_byte``, ``bound``,
+        ``energy_j`` and ``tdp_energy_j``.
+    roofs : mapping of str to Roofline
+    """
+
+    m: int
+    n: int
+    k: int
+    table: pd.DataFrame
+    roofs: Mapping[str, Roofline]
 
 
 def roofline(device, clock_hz=None):
@@ -135,19 +156,17 @@ def gemm_comparison(m, n, k, devices, *, precision=None):
 
     Returns
     -------
-    DataFrame
-        A row per device: ``device``, ``class``, ``precision``, ``latency_us``, ``ops_per_s``,
-        ``utilization_percent`` (of the peak), ``intensity_ops_per_byte``, ``bound``, ``energy_j``
-        and ``tdp_energy_j``.
+    GemmComparison
     """
     from .estimate import estimate
 
     for name, size in (("m", m), ("n", n), ("k", k)):
         check_positive(name, size)
-    rows = []
+    rows, roofs = [], {}
     for entry in estimate(_product(m, n, k), devices, precision=precision):
         (layer,) = entry.layers
         (point,) = points(entry)
+        roofs[entry.device.name] = roof = roofline(entry.device)
         rows.append(
             {
                 "device": entry.device.name,
@@ -155,6 +174,7 @@ def gemm_comparison(m, n, k, devices, *, precision=None):
                 "precision": entry.precision,
                 "latency_us": 1e6 * entry.latency_s,
                 "ops_per_s": point.ops_per_s,
+                "peak_ops_per_s": roof.peaks_ops_per_s[point.precision],
                 "utilization_percent": 100 * layer.utilization,
                 "intensity_ops_per_byte": point.intensity_ops_per_byte,
                 "bound": layer.bound,
@@ -162,7 +182,7 @@ def gemm_comparison(m, n, k, devices, *, precision=None):
                 "tdp_energy_j": entry.tdp_energy_j,
             }
         )
-    return pd.DataFrame(rows)
+    return GemmComparison(m, n, k, pd.DataFrame(rows), roofs)
 
 
 def _product(m, n, k):

@@ -569,6 +569,48 @@ def _rooflines(item):
     return figures
 
 
+def gemm_comparison(item):
+    """One matrix product on several devices."""
+    table = item.table
+    names = list(table["device"])
+    roofs = {
+        f"{row.device}, {row.precision}": (row.peak_ops_per_s, bandwidth)
+        for row in table.itertuples(index=False)
+        if (bandwidth := item.roofs[row.device].bandwidth_bytes_per_s) is not None
+    }
+    points = {
+        row.device: [(row.device, row.intensity_ops_per_byte, row.ops_per_s)]
+        for row in table.itertuples(index=False)
+        if np.isfinite(row.intensity_ops_per_byte)
+    }
+    figures = {
+        "Operations per second: attained, and the peak of the data type": bars(
+            names,
+            {"attained": list(table["ops_per_s"]), "peak": list(table["peak_ops_per_s"])},
+            "operations per second, logarithmic",
+            log=True,
+        ),
+        "Time; shorter is better": bars(
+            names, {"time": list(table["latency_us"])}, "microseconds, logarithmic", log=True
+        ),
+    }
+    if roofs and points:
+        figures["Rooflines, and what each device attains"] = roofline(roofs, points)
+    quick = table.loc[table["latency_us"].idxmin()]
+    facts = {
+        "M": cell(item.m),
+        "N": cell(item.n),
+        "K": cell(item.k),
+        "MACs": cell(item.m * item.n * item.k),
+        "Shortest time": f"{duration(quick['latency_us'] / 1e6)}, {quick['device']}",
+    }
+    text = (
+        "The same product of an M × K and a K × N matrix, estimated; nothing here was measured. "
+        "Data types differ where a device does not have the others' type."
+    )
+    return Section("One matrix product", text, facts, figures, tables={"product": table})
+
+
 def comparison(item):
     """Estimated against simulated or measured numbers."""
     rows = [
@@ -637,6 +679,7 @@ BUILDERS: dict[str, Callable] = {
     "hwsim.sim.simulate.Result": result,
     "hwsim.sim.array_trace.ArrayTrace": array_trace,
     "hwsim.models.estimate.Estimates": estimates,
+    "hwsim.models.roofline.GemmComparison": gemm_comparison,
     "hwsim.reports.sections.Comparison": comparison,
     "hwsim.validation.check.Check": validation,
 }

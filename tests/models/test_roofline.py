@@ -63,7 +63,10 @@ def test_points_of_a_layer():
 
 
 def test_one_product_on_many_devices():
-    table = gemm_comparison(1024, 1024, 1024, ["i7-7700k", "gtx-1080-ti", "tpu-v1", "h100"])
+    devices = ["i7-7700k", "gtx-1080-ti", "tpu-v1", "h100"]
+    found = gemm_comparison(1024, 1024, 1024, devices)
+    assert (found.m, found.n, found.k, list(found.roofs)) == (1024, 1024, 1024, devices)
+    table = found.table
     assert list(table["class"]) == ["cpu", "gpu", "tpu", "gpu"]
     assert list(table["precision"]) == ["fp32", "fp32", "int8", "fp32"]
     times = table.set_index("device")["latency_us"]
@@ -72,12 +75,14 @@ def test_one_product_on_many_devices():
     assert (table["ops_per_s"] * table["latency_us"] / 1e6).tolist() == pytest.approx(
         [2 * 1024**3] * 4
     )
-    half = gemm_comparison(1024, 1024, 1024, ["h100", "v100"], precision="fp16")
+    shares = 100 * table["ops_per_s"] / table["peak_ops_per_s"]
+    assert shares.tolist() == pytest.approx(table["utilization_percent"].tolist())
+    half = gemm_comparison(1024, 1024, 1024, ["h100", "v100"], precision="fp16").table
     assert half.set_index("device")["latency_us"]["h100"] < times["h100"]
 
 
 def test_a_vector_is_bound_by_memory():
-    table = gemm_comparison(1, 8192, 8192, ["i7-7700k", "gtx-1080-ti", "tpu-v1"])
+    table = gemm_comparison(1, 8192, 8192, ["i7-7700k", "gtx-1080-ti", "tpu-v1"]).table
     assert list(table["bound"]) == ["memory"] * 3
     with pytest.raises(ValueError) as caught:
         gemm_comparison(0, 1, 1, ["v100"])

@@ -13,6 +13,7 @@ from PIL import Image
 
 import hwsim
 from hwsim.models.estimate import estimate
+from hwsim.models.roofline import gemm_comparison
 from hwsim.reports import Accuracy, Comparison, Section
 from hwsim.reports.figures import array_cycles, bars, channels, figure_json, gantt, occupation
 from hwsim.reports.sections import BUILDERS, _engine_spans, sections_of
@@ -319,6 +320,23 @@ def test_estimates_of_a_training_step(make):
     ]
     (figure,) = [f for caption, f in section.figures.items() if "each phase" in caption]
     assert sum(trace.x[0] for trace in figure.data) == pytest.approx(100)
+
+
+def test_one_product_on_many_devices():
+    found = gemm_comparison(64, 64, 64, ["i7-7700k", "gtx-1080-ti", "tpu-v1"])
+    (section,) = sections_of(found)
+    assert section.facts["MACs"] == "262,144"
+    speed, time, roofs = section.figures.values()
+    assert [trace.name for trace in speed.data] == ["attained", "peak"]
+    assert time.layout.xaxis.type == "log"
+    lines = [trace for trace in roofs.data if trace.mode == "lines"]
+    assert [line.name for line in lines] == [
+        "roof, i7-7700k, fp32",
+        "roof, gtx-1080-ti, fp32",
+        "roof, tpu-v1, int8",
+    ]
+    assert len({line.line.dash for line in lines}) == 3
+    assert section.tables["product"] is found.table
 
 
 def test_comparison():
