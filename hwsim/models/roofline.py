@@ -4,7 +4,8 @@ S. Williams, A. Waterman and D. Patterson, "Roofline: An Insightful Visual Perfo
 Multicore Architectures", CACM 52(4), 2009: what a layer attains is at most the peak of the
 arithmetic, and at most its intensity (operations per byte that crosses the memory interface) times
 the memory's bandwidth. The two meet at the ridge. Peaks are those of data sheets, without the
-efficiencies that an estimate assumes. A multiply-accumulate is two operations.
+efficiencies that an estimate assumes. A multiply-accumulate is two operations. A convolution is
+counted by its definition, so that an algorithm that multiplies less may lie above the flat part.
 """
 
 import math

@@ -46,7 +46,7 @@ from dataclasses import dataclass, replace
 
 from hwsim.network.network import NetworkError
 
-from .workload import FLOAT_BYTES, TRANSCENDENTAL, Convolution, Gemm, Work, Workload
+from .workload import FLOAT_BYTES, TRANSCENDENTAL, Convolution, Gemm, Work
 
 __all__ = ["OPTIMIZERS", "Optimizer", "check_optimizer", "training_step"]
 
@@ -188,15 +188,12 @@ class _Step:
                 self._backward(work, self._gradient(work))
         for work in forward:
             self._update(work)
-        return Workload(
-            self.load.batch,
-            self.load.precision,
-            tuple(self.works),
-            self.sizes,
-            self.load.ends,
-            self.load.parameters,
-            self.parked,
-            self.resident,
+        return replace(
+            self.load,
+            works=tuple(self.works),
+            sizes=self.sizes,
+            parked=self.parked,
+            resident_bytes=self.resident,
         )
 
     def _add(self, work, suffix, phase, **what):

@@ -366,7 +366,9 @@ class _Builder:
             for t in (*self.network.inputs, *self.network.outputs)
             if t.name in self.place
         }
-        return Workload(self.batch, self.precision, works, self.sizes, ends, self.parameters)
+        return Workload(
+            self.batch, self.precision, works, self.sizes, ends, parameters=self.parameters
+        )
 
     def _values(self, name):
         return int(math.prod(self.network.shape(name)) * self.scale)
