@@ -35,7 +35,7 @@ __all__ = [
     "workload",
 ]
 
-FLOAT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
+FLOAT_BYTES = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int8": 1}
 """Bytes of a value at each precision."""
 
 VIEWS = ("Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
@@ -211,6 +211,8 @@ class Workload:
     sizes : mapping of feature map to bytes
     ends : set of feature maps
         Those that come from outside or go there.
+    fused : bool
+        Whether layers are fused with the matrix product before them.
     """
 
     batch: int
@@ -218,6 +220,7 @@ class Workload:
     works: tuple[Work, ...]
     sizes: dict[str, int]
     ends: set[str] = field(default_factory=set)
+    fused: bool = False
 
 
 def is_quantized(network):
@@ -333,7 +336,7 @@ class _Builder:
             for t in (*self.network.inputs, *self.network.outputs)
             if t.name in self.place
         }
-        return Workload(self.batch, self.precision, works, self.sizes, ends)
+        return Workload(self.batch, self.precision, works, self.sizes, ends, self.fuse)
 
     def _values(self, name):
         return int(math.prod(self.network.shape(name)) * self.scale)

@@ -9,8 +9,9 @@ A file names the device, its class and its quantities::
     clock = { value = 1582, unit = "MHz", source = "vendor's data sheet, table 1" }
 
 ``source`` says where the number stands, or starts with ``derived:`` (and the arithmetic),
-``assumption:`` (and the reason) or ``measured:``. Efficiencies and fixed costs that a whole class
-shares stand in ``classes.toml``; a device's own file may override them.
+``assumption:`` (and the reason), ``fitted:`` (and the measurements to which) or ``measured:`` (and
+on what). Efficiencies and fixed costs that a whole class shares stand in ``classes.toml``; a
+device's own file may override them.
 """
 
 import difflib
@@ -28,6 +29,7 @@ _DIMENSIONS: dict[str, dict[str, float]] = {
     "count": {"1": 1},
     "fraction": {"1": 1},
     "rate": {"MAC/cycle": 1, "op/cycle": 1},
+    "width": {"B/cycle": 1},
     "frequency": {"Hz": 1, "kHz": 1e3, "MHz": 1e6, "GHz": 1e9},
     "bandwidth": {"B/s": 1, "MB/s": 1e6, "GB/s": 1e9, "GiB/s": 2**30, "TB/s": 1e12},
     "size": {
@@ -74,11 +76,18 @@ _QUANTITIES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
             "element_ops_per_cycle": "rate",
             "memory_bandwidth": "bandwidth",
             "cache_size": "size",
+            "cache_rate": "width",
+            "load_latency": "time",
+            "block_time": "time",
             **_SHARED,
         },
         {
+            "tf32_macs_per_cycle": "rate",
+            "bf16_macs_per_cycle": "rate",
             "fp16_macs_per_cycle": "rate",
             "int8_macs_per_cycle": "rate",
+            "fp16_unaligned_rate": "rate",
+            "int8_unaligned_rate": "rate",
             "memory_size": "size",
             "tdp": "power",
         },
