@@ -23,7 +23,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-__all__ = ["CLASSES", "Device", "Quantity", "load", "names"]
+__all__ = ["CLASSES", "Device", "Quantity", "load", "names", "shared"]
 
 _DIMENSIONS: dict[str, dict[str, float]] = {
     "count": {"1": 1},
@@ -206,6 +206,11 @@ def _class_quantities():
     return found
 
 
+def shared(device_class):
+    """What all devices of a class share: mapping of name to `Quantity`."""
+    return dict(_class_quantities().get(device_class, {}))
+
+
 def names():
     """Names of the bundled devices, sorted."""
     return tuple(sorted(_catalog()))
@@ -268,7 +273,7 @@ def _parse(file, content):
         )
     required, optional = _QUANTITIES[device_class]
     kinds = {**required, **optional}
-    quantities = dict(_class_quantities().get(device_class, {}))
+    quantities = shared(device_class)
     for name, entry in table.items():
         if name in ("name", "title"):
             continue
