@@ -72,6 +72,7 @@ class _Graph:
     def __init__(self, name):
         self.name, self.at, self.channels = name, "image", 3
         self.nodes, self.shapes = [], []
+        self.statistics = set()
 
     def network(self):
         graph = helper.make_graph(
@@ -117,8 +118,11 @@ class _Graph:
 
     def norm(self, name):
         values = [self.zeros(f"{name}_{part}", self.channels) for part in ("scale", "shift")]
-        values += [self.zeros(f"{name}_{part}", self.channels) for part in ("mean", "variance")]
-        self.node("BatchNormalization", name, self.at, *values)
+        # Mean and variance are not parameters: one vector of zeros for all layers of a width.
+        statistics = f"statistics_{self.channels}"
+        if statistics not in self.statistics:
+            self.statistics.add(self.zeros(statistics, self.channels))
+        self.node("BatchNormalization", name, self.at, *values, statistics, statistics)
 
     def relu(self, name):
         self.node("Relu", name, self.at)

@@ -88,6 +88,7 @@ _QUANTITIES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
             "int8_macs_per_cycle": "rate",
             "fp16_unaligned_rate": "rate",
             "int8_unaligned_rate": "rate",
+            "cluster_blocks": "count",
             "memory_size": "size",
             "tdp": "power",
         },

@@ -22,7 +22,8 @@ another kernel, which reads and writes the results once more.
 with the tensor cores, in one kernel. A depthwise convolution has a kernel of its own.
 
 **Tensor cores** need operands whose rows are multiples of 16 bytes; int8 multiplication by fours
-(DP4A) multiples of 4. Else the product runs at the ``<precision>_unaligned_rate``.
+(DP4A) multiples of 4. Else the product runs at the ``<precision>_unaligned_rate``. Where blocks
+form clusters they share the loads of the larger side of their tiles.
 """
 
 from dataclasses import dataclass, replace
@@ -37,8 +38,10 @@ __all__ = ["CONVOLUTION_KERNELS", "GEMM_KERNELS", "TENSOR_KERNELS", "Gpu", "Kern
 # Threads of a multiprocessor among which a kernel's registers are shared: 64 Ki registers, 128 for
 # each thread that holds 8 x 8 sums.
 _RESIDENT_SUMS = 512 * 64
-# Bytes that a kernel steps along K at a time, for each row of its tile.
-_STEP_BYTES = 32
+# Bytes that a kernel steps along K at a time, for each row of its tile, on cores and on tensor
+# cores; and the steps that are loaded ahead where blocks form clusters, which load asynchronously.
+_STEP_BYTES, _TENSOR_STEP_BYTES = 32, 64
+_LOADED_AHEAD = 4
 SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 # A part of K shorter than this is not worth a split.
 SHORTEST_SPLIT = 128
@@ -142,6 +145,7 @@ class Gpu(Processor):
         self.latency = device["load_latency"] * self.clock
         self.start = device["block_time"] * self.clock
         self.overlap = int(device["overlap_tiles"])
+        self.cluster = int(device["cluster_blocks"]) if "cluster_blocks" in device else 1
         self.tensor = any(f"{name}_unaligned_rate" in device for name in ("fp16", "int8"))
 
     @property
@@ -187,18 +191,19 @@ class Gpu(Processor):
         return ways
 
     def _on_tensor(self, layer):
+        """Whether tensor cores multiply."""
+        if layer.precision in ("tf32", "bf16"):
+            return True
         return f"{layer.precision}_unaligned_rate" in self.device and layer.aligned(16)
 
     def _kernels(self, layer):
         """The kernels that come into question, and their multiply-accumulates per cycle."""
         precision = layer.precision
         rate = self.rate(precision)
-        if f"{precision}_unaligned_rate" in self.device:
-            if layer.aligned(16):
-                return TENSOR_KERNELS, rate
-            rate = self.device[f"{precision}_unaligned_rate"]
-        elif precision in ("tf32", "bf16"):
+        if self._on_tensor(layer):
             return TENSOR_KERNELS, rate
+        if f"{precision}_unaligned_rate" in self.device:
+            rate = self.device[f"{precision}_unaligned_rate"]
         if precision == "int8":
             if not layer.aligned(4):
                 rate = self.rate("fp32")
@@ -219,34 +224,40 @@ class Gpu(Processor):
             return kernels[:1]
         return kernels
 
-    def _busy(self, kernel, blocks, steps, compute, loads, stores):
+    def _busy(self, kernel, blocks, steps, compute, loads, stores, ahead=1):
         """Cycles until the busiest multiprocessor has done its blocks.
 
         ``compute`` and ``loads`` are cycles of a block's step if it is alone, ``stores`` those in
-        which its results leave the multiprocessor.
+        which its results leave the multiprocessor; ``ahead`` steps are loaded before they are used.
         """
+        latency = self.latency / ahead
         each = max(compute, loads)
         wave = self.units * kernel.resident
         full, rest = divmod(blocks, wave)
         count = kernel.resident
-        cycles = full * (steps * max(count * each, self.latency) + count * stores)
+        cycles = full * (steps * max(count * each, latency) + count * stores)
         # Blocks start while the others on their multiprocessor compute, but for the first ones.
         cycles += self.start + (full + (rest > 0) - 1) * self.start / count
         if rest:
             count = -(-rest // self.units)
-            cycles += steps * max(count * each, self.latency) + count * stores
+            cycles += steps * max(count * each, latency) + count * stores
         return cycles
 
     def _tiled(self, layer, kernel, rate):
         """A matrix product, or a convolution as an implicit one; the best split of K."""
         gemm = layer.gemm
-        step = _STEP_BYTES // layer.width
+        on_tensor = self._on_tensor(layer)
+        step = (_TENSOR_STEP_BYTES if on_tensor else _STEP_BYTES) // layer.width
+        ahead = _LOADED_AHEAD if on_tensor and self.cluster > 1 else 1
         tiles_m, tiles_n = -(-gemm.m // kernel.rows), -(-gemm.n // kernel.columns)
         together = 1 if self._by_group(layer) else gemm.groups
         launches = gemm.groups // together
         tiles = tiles_m * tiles_n * together
         compute = kernel.rows * kernel.columns * step / (rate * self.efficiency * kernel.issue)
-        loads = (kernel.rows + kernel.columns) * step * layer.width / self.cache_rate
+        sides = kernel.rows + kernel.columns
+        if on_tensor:
+            sides -= max(kernel.rows, kernel.columns) * (1 - 1 / self.cluster)
+        loads = sides * step * layer.width / self.cache_rate
         stores = kernel.rows * kernel.columns * layer.out_width / self.cache_rate
         k = layer.padded_k
         best = (float("inf"), 1, k)
@@ -256,7 +267,9 @@ class Gpu(Processor):
             ):
                 break
             part = -(-k // split)
-            cycles = self._busy(kernel, tiles * split, -(-part // step), compute, loads, stores)
+            cycles = self._busy(
+                kernel, tiles * split, -(-part // step), compute, loads, stores, ahead
+            )
             if split > 1:
                 partial = 2 * split * gemm.m * gemm.n * together * 4
                 near = partial <= self.cache / 2
@@ -268,7 +281,7 @@ class Gpu(Processor):
         cycles *= launches
         again = self._again(layer, kernel, tiles_m, tiles_n)
         covered = gemm.groups * tiles_m * tiles_n * k * layer.width
-        passed = covered * (kernel.rows + kernel.columns)
+        passed = int(covered * sides)
         operands = covered * kernel.rows * kernel.columns * 2 // kernel.micro
         cost = Cost(
             cycles,
@@ -284,7 +297,7 @@ class Gpu(Processor):
                 f" {tiles:,} tiles x {split} parts of K / {self.units} SMs, {-(-part // step):,} "
                 f"steps of max({compute:,.0f} to multiply at {rate:g} MAC per cycle x "
                 f"{self.efficiency:g} x {kernel.issue:.3f}, {loads:,.0f} to load at "
-                f"{self.cache_rate:g} B per cycle), no less than {self.latency:,.0f} together"
+                f"{self.cache_rate:g} B per cycle), no less than {self.latency / ahead:,.0f} at once"
                 + (f"; {launches} groups one by one" if launches > 1 else "")
                 + (f"; {again:,} B pass again" if again else "")
                 + f" = {cycles:,.0f} cycles"
