@@ -70,7 +70,7 @@ class Torch(SimpleNamespace):
 
     def mm(self, left, right):
         tf32 = self.backends.cuda.matmul.allow_tf32 and left.dtype == "float32"
-        self.now += SIZE**3 / PEAK / RATES["tf32" if tf32 else left.dtype] / (64 / 68)
+        self.now += SIZE**3 / PEAK / RATES["tf32" if tf32 else left.dtype]
 
     def _int_mm(self, left, right):
         self.mm(left, right)

@@ -153,7 +153,7 @@ QUANTITIES = (
     "cache_rate, load_latency, block_time, compute_efficiency, memory_efficiency, dispatch_time, "
     "overlap_tiles, tf32_macs_per_cycle, bf16_macs_per_cycle, fp16_macs_per_cycle, "
     "int8_macs_per_cycle, fp16_unaligned_rate, int8_unaligned_rate, cluster_blocks, "
-    "memory_size, tdp"
+    "direct_convolution_only, memory_size, tdp"
 )
 
 

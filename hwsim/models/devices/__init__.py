@@ -89,6 +89,7 @@ _QUANTITIES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
             "fp16_unaligned_rate": "rate",
             "int8_unaligned_rate": "rate",
             "cluster_blocks": "count",
+            "direct_convolution_only": "count",
             "memory_size": "size",
             "tdp": "power",
         },

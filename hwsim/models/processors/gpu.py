@@ -78,8 +78,12 @@ class Kernel:
 
     @property
     def issue(self):
-        """Share of the issue slots that multiply."""
-        return self.micro**2 / (self.micro**2 + self.micro / 2)
+        """Share of the issue slots that multiply.
+
+        Loads of large micro-tiles issue beside multiplications: two instructions a cycle before
+        Volta, and since then every other cycle, because a multiplication takes its unit two.
+        """
+        return 1.0 if self.micro >= 8 else self.micro**2 / (self.micro**2 + self.micro / 2)
 
     @property
     def resident(self):
@@ -146,6 +150,7 @@ class Gpu(Processor):
         self.start = device["block_time"] * self.clock
         self.overlap = int(device["overlap_tiles"])
         self.cluster = int(device["cluster_blocks"]) if "cluster_blocks" in device else 1
+        self.winograd = "direct_convolution_only" not in device
         self.tensor = any(f"{name}_unaligned_rate" in device for name in ("fp16", "int8"))
 
     @property
@@ -185,7 +190,12 @@ class Gpu(Processor):
         ways = [self._tiled(layer, kernel, rate) for kernel in kernels]
         if conv is None and min(gemm.m, gemm.n) <= VECTOR_ROWS:
             ways.append(self._vector(layer))
-        elif layer.winograd and rate == self.rate(precision) and not self._on_tensor(layer):
+        elif (
+            self.winograd
+            and layer.winograd
+            and rate == self.rate(precision)
+            and not self._on_tensor(layer)
+        ):
             ways.append(self._fused_winograd(layer, rate))
             ways.append(self._far_winograd(layer, rate))
         return ways
@@ -296,8 +306,8 @@ class Gpu(Processor):
                 f"kernel    tiles of {kernel.rows} x {kernel.columns}, {kernel.resident} at a time:"
                 f" {tiles:,} tiles x {split} parts of K / {self.units} SMs, {-(-part // step):,} "
                 f"steps of max({compute:,.0f} to multiply at {rate:g} MAC per cycle x "
-                f"{self.efficiency:g} x {kernel.issue:.3f}, {loads:,.0f} to load at "
-                f"{self.cache_rate:g} B per cycle), no less than {self.latency / ahead:,.0f} at once"
+                f"{self.efficiency * kernel.issue:.3g}, {loads:,.0f} to load at "
+                f"{self.cache_rate:g} B per cycle), at least {self.latency / ahead:,.0f} at once"
                 + (f"; {launches} groups one by one" if launches > 1 else "")
                 + (f"; {again:,} B pass again" if again else "")
                 + f" = {cycles:,.0f} cycles"
