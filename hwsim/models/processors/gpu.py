@@ -46,10 +46,11 @@ SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 # A part of K shorter than this is not worth a split.
 SHORTEST_SPLIT = 128
 # Rows of a matrix product that the kernels for matrix times vector take, and the elements along K
-# that they load before they wait.
+# that they load before they wait. Read off DeepBench's products with 1, 2 and 4 columns.
 VECTOR_ROWS = 2
 _VECTOR_STEP = 64
-# Below as many rows or columns cuBLAS up to CUDA 8 takes its largest tile.
+# Below as many rows or columns cuBLAS up to CUDA 8 takes its largest tile. Read off DeepBench's
+# products with 16 and 32 columns, on all three of its GPUs.
 NARROWEST = 32
 # F(2x2, 3x3) in one kernel: 16 products of 4 x 8 positions of one image x 32 outputs. For each
 # channel, a block adds 32 times per position (Lavin and Gray, section 4.1), and loads the union of
@@ -61,7 +62,7 @@ _FUSED_ADDS = 32 * _FUSED_SIDE
 _FUSED_LOADS = 10 * 18 + _FUSED_PRODUCTS * _FUSED_SIDE
 # F(4x4, 3x3): 36 products for 16 outputs, and additions per tile and channel (input, output).
 _FAR_TILE, _FAR_PRODUCTS = 4, 36
-_FAR_ADDS_IN, _FAR_ADDS_OUT = 144, 100
+_FAR_ADDS_IN, _FAR_ADDS_OUT = 156, 100
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ CONVOLUTION_KERNELS = (Kernel(128, 128), Kernel(128, 64), Kernel(128, 32))
 """Of convolutions on the cores, rows along the pixels: cuDNN since Maxwell."""
 
 INT8_KERNELS = (Kernel(128, 128),)
-"""Of convolutions by DP4A."""
+"""Of convolutions by DP4A: DeepBench's take as long with 32 outputs as with 128."""
 
 TENSOR_KERNELS = (
     Kernel(256, 128),
@@ -227,7 +228,7 @@ class Gpu(Processor):
         if self.tensor:
             return kernels
         if layer.conv is not None:
-            # As wide as the outputs need.
+            # As wide as the outputs need, even if multiprocessors idle, as in DeepBench.
             wide = [kernel for kernel in kernels if kernel.columns >= layer.gemm.n]
             return wide[-1:] or kernels[:1]
         if min(layer.gemm.m, layer.gemm.n) < NARROWEST:
