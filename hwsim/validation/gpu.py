@@ -123,8 +123,8 @@ def deepbench():
         "baidu-research/DeepBench, results of training and of inference on servers",
         fitted=", ".join(FITTED) + ": one value each for the class of GPUs",
         notes=(
-            "which tiles the libraries of that time take (hwsim.models.processors.gpu) was read off "
-            "these kernels, too",
+            "which tiles the libraries of that time take (hwsim.models.processors.gpu) was read "
+            "off these kernels, too",
             "K = 1530 in the sheets is taken as the 1536 of the benchmark's list of problems; taps "
             "of 5 x 20 and 5 x 10 in the sheets of training as 20 x 5 and 10 x 5, as in those of "
             "inference",
@@ -173,7 +173,7 @@ def gpu_networks():
         notes=(
             "batch 16, 224 x 224, fp32, Torch 7 with cuDNN 5.1, layer by layer, in training mode",
             "no constant was changed for these: those of deepbench were fitted to its kernels",
-            "Torch adds biases by cudnnAddTensor, and normalizes batches in training mode: both are "
-            "kernels of the networks that DeepBench does not have",
+            "Torch adds biases by cudnnAddTensor, and normalizes batches in training mode: both "
+            "are kernels of the networks that DeepBench does not have",
         ),
     )
