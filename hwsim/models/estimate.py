@@ -44,7 +44,8 @@ class LayerEstimate:
         Bytes that cross the interfaces of the levels between the memory and the arithmetic.
     utilization : float
         Multiply-accumulates over what the device's multipliers (an FPGA: the layer's own) could
-        have done in that time; for an FPGA in the interval between images.
+        have done in that time; for an FPGA in the interval between images. Above 1 where Winograd's
+        algorithm needs fewer multiplications than there are multiply-accumulates.
     bound : str
         "compute", "memory" or "launch": which takes longest; "dependency": it waits for a slower
         layer; "none": no work.

@@ -15,6 +15,8 @@ def _later(module: str, name: str) -> Callable[[], Check]:
 
 CHECKS = {
     "counts": _later("counts", "counts"),
+    "gpu-kernels": _later("gpu", "deepbench"),
+    "gpu-networks": _later("gpu", "gpu_networks"),
     "rtl-streaming": _later("designs", "streaming"),
     "rtl-systolic": _later("designs", "systolic"),
     "rtl-contention": _later("designs", "contention"),

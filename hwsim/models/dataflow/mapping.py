@@ -24,7 +24,7 @@ from .workload import FLOAT_BYTES, is_quantized, workload
 if TYPE_CHECKING:
     from .workload import Work
 
-__all__ = ["LayerCost", "Mapping", "choose_precision", "map_network"]
+__all__ = ["LayerCost", "Mapping", "choose_precision", "map_network", "map_workload"]
 
 PICOSECONDS = 10**12
 
@@ -151,12 +151,29 @@ def map_network(network, device, batch, precision=None, fuse=None, optimizer=Non
         raise ValueError("training runs layer by layer: leave fuse out, or let it be False")
     precision, assumed = choose_precision(device, quantized, precision, training)
     assumptions = [assumed] if assumed else []
-    processor = PROCESSORS[device.device_class](device)
-    fuse = processor.fuses and not training if fuse is None else fuse
+    if fuse is None:
+        fuse = PROCESSORS[device.device_class].fuses and not training
     load = workload(network, batch, precision, fuse, training)
     if training:
         load = training_step(load, optimizer)
         assumptions.append(_step_note(load, optimizer))
+    return map_workload(load, device, quantized, assumptions)
+
+
+def map_workload(load, device, quantized=False, assumptions=()):
+    """Map a `Workload` to a CPU, GPU or array, see `map_network`.
+
+    Parameters
+    ----------
+    load : Workload
+        In a precision of the device.
+    device : Device
+    quantized : bool
+        Whether layers that do not work on codes run in floats where the precision is "int8".
+    assumptions : tuple of str
+    """
+    processor = PROCESSORS[device.device_class](device, load.fused)
+    precision = load.precision
     traffic = _Traffic(load, device, processor)
     layers = []
     for index, work in enumerate(load.works):
@@ -165,8 +182,8 @@ def map_network(network, device, batch, precision=None, fuse=None, optimizer=Non
     ahead = processor.streams_weights
     buffer = int(device["weight_fifo_tiles"]) if ahead else 2
     program = Program(tuple(layer.job for layer in layers), ahead, buffer)
-    assumptions += _fitting(device, load, traffic)
-    return Mapping(device, precision, tuple(layers), program, tuple(assumptions))
+    notes = (*assumptions, *_fitting(device, load, traffic))
+    return Mapping(device, precision, tuple(layers), program, notes)
 
 
 def _step_note(load, optimizer):
@@ -258,16 +275,16 @@ def _cost(processor, device, work, precision, weights, reads, writes, place):
         f"compute   {cost.cycles:,.0f} cycles / {device.quantities['clock']} = {_time(seconds)}"
     )
     weights *= cost.weight_passes
-    reads = reads * cost.input_passes + cost.memory_bytes
-    total = weights + reads + writes
+    reads = max(0, reads * cost.input_passes + cost.memory_bytes)
+    total = weights + reads + writes + cost.ending_bytes
     for name, passes in (("weights", cost.weight_passes), ("inputs", cost.input_passes)):
         if passes > 1:
             lines.append(f"reloads   the {name} pass {passes} times")
     lines.append(place)
     lines.append(
-        f"memory    {total:,} B ({weights:,} weights + {reads:,} in + {writes:,} out) / "
-        f"({device.quantities['memory_bandwidth']} x {device['memory_efficiency']:g})"
-        f" = {_time(processor.memory_seconds(total))}"
+        f"memory    {weights + reads + writes:,} B ({weights:,} weights + {reads:,} in + {writes:,}"
+        f" out) / ({device.quantities['memory_bandwidth']} x {device['memory_efficiency']:g})"
+        f" = {_time(processor.memory_seconds(weights + reads + writes))}"
     )
     dispatch = 0 if work.note else cost.launches * device["dispatch_time"]
     lines.append(f"dispatch  {_time(dispatch)}" + (f" ({work.note})" if work.note else ""))

@@ -38,7 +38,7 @@ __all__ = [
     "workload",
 ]
 
-FLOAT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
+FLOAT_BYTES = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int8": 1}
 """Bytes of a value at each precision."""
 
 VIEWS = ("Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
@@ -227,6 +227,8 @@ class Workload:
     sizes : mapping of feature map to bytes
     ends : set of feature maps
         Those that come from outside or go there.
+    fused : bool
+        Whether layers are fused with the matrix product before them.
     parameters : mapping of constant to values
         What training changes.
     parked : set of feature maps
@@ -240,6 +242,7 @@ class Workload:
     works: tuple[Work, ...]
     sizes: dict[str, int]
     ends: set[str] = field(default_factory=set)
+    fused: bool = False
     parameters: dict[str, int] = field(default_factory=dict)
     parked: set[str] = field(default_factory=set)
     resident_bytes: int = 0
@@ -367,7 +370,13 @@ class _Builder:
             if t.name in self.place
         }
         return Workload(
-            self.batch, self.precision, works, self.sizes, ends, parameters=self.parameters
+            self.batch,
+            self.precision,
+            works,
+            self.sizes,
+            ends,
+            fused=self.fuse,
+            parameters=self.parameters,
         )
 
     def _values(self, name):
