@@ -26,7 +26,7 @@ def pool(kernel, strides, dilations, pads):
 def test_passes_make_the_windows(seed):
     rng = np.random.default_rng(seed)
     kernel, stride, dilation = (int(rng.integers(1, limit)) for limit in (14, 6, 5))
-    pad, first, count = (int(rng.integers(0, limit)) for limit in (kernel, 4, 20))
+    pad, first, count = (int(rng.integers(0, limit)) for limit in (2 * kernel, 4, 20))
     most = int(rng.choice([2, 3, 100]))
     layer = pool((kernel, 1), (stride, 1), (dilation, 1), (pad, 0, 0, 0))
     made = {}
@@ -34,7 +34,9 @@ def test_passes_make_the_windows(seed):
         number = len(part.outputs)
         assert number <= most
         assert number <= POOL_WINDOWS or part.kernel <= POOL_WINDOWS * part.window
+        # No pixel before the map is waited for, unless a window has no other.
         assert part.ahead < part.kernel
+        assert part.start >= 0 or part.ahead == part.kernel - 1
         read = part.start + part.pace * np.arange(part.pixels)
         for k, output in enumerate(part.outputs):
             assert output not in made

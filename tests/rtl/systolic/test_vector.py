@@ -353,6 +353,30 @@ def test_pools_of_extremes(bench, code, operation):
     assert result(bench, f)[0, 0, 0] == np.clip(np.rint(value / 1024), -128, 127)
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_pools_of_the_largest_sizes(bench, axis):
+    """The places of a pixel in its windows go from one end of their range to the other."""
+    channels = bench.config.cols
+    count = 3000 // channels
+    bench.buffer[:] = bench.rng.integers(-128, 128, len(bench.buffer))
+    for kernel, stride, out, ahead in ((1000, 1023, 4, 0), (1023, 1, 3, 1022)):
+        turn = slice(None, None, 1 if axis else -1)
+        f = pool(
+            Operation.MAX,
+            bench,
+            (1, count)[turn],
+            kernel=(2, kernel)[turn],
+            stride=(1, stride)[turn],
+            out=(1, out)[turn],
+            ahead=(0, ahead)[turn],
+            pads=(0, ahead)[turn],
+            channels=channels,
+        )
+        check(bench, [Instruction(Opcode.POOL, fields=f | PLAIN)], patience=10_000)
+        codes = feature_map(bench, (1, count)[turn], channels)
+        assert np.array_equal(result(bench, f), pool_by_definition(f, codes))
+
+
 def random_pool(bench, rng):
     """Any windows that the unit can follow; codes are those of pixels that may overlap."""
     integer = lambda low, high: int(rng.integers(low, high))  # noqa: E731
