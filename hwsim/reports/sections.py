@@ -213,6 +213,7 @@ def systolic(item):
         "Array": f"{cell((config.rows, config.cols))}, {config.dataflow}{packed}",
         "Buffer": f"{cell(config.buffer_bytes)} bytes",
         "Accumulators": f"2 × {cell(config.accumulator_rows)} rows",
+        "Line memory for pools": f"{cell(config.pool_columns)} columns",
         "Instructions": cell(len(program.instructions)),
         "Memory": f"{cell(program.memory_bytes)} bytes",
         "Read": f"{cell(int(table['bytes_read'].sum()))} bytes",
@@ -244,6 +245,7 @@ _WORK = {
     "CONVOLVE": "convolve",
     "ACTIVATE": "activate",
     "COMBINE": "combine",
+    "POOL": "pool",
     "WRITE_ACTIVATIONS": "write activations",
 }
 
