@@ -12,7 +12,8 @@ from hwsim.compiler import compile_network
 from hwsim.compiler.pooling import passes
 from hwsim.network.integer import Pool
 from hwsim.network.network import NetworkError
-from tests.compiler.check import Simulator, assert_equal_to_reference
+from hwsim.validation.designs import Simulator
+from tests.compiler.check import assert_equal_to_reference
 from tests.compiler.hazards import hazards
 from tests.compiler.networks import Builder
 
