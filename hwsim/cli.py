@@ -8,6 +8,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,6 +56,13 @@ class Activation(StrEnum):
 
     int8 = "int8"
     uint8 = "uint8"
+
+
+class Calibrated(StrEnum):
+    """Processors of this machine that can be measured."""
+
+    cpu = "cpu"
+    gpu = "gpu"
 
 
 class Method(StrEnum):
@@ -574,12 +582,24 @@ def estimate(
     device: Annotated[
         list[str],
         typer.Option(
-            "--device", metavar="NAME", help="A device of 'hwsim devices'. May be repeated."
+            "--device",
+            metavar="NAME",
+            help="A device of 'hwsim devices', this-machine after 'hwsim calibrate cpu', or a TOML "
+            "file. May be repeated.",
         ),
     ],
     batch: Annotated[
         int, typer.Option(min=1, metavar="N", help="Images that are processed together.")
     ] = 1,
+    cores: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Cores of a CPU to use; all of them if not given.",
+            show_default=False,
+        ),
+    ] = None,
     explain: Annotated[
         str | None,
         typer.Option(
@@ -603,7 +623,7 @@ def estimate(
     terminal = Terminal(as_json=as_json)
     network = _load(model, input_shape)
     with terminal.progress("estimating"):
-        estimates = hwsim.estimate(network, devices=device, batch=batch)
+        estimates = hwsim.estimate(network, devices=device, batch=batch, cores=cores)
     # Before anything is printed, because the layer may not exist.
     explanations = [] if explain is None else [entry.explain(explain) for entry in estimates]
     result = show_estimates(terminal, estimates)
@@ -629,6 +649,53 @@ def devices(
 
     terminal = Terminal(as_json=as_json)
     terminal.finish(show_devices(terminal, name))
+    return DONE
+
+
+@app.command()
+def calibrate(
+    processor: Annotated[Calibrated, typer.Argument(help="What to measure.", show_default=False)],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Device file to write; if not given, the one of this-machine or this-gpu, which "
+            "'hwsim estimate' then knows by these names.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Measure this machine's processor for half a minute, and write it as a device.
+
+    Nothing else should run meanwhile.
+    """
+    from .models.devices import load, user_file
+
+    terminal = Terminal(as_json=as_json)
+    name = "this-machine" if processor is Calibrated.cpu else "this-gpu"
+    path = user_file(name) if output is None else output
+    with terminal.progress("measuring"):
+        if processor is Calibrated.cpu:
+            from .models.calibrate import calibrate_cpu
+
+            calibrate_cpu(path)
+        else:
+            import_module("hwsim.models.calibrate_gpu").calibrate_gpu(path)
+    device = load(path)
+    rows = [[q.name, str(q), q.source] for q in device.quantities.values()]
+    terminal.table(["", device.title, "source"], rows)
+    terminal.say(f"{path}: estimate with --device {path if output else name}")
+    terminal.finish(
+        {
+            "device": device.name,
+            "title": device.title,
+            "file": path,
+            "quantities": {q.name: q.value for q in device.quantities.values()},
+        }
+    )
     return DONE
 
 

@@ -256,6 +256,7 @@ def estimate(
     batch: int = 1,
     precision: str | None = None,
     fuse: bool | None = None,
+    cores: int | None = None,
     plan: "StreamingPlan | None" = None,
     design: Any = None,
     clock_hz: float | None = None,
@@ -277,6 +278,8 @@ def estimate(
         Whether CPUs, GPUs and arrays run batch normalization, activations and additions with the
         matrix product before them, as compilers of graphs do. Unless given, arrays do so, and CPUs
         and GPUs run layer by layer, as eager frameworks do.
+    cores : int, optional
+        Cores of a CPU to use; all of them unless given.
     plan : StreamingPlan, optional
         The pipeline on FPGAs. Unless given, the fastest one that the part's DSPs allow.
     design : optional
@@ -300,6 +303,8 @@ def estimate(
     """
     check_network(network)
     check_positive("batch", batch)
+    if cores is not None:
+        check_positive("cores", cores)
     if batch > LARGEST_BATCH:
         raise ValueError(f"batch must be at most {LARGEST_BATCH:,}, not {batch}")
     if not network.layers or not network.inputs or 0 in network.inputs[0].shape:
@@ -325,13 +330,13 @@ def estimate(
         if device.device_class == "fpga":
             estimates.append(_fpga(network, device, batch, plan, clock_hz, memory))
         else:
-            estimates.append(_processor(network, device, batch, precision, fuse))
+            estimates.append(_processor(network, device, batch, precision, fuse, cores))
     return Estimates(network, estimates)
 
 
-def _processor(network, device, batch, precision, fuse):
+def _processor(network, device, batch, precision, fuse, cores):
     """A CPU, GPU or TPU."""
-    mapping = map_network(network, device, batch, precision, fuse)
+    mapping = map_network(network, device, batch, precision, fuse, cores)
     program = mapping.program
     ends = tiles.finish(program)
     latency = interval = ends[-1]

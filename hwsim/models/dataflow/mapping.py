@@ -96,7 +96,7 @@ def choose_precision(device, quantized, precision=None):
     return chosen, ""
 
 
-def map_network(network, device, batch, precision=None, fuse=None):
+def map_network(network, device, batch, precision=None, fuse=None, cores=None):
     """Map a network to a CPU, GPU or array.
 
     Parameters
@@ -110,6 +110,8 @@ def map_network(network, device, batch, precision=None, fuse=None):
     fuse : bool, optional
         Whether layers are fused, see `hwsim.models.dataflow.workload`; unless given, as the class
         of the device does.
+    cores : int, optional
+        Cores of a CPU to use; all of them unless given.
 
     Returns
     -------
@@ -120,6 +122,7 @@ def map_network(network, device, batch, precision=None, fuse=None):
     processor = PROCESSORS[device.device_class](device)
     fuse = processor.fuses if fuse is None else fuse
     load = workload(network, batch, precision, fuse)
+    processor.prepare(load, fuse, cores)
     traffic = _Traffic(load, device, processor)
     layers = []
     for index, work in enumerate(load.works):
@@ -187,6 +190,7 @@ def _cost(processor, device, work, precision, weights, reads, writes, place):
     seconds = cost.cycles / clock
     lines.append(
         f"compute   {cost.cycles:,.0f} cycles / {device.quantities['clock']} = {_time(seconds)}"
+        + (f", {_time(cost.ending / clock)} after the last tile" if cost.ending else "")
     )
     weights *= cost.weight_passes
     reads = reads * cost.input_passes + cost.memory_bytes
@@ -197,10 +201,9 @@ def _cost(processor, device, work, precision, weights, reads, writes, place):
     lines.append(place)
     lines.append(
         f"memory    {total:,} B ({weights:,} weights + {reads:,} in + {writes:,} out) / "
-        f"({device.quantities['memory_bandwidth']} x {device['memory_efficiency']:g})"
-        f" = {_time(processor.memory_seconds(total))}"
+        f"{processor.memory_text} = {_time(processor.memory_seconds(total))}"
     )
-    dispatch = 0 if work.note else cost.launches * device["dispatch_time"]
+    dispatch = 0 if work.note else processor.launch_seconds(cost.launches)
     lines.append(f"dispatch  {_time(dispatch)}" + (f" ({work.note})" if work.note else ""))
     ahead, tiles = processor.streams_weights, cost.tiles
     job = Job(

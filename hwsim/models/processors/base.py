@@ -55,6 +55,15 @@ class Processor(ABC):
     def __init__(self, device):
         self.device = device
         self.efficiency = device["compute_efficiency"]
+        self.fused = self.fuses
+        self.sizes = {}
+
+    def prepare(self, load, fused, cores=None):
+        """Take note of the `Workload`, whether its layers are fused, and on how many cores."""
+        if cores is not None:
+            raise ValueError(f"cores are those of CPUs, and {self.device.name} is none")
+        self.sizes = load.sizes
+        self.fused = fused
 
     @property
     @abstractmethod
@@ -97,6 +106,16 @@ class Processor(ABC):
             return cost
         return replace(cost, cycles=cost.cycles + self.elements(work, lines))
 
+    @property
+    def memory_text(self):
+        """The rate of the memory interface, as the arithmetic shows it."""
+        bandwidth = self.device.quantities["memory_bandwidth"]
+        return f"({bandwidth} x {self.device['memory_efficiency']:g})"
+
     def memory_seconds(self, size):
         """Seconds in which ``size`` bytes cross the memory interface."""
         return size / (self.device["memory_bandwidth"] * self.device["memory_efficiency"])
+
+    def launch_seconds(self, launches):
+        """Seconds until a layer of that many kernels runs."""
+        return launches * self.device["dispatch_time"]
