@@ -279,7 +279,7 @@ def estimate(
         matrix product before them, as compilers of graphs do. Unless given, arrays do so, and CPUs
         and GPUs run layer by layer, as eager frameworks do.
     cores : int, optional
-        Cores of a CPU to use; all of them unless given.
+        Cores of CPUs to use; all of them unless given.
     plan : StreamingPlan, optional
         The pipeline on FPGAs. Unless given, the fastest one that the part's DSPs allow.
     design : optional

@@ -59,9 +59,7 @@ class Processor(ABC):
         self.sizes = {}
 
     def prepare(self, load, fused, cores=None):
-        """Take note of the `Workload`, whether its layers are fused, and on how many cores."""
-        if cores is not None:
-            raise ValueError(f"cores are those of CPUs, and {self.device.name} is none")
+        """Take note of the `Workload`, whether it is fused, and how many cores of a CPU run it."""
         self.sizes = load.sizes
         self.fused = fused
 

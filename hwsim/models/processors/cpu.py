@@ -129,7 +129,7 @@ class Cpu(Processor):
         )
 
     def prepare(self, load, fused, cores=None):
-        super().prepare(load, fused)
+        super().prepare(load, fused, cores)
         if cores is not None:
             available = int(self.device["cores"])
             if cores > available:
