@@ -672,7 +672,8 @@ def calibrate(
 
     Nothing else should run meanwhile.
     """
-    from .models.devices import load, user_file
+    from .models.devices import user_file
+    from .tables import show_devices
 
     terminal = Terminal(as_json=as_json)
     name = "this-machine" if processor is Calibrated.cpu else "this-gpu"
@@ -684,18 +685,9 @@ def calibrate(
             calibrate_cpu(path)
         else:
             import_module("hwsim.models.calibrate_gpu").calibrate_gpu(path)
-    device = load(path)
-    rows = [[q.name, str(q), q.source] for q in device.quantities.values()]
-    terminal.table(["", device.title, "source"], rows)
+    result = show_devices(terminal, path)
     terminal.say(f"{path}: estimate with --device {path if output else name}")
-    terminal.finish(
-        {
-            "device": device.name,
-            "title": device.title,
-            "file": path,
-            "quantities": {q.name: q.value for q in device.quantities.values()},
-        }
-    )
+    terminal.finish(result | {"file": path})
     return DONE
 
 
