@@ -88,7 +88,8 @@ def _measure(seconds, buffer_bytes):
         "clock": (clock / 1e9, "GHz", "measured: dependent additions, a cycle each, on one core"),
     }
     if count > 1:
-        every = _parallel(count, lambda _: loops.multiply(turns, 1.0), part)
+        # By the threads' own clocks, so that it does not matter what else runs.
+        every = _parallel(count, lambda _: loops.multiply(turns, 1.0), part, own=True)
         whole = min(count * work / every / (count * per_cycle), clock)
         found["all_core_clock"] = (
             whole / 1e9,
@@ -268,21 +269,26 @@ class _Buffer:
         return count * length / time_s
 
 
-def _fastest(function, seconds):
-    """Seconds of the fastest run, of at least three."""
+def _fastest(function, seconds, spent=None):
+    """Seconds of the fastest run, of at least three; ``spent`` has its threads' own, if given."""
     function()
     best, runs = float("inf"), 0
     end = time.perf_counter() + seconds
     while runs < 3 or time.perf_counter() < end:
         start = time.perf_counter()
         function()
-        best = min(best, time.perf_counter() - start)
+        passed = time.perf_counter() - start
+        best = min(best, passed if spent is None else max(spent))
         runs += 1
     return best
 
 
-def _parallel(count, function, seconds):
-    """Seconds of the fastest run of ``function(core)`` on ``count`` cores at the same time."""
+def _parallel(count, function, seconds, own=False):
+    """Seconds of the fastest run of ``function(core)`` on ``count`` cores at the same time.
+
+    With ``own``, the time that the slowest thread ran, without that in which it waited for a core.
+    """
+    spent = [0.0] * count
     start, done = threading.Barrier(count + 1), threading.Barrier(count + 1)
     going = True
 
@@ -291,7 +297,9 @@ def _parallel(count, function, seconds):
             start.wait()
             if not going:
                 return
+            begin = time.thread_time()
             function(core)
+            spent[core] = time.thread_time() - begin
             done.wait()
 
     threads = [threading.Thread(target=work, args=(core,)) for core in range(count)]
@@ -303,7 +311,7 @@ def _parallel(count, function, seconds):
         done.wait()
 
     try:
-        return _fastest(run, seconds)
+        return _fastest(run, seconds, spent if own else None)
     finally:
         going = False
         start.wait()

@@ -48,7 +48,7 @@ FLEXIBLE = (
     *("AveragePool", "BatchNormalization", "Clip", "Concat", "GlobalAveragePool", "GlobalMaxPool"),
     *("MaxPool", "Relu", "Sigmoid", "Tanh"),
 )
-ADDITIONS, STRIDED = ("Add", "Sum"), ("Transpose",)
+ADDITIONS, STRIDED, WINDOWS = ("Add", "Sum"), ("Transpose",), ("AveragePool", "MaxPool")
 # Share of a cache that what is used again may fill; the rest passes through.
 RESIDENT = 0.75
 
@@ -116,9 +116,10 @@ class Cpu(Processor):
     def __init__(self, device):
         super().__init__(device)
         self.lanes = int(device["vector_lanes"])
-        self.used = int(device["cores"])
+        self.cores = int(device["cores"])
+        self.used = self.cores
         self.width = 4
-        self.reordered = {}
+        self.reordered, self.blocked = {}, {}
         self.weights_stay = False
         width = 4 * self.lanes
         self.kernel = Kernel(
@@ -134,14 +135,14 @@ class Cpu(Processor):
             available = int(self.device["cores"])
             if cores > available:
                 raise ValueError(f"{self.device.name} has {available} cores, not {cores}")
-            self.used = cores
+            self.cores = self.used = cores
         self.width = FLOAT_BYTES[load.precision]
-        self.reordered = self._layouts(load) if fused else {}
+        self.reordered, self.blocked = self._layouts(load) if fused else ({}, {})
         weights = sum(work.weight_bytes for work in load.works)
         self.weights_stay = weights <= self.device["cache_size"]
 
     def _layouts(self, load):
-        """Maps that each layer has to reorder, because they were not left as it wants them.
+        """(maps that each layer has to reorder, whether each map is blocked).
 
         Direct convolutions leave their results blocked, by the vector, and want them so; pooling,
         additions and what is done value by value take them as they come. All else wants plain maps.
@@ -164,7 +165,7 @@ class Cpu(Processor):
             if wrong:
                 found[work.name] = wrong
             blocked |= dict.fromkeys(work.outputs, leaves)
-        return found
+        return found, blocked
 
     @property
     def units(self):
@@ -186,7 +187,7 @@ class Cpu(Processor):
         return size / self.bandwidth
 
     def launch_seconds(self, launches):
-        """The framework's time for a layer, and that in which its threads meet."""
+        """The framework's time for a layer, and that in which the threads of it meet."""
         meet = self.device["sync_time"] if self.used > 1 else 0
         return launches * (self.device["dispatch_time"] + meet)
 
@@ -222,6 +223,9 @@ class Cpu(Processor):
             return cycles
         if work.op in STRIDED:
             cycles += self._reordered(work.outputs)
+        elif work.op in WINDOWS and not all(self.blocked.get(name) for name in work.inputs):
+            cycles = work.element_ops / PACKED_PER_CYCLE / self.units
+            lines.append(f"windows   of plain maps are gathered in {cycles:,.0f} cycles")
         moved = sum(self.sizes[name] for name in (*work.inputs, *work.outputs))
         if moved <= self.device["l2_size"] * self.units:
             # A line that is written comes in first.
@@ -232,6 +236,24 @@ class Cpu(Processor):
         return max(cycles, self._levels(levels, lines))
 
     def cost(self, work, precision, lines):
+        """On all cores that may be used, or on one, if the threads would not be worth meeting."""
+        ways = []
+        for cores in dict.fromkeys((self.cores, 1)):
+            self.used = cores
+            text: list[str] = []
+            cost = self._cost(work, precision, text)
+            time = cost.cycles / self.device["clock"] + self.launch_seconds(1)
+            ways.append((time, cores, cost, text))
+            if not work.outputs:  # done where the results are
+                break
+        _, self.used, cost, text = min(ways, key=lambda way: way[0])
+        lines += text
+        return cost
+
+    def peak(self, precision):
+        return self.cores * self.rate(precision) * self.device["clock"]
+
+    def _cost(self, work, precision, lines):
         cost = super().cost(work, precision, lines)
         cycles = self._reordered(self.reordered.get(work.name, ()))
         if cycles:
@@ -240,7 +262,7 @@ class Cpu(Processor):
         slower = self.device["clock"] / self.clock
         if slower != 1:
             lines.append(f"clock     {self.clock / 1e9:.4g} GHz on {self.units} cores")
-        return replace(cost, cycles=(cost.cycles + cycles) * slower, ending=cost.ending * slower)
+        return replace(cost, cycles=(cost.cycles + cycles) * slower)
 
     @property
     def clock(self):
