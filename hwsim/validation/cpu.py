@@ -64,7 +64,8 @@ def cpu_networks():
         f"Networks on one machine ({device.title}) in ONNX Runtime",
         "ms",
         pd.DataFrame(rows),
-        "benchmarks/onnx_runtime.py: medians of ONNX Runtime, fp32, graph optimizations on",
+        "benchmarks/onnx_runtime.py: medians of ONNX Runtime, fp32, graph optimizations on; "
+        "data/onnx_runtime.csv says on what",
         notes=(
             "The device was measured by hwsim calibrate cpu in the same run; "
             "nothing is fitted to the networks.",

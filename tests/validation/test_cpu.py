@@ -24,13 +24,9 @@ def test_torch_is_predicted_from_the_device_alone():
 def test_networks_on_the_calibrated_machine():
     check = CHECKS["cpu_networks"]()
     assert set(check.points["point"]) == set(LIGHT)
-    assert len(check.points) == 9 * 2 * 2
-    assert list(dict.fromkeys(check.points["group"])) == [
-        "batch 1, 1 thread",
-        "batch 1, 2 threads",
-        "batch 8, 1 thread",
-        "batch 8, 2 threads",
-    ]
+    groups = check.points["group"].value_counts()
+    assert {"batch 1, 1 thread", "batch 8, 1 thread"} <= set(groups.index)
+    assert set(groups) == {9}
     total = check.summary().set_index("group").loc["all"]
     assert total["mape_percent"] <= 20
     assert not check.fitted
@@ -54,4 +50,4 @@ def test_a_batch_of_the_benchmark_computes_what_single_images_do():
         outputs.append(np.concatenate([session.run(None, {name: part})[0] for part in parts]))
     assert np.allclose(*outputs, rtol=1e-3, atol=1e-6)
     model = batched(network, 1).SerializeToString()
-    assert len(times(model, {name: images[:1]}, 1, 0)) == 7
+    assert len(times(model, {name: images[:1]}, 1, 0)) == 5

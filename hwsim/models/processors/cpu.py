@@ -25,6 +25,7 @@ rows of pixels by four vectors; a core reads memory at the rate that its outstan
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from hwsim.models.dataflow.workload import FLOAT_BYTES
 
@@ -351,7 +352,7 @@ class Cpu(Processor):
             " on one core"
         )
         # Weights: a part of a set of filters stays near for the tiles of a row, a set for the rows.
-        part_bytes = depth * min(vectors, most) * lanes * 4
+        part_bytes = depth * min(vectors, most) * lanes * self.width
         set_bytes = part_bytes * parts
         whole = set_bytes * sets * groups
         tiles = -(-inner_of // pixels) + border
@@ -360,7 +361,7 @@ class Cpu(Processor):
         maps = sum(self.sizes[name] for name in work.inputs)
         results = sum(self.sizes[name] for name in work.outputs)
         seen = maps * (1 if pointwise else min(conv.kernel[0], 2)) * (1 if depthwise else sets)
-        levels = {"l1": round(loaded * lines_of * groups)}
+        levels = {"l1": round(loaded * lines_of * groups * self.width / 4)}
         levels["l2"] = round(whole * lines_of * reloads + seen + results)
         far = RESIDENT * self.device["l2_size"]
         refills = lines_of if set_bytes > far else conv.images if whole > far else 1
@@ -404,8 +405,8 @@ class Cpu(Processor):
             f" {total:,.0f} cycles x {share:.4f} on one core"
         )
         maps = sum(self.sizes[name] for name in (*work.inputs, *work.outputs))
-        level = work.weight_bytes + maps + 8 * copied * gemm.groups * images
-        near = round(loaded * gemm.groups * images)
+        level = work.weight_bytes + maps + 2 * self.width * copied * gemm.groups * images
+        near = round(loaded * gemm.groups * images * self.width / 4)
         levels = {"l1": near, "l2": level, "l3": work.weight_bytes + maps}
         return total * share, levels
 
@@ -416,6 +417,7 @@ def _parts(count, most):
     return [(size, times) for size, times in ((most, full), (rest, 1)) if size and times]
 
 
+@lru_cache(1024)
 def _rows(conv, axis):
     """(outputs whose window lies inside the map, share of taps that do not fall on padding).
 
