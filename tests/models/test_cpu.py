@@ -209,6 +209,11 @@ def test_each_level_counts_its_bytes():
     assert near["l3"] < 2 * 4 * 512 * 512 * 9 < 14 * 4 * 512 * 512 * 9 <= far["l3"]
 
 
+def test_a_depthwise_convolution_reads_its_maps_once():
+    layer = one(conv(64, 64, 112, group=64), fuse=True).layers[0]
+    assert layer.level_bytes["l3"] < 2 * 4 * 64 * 112 * 112 * 1.01
+
+
 def test_a_slow_level_bounds_the_layer():
     slow = device(l3_bytes_per_cycle=0.01, dispatch_time=0.0, sync_time=0.0)
     layer = one(conv(), slow, fuse=True).layers[0]

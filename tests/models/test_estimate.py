@@ -164,8 +164,9 @@ def test_explain_prints_arithmetic_numbers_and_sources(small):
     assert text[0] == "conv (Conv) on i7-7700k, 1 image, fp32"
     assert text[1] == "  product   M 64 x N 8 x K 27 x 1 groups = 13,824 MAC in fp32"
     # Two columns of vectors at a time: 6 rows and 2, each 27 steps and its stores; 27 x 64 taps
-    # that are gathered and packed; 40 for the row. Too little for threads to meet.
-    cycles = 4 * (27 * 6 + 12 + 27 * 4 + 4) + 40 + 2 * 27 * 64 / 3
+    # that are gathered and packed; 40 for each row; 64 vectors for
+    # the bias, each loaded and stored. Too little for threads to meet.
+    cycles = 4 * (27 * 6 + 12 + 27 * 4 + 4) + 2 * 40 + 64 * 1.5 + 2 * 27 * 64 / 3
     assert text[2] == (
         "  kernel    8 x 64 results in tiles of 6 x 2 vectors of 8, 1 parts of K 27,"
         f" 3,456 numbers packed; {cycles:,.0f} cycles x 1.0000 on one core"

@@ -360,13 +360,14 @@ class Cpu(Processor):
         reloads = tiles if part_bytes > near else 1
         maps = sum(self.sizes[name] for name in work.inputs)
         results = sum(self.sizes[name] for name in work.outputs)
-        seen = maps * (1 if pointwise else min(conv.kernel[0], 2)) * (1 if depthwise else sets)
+        readers = 1 if depthwise else sets
+        seen = maps * (1 if pointwise else min(conv.kernel[0], 2)) * readers
         levels = {"l1": round(loaded * lines_of * groups * self.width / 4)}
         levels["l2"] = round(whole * lines_of * reloads + seen + results)
         far = RESIDENT * self.device["l2_size"]
         refills = lines_of if set_bytes > far else conv.images if whole > far else 1
         levels["l3"] = round(
-            whole * refills + maps * (sets if maps / conv.images > far else 1) + results
+            whole * refills + maps * (readers if maps / conv.images > far else 1) + results
         )
         return cycles * share, levels
 
@@ -389,11 +390,13 @@ class Cpu(Processor):
                 line = kernel.line(rows, tall, size, depth, again)
                 cycles += count * part * line[0]
                 loaded += count * part * line[1]
-        cycles += ROW_CYCLES * parts * -(-vectors // 8)
+        cycles += ROW_CYCLES * parts * -(-vectors // 8) * -(-rows // tall)
         copied = 0
         if conv:
             gathered = math.prod(conv.kernel) > 1 or max(conv.stride) > 1
             copied = gemm.k * columns * (2 if gathered else 1)
+            # The bias is added, and the activation applied, in a pass of its own.
+            cycles += rows * vectors * (1 + 1 / kernel.loads)
         elif not work.weight_bytes:
             copied = gemm.k * columns
         total = (cycles + copied / PACKED_PER_CYCLE) * gemm.groups * images
