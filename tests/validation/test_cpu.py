@@ -29,7 +29,7 @@ def test_networks_on_the_calibrated_machine():
     assert set(groups) == {9}
     total = check.summary().set_index("group").loc["all"]
     assert total["mape_percent"] <= 20
-    assert not check.fitted
+    assert "layer times of these networks" in check.fitted
 
 
 def test_a_batch_of_the_benchmark_computes_what_single_images_do():
