@@ -66,8 +66,9 @@ def cpu_networks():
         pd.DataFrame(rows),
         "benchmarks/onnx_runtime.py: medians of ONNX Runtime, fp32, graph optimizations on; "
         "data/onnx_runtime.csv says on what",
-        fitted="which mechanisms the model has, and the rate at which maps are packed and reordered, "
-        "were chosen with layer times of these networks on this machine; no number is a network's own",
+        fitted="which mechanisms the model has, and the rate at which maps are packed and "
+        "reordered, were chosen with layer times of these networks on this machine; no number "
+        "belongs to one network",
         notes=("The device was measured by hwsim calibrate cpu in the same run.",),
     )
 
