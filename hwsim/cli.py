@@ -8,6 +8,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,6 +71,13 @@ class Activation(StrEnum):
 
     int8 = "int8"
     uint8 = "uint8"
+
+
+class Calibrated(StrEnum):
+    """Processors of this machine that can be measured."""
+
+    cpu = "cpu"
+    gpu = "gpu"
 
 
 class Method(StrEnum):
@@ -658,7 +666,10 @@ def estimate(
     device: Annotated[
         list[str],
         typer.Option(
-            "--device", metavar="NAME", help="A device of 'hwsim devices'. May be repeated."
+            "--device",
+            metavar="NAME",
+            help="A device of 'hwsim devices', this-machine after 'hwsim calibrate cpu', or a TOML "
+            "file. May be repeated.",
         ),
     ],
     batch: Annotated[
@@ -673,6 +684,15 @@ def estimate(
     optimizer: Annotated[
         Optimizer, typer.Option(help="What updates the weights in a training step.")
     ] = Optimizer.sgd,
+    cores: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Cores of a CPU to use; all of them if not given.",
+            show_default=False,
+        ),
+    ] = None,
     explain: Annotated[
         str | None,
         typer.Option(
@@ -741,7 +761,8 @@ def estimate(
         design = _architecture(arch or Arch.streaming, cycles_per_image, multipliers, array)
     terminal = Terminal(as_json=as_json)
     network = _load(model, input_shape)
-    on_fpgas: dict[str, Any] = {
+    on_devices: dict[str, Any] = {
+        "cores": cores,
         "design": design,
         "clock_hz": None if clock_mhz is None else 1e6 * clock_mhz,
     }
@@ -752,7 +773,7 @@ def estimate(
             batch=batch,
             training=training,
             optimizer=optimizer.value,
-            **on_fpgas,
+            **on_devices,
         )
     # Before anything is printed, because the layer may not exist.
     explanations = [] if explain is None else [entry.explain(explain) for entry in estimates]
@@ -761,7 +782,7 @@ def estimate(
         queue = {"max_batch": max_batch, "max_wait_s": max_wait / 1000}
         with terminal.progress("serving"):
             served = _serve(
-                network, estimates, requests_per_second, requests, seed, queue, on_fpgas
+                network, estimates, requests_per_second, requests, seed, queue, on_devices
             )
     split = None
     if devices_in_parallel is not None and link_bandwidth is not None:
@@ -773,7 +794,7 @@ def estimate(
                 devices_in_parallel,
                 (1e9 * link_bandwidth, link_latency / 1e6),
                 batch,
-                on_fpgas | steps,
+                on_devices | steps,
             )
     result = show_estimates(terminal, estimates)
     if split is not None:
@@ -819,14 +840,14 @@ def _serve(
     count: int,
     seed: int,
     queue: dict[str, Any],
-    on_fpgas: dict[str, Any],
+    on_devices: dict[str, Any],
 ) -> list[Any]:
     """The same requests on each device, a `Serving` for each."""
     from .models.dataflow.serving import batch_latency, poisson_arrivals, serve
 
     arrivals = poisson_arrivals(rate, count, seed)
     return [
-        serve(arrivals, batch_latency(network, entry.device, **on_fpgas), **queue)
+        serve(arrivals, batch_latency(network, entry.device, **on_devices), **queue)
         for entry in estimates
     ]
 
@@ -881,6 +902,45 @@ def validate(
     files = report(*checks, title="Validation of hwsim's models").save(output / "validation.html")
     terminal.finish(show_checks(terminal, checks, files))
     return DONE if all(check.holds for check in checks) else NEGATIVE
+
+
+@app.command()
+def calibrate(
+    processor: Annotated[Calibrated, typer.Argument(help="What to measure.", show_default=False)],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Device file to write; if not given, the one of this-machine or this-gpu, which "
+            "'hwsim estimate' then knows by these names.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Measure this machine's processor for half a minute, and write it as a device.
+
+    Nothing else should run meanwhile.
+    """
+    from .models.devices import user_file
+    from .tables import show_devices
+
+    terminal = Terminal(as_json=as_json)
+    name = "this-machine" if processor is Calibrated.cpu else "this-gpu"
+    path = user_file(name) if output is None else output
+    with terminal.progress("measuring"):
+        if processor is Calibrated.cpu:
+            from .models.calibrate import calibrate_cpu
+
+            calibrate_cpu(path)
+        else:
+            import_module("hwsim.models.calibrate_gpu").calibrate_gpu(path)
+    result = show_devices(terminal, path)
+    terminal.say(f"{path}: estimate with --device {path if output else name}")
+    terminal.finish(result | {"file": path})
+    return DONE
 
 
 def _quantized(terminal: Terminal, network: Any, model: str, calibration: str | None) -> Any:

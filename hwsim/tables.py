@@ -1,5 +1,6 @@
 """The tables that the command prints, each with the data that ``--json`` gives instead."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .terminal import Terminal
@@ -43,7 +44,7 @@ def show_layers(terminal: Terminal, network: "Network") -> dict[str, Any]:
     }
 
 
-def show_devices(terminal: Terminal, name: str | None) -> dict[str, Any]:
+def show_devices(terminal: Terminal, name: str | Path | None) -> dict[str, Any]:
     """Print the catalog, or all numbers of one device with their sources."""
     from .models import devices
 

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import onnx
@@ -11,6 +12,7 @@ import pytest
 import hwsim
 from hwsim import cli, validation
 from hwsim.data import bundled
+from hwsim.models import calibrate
 
 COMMANDS = (
     "demo",
@@ -22,6 +24,7 @@ COMMANDS = (
     "estimate",
     "devices",
     "validate",
+    "calibrate",
 )
 ARRAY = ("--rows", 4, "--cols", 4, "--buffer-bytes", 1024)
 
@@ -511,6 +514,43 @@ def test_estimate_json(command):
                 "utilization",
                 "bound",
             } <= layer.keys()
+
+
+def test_estimate_on_some_cores(command, refusal):
+    times = []
+    for cores in (1, 4):
+        _, out, _ = command(
+            "estimate", "lenet5", "--device", "i7-7700k", "--batch", 64, "--cores", cores, "--json"
+        )
+        times.append(json.loads(out)["devices"][0]["latency_s"])
+    assert times[0] > times[1]
+    given = ["estimate", "lenet5", "--device", "i7-7700k", "--cores", 5]
+    assert refusal(*given) == "i7-7700k has 4 cores, not 5"
+
+
+def test_calibrate(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    quick = partial(calibrate.calibrate_cpu, seconds=0.02, buffer_bytes=2**20)
+    monkeypatch.setattr(calibrate, "calibrate_cpu", quick)
+    status, out, _ = command("calibrate", "cpu", "--json")
+    found = json.loads(out)
+    assert status == 0
+    assert found["name"] == "this-machine"
+    assert found["file"] == str(tmp_path / "hwsim" / "devices" / "this-machine.toml")
+    assert {q["name"] for q in found["quantities"]} >= {"cores", "clock", "memory_bandwidth"}
+    status, out, _ = command("estimate", "lenet5", "--device", "this-machine")
+    assert status == 0
+    assert "this-machine" in out
+    status, out, _ = command("calibrate", "cpu", "-o", tmp_path / "other.toml")
+    assert status == 0
+    assert f"{tmp_path / 'other.toml'}: estimate with --device" in "".join(out.split("\n"))
+
+
+def test_estimate_on_this_machine_before_it_is_calibrated(refusal, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert refusal("estimate", "lenet5", "--device", "this-machine") == (
+        "this-machine has not been measured yet: run hwsim calibrate cpu"
+    )
 
 
 def test_estimate_on_an_unknown_device(refusal):

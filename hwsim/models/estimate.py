@@ -289,6 +289,7 @@ def estimate(
     batch: int = 1,
     precision: str | None = None,
     fuse: bool | None = None,
+    cores: int | None = None,
     training: bool = False,
     optimizer: str = "sgd",
     design: Any = None,
@@ -311,6 +312,8 @@ def estimate(
         Whether CPUs, GPUs and arrays run batch normalization, activations and additions with the
         matrix product before them, as compilers of graphs do. Unless given, arrays do so, and CPUs
         and GPUs run layer by layer, as eager frameworks do. Not for a training step.
+    cores : int, optional
+        Cores of CPUs to use; all of them unless given.
     training : bool
         Whether a training step is estimated: forward, gradients, update; see
         `hwsim.models.dataflow.training`.
@@ -341,6 +344,8 @@ def estimate(
     """
     check_network(network)
     check_positive("batch", batch)
+    if cores is not None:
+        check_positive("cores", cores)
     if batch > LARGEST_BATCH:
         raise ValueError(f"batch must be at most {LARGEST_BATCH:,}, not {batch}")
     if not network.layers or not network.inputs or 0 in network.inputs[0].shape:
@@ -372,7 +377,7 @@ def estimate(
             entry = estimate_fpga(network, device, batch, design, clock_hz, memory)
         else:
             entry = _processor(
-                network, device, batch, precision, fuse, optimizer if training else None
+                network, device, batch, precision, fuse, cores, optimizer if training else None
             )
         estimates.append(replace(entry, layers=tuple(map(_with_energy, entry.layers))))
     return Estimates(network, estimates)
@@ -387,9 +392,9 @@ def _with_energy(layer):
     return replace(layer, energy_j=found.total_j, lines=(*layer.lines, found.line))
 
 
-def _processor(network, device, batch, precision, fuse, optimizer):
+def _processor(network, device, batch, precision, fuse, cores, optimizer):
     """A CPU, GPU or TPU."""
-    mapping = map_network(network, device, batch, precision, fuse, optimizer)
+    mapping = map_network(network, device, batch, precision, fuse, cores, optimizer)
     program = mapping.program
     ends = tiles.finish(program)
     latency = interval = ends[-1]

@@ -17,6 +17,8 @@ CHECKS = {
     "counts": _later("counts", "counts"),
     "gpu-kernels": _later("gpu", "deepbench"),
     "gpu-networks": _later("gpu", "gpu_networks"),
+    "cpu-networks": _later("cpu", "cpu_networks"),
+    "cpu-torch": _later("cpu", "cpu_torch"),
     "rtl-streaming": _later("designs", "streaming"),
     "rtl-systolic": _later("designs", "systolic"),
     "rtl-contention": _later("designs", "contention"),

@@ -507,14 +507,6 @@ def test_depthwise_groups_share_a_fold_on_its_diagonal():
     assert layer.job.compute == pytest.approx(1024 / 0.7e9 * 1e12, abs=1)
 
 
-def test_cores_of_a_cpu():
-    device = devices.load("i7-7700k")
-    layer = cost(device, Gemm(400, 9, 100))
-    # 9 outputs are two vectors of 8; 400 x 2 vectors on 4 cores.
-    cycles = 400 * 2 / 4 * 100 * 8 / (16 * 0.75)
-    assert layer.job.compute * 16 == pytest.approx(cycles / 4.2e9 * 1e12, rel=1e-4)
-
-
 def test_feature_maps_that_fit_stay_on_chip():
     network = conv_relu_pool()
     small = map_network(network, devices.load("i7-7700k"), 1).layers

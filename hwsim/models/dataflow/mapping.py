@@ -112,7 +112,7 @@ def choose_precision(device, quantized, precision=None, training=False):
     return chosen, ""
 
 
-def map_network(network, device, batch, precision=None, fuse=None, optimizer=None):
+def map_network(network, device, batch, precision=None, fuse=None, cores=None, optimizer=None):
     """Map a network to a CPU, GPU or array.
 
     Parameters
@@ -126,6 +126,8 @@ def map_network(network, device, batch, precision=None, fuse=None, optimizer=Non
     fuse : bool, optional
         Whether layers are fused, see `hwsim.models.dataflow.workload`; unless given, as the class
         of the device does.
+    cores : int, optional
+        Cores of a CPU to use; all of them unless given.
     optimizer : str, optional
         Of a training step, see `hwsim.models.dataflow.training`; unless given, the network is run
         forward only.
@@ -157,10 +159,10 @@ def map_network(network, device, batch, precision=None, fuse=None, optimizer=Non
     if training:
         load = training_step(load, optimizer)
         assumptions.append(_step_note(load, optimizer))
-    return map_workload(load, device, quantized, assumptions)
+    return map_workload(load, device, quantized, assumptions, cores)
 
 
-def map_workload(load, device, quantized=False, assumptions=()):
+def map_workload(load, device, quantized=False, assumptions=(), cores=None):
     """Map a `Workload` to a CPU, GPU or array, see `map_network`.
 
     Parameters
@@ -171,8 +173,10 @@ def map_workload(load, device, quantized=False, assumptions=()):
     quantized : bool
         Whether layers that do not work on codes run in floats where the precision is "int8".
     assumptions : tuple of str
+    cores : int, optional
     """
-    processor = PROCESSORS[device.device_class](device, load.fused)
+    processor = PROCESSORS[device.device_class](device)
+    processor.prepare(load, cores)
     precision = load.precision
     traffic = _Traffic(load, device, processor)
     layers = []
@@ -273,6 +277,7 @@ def _cost(processor, device, work, precision, weights, reads, writes, place):
     seconds = cost.cycles / clock
     lines.append(
         f"compute   {cost.cycles:,.0f} cycles / {device.quantities['clock']} = {_time(seconds)}"
+        + (f", {_time(cost.ending / clock)} after the last tile" if cost.ending else "")
     )
     weights *= cost.weight_passes
     reads = max(0, reads * cost.input_passes + cost.memory_bytes)
@@ -283,10 +288,10 @@ def _cost(processor, device, work, precision, weights, reads, writes, place):
     lines.append(place)
     lines.append(
         f"memory    {weights + reads + writes:,} B ({weights:,} weights + {reads:,} in + {writes:,}"
-        f" out) / ({device.quantities['memory_bandwidth']} x {device['memory_efficiency']:g})"
+        f" out) / {processor.memory_text}"
         f" = {_time(processor.memory_seconds(weights + reads + writes))}"
     )
-    dispatch = 0 if work.note else cost.launches * device["dispatch_time"]
+    dispatch = 0 if work.note else processor.launch_seconds(cost.launches)
     lines.append(f"dispatch  {_time(dispatch)}" + (f" ({work.note})" if work.note else ""))
     ahead, tiles = processor.streams_weights, cost.tiles
     job = Job(

@@ -11,9 +11,10 @@ readers, and the QuantizeLinear costs its arithmetic but no traffic. At any othe
 element-wise layers like others.
 
 A layer by itself reads its inputs and writes its output, as eager frameworks run it. With ``fuse``,
-as compilers of graphs and accelerators run it, a BatchNormalization behind a matrix product is
-folded into its weights, and an activation or an addition behind is done on the results before they
-are written, if nobody else reads them in between.
+as compilers of graphs and accelerators run it, a BatchNormalization behind a matrix product, or a
+constant that is multiplied or added there, is folded into its weights, and an activation or an
+addition behind is done on the results before they are written, if nobody else reads them in
+between.
 
 For ``training`` a Dropout draws a mask, and parameters are named; `hwsim.models.dataflow.training`
 adds the backward pass.
@@ -319,6 +320,7 @@ class _Builder:
         self.integer = self._integer_layers()
         self.fuse, self.training = fuse, training
         self.parameters = {}  # constant: values
+        self.linear = set()  # tensors that are a matrix product and what is folded into it, no more
         self.heads = {}  # tensor: the matrix product whose results it is, with what is fused
         self.place = {}  # tensor: name of the feature map in memory that holds it
         self.sizes = {}
@@ -440,6 +442,7 @@ class _Builder:
             )
         if layer.op in _MATRIX:
             self.heads[output] = layer
+            self.linear.add(output)
         return Work(
             layer.name,
             layer.op,
@@ -496,7 +499,10 @@ class _Builder:
             and len(self.network.consumers[name]) == 1
             and self._values(name) == self._values(layer.outputs[0])
         ]
-        if not made or layer.op not in ("BatchNormalization", *_ACTIVATIONS, *_ADDITIONS):
+        scaled = layer.op == "Mul" and len(dynamic) == 1
+        if not made or not (
+            scaled or layer.op in ("BatchNormalization", *_ACTIVATIONS, *_ADDITIONS)
+        ):
             return None
         # Of two products that are added the later one finds the other's results.
         order = {other.name: index for index, other in enumerate(self.network.layers)}
@@ -506,9 +512,12 @@ class _Builder:
         makers = [self.network.producers.get(name) for name in others]
         if any(maker is not None and order[maker.name] > order[head.name] for maker in makers):
             return None
-        folded = layer.op == "BatchNormalization"
-        if folded and source != head.outputs[0]:
+        constant = len(dynamic) == 1 and layer.op in ("Mul", *_ADDITIONS)
+        folded = source in self.linear and (layer.op == "BatchNormalization" or constant)
+        if not folded and layer.op in ("BatchNormalization", "Mul"):
             return None
+        if folded:
+            self.linear.add(layer.outputs[0])
         self.heads[layer.outputs[0]] = head
         self.place[layer.outputs[0]] = self.place[source]
         if folded:

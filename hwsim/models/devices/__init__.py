@@ -16,6 +16,7 @@ device's own file may override them.
 
 import difflib
 import math
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,14 +24,15 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-__all__ = ["CLASSES", "Device", "Quantity", "load", "names", "shared"]
+__all__ = ["CLASSES", "Device", "Quantity", "load", "names", "parse", "shared", "user_file"]
 
 _DIMENSIONS: dict[str, dict[str, float]] = {
     "count": {"1": 1},
     "fraction": {"1": 1},
     "rate": {"MAC/cycle": 1, "op/cycle": 1},
-    "width": {"B/cycle": 1},
     "frequency": {"Hz": 1, "kHz": 1e3, "MHz": 1e6, "GHz": 1e9},
+    "flow": {"B/cycle": 1},
+    "cycles": {"cycle": 1},
     "bandwidth": {"B/s": 1, "MB/s": 1e6, "GB/s": 1e9, "GiB/s": 2**30, "TB/s": 1e12},
     "size": {
         "bit": 1 / 8,
@@ -63,10 +65,24 @@ _QUANTITIES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
             "vector_lanes": "count",
             "element_ops_per_cycle": "rate",
             "memory_bandwidth": "bandwidth",
+            "core_memory_bandwidth": "bandwidth",
+            "l1_size": "size",
+            "l2_size": "size",
             "cache_size": "size",
+            "l1_bytes_per_cycle": "flow",
+            "l2_bytes_per_cycle": "flow",
+            "l3_bytes_per_cycle": "flow",
+            "multiply_latency": "cycles",
+            "power_cycles": "cycles",
+            "sync_time": "time",
             **_SHARED,
         },
-        {"int8_macs_per_cycle": "rate", "memory_size": "size", "tdp": "power"},
+        {
+            "all_core_clock": "frequency",
+            "int8_macs_per_cycle": "rate",
+            "memory_size": "size",
+            "tdp": "power",
+        },
     ),
     "gpu": (
         {
@@ -76,7 +92,7 @@ _QUANTITIES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
             "element_ops_per_cycle": "rate",
             "memory_bandwidth": "bandwidth",
             "cache_size": "size",
-            "cache_rate": "width",
+            "cache_rate": "flow",
             "load_latency": "time",
             "block_time": "time",
             **_SHARED,
@@ -125,6 +141,8 @@ _QUANTITIES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     ),
 }
 CLASSES = tuple(_QUANTITIES)
+CALIBRATED = {"this-machine": "cpu", "this-gpu": "gpu"}
+"""Devices that ``hwsim calibrate`` writes, and what it is told to measure."""
 # Beyond what any device has, in any unit; results then stay finite.
 SMALLEST, LARGEST = 1e-9, 1e12
 
@@ -218,14 +236,21 @@ def names():
     return tuple(sorted(_catalog()))
 
 
+def user_file(name):
+    """The file under which a device of the user's own is looked for by its name."""
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(base) / "hwsim" / "devices" / f"{name}.toml"
+
+
 def load(device):
     """The device of that name, or that a TOML file describes.
 
     Parameters
     ----------
     device : str, path or Device
-        A bundled device's name (see `names`), or the path of a file; a string that ends in
-        ``.toml`` is a path. A `Device` is returned as it is.
+        A bundled device's name (see `names`), the name of one of the user's own (see `user_file`),
+        such as "this-machine", or the path of a file; a string that ends in ``.toml`` is a path. A
+        `Device` is returned as it is.
 
     Raises
     ------
@@ -241,8 +266,15 @@ def load(device):
         path = Path(device)
         if not path.is_file():
             raise ValueError(f"device file {path} does not exist")
-        return _parse(str(path), path.read_bytes())
+        return parse(str(path), path.read_bytes())
     if device not in _catalog():
+        own = user_file(device)
+        if own.name == f"{device}.toml" and own.is_file():
+            return parse(str(own), own.read_bytes())
+        if device in CALIBRATED:
+            raise ValueError(
+                f"{device} has not been measured yet: run hwsim calibrate {CALIBRATED[device]}"
+            )
         near = difflib.get_close_matches(device.lower(), names(), 1, 0.5)
         hint = f" (did you mean '{near[0]}'?)" if near else ""
         known = ", ".join(names())
@@ -255,10 +287,11 @@ def load(device):
 
 @cache
 def _bundled(name):
-    return _parse(f"{name}.toml", _catalog()[name].read_bytes())
+    return parse(f"{name}.toml", _catalog()[name].read_bytes())
 
 
-def _parse(file, content):
+def parse(file, content):
+    """The device that the bytes of a file describe; ``file`` names it in messages."""
     try:
         table = tomllib.loads(content.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

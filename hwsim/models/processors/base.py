@@ -47,8 +47,6 @@ class Processor(ABC):
     Parameters
     ----------
     device : hwsim.models.devices.Device
-    fused : bool
-        Whether the network is compiled: what follows a matrix product is done on its results.
     """
 
     streams_weights = False
@@ -57,9 +55,16 @@ class Processor(ABC):
     fuses = False
     """Whether layers are fused unless the user says otherwise."""
 
-    def __init__(self, device, fused=False):
-        self.device, self.fused = device, fused
+    def __init__(self, device):
+        self.device = device
         self.efficiency = device["compute_efficiency"]
+        self.fused = self.fuses
+        self.sizes = {}
+
+    def prepare(self, load, cores=None):
+        """Take note of the `Workload`, and how many cores of a CPU run it."""
+        self.sizes = load.sizes
+        self.fused = load.fused
 
     @property
     @abstractmethod
@@ -102,6 +107,16 @@ class Processor(ABC):
             return cost
         return replace(cost, cycles=cost.cycles + self.elements(work, lines))
 
+    @property
+    def memory_text(self):
+        """The rate of the memory interface, as the arithmetic shows it."""
+        bandwidth = self.device.quantities["memory_bandwidth"]
+        return f"({bandwidth} x {self.device['memory_efficiency']:g})"
+
     def memory_seconds(self, size):
         """Seconds in which ``size`` bytes cross the memory interface."""
         return size / (self.device["memory_bandwidth"] * self.device["memory_efficiency"])
+
+    def launch_seconds(self, launches):
+        """Seconds until a layer of that many kernels runs."""
+        return launches * self.device["dispatch_time"]

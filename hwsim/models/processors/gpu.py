@@ -141,8 +141,8 @@ class _Way:
 class Gpu(Processor):
     """A GPU."""
 
-    def __init__(self, device, fused=False):
-        super().__init__(device, fused)
+    def __init__(self, device):
+        super().__init__(device)
         self.clock = device["clock"]
         self.bandwidth = device["memory_bandwidth"] * device["memory_efficiency"]
         self.cache = device["cache_size"]
