@@ -151,7 +151,7 @@ QUANTITIES = (
     [
         ('title = "Mine"', "", "must have title = a text, not None"),
         ('name = "mine"', "name = 3", "must have name = a text, not 3"),
-        ('"gpu"', '"npu"', "has the class 'npu'; accepted are cpu, gpu, tpu, fpga"),
+        ('"gpu"', '"npu"', "has the class 'npu'; accepted are cpu, gpu, tpu, spatial, fpga"),
         ("sms = .*\n", "", "lacks sms, which a gpu needs"),
         ("sms = .*\nclock = .*\n", "", "lacks sms, clock, which a gpu needs"),
         (

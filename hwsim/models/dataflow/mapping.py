@@ -27,7 +27,10 @@ __all__ = ["LayerCost", "Mapping", "choose_precision", "map_network"]
 PICOSECONDS = 10**12
 
 # Of a device's precisions the first of these that it has is used.
-_PREFERENCES = {False: ("fp32", "bf16", "fp16", "int8"), True: ("int8", "fp32", "bf16", "fp16")}
+_PREFERENCES = {
+    False: ("fp32", "bf16", "fp16", "int16", "int8"),
+    True: ("int8", "fp32", "bf16", "fp16", "int16"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +94,8 @@ def choose_precision(device, quantized, precision=None):
     chosen = next(p for p in _PREFERENCES[quantized] if p in device.precisions)
     if quantized and chosen != "int8":
         return chosen, f"{device.name} has no int8 rate: the quantized network runs in {chosen}"
-    if not quantized and chosen == "int8":
-        return chosen, f"{device.name} computes in int8 only: the network is taken as quantized"
+    if not quantized and chosen in ("int16", "int8"):
+        return chosen, f"{device.name} computes in {chosen} only: the network is taken as quantized"
     return chosen, ""
 
 
@@ -124,7 +127,9 @@ def map_network(network, device, batch, precision=None, fuse=None):
     layers = []
     for index, work in enumerate(load.works):
         kind = _layer_precision(device, precision, quantized, work)
-        layers.append(_cost(processor, device, work, kind, *traffic.bytes(index)))
+        layers.append(
+            _cost(processor, device, work, kind, *traffic.bytes(index), traffic.free(index))
+        )
     ahead = processor.streams_weights
     buffer = int(device["weight_fifo_tiles"]) if ahead else 2
     program = Program(tuple(layer.job for layer in layers), ahead, buffer)
@@ -143,7 +148,7 @@ class _Traffic:
     def __init__(self, load, device, processor):
         self.load, self.device = load, device
         shared = not processor.streams_weights  # a cache holds weights too
-        self.capacity = device["cache_size" if shared else "scratchpad_size"]
+        self.capacity = device["cache_size" if "cache_size" in device else "scratchpad_size"]
         count = len(load.works)
         first, last = {}, {}
         for index, work in enumerate(load.works):
@@ -156,13 +161,28 @@ class _Traffic:
         for name, start in first.items():
             self.alive[start : last[name] + 1] += load.sizes[name]
         weights = np.array([work.weight_bytes for work in load.works], np.int64)
-        self.keeps_weights = shared and weights.sum() + self.alive.max(initial=0) <= self.capacity
+        through = "feature_maps" in device and device["feature_maps"] == "memory"
+        self.keeps_weights = (
+            shared and not through and weights.sum() + self.alive.max(initial=0) <= self.capacity
+        )
         used = self.alive + weights if shared else self.alive
-        self.on_chip = {
-            name
+        # On chip each needs room for everything at its most crowded time.
+        self.needs = {
+            name: used[start : last[name] + 1].max()
             for name, start in first.items()
-            if name not in load.ends and used[start : last[name] + 1].max() <= self.capacity
+            if name not in load.ends
         }
+        self.spans = {name: (start, last[name] + 1) for name, start in first.items()}
+        self.on_chip = {
+            name for name, need in self.needs.items() if not through and need <= self.capacity
+        }
+        self.resident = np.zeros(count, np.int64)
+        for name in self.on_chip:
+            self.resident[slice(*self.spans[name])] += load.sizes[name]
+
+    def free(self, index):
+        """Bytes on chip beside the feature maps that stay there."""
+        return int(self.capacity - self.resident[index])
 
     def bytes(self, index):
         """(weights, feature maps read, feature maps written, text) of layer ``index``."""
@@ -177,7 +197,7 @@ class _Traffic:
         return weights, sum(sizes[n] for n in reads), sum(sizes[n] for n in writes), text
 
 
-def _cost(processor, device, work, precision, weights, reads, writes, place):
+def _cost(processor, device, work, precision, weights, reads, writes, place, free):
     peak = processor.peak(precision)
     if work.free:
         return LayerCost(work, Job(work.name), 0, 0, {}, peak, (work.note,))
@@ -188,12 +208,12 @@ def _cost(processor, device, work, precision, weights, reads, writes, place):
     lines.append(
         f"compute   {cost.cycles:,.0f} cycles / {device.quantities['clock']} = {_time(seconds)}"
     )
-    weights *= cost.weight_passes
-    reads = reads * cost.input_passes + cost.memory_bytes
+    once = {"weights": weights, "inputs": reads}
+    weights, reads = processor.traffic(work, cost, precision, weights, reads, free)
     total = weights + reads + writes
-    for name, passes in (("weights", cost.weight_passes), ("inputs", cost.input_passes)):
-        if passes > 1:
-            lines.append(f"reloads   the {name} pass {passes} times")
+    for name, moved in (("weights", weights), ("inputs", reads)):
+        if moved > once[name]:
+            lines.append(f"reloads   {moved:,} B for {once[name]:,} B of {name}")
     lines.append(place)
     lines.append(
         f"memory    {total:,} B ({weights:,} weights + {reads:,} in + {writes:,} out) / "

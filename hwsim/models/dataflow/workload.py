@@ -35,7 +35,7 @@ __all__ = [
     "workload",
 ]
 
-FLOAT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
+FLOAT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int16": 2, "int8": 1}
 """Bytes of a value at each precision."""
 
 VIEWS = ("Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
@@ -174,6 +174,8 @@ class Work:
         Whether it works on codes.
     note : str
         Why it costs nothing, or what it is folded into; else empty.
+    head : str
+        The matrix product on whose results it is done before they are written; else empty.
     """
 
     name: str
@@ -186,6 +188,7 @@ class Work:
     outputs: tuple[str, ...] = ()
     integer: bool = False
     note: str = ""
+    head: str = ""
 
     @property
     def macs(self):
@@ -376,7 +379,15 @@ class _Builder:
         if layer.op == "QuantizeLinear" and maker is not None and maker.name in self.integer:
             self.place[output] = self.place[source]
             note = f"done on the results of {maker.name} before they are written"
-            return Work(layer.name, layer.op, element_ops=operations, integer=True, note=note)
+            head = self.heads.get(source)
+            return Work(
+                layer.name,
+                layer.op,
+                element_ops=operations,
+                integer=True,
+                note=note,
+                head=head.name if head else "",
+            )
         dynamic = list(
             dict.fromkeys(name for name in layer.inputs if name and name not in self.static)
         )
@@ -441,6 +452,7 @@ class _Builder:
             element_ops=operations,
             inputs=tuple(dict.fromkeys(self.place[name] for name in others)),
             note=f"done on the results of {head.name} before they are written",
+            head=head.name,
         )
 
     def _static_bytes(self, name):

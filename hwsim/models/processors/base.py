@@ -73,10 +73,15 @@ class Processor(ABC):
         """Multiply-accumulates per second of the device."""
         return self.units * self.rate(precision) * self.device["clock"]
 
+    def element_cycles(self, operations):
+        """Cycles of operations beside the matrix products."""
+        lanes = self.units * self.device["element_ops_per_cycle"]
+        return operations / (lanes * self.efficiency)
+
     def elements(self, work, lines):
         """Cycles of a layer's operations beside the matrix product."""
         lanes = self.units * self.device["element_ops_per_cycle"]
-        cycles = work.element_ops / (lanes * self.efficiency)
+        cycles = self.element_cycles(work.element_ops)
         lines.append(
             f"vector    {work.element_ops:,} operations / ({lanes:g} per cycle x"
             f" {self.efficiency:g}) = {cycles:,.0f} cycles"
@@ -96,6 +101,25 @@ class Processor(ABC):
         if not work.element_ops:
             return cost
         return replace(cost, cycles=cost.cycles + self.elements(work, lines))
+
+    def traffic(self, work, cost, precision, weights, reads, free):
+        """Bytes of weights and of everything else that a layer reads from memory.
+
+        Parameters
+        ----------
+        work : Work
+        cost : Cost
+        precision : str
+        weights, reads : int
+            Bytes of its weights, and of its feature maps that are not on chip.
+        free : int
+            Bytes on chip that no feature map occupies from layer to layer.
+
+        Returns
+        -------
+        (int, int)
+        """
+        return weights * cost.weight_passes, reads * cost.input_passes + cost.memory_bytes
 
     def memory_seconds(self, size):
         """Seconds in which ``size`` bytes cross the memory interface."""
