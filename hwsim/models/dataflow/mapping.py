@@ -22,7 +22,7 @@ from .workload import is_quantized, workload
 if TYPE_CHECKING:
     from .workload import Work
 
-__all__ = ["LayerCost", "Mapping", "choose_precision", "map_network"]
+__all__ = ["LayerCost", "Mapping", "Residence", "choose_precision", "map_network"]
 
 PICOSECONDS = 10**12
 
@@ -128,7 +128,7 @@ def map_network(network, device, batch, precision=None, fuse=None):
     for index, work in enumerate(load.works):
         kind = _layer_precision(device, precision, quantized, work)
         layers.append(
-            _cost(processor, device, work, kind, *traffic.bytes(index), traffic.free(index))
+            _cost(processor, device, work, kind, traffic.free(index), *traffic.bytes(index))
         )
     ahead = processor.streams_weights
     buffer = int(device["weight_fifo_tiles"]) if ahead else 2
@@ -142,13 +142,28 @@ def _layer_precision(device, precision, quantized, work):
     return precision
 
 
-class _Traffic:
-    """What stays on chip, and what each layer moves."""
+class Residence:
+    """What each feature map needs to stay on chip from its producer to its last reader.
 
-    def __init__(self, load, device, processor):
-        self.load, self.device = load, device
-        shared = not processor.streams_weights  # a cache holds weights too
-        self.capacity = device["cache_size" if "cache_size" in device else "scratchpad_size"]
+    Parameters
+    ----------
+    load : Workload
+    shared : bool
+        Whether weights lie in the same place, those of the layer that runs.
+
+    Members
+    -------
+    alive : array
+        Bytes of the feature maps that are alive, for each layer.
+    needs : mapping of feature map to bytes
+        The least capacity with which it stays: that of everything at its most crowded time. What
+        comes from outside or goes there is not among them.
+    all_bytes : int
+        With which all weights stay, too.
+    """
+
+    def __init__(self, load, shared):
+        self.load = load
         count = len(load.works)
         first, last = {}, {}
         for index, work in enumerate(load.works):
@@ -157,28 +172,40 @@ class _Traffic:
             for name in work.inputs:
                 first.setdefault(name, 0)
                 last[name] = index
+        self.spans = {name: slice(start, last[name] + 1) for name, start in first.items()}
         self.alive = np.zeros(count, np.int64)
-        for name, start in first.items():
-            self.alive[start : last[name] + 1] += load.sizes[name]
+        for name, span in self.spans.items():
+            self.alive[span] += load.sizes[name]
         weights = np.array([work.weight_bytes for work in load.works], np.int64)
-        through = "feature_maps" in device and device["feature_maps"] == "memory"
-        self.keeps_weights = (
-            shared and not through and weights.sum() + self.alive.max(initial=0) <= self.capacity
-        )
+        self.all_bytes = int(weights.sum() + self.alive.max(initial=0))
         used = self.alive + weights if shared else self.alive
-        # On chip each needs room for everything at its most crowded time.
         self.needs = {
-            name: used[start : last[name] + 1].max()
-            for name, start in first.items()
-            if name not in load.ends
+            name: used[span].max() for name, span in self.spans.items() if name not in load.ends
         }
-        self.spans = {name: (start, last[name] + 1) for name, start in first.items()}
+
+    def resident(self, names):
+        """Bytes of these feature maps, for each layer during which they are alive."""
+        found = np.zeros(len(self.load.works), np.int64)
+        for name in names:
+            found[self.spans[name]] += self.load.sizes[name]
+        return found
+
+
+class _Traffic:
+    """What stays on chip, and what each layer moves."""
+
+    def __init__(self, load, device, processor):
+        self.load, self.device = load, device
+        shared = not processor.streams_weights  # a cache holds weights too
+        self.capacity = device["cache_size" if "cache_size" in device else "scratchpad_size"]
+        residence = Residence(load, shared)
+        self.alive = residence.alive
+        through = "feature_maps" in device and device["feature_maps"] == "memory"
+        self.keeps_weights = shared and not through and residence.all_bytes <= self.capacity
         self.on_chip = {
-            name for name, need in self.needs.items() if not through and need <= self.capacity
+            name for name, need in residence.needs.items() if not through and need <= self.capacity
         }
-        self.resident = np.zeros(count, np.int64)
-        for name in self.on_chip:
-            self.resident[slice(*self.spans[name])] += load.sizes[name]
+        self.resident = residence.resident(self.on_chip)
 
     def free(self, index):
         """Bytes on chip beside the feature maps that stay there."""
@@ -197,7 +224,7 @@ class _Traffic:
         return weights, sum(sizes[n] for n in reads), sum(sizes[n] for n in writes), text
 
 
-def _cost(processor, device, work, precision, weights, reads, writes, place, free):
+def _cost(processor, device, work, precision, free, weights, reads, writes, place):
     peak = processor.peak(precision)
     if work.free:
         return LayerCost(work, Job(work.name), 0, 0, {}, peak, (work.note,))

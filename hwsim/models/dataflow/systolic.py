@@ -34,7 +34,8 @@ def layer_table(program, timing):
         (`hwsim.blocks.systolic.program_timing.CAUSES`); ``utilization``, useful MACs in what the
         array can do in ``array_cycles``; ``limit``, the same for the cycles that the folds take at
         least, with the edges of the array empty; ``bytes_read``, ``bytes_written``;
-        ``scale_sim_cycles``, see `hwsim.models.processors.array.scale_sim_cycles`. What does not apply is missing (NaN, NA).
+        ``scale_sim_cycles``, see `hwsim.models.processors.array`. What does not apply is missing
+        (NaN, NA).
     """
     config, network = program.config, program.network
     elements = config.rows * config.cols

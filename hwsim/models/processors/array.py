@@ -274,7 +274,7 @@ def array_cycles(design, shapes, convention="hwsim"):
 
 
 def scale_sim_cycles(dataflow, rows, columns, m, n, k, groups=1):
-    """ "Total Cycles" that SCALE-Sim 3.0.0 reports, memory not limiting; groups one by one.
+    """Cycles that SCALE-Sim 3.0.0 reports ("Total Cycles"), memory not limiting; groups one by one.
 
     Each fold is filled, streams, and drains before the next one begins. One cycle is missing: what
     is reported is the number of the last one, counted from 0. The fold of an output-stationary
@@ -312,7 +312,7 @@ def _systolic(design, shapes):
     packed = _packed(rows, columns, on_rows, on_columns, shapes.groups)
     groups = shapes.groups if packed is None else _ceil(shapes.groups, packed)
     folds = groups * _ceil(on_rows, rows) * _ceil(on_columns, columns)
-    limit = np.inf
+    limit: float | np.ndarray = np.inf
     if not stays and design.accumulator_rows is not None:
         limit = np.floor(np.asarray(design.accumulator_rows) / 2)
     count = folds if _is_one(design.arrays) else _ceil(folds, design.arrays)
@@ -375,7 +375,7 @@ def _row_stationary(design, shapes):
     row_folds = _ceil(s.kernel_y, height)
     set_rows = _ceil(s.kernel_y, row_folds)
     levels = np.floor(height / set_rows)
-    best = None
+    best: dict[str, np.ndarray] = {}
     for strip in _strips(s.out_y, width, levels):
         blocks = _ceil(strip, width)
         sets = np.where(blocks > 1, np.floor(levels / blocks), levels * np.floor(width / strip))
@@ -421,7 +421,7 @@ def _row_stationary(design, shapes):
             "filters": filters,
             "channels": channels,
         }
-        if best is None:
+        if not best:
             best = found
         else:
             better = cycles < best["cycles"]
@@ -524,7 +524,7 @@ def reloads(design, shapes, timing, weights, inputs, free):
     other_tiles = _tiles(second, shapes.groups, half)
     if design.dataflow == "output-stationary":
         other_tiles = np.minimum(other_tiles, _ceil(shapes.m, design.rows))
-    again = 1
+    again = np.ones(())
     if np.ndim(timing.chunks):
         # For each part that the accumulators take, what lies on a column passes again.
         column = np.minimum(across, design.columns) * shapes.k * design.value_bytes
@@ -569,7 +569,7 @@ class Array(Processor):
         return Design(rate=self.rate(precision), value_bytes=float(FLOAT_BYTES[precision]), **given)
 
     def cost(self, work, precision, lines):
-        # The vector unit works on results while the array goes on: only what it takes longer counts.
+        # The vector unit works on results while the array goes on: what it takes longer counts.
         head = work.head or work.name
         if not work.gemm and head not in self._results:
             return super().cost(work, precision, lines)

@@ -1,0 +1,366 @@
+"""A network on many arrays at once: the closed form of `hwsim.estimate`, over design points.
+
+The arithmetic is that of an estimate on the device `hwsim.models.devices.array`, to the picosecond:
+cycles of the array (`hwsim.models.processors.array`), feature maps that stay on chip and reloads by
+the capacity of the scratchpad, tiles through double buffers (`hwsim.models.dataflow.tiles.Job`).
+What no point changes is worked out once; points are worked on in parts that fit a cache.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from hwsim.network.network import Network, check_network
+
+from . import devices
+from .dataflow.mapping import PICOSECONDS, Residence, choose_precision
+from .dataflow.workload import Workload, is_quantized, workload
+from .processors.array import Shapes, Spatial, array_cycles, reloads
+
+__all__ = ["Points", "evaluate"]
+
+# Points that are worked on together: arrays of a dozen layers by so many fit a cache.
+CHUNK = 1024
+# What may differ from point to point, and the quantity of the device that it is.
+VARIABLES = {
+    "rows": "rows",
+    "cols": "columns",
+    "clock_hz": "clock",
+    "memory_bandwidth": "memory_bandwidth",
+    "scratchpad_size": "scratchpad_size",
+    "accumulator_rows": "accumulator_rows",
+    "element_ops_per_cycle": "element_ops_per_cycle",
+}
+WHOLE = ("rows", "cols", "accumulator_rows")
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """A network on design points; each member but the first two is an array of them.
+
+    Members
+    -------
+    dataflow : str
+    macs : int
+        Multiply-accumulates of the batch.
+    rows, cols, clock_hz, memory_bandwidth, scratchpad_size : array
+    seconds : array
+        Latency of the batch.
+    cycles : array
+        Of the array's clock in ``seconds``.
+    compute_cycles : array
+        In which array or vector unit are busy.
+    bytes : array
+        That cross the memory interface.
+    utilization : array
+        Multiply-accumulates over what the elements could have done in ``seconds``.
+    energy_j : array
+        NaN: there is no model of energy yet.
+    """
+
+    dataflow: str
+    macs: int
+    rows: np.ndarray
+    cols: np.ndarray
+    clock_hz: np.ndarray
+    memory_bandwidth: np.ndarray
+    scratchpad_size: np.ndarray
+    seconds: np.ndarray
+    cycles: np.ndarray
+    compute_cycles: np.ndarray
+    bytes: np.ndarray
+    utilization: np.ndarray
+    energy_j: np.ndarray
+
+    def __len__(self):
+        return len(self.seconds)
+
+    def frame(self):
+        """A DataFrame, a row per point."""
+        names = [name for name in self.__dataclass_fields__ if name not in ("dataflow", "macs")]
+        table = pd.DataFrame({name: getattr(self, name) for name in names})
+        table.insert(0, "dataflow", self.dataflow)
+        return table
+
+
+def evaluate(
+    network: Network | Workload,
+    *,
+    rows,
+    cols,
+    dataflow: str = "weight-stationary",
+    clock_hz=1e9,
+    memory_bandwidth=16e9,
+    scratchpad_size=2**20,
+    batch: int = 1,
+    precision: str = "int8",
+    **quantities,
+) -> Points:
+    """Estimate a network on many arrays.
+
+    Parameters
+    ----------
+    network : Network or Workload
+        A `Workload` has its batch and its precision, and layers are fused in it or not.
+    rows, cols, clock_hz, memory_bandwidth, scratchpad_size : number or array
+        Of each point; arrays broadcast. Hz, bytes per second of reads and writes together, bytes.
+    dataflow : str
+        Of all points.
+    batch : int
+        Images that are processed together.
+    precision : str
+        Data type in which an element does a multiply-accumulate in each cycle.
+    **quantities
+        As of `hwsim.models.devices.array`; ``accumulator_rows`` and ``element_ops_per_cycle`` may
+        be arrays.
+
+    Returns
+    -------
+    Points
+
+    Raises
+    ------
+    ValueError
+        For a value out of range, or arrays whose shapes do not fit.
+    """
+    given = {
+        "rows": rows,
+        "cols": cols,
+        "clock_hz": clock_hz,
+        "memory_bandwidth": memory_bandwidth,
+        "scratchpad_size": scratchpad_size,
+    }
+    given |= {name: quantities.pop(name) for name in VARIABLES if name in quantities}
+    points = _points(given)
+    for name, values in points.items():
+        _check(name, values)
+    points.setdefault("element_ops_per_cycle", points["cols"])
+    if isinstance(network, Workload):
+        load, precision = network, network.precision
+    else:
+        check_network(network)
+    first = {name: values[0] for name, values in points.items()}
+    first |= {name: int(first[name]) for name in WHOLE if name in first}
+    device = devices.array(dataflow=dataflow, precision=precision, **first, **quantities)
+    if not isinstance(network, Workload):
+        precision, _ = choose_precision(device, is_quantized(network), precision)
+        load = workload(network, batch, precision, fuse=Spatial.fuses)
+    plan = _Plan(load, device, precision)
+    picoseconds, cycles, moved = plan.run(points)
+    seconds = picoseconds / PICOSECONDS
+    elements = points["rows"] * points["cols"] * device["arrays"] * plan.design.rate
+    with np.errstate(divide="ignore", invalid="ignore"):
+        utilization = plan.macs / (elements * points["clock_hz"] * seconds)
+    return Points(
+        dataflow,
+        plan.macs,
+        *(points[name] for name in list(VARIABLES)[:5]),
+        seconds,
+        seconds * points["clock_hz"],
+        cycles,
+        moved,
+        np.where(seconds > 0, utilization, 0.0),
+        np.full(len(seconds), np.nan),
+    )
+
+
+def _points(given):
+    """Values of all points by name, each an array of floats."""
+    try:
+        values = [np.asarray(value, np.float64) for value in given.values()]
+    except (TypeError, ValueError):
+        raise TypeError(f"{', '.join(given)} must be numbers or arrays of them") from None
+    try:
+        values = np.broadcast_arrays(*values)
+    except ValueError:
+        shapes = ", ".join(f"{n} {np.shape(v)}" for n, v in given.items() if np.ndim(v))
+        raise ValueError(f"arrays of points must broadcast, but shapes are {shapes}") from None
+    return {
+        name: np.ascontiguousarray(value.reshape(-1))
+        for name, value in zip(given, values, strict=True)
+    }
+
+
+def _check(name, values):
+    wrong = ~((values >= devices.SMALLEST) & (values <= devices.LARGEST))
+    if name in WHOLE:
+        wrong |= (values < 1) | (values != np.floor(values))
+    if wrong.any():
+        kind = "positive integers" if name in WHOLE else "positive and finite"
+        raise ValueError(f"{name} must be {kind}, not {values[wrong.argmax()]:g}")
+    if not values.size:
+        raise ValueError("there must be at least one point")
+
+
+class _Plan:
+    """What does not change from point to point."""
+
+    def __init__(self, load, device, precision):
+        self.load, self.device = load, device
+        processor = Spatial(device)
+        self.design = processor.design(precision)
+        self.efficiency = processor.efficiency
+        self.overlap = float(device["overlap_tiles"])
+        works = [work for work in load.works if not work.free]
+        self.macs = sum(work.macs for work in works)
+        launches = sum(not work.note for work in works)
+        self.dispatch = float(launches * round(device["dispatch_time"] * PICOSECONDS))
+        self.residence = Residence(load, True)
+        self.through = "feature_maps" in device and device["feature_maps"] == "memory"
+        needs = [] if self.through else [*self.residence.needs.values(), self.residence.all_bytes]
+        self.thresholds = np.unique(needs).astype(np.float64)
+        self._levels: dict[int, _Level] = {}
+
+    def level(self, number):
+        """The layers where the first ``number`` thresholds of the capacity are reached."""
+        if number not in self._levels:
+            self._levels[number] = _Level(self, self.thresholds[number - 1] if number else -1.0)
+        return self._levels[number]
+
+    def run(self, points):
+        """Picoseconds, busy cycles and bytes of each point."""
+        count = len(points["rows"])
+        found = np.empty((3, count))
+        reached = np.searchsorted(self.thresholds, points["scratchpad_size"], side="right")
+        order = np.argsort(reached, kind="stable")
+        points = {name: values[order] for name, values in points.items()}
+        borders = np.flatnonzero(np.diff(reached[order], prepend=-1))
+        for start, end in zip(borders, [*borders[1:], count], strict=True):
+            level = self.level(int(reached[order[start]]))
+            for first in range(start, end, CHUNK):
+                part = slice(first, min(first + CHUNK, end))
+                chunk = {name: values[part] for name, values in points.items()}
+                found[:, order[part]] = level.run(chunk)
+        return found
+
+
+class _Level:
+    """The layers at capacities that keep the same feature maps on chip; equal ones once.
+
+    Arrays have a row for each different layer, and a column for each point.
+    """
+
+    def __init__(self, plan, capacity):
+        self.plan = plan
+        load, residence = plan.load, plan.residence
+        needs = {} if plan.through else residence.needs
+        on_chip = {name for name, need in needs.items() if need <= capacity}
+        resident = residence.resident(on_chip)
+        keeps = not plan.through and residence.all_bytes <= capacity
+
+        def moved(work):
+            sizes = (
+                sum(load.sizes[name] for name in names if name not in on_chip)
+                for names in (work.inputs, work.outputs)
+            )
+            return (0 if keeps else work.weight_bytes, *sizes)
+
+        works = {work.name: (k, work) for k, work in enumerate(load.works) if not work.free}
+        products = [name for name, (_, work) in works.items() if work.gemm]
+        table = np.array(list(vars(Shapes.of([works[n][1] for n in products])).values()))
+        others, fused, operations = [], [], {}
+        rows = []
+        for column, name in zip(table.T, products, strict=True):
+            k, work = works[name]
+            rows.append((*column, resident[k], work.element_ops, *moved(work)))
+            operations[name] = work.element_ops
+        self.products, where = _Rows.of(rows, len(table) + 5)
+        place = dict(zip(products, where, strict=True))
+        for _, work in works.values():
+            if work.gemm:
+                continue
+            if work.head in place:
+                before = operations[work.head]
+                operations[work.head] += work.element_ops
+                fused.append((place[work.head], before, operations[work.head], *moved(work)))
+            else:
+                others.append((work.element_ops, *moved(work)))
+        self.fused, _ = _Rows.of(fused, 6)
+        self.others, _ = _Rows.of(others, 4)
+        self.shapes = Shapes(*self.products.columns[: len(table)])
+
+    def run(self, points):
+        """Picoseconds, busy cycles and bytes of each point."""
+        plan, device = self.plan, self.plan.device
+        capacity = points["scratchpad_size"]
+        numbers = {
+            "rows": points["rows"],
+            "columns": points["cols"],
+            "scratchpad_size": capacity,
+        }
+        if "accumulator_rows" in points:
+            numbers["accumulator_rows"] = points["accumulator_rows"]
+        design = replace(plan.design, **numbers)
+        self.clock = points["clock_hz"]
+        self.bandwidth = points["memory_bandwidth"] * device["memory_efficiency"]
+        lanes = device["arrays"] * points["element_ops_per_cycle"] * plan.efficiency
+        total = np.zeros((3, len(capacity)))
+        total[0] = plan.dispatch
+        if self.products.count:
+            resident, operations, weights, reads, writes = self.products.columns[-5:]
+            timing = array_cycles(design, self.shapes)
+            free = np.floor(capacity - resident)
+            loads = np.add(*reloads(design, self.shapes, timing, weights, reads, free))
+            busy = timing.cycles
+            if operations.any():
+                busy = np.maximum(busy, operations / lanes)
+            tiles = np.minimum(timing.parts, plan.overlap)
+            self._add(total, self.products, busy, tiles, loads, writes, timing.ending)
+        if self.fused.count:
+            head, before, after, weights, reads, writes = self.fused.columns
+            cycles = timing.cycles[head[:, 0].astype(np.intp)]
+            busy = np.maximum(cycles, after / lanes) - np.maximum(cycles, before / lanes)
+            self._add(total, self.fused, busy, plan.overlap, weights + reads, writes)
+        if self.others.count:
+            operations, weights, reads, writes = self.others.columns
+            busy = operations / lanes
+            self._add(total, self.others, busy, plan.overlap, weights + reads, writes)
+        return total
+
+    def _add(self, total, rows, busy, tiles, loads, writes, ending=None):
+        end = 0.0 if ending is None else np.ceil(ending / self.clock * PICOSECONDS)
+        times = (
+            self._each(loads, self.bandwidth, tiles),
+            self._each(busy, self.clock, tiles),
+            self._each(writes, self.bandwidth, tiles),
+        )
+        total[0] += rows.times @ np.broadcast_to(_time(tiles, *times, end), busy.shape)
+        total[1] += rows.times @ (busy if ending is None else busy + ending)
+        total[2] += rows.times @ np.broadcast_to(loads + writes, busy.shape)
+
+    @staticmethod
+    def _each(amount, rate, tiles):
+        if amount.shape[1] == 1 and not amount.any():
+            return 0.0
+        return np.ceil(amount / rate * PICOSECONDS / tiles)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Different layers: a column (layers, 1) for each property, and how often each occurs."""
+
+    columns: tuple[np.ndarray, ...]
+    times: np.ndarray
+
+    @property
+    def count(self):
+        return len(self.times)
+
+    @classmethod
+    def of(cls, rows, width):
+        """The rows, and the place of each given one."""
+        table = np.array(rows, np.float64).reshape(-1, width)
+        unique, where, times = np.unique(table, axis=0, return_inverse=True, return_counts=True)
+        columns = tuple(unique[:, k : k + 1].copy() for k in range(width))
+        return cls(columns, times.astype(np.float64)), where.reshape(-1)
+
+
+def _time(tiles, load, compute, store, ending):
+    """`hwsim.models.dataflow.tiles.Job.time`, dispatch left out."""
+    both = load + store
+    last = compute + ending
+    many = both + np.maximum(load, compute) + np.maximum(store, last)
+    many += (tiles - 2) * np.maximum(both, compute)
+    one = tiles == 1
+    return np.where(one, both + last, many) if np.any(one) else many
