@@ -30,7 +30,16 @@ class _Builder:
         pad = kernel // 2
         weights = self.constant(name, filters, channels, kernel, kernel)
         bias = self.constant(f"{name}_b", filters)
-        return self.add("Conv", [source, weights, bias], strides=[stride] * 2, pads=[pad] * 4)
+        return self.add(
+            "Conv",
+            [source, weights, bias],
+            # ZigZag wants all of them.
+            kernel_shape=[kernel] * 2,
+            strides=[stride] * 2,
+            pads=[pad] * 4,
+            dilations=[1, 1],
+            group=1,
+        )
 
     def block(self, source, channels, filters, stride):
         first = self.add("Relu", [self.conv(source, channels, filters, 3, stride)])

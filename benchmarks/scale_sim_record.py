@@ -37,8 +37,8 @@ LAYERS = (
     ("ResNet-18 layer4, shortcut", 14, 1, 2, 256, 512),
 )
 HEAD = f"""\
-# "Total Cycles" of COMPUTE_REPORT.csv, SCALE-Sim {SCALE_SIM} (pip install scalesim=={SCALE_SIM} 'numpy<2'), run
-# by benchmarks/scale_sim_record.py in the mode CALC, in which memory does not limit. m, n, k: of the matrix product.
+# "Total Cycles" of COMPUTE_REPORT.csv, SCALE-Sim {SCALE_SIM}, run by benchmarks/scale_sim_record.py
+# in the mode CALC, in which memory does not limit. m, n, k: of the matrix product.
 """
 
 

@@ -1,8 +1,8 @@
 """SCALE-Sim on single layers: see `benchmarks.systolic`.
 
 SCALE-Sim 3.0.0 wants an environment of its own, with NumPy below 2. It is run in its mode in which
-memory does not limit ("CALC"), and says how many cycles the array takes. A group of a convolution is
-a layer to it, and padding a part of the map.
+memory does not limit ("CALC"), and says how many cycles the array takes. A group of a convolution
+is a layer to it, and padding a part of the map.
 """
 
 import csv
@@ -85,7 +85,7 @@ def missing(python):
     return None
 
 
-def can_run(row):
+def canrun_shapes(row):
     """Whether SCALE-Sim has such layers: convolutions with one stride and without dilation."""
     return "map" in row and len(set(row["strides"])) == 1 and row["dilations"] == [1, 1]
 
@@ -94,18 +94,18 @@ def run(python, size, row):
     """Run SCALE-Sim on a group of a layer, a row of ``per_layer``; cycles of all its groups."""
     channels, height, width = row["map"]
     shape = (height, width, *row["kernel"], channels, row["n"], row["strides"][0])
-    found, cost = _run(python, (size, size), "weight-stationary", [shape], False)
+    found, cost = run_shapes(python, (size, size), "weight-stationary", [shape], gemm=False)
     return {"cycles": row["groups"] * found[0], **cost}
 
 
 def run_layers(python, size, dataflow, *, layers=(), gemms=()):
     """Cycles of layers (name, map, kernel, stride, channels, filters) or products (m, n, k)."""
     shapes = [(size, size, k, k, c, f, s) for _, size, k, s, c, f in layers] or gemms
-    return _run(python, size, dataflow, shapes, bool(gemms))[0]
+    return run_shapes(python, size, dataflow, shapes, gemm=bool(gemms))[0]
 
 
-def _run(python, size, dataflow, shapes, gemm):
-    """Cycles of each layer, and what the run took."""
+def run_shapes(python, size, dataflow, shapes, *, gemm):
+    """Cycles of each layer (map, kernel, channels, filters, stride; or m, n, k), and the cost."""
     rows, cols = size
     lines = [f"layer{k}, {', '.join(map(str, shape))}," for k, shape in enumerate(shapes)]
     texts = {

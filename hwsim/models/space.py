@@ -7,6 +7,8 @@ What no point changes is worked out once; points are worked on in parts that fit
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,7 @@ import pandas as pd
 from hwsim.network.network import Network, check_network
 
 from . import devices
-from .dataflow.mapping import PICOSECONDS, Residence, choose_precision
+from .dataflow.mapping import PICOSECONDS, Residence, choose_precision, layer_precision
 from .dataflow.workload import Workload, is_quantized, workload
 from .processors.array import Shapes, Spatial, array_cycles, reloads
 
@@ -33,6 +35,8 @@ VARIABLES = {
     "element_ops_per_cycle": "element_ops_per_cycle",
 }
 WHOLE = ("rows", "cols", "accumulator_rows")
+# As in `hwsim.models.devices.array`.
+DEFAULTS = {"clock_hz": 1e9, "memory_bandwidth": 16e9, "scratchpad_size": 2**20}
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,14 +91,10 @@ class Points:
 def evaluate(
     network: Network | Workload,
     *,
-    rows,
-    cols,
-    dataflow: str = "weight-stationary",
-    clock_hz=1e9,
-    memory_bandwidth=16e9,
-    scratchpad_size=2**20,
+    device: str | Path | devices.Device | None = None,
+    dataflow: str | None = None,
     batch: int = 1,
-    precision: str = "int8",
+    precision: str | None = None,
     **quantities,
 ) -> Points:
     """Estimate a network on many arrays.
@@ -103,17 +103,21 @@ def evaluate(
     ----------
     network : Network or Workload
         A `Workload` has its batch and its precision, and layers are fused in it or not.
-    rows, cols, clock_hz, memory_bandwidth, scratchpad_size : number or array
-        Of each point; arrays broadcast. Hz, bytes per second of reads and writes together, bytes.
-    dataflow : str
-        Of all points.
+    device : str, path or Device, optional
+        Of the class ``spatial``: what is not given is as it is there. Unless given, the device is
+        that of `hwsim.models.devices.array`, and rows and cols must be given.
+    dataflow : str, optional
+        Of all points, if no device is given; unless given, weight-stationary.
     batch : int
         Images that are processed together.
-    precision : str
-        Data type in which an element does a multiply-accumulate in each cycle.
+    precision : str, optional
+        Unless given, int8, or what the device has.
+    rows, cols, clock_hz, memory_bandwidth, scratchpad_size : number or array
+        Of each point; arrays broadcast. Hz, bytes per second of reads and writes together, bytes.
+    accumulator_rows, element_ops_per_cycle : number or array
+        See `hwsim.models.devices.array`.
     **quantities
-        As of `hwsim.models.devices.array`; ``accumulator_rows`` and ``element_ops_per_cycle`` may
-        be arrays.
+        Further ones of `hwsim.models.devices.array`, the same for all points.
 
     Returns
     -------
@@ -124,44 +128,63 @@ def evaluate(
     ValueError
         For a value out of range, or arrays whose shapes do not fit.
     """
-    given = {
-        "rows": rows,
-        "cols": cols,
-        "clock_hz": clock_hz,
-        "memory_bandwidth": memory_bandwidth,
-        "scratchpad_size": scratchpad_size,
-    }
-    given |= {name: quantities.pop(name) for name in VARIABLES if name in quantities}
-    points = _points(given)
-    for name, values in points.items():
-        _check(name, values)
-    points.setdefault("element_ops_per_cycle", points["cols"])
+    given = {name: quantities.pop(name) for name in VARIABLES if name in quantities}
+    if device is None:
+        missing = [name for name in ("rows", "cols") if name not in given]
+        if missing:
+            raise ValueError(f"give {' and '.join(missing)}, or a device")
+        given = DEFAULTS | given
+        points = _points(given)
+        points.setdefault("element_ops_per_cycle", points["cols"])
+        first: dict[str, Any] = {name: values[0] for name, values in points.items()}
+        first |= {name: int(first[name]) for name in WHOLE if name in first}
+        if isinstance(network, Workload):
+            precision = network.precision
+        first |= {"dataflow": dataflow or "weight-stationary", "precision": precision or "int8"}
+        base = devices.array(**first, **quantities)
+    else:
+        base = devices.load(device)
+        if base.device_class != "spatial":
+            raise ValueError(f"device must be of the class spatial, not {base.device_class}")
+        if dataflow is not None or quantities:
+            wrong = ", ".join([*quantities, *(["dataflow"] if dataflow else [])])
+            raise ValueError(f"of a device {', '.join(VARIABLES)} may be given, not {wrong}")
+        own = {name: base[q] for name, q in VARIABLES.items() if q in base}
+        points = _points(own | given)
     if isinstance(network, Workload):
         load, precision = network, network.precision
     else:
         check_network(network)
-    first = {name: values[0] for name, values in points.items()}
-    first |= {name: int(first[name]) for name in WHOLE if name in first}
-    device = devices.array(dataflow=dataflow, precision=precision, **first, **quantities)
-    if not isinstance(network, Workload):
-        precision, _ = choose_precision(device, is_quantized(network), precision)
+        quantized = is_quantized(network)
+        precision, _ = choose_precision(base, quantized, precision)
         load = workload(network, batch, precision, fuse=Spatial.fuses)
-    plan = _Plan(load, device, precision)
+        kinds = {layer_precision(base, precision, quantized, w) for w in load.works if w.gemm}
+        other = ", ".join(sorted(kinds - {precision}))
+        if other:
+            raise ValueError(
+                f"{network.name} has layers in {precision} and in {other}; on many arrays all "
+                "matrix products are in one data type"
+            )
+    plan = _Plan(load, base, precision)
     picoseconds, cycles, moved = plan.run(points)
     seconds = picoseconds / PICOSECONDS
-    elements = points["rows"] * points["cols"] * device["arrays"] * plan.design.rate
+    elements = points["rows"] * points["cols"] * base["arrays"] * plan.design.rate
     with np.errstate(divide="ignore", invalid="ignore"):
         utilization = plan.macs / (elements * points["clock_hz"] * seconds)
     return Points(
-        dataflow,
-        plan.macs,
-        *(points[name] for name in list(VARIABLES)[:5]),
-        seconds,
-        seconds * points["clock_hz"],
-        cycles,
-        moved,
-        np.where(seconds > 0, utilization, 0.0),
-        np.full(len(seconds), np.nan),
+        dataflow=base["dataflow"],
+        macs=plan.macs,
+        rows=points["rows"],
+        cols=points["cols"],
+        clock_hz=points["clock_hz"],
+        memory_bandwidth=points["memory_bandwidth"],
+        scratchpad_size=points["scratchpad_size"],
+        seconds=seconds,
+        cycles=seconds * points["clock_hz"],
+        compute_cycles=cycles,
+        bytes=moved,
+        utilization=np.where(seconds > 0, utilization, 0.0),
+        energy_j=np.full(len(seconds), np.nan),
     )
 
 
@@ -172,25 +195,28 @@ def _points(given):
     except (TypeError, ValueError):
         raise TypeError(f"{', '.join(given)} must be numbers or arrays of them") from None
     try:
-        values = np.broadcast_arrays(*values)
+        values = list(np.broadcast_arrays(*values))
     except ValueError:
         shapes = ", ".join(f"{n} {np.shape(v)}" for n, v in given.items() if np.ndim(v))
         raise ValueError(f"arrays of points must broadcast, but shapes are {shapes}") from None
-    return {
+    points = {
         name: np.ascontiguousarray(value.reshape(-1))
         for name, value in zip(given, values, strict=True)
     }
+    for name, found in points.items():
+        _check(name, found)
+    return points
 
 
 def _check(name, values):
+    if not values.size:
+        raise ValueError("there must be at least one point")
     wrong = ~((values >= devices.SMALLEST) & (values <= devices.LARGEST))
     if name in WHOLE:
         wrong |= (values < 1) | (values != np.floor(values))
     if wrong.any():
         kind = "positive integers" if name in WHOLE else "positive and finite"
         raise ValueError(f"{name} must be {kind}, not {values[wrong.argmax()]:g}")
-    if not values.size:
-        raise ValueError("there must be at least one point")
 
 
 class _Plan:

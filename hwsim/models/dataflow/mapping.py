@@ -22,7 +22,14 @@ from .workload import is_quantized, workload
 if TYPE_CHECKING:
     from .workload import Work
 
-__all__ = ["LayerCost", "Mapping", "Residence", "choose_precision", "map_network"]
+__all__ = [
+    "LayerCost",
+    "Mapping",
+    "Residence",
+    "choose_precision",
+    "layer_precision",
+    "map_network",
+]
 
 PICOSECONDS = 10**12
 
@@ -126,7 +133,7 @@ def map_network(network, device, batch, precision=None, fuse=None):
     traffic = _Traffic(load, device, processor)
     layers = []
     for index, work in enumerate(load.works):
-        kind = _layer_precision(device, precision, quantized, work)
+        kind = layer_precision(device, precision, quantized, work)
         layers.append(
             _cost(processor, device, work, kind, traffic.free(index), *traffic.bytes(index))
         )
@@ -136,7 +143,8 @@ def map_network(network, device, batch, precision=None, fuse=None):
     return Mapping(device, precision, tuple(layers), program, (assumed,) if assumed else ())
 
 
-def _layer_precision(device, precision, quantized, work):
+def layer_precision(device, precision, quantized, work):
+    """The data type of a layer: of a quantized network some may still be floats."""
     if precision == "int8" and quantized and not work.integer:
         return next(p for p in _PREFERENCES[False] if p in device.precisions)
     return precision

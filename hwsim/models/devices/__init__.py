@@ -149,6 +149,8 @@ _QUANTITIES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
             "input_words": "count",
             "sum_words": "count",
             "filter_words_per_cycle": "count",
+            "input_words_per_cycle": "count",
+            "sum_words_per_cycle": "count",
             "sum_cycles": "count",
             "stripe_shortest": "count",
             "stripe_longest": "count",
@@ -360,7 +362,7 @@ def array(
                 table[key]["unit"] = "B"
     found = dict(_class_quantities()["spatial"])
     for key, entry in table.items():
-        found[key] = _quantity("(array)", key, kinds[key], entry)
+        found[key] = _quantity("array", key, kinds[key], entry)
     title = f"{rows} x {cols} array, {dataflow}"
     return Device(name or f"array-{rows}x{cols}-{dataflow}", "spatial", title, found)
 
@@ -398,7 +400,7 @@ def _parse(file, content):
                 f"device file {file} has '{name}'{hint}; "
                 f"a {device_class} may have {', '.join(kinds)}"
             )
-        quantities[name] = _quantity(file, name, kinds[name], entry)
+        quantities[name] = _quantity(f"device file {file}", name, kinds[name], entry)
     missing = [name for name in required if name not in quantities]
     if missing:
         raise ValueError(
@@ -416,13 +418,9 @@ def _parse(file, content):
 def _text(file, name, entry):
     accepted = TEXTS[name]
     if not isinstance(entry, dict) or set(entry) != {"value", "source"}:
-        raise ValueError(
-            f"device file {file}: {name} must be {{ value = ..., source = ... }}, not {entry!r}"
-        )
+        raise ValueError(f"{file}: {name} must be {{ value = ..., source = ... }}, not {entry!r}")
     if entry["value"] not in accepted:
-        raise ValueError(
-            f"device file {file}: {name} must be {', '.join(accepted)}, not {entry['value']!r}"
-        )
+        raise ValueError(f"{file}: {name} must be {', '.join(accepted)}, not {entry['value']!r}")
     _check_source(file, name, entry["source"])
     return Quantity(name, entry["value"], entry["value"], "", entry["source"])
 
@@ -432,33 +430,26 @@ def _quantity(file, name, kind, entry):
         return _text(file, name, entry)
     if not isinstance(entry, dict) or set(entry) != {"value", "unit", "source"}:
         raise ValueError(
-            f"device file {file}: {name} must be "
-            f"{{ value = ..., unit = ..., source = ... }}, not {entry!r}"
+            f"{file}: {name} must be {{ value = ..., unit = ..., source = ... }}, not {entry!r}"
         )
     value, unit, source = entry["value"], entry["unit"], entry["source"]
     units = _DIMENSIONS[kind]
     if not isinstance(unit, str) or unit not in units:
-        raise ValueError(
-            f"device file {file}: {name} has the unit {unit!r}; accepted are {', '.join(units)}"
-        )
+        raise ValueError(f"{file}: {name} has the unit {unit!r}; accepted are {', '.join(units)}")
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)
         or (isinstance(value, float) and not math.isfinite(value))
     ):
-        raise ValueError(f"device file {file}: {name} must be a number, not {value!r}")
+        raise ValueError(f"{file}: {name} must be a number, not {value!r}")
     if kind == "count" and (value != int(value) or value < 1):
-        raise ValueError(f"device file {file}: {name} must be a positive integer, not {value!r}")
+        raise ValueError(f"{file}: {name} must be a positive integer, not {value!r}")
     if kind == "fraction" and not 0 < value <= 1:
-        raise ValueError(
-            f"device file {file}: {name} must lie above 0 and not above 1, not {value!r}"
-        )
+        raise ValueError(f"{file}: {name} must lie above 0 and not above 1, not {value!r}")
     if value < 0 or (value == 0 and kind != "time"):
-        raise ValueError(f"device file {file}: {name} must be positive, not {value!r}")
+        raise ValueError(f"{file}: {name} must be positive, not {value!r}")
     if value and not SMALLEST <= value <= LARGEST:
-        raise ValueError(
-            f"device file {file}: {name} must lie in {SMALLEST:g} to {LARGEST:g}, not {value!r}"
-        )
+        raise ValueError(f"{file}: {name} must lie in {SMALLEST:g} to {LARGEST:g}, not {value!r}")
     _check_source(file, name, source)
     return Quantity(name, value * units[unit], value, unit, source)
 
@@ -466,6 +457,6 @@ def _quantity(file, name, kind, entry):
 def _check_source(file, name, source):
     if not isinstance(source, str) or not source.strip():
         raise ValueError(
-            f"device file {file}: {name} must have a source; "
+            f"{file}: {name} must have a source; "
             "write 'assumption: ' and the reason if there is none"
         )

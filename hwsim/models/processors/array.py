@@ -170,8 +170,9 @@ class Design:
         Of an operand.
     filter_words, input_words, sum_words : int
         Row-stationary: register files of an element.
-    filter_words_per_cycle : float
-        Row-stationary: words that the array takes from the scratchpad.
+    filter_words_per_cycle, input_words_per_cycle, sum_words_per_cycle : float
+        Row-stationary: words of filters, of maps, and of sums in each direction, that pass between
+        the scratchpad and the array.
     sum_cycles : int
         Row-stationary: cycles in which an element adds the sum of the element below.
     stripe_shortest, stripe_longest : int
@@ -194,6 +195,8 @@ class Design:
     input_words: float = 12.0
     sum_words: float = 24.0
     filter_words_per_cycle: float = 4.0
+    input_words_per_cycle: float = 1.0
+    sum_words_per_cycle: float = 4.0
     sum_cycles: float = 1.0
     stripe_shortest: float = 16.0
     stripe_longest: float = 32.0
@@ -368,9 +371,7 @@ def _row_stationary(design, shapes):
     channel_groups = _ceil(s.channels, channels)
     channels = _ceil(s.channels, channel_groups)
     held = np.floor(design.filter_words / (channels * _ceil(s.kernel_x, taps_folds)))
-    filters = np.clip(np.minimum(design.sum_words, held), 1, s.outputs)
-    filter_groups = _ceil(s.outputs, filters)
-    filters = _ceil(s.outputs, filter_groups)
+    most = np.clip(np.minimum(design.sum_words, held), 1, s.outputs)
     # Filters higher than the array are cut.
     row_folds = _ceil(s.kernel_y, height)
     set_rows = _ceil(s.kernel_y, row_folds)
@@ -381,51 +382,57 @@ def _row_stationary(design, shapes):
         sets = np.where(blocks > 1, np.floor(levels / blocks), levels * np.floor(width / strip))
         possible = sets >= 1
         sets = np.maximum(sets, 1)
-        # Further sets take other filters first, or other channels first.
-        wide = np.minimum(sets, filter_groups)
+        # The scratchpad holds the map and the sums of a pass.
+        lines = (strip - 1) * s.stride_y + (s.kernel_y - 1) * s.dilation + 1
+        lines = np.minimum(lines, s.in_y)
+        map_words = channels * lines * s.in_x
+        sum_words = strip * s.out_x
+        words = np.floor(design.scratchpad_size / design.value_bytes)
+        room = np.maximum(np.floor((words - map_words) / sum_words), 1)
+        filters = np.minimum(most, room)
+        filter_groups = _ceil(s.outputs, filters)
+        filters = _ceil(s.outputs, filter_groups)
+        # Sets take other filters, as many as there is room for sums, and then other channels; or
+        # the other way round.
+        wide = np.minimum(np.minimum(sets, filter_groups), np.maximum(np.floor(room / filters), 1))
         deep = np.minimum(np.floor(sets / wide), channel_groups)
-        passes = _ceil(filter_groups, wide) * _ceil(channel_groups, deep)
         other_deep = np.minimum(sets, channel_groups)
-        other_wide = np.minimum(np.floor(sets / other_deep), filter_groups)
-        other = _ceil(filter_groups, other_wide) * _ceil(channel_groups, other_deep)
-        better = other < passes
-        wide, deep = np.where(better, other_wide, wide), np.where(better, other_deep, deep)
-        passes = np.minimum(passes, other) * row_folds * s.groups
+        other_wide = np.minimum(np.floor(sets / other_deep), wide)
         strips = _ceil(s.out_y, strip)
-        # Images that share the filters of a pass, as far as the scratchpad holds their maps.
-        lines = np.minimum((strip - 1) * s.stride_y + (s.kernel_y - 1) * s.dilation + 1, s.in_y)
-        map_bytes = channels * deep * lines * s.in_x * design.value_bytes
-        sum_bytes = filters * wide * strip * s.out_x * design.value_bytes
-        images = np.clip(np.floor(design.scratchpad_size / (map_bytes + sum_bytes)), 1, s.images)
-        batches = _ceil(s.images, images)
-        multiply = filters * s.out_x * (channels * s.kernel_x + taps_folds * design.sum_cycles)
-        load = _ceil(
-            filters * channels * s.kernel_x * set_rows * wide * deep, design.filter_words_per_cycle
-        )
-        passes = passes * strips
-        cycles = _ceil(
-            passes * s.images * multiply / design.rate + passes * batches * load, design.arrays
-        )
-        cycles = np.where(possible, cycles, np.inf)
-        # Filters of which the scratchpad holds the sums, while channels pass.
-        room = design.scratchpad_size - map_bytes * images
-        blocks = np.maximum(np.floor(room / (sum_bytes * images)), 1)
-        found = {
-            "cycles": cycles,
-            "parts": passes * batches,
-            "input_passes": _ceil(_ceil(filter_groups, wide), blocks),
-            "halo": np.maximum(strips * lines / s.in_y, 1),
-            "weight_passes": strips * batches,
-            "strip": strip,
-            "active": np.minimum(wide * deep, sets) * strip * set_rows,
-            "filters": filters,
-            "channels": channels,
-        }
-        if not best:
+        for w, d in ((wide, deep), (other_wide, other_deep)):
+            # Images that share the filters of a pass, as far as the scratchpad holds them.
+            pass_words = map_words * d + sum_words * filters * w
+            images = np.clip(np.floor(words / pass_words), 1, s.images)
+            batches = _ceil(s.images, images)
+            # A pass lasts as long as its products, its map on the way in, or its sums in and out.
+            products = taps_folds * design.sum_cycles + channels * s.kernel_x / design.rate
+            products = filters * s.out_x * products
+            inward = map_words * d / design.input_words_per_cycle
+            sums = sum_words * filters * w / design.sum_words_per_cycle
+            longest = np.maximum(np.maximum(products, inward), sums)
+            load = filters * channels * s.kernel_x * set_rows * w * d
+            load = _ceil(load, design.filter_words_per_cycle)
+            passes = _ceil(filter_groups, w) * _ceil(channel_groups, d) * row_folds * s.groups
+            passes = passes * strips
+            cycles = passes * s.images * longest + passes * batches * load
+            cycles = np.where(possible, _ceil(cycles, design.arrays), np.inf)
+            # Filters of which there are sums while all channels pass.
+            kept = np.maximum(np.floor((words - map_words * d * images) / sum_words / images), 1)
+            found = {
+                "cycles": cycles,
+                "parts": passes * batches,
+                "input_passes": _ceil(filter_groups, np.maximum(np.floor(kept / filters), w)),
+                "halo": np.maximum(strips * lines / s.in_y, 1),
+                "weight_passes": strips * batches,
+                "strip": strip,
+                "active": w * d * strip * set_rows,
+                "filters": filters,
+                "channels": channels,
+            }
+            if best:
+                better = cycles < best["cycles"]
+                found = {name: np.where(better, found[name], best[name]) for name in best}
             best = found
-        else:
-            better = cycles < best["cycles"]
-            best = {name: np.where(better, found[name], best[name]) for name in best}
     ending = np.broadcast_to(set_rows, np.shape(best["cycles"]))
     return Timing(best["cycles"], ending, best["parts"], np.ones(()), best)
 
@@ -525,7 +532,7 @@ def reloads(design, shapes, timing, weights, inputs, free):
     if design.dataflow == "output-stationary":
         other_tiles = np.minimum(other_tiles, _ceil(shapes.m, design.rows))
     again = np.ones(())
-    if np.ndim(timing.chunks):
+    if design.accumulator_rows is not None:
         # For each part that the accumulators take, what lies on a column passes again.
         column = np.minimum(across, design.columns) * shapes.k * design.value_bytes
         again = np.where(column > half, timing.chunks, 1)
