@@ -13,7 +13,8 @@ CLASSES = 1000
 
 
 class _Builder:
-    def __init__(self):
+    def __init__(self, stored):
+        self.stored = stored
         self.nodes, self.constants = [], []
 
     def add(self, op, inputs, **attributes):
@@ -22,7 +23,12 @@ class _Builder:
         return name
 
     def constant(self, name, *shape):
-        self.constants.append(numpy_helper.from_array(np.zeros(shape, np.float32), name))
+        if self.stored:
+            self.constants.append(numpy_helper.from_array(np.zeros(shape, np.float32), name))
+            return name
+        shape_name = f"{name}_shape"
+        self.constants.append(numpy_helper.from_array(np.array(shape, np.int64), shape_name))
+        self.nodes.append(helper.make_node("ConstantOfShape", [shape_name], [name], name=name))
         return name
 
     def conv(self, source, channels, filters, kernel, stride):
@@ -49,9 +55,12 @@ class _Builder:
         return self.add("Relu", [self.add("Add", [second, source])])
 
 
-def resnet18():
-    """The model, batch normalization folded; an image of 3 x 224 x 224."""
-    b = _Builder()
+def resnet18(stored=False):
+    """The model, batch normalization folded; an image of 3 x 224 x 224.
+
+    Its weights are zeros, ``stored`` in the file or made by an operator.
+    """
+    b = _Builder(stored)
     last = b.add("Relu", [b.conv("image", 3, 64, 7, 2)])
     last = b.add("MaxPool", [last], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
     channels = 64

@@ -22,7 +22,8 @@ SEED = 0
 # Random products of a run, and the arrays: rows and columns.
 PRODUCTS = 12
 ARRAYS = ((4, 4), (8, 16), (16, 8), (32, 32))
-# Name, map (padding included), kernel, stride, channels, filters; of one group.
+# Name, map (padding included, no more than is used), kernel, stride, channels, filters, of one
+# group.
 LAYERS = (
     ("LeNet-5 c1", 32, 5, 1, 1, 6),
     ("LeNet-5 c3", 14, 5, 1, 6, 16),
@@ -32,9 +33,9 @@ LAYERS = (
     ("AlexNet conv4", 15, 3, 1, 192, 192),
     ("AlexNet conv5", 15, 3, 1, 192, 128),
     ("ResNet-18 layer3", 16, 3, 1, 256, 256),
-    ("ResNet-18 layer3, shortcut", 28, 1, 2, 128, 256),
+    ("ResNet-18 layer3, shortcut", 27, 1, 2, 128, 256),
     ("ResNet-18 layer4", 9, 3, 1, 512, 512),
-    ("ResNet-18 layer4, shortcut", 14, 1, 2, 256, 512),
+    ("ResNet-18 layer4, shortcut", 13, 1, 2, 256, 512),
 )
 HEAD = f"""\
 # "Total Cycles" of COMPUTE_REPORT.csv, SCALE-Sim {SCALE_SIM}, run by benchmarks/scale_sim_record.py

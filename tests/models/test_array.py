@@ -215,7 +215,8 @@ def test_points_and_layers_broadcast():
 # ---------------------------------------------------------------------------- row-stationary arrays
 
 EYERISS = dict(dataflow="row-stationary", rows=12, columns=14, value_bytes=2.0)
-EYERISS["scratchpad_size"] = 108 * 1024
+EYERISS |= dict(scratchpad_size=108 * 1024, filter_words_per_cycle=4.0)
+EYERISS |= dict(input_words_per_cycle=1.0, sum_words_per_cycle=4.0)
 
 
 def test_a_set_that_fills_the_array():

@@ -131,6 +131,7 @@ def map_network(network, device, batch, precision=None, fuse=None):
     fuse = processor.fuses if fuse is None else fuse
     load = workload(network, batch, precision, fuse)
     traffic = _Traffic(load, device, processor)
+    processor.prepare(load.works, precision)
     layers = []
     for index, work in enumerate(load.works):
         kind = layer_precision(device, precision, quantized, work)

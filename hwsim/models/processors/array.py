@@ -170,9 +170,9 @@ class Design:
         Of an operand.
     filter_words, input_words, sum_words : int
         Row-stationary: register files of an element.
-    filter_words_per_cycle, input_words_per_cycle, sum_words_per_cycle : float
+    filter_words_per_cycle, input_words_per_cycle, sum_words_per_cycle : float, optional
         Row-stationary: words of filters, of maps, and of sums in each direction, that pass between
-        the scratchpad and the array.
+        the scratchpad and the array; unless given, one for each column.
     sum_cycles : int
         Row-stationary: cycles in which an element adds the sum of the element below.
     stripe_shortest, stripe_longest : int
@@ -194,9 +194,9 @@ class Design:
     filter_words: float = 224.0
     input_words: float = 12.0
     sum_words: float = 24.0
-    filter_words_per_cycle: float = 4.0
-    input_words_per_cycle: float = 1.0
-    sum_words_per_cycle: float = 4.0
+    filter_words_per_cycle: float | None = None
+    input_words_per_cycle: float | None = None
+    sum_words_per_cycle: float | None = None
     sum_cycles: float = 1.0
     stripe_shortest: float = 16.0
     stripe_longest: float = 32.0
@@ -227,6 +227,16 @@ class Timing:
     parts: np.ndarray
     chunks: np.ndarray
     facts: dict
+
+    def layer(self, place):
+        """That of one layer of many, on one design."""
+
+        def one(values):
+            return values if values is None or not np.ndim(values) else values[place]
+
+        facts = {name: one(values) for name, values in self.facts.items()}
+        cycles, ending = one(self.cycles), one(self.ending)
+        return Timing(cycles, ending, one(self.parts), one(self.chunks), facts)
 
 
 def _ceil(a, b):
@@ -376,6 +386,14 @@ def _row_stationary(design, shapes):
     row_folds = _ceil(s.kernel_y, height)
     set_rows = _ceil(s.kernel_y, row_folds)
     levels = np.floor(height / set_rows)
+    filter_rate, input_rate, sum_rate = (
+        width if rate is None else rate
+        for rate in (
+            design.filter_words_per_cycle,
+            design.input_words_per_cycle,
+            design.sum_words_per_cycle,
+        )
+    )
     best: dict[str, np.ndarray] = {}
     for strip in _strips(s.out_y, width, levels):
         blocks = _ceil(strip, width)
@@ -407,11 +425,11 @@ def _row_stationary(design, shapes):
             # A pass lasts as long as its products, its map on the way in, or its sums in and out.
             products = taps_folds * design.sum_cycles + channels * s.kernel_x / design.rate
             products = filters * s.out_x * products
-            inward = map_words * d / design.input_words_per_cycle
-            sums = sum_words * filters * w / design.sum_words_per_cycle
+            inward = map_words * d / input_rate
+            sums = sum_words * filters * w / sum_rate
             longest = np.maximum(np.maximum(products, inward), sums)
             load = filters * channels * s.kernel_x * set_rows * w * d
-            load = _ceil(load, design.filter_words_per_cycle)
+            load = _ceil(load, filter_rate)
             passes = _ceil(filter_groups, w) * _ceil(channel_groups, d) * row_folds * s.groups
             passes = passes * strips
             cycles = passes * s.images * longest + passes * batches * load
@@ -560,7 +578,7 @@ class Array(Processor):
         super().__init__(device)
         # By the product at the head of fused layers: its cycles, and operations on its results.
         self._results: dict[str, tuple[float, int]] = {}
-        self._timings: dict[str, tuple[Design, Shapes, Timing]] = {}
+        self._timings: dict[tuple[str, str], tuple[Design, Shapes, Timing]] = {}
 
     @property
     def units(self):
@@ -603,14 +621,25 @@ class Array(Processor):
             )
         return replace(cost, cycles=cycles)
 
-    def product(self, work, precision, lines):
-        design, shapes = self.design(precision), Shapes.of([work])
+    def prepare(self, works, precision):
+        products = [work for work in works if work.gemm]
+        if not products:
+            return
+        design, shapes = self.design(precision), Shapes.of(products)
         timing = array_cycles(design, shapes)
-        self._timings[work.name] = design, shapes, timing
-        cycles, ending, parts = (
-            float(x.ravel()[0]) for x in (timing.cycles, timing.ending, timing.parts)
-        )
-        chunks = int(np.ravel(timing.chunks)[0])
+        for place, work in enumerate(products):
+            one = Shapes(*(values[place] for values in vars(shapes).values()))
+            self._timings[work.name, precision] = design, one, timing.layer(place)
+
+    def _timing(self, work, precision):
+        if (work.name, precision) not in self._timings:
+            self.prepare([work], precision)
+        return self._timings[work.name, precision]
+
+    def product(self, work, precision, lines):
+        design, _, timing = self._timing(work, precision)
+        cycles, ending = float(timing.cycles), float(timing.ending)
+        parts, chunks = int(timing.parts), int(timing.chunks)
         self._explain(design, work.gemm, timing, lines)
         tiles = int(min(parts, self.device["overlap_tiles"]))
         # With K in one fold nothing is accumulated, and the weights stay while all rows pass.
@@ -619,10 +648,7 @@ class Array(Processor):
         return Cost(cycles, tiles, ending, weight_passes=passes)
 
     def _explain(self, design, gemm, timing, lines):
-        facts = {
-            name: np.ravel(value)[0] for name, value in timing.facts.items() if value is not None
-        }
-        cycles, chunks = float(np.ravel(timing.cycles)[0]), int(np.ravel(timing.chunks)[0])
+        facts, cycles, chunks = timing.facts, float(timing.cycles), int(timing.chunks)
         if design.dataflow == "row-stationary":
             lines.append(
                 f"passes    {facts['parts']:,.0f} of {facts['active']:,.0f} elements, strips of"
@@ -643,7 +669,7 @@ class Array(Processor):
             "input-stationary": ("K", "M"),
             "output-stationary": ("M", "N"),
         }[design.dataflow]
-        packed = facts.get("packed", 1)
+        packed = 1 if facts["packed"] is None else facts["packed"]
         lines.append(
             f"folds     {design.dataflow}: {gemm.groups:,} groups / {packed:.0f} packed x"
             f" ceil({names[0]} / {design.rows:g}) x ceil({names[1]} / {design.columns:g})"
@@ -662,10 +688,10 @@ class Spatial(Array):
     def traffic(self, work, cost, precision, weights, reads, free):
         if not work.gemm:
             return super().traffic(work, cost, precision, weights, reads, free)
-        design, shapes, timing = self._timings[work.name]
+        design, shapes, timing = self._timing(work, precision)
         sizes = (np.asarray(float(x)) for x in (weights, reads, free))
         moved = reloads(design, shapes, timing, *sizes)
-        return tuple(int(np.ravel(size)[0]) for size in moved)
+        return tuple(int(size) for size in moved)
 
 
 _QUANTITIES = {field.name for field in fields(Design)} - {"rate", "value_bytes"}

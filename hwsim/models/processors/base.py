@@ -61,6 +61,10 @@ class Processor(ABC):
     def units(self):
         """Cores, multiprocessors or arrays."""
 
+    def prepare(self, works, precision):
+        """Work out in one go what `cost` will be asked for; there need be nothing."""
+        return
+
     @abstractmethod
     def product(self, work, precision, lines):
         """The `Cost` of a layer's matrix product; the arithmetic is added to ``lines``."""
