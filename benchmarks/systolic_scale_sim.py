@@ -85,7 +85,7 @@ def missing(python):
     return None
 
 
-def canrun_shapes(row):
+def can_run(row):
     """Whether SCALE-Sim has such layers: convolutions with one stride and without dilation."""
     return "map" in row and len(set(row["strides"])) == 1 and row["dilations"] == [1, 1]
 

@@ -15,9 +15,10 @@ def test_layers_have_the_published_multiply_accumulates():
     assert macs["VGG-16"] == pytest.approx(15.3e9, rel=0.01)
 
 
-def test_measurements_are_all_there_and_nothing_is_fitted():
+def test_measurements_are_all_there_and_what_was_known_is_said():
     for name in ("eyeriss_frames", "eyeriss_memory"):
         check = CHECKS[name]()
         assert list(check.points["point"]) == ["AlexNet, 4 images", "VGG-16, 3 images"]
         assert check.fitted == "" and not check.exact
+        assert "AlexNet is no blind prediction" in check.notes[-1]
         assert (check.points["predicted"] > 0).all()
