@@ -1,4 +1,4 @@
-"""What SCALE-Sim 3.0.0 itself reports, recorded for the check `scale_sim` of `hwsim.validation`.
+"""What SCALE-Sim 3.0.0 itself reports, recorded for the check `scale-sim` of `hwsim.validation`.
 
     python -m benchmarks.scale_sim_record --scalesim-python ENV/bin/python
 

@@ -669,6 +669,40 @@ def devices(
     return DONE
 
 
+@app.command()
+def validate(
+    name: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Checks to run; all of them if none is named."),
+    ] = None,
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="DIR", help="Folder for the report."),
+    ] = Path("reports/validation"),
+    as_json: JsonOption = False,
+) -> int:
+    """Compare the models with measurements, with counts, and with simulated hardware.
+
+    Writes every point, predicted and measured, as HTML, Markdown and CSV. Exit status 1 if a
+    prediction that must be exact is not.
+    """
+    from .tables import show_checks
+    from .validation import CHECKS
+
+    terminal = Terminal(as_json=as_json)
+    for unknown in set(name or ()) - set(CHECKS):
+        raise ValueError(f"there is no check '{unknown}'; checks are {', '.join(CHECKS)}")
+    checks = []
+    for chosen in dict.fromkeys(name or CHECKS):
+        with terminal.progress(chosen):
+            checks.append(CHECKS[chosen]())
+    from .reports import report
+
+    files = report(*checks, title="Validation of hwsim's models").save(output / "validation.html")
+    terminal.finish(show_checks(terminal, checks, files))
+    return DONE if all(check.holds for check in checks) else NEGATIVE
+
+
 def _quantized(terminal: Terminal, network: Any, model: str, calibration: str | None) -> Any:
     """Quantize a network that is float; ``model`` names it in messages."""
     import hwsim

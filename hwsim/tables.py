@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING, Any
 from .terminal import Terminal
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .models.estimate import Estimates
     from .network import Network
+    from .validation import Check
 
-__all__ = ["duration", "show_devices", "show_estimates", "show_layers"]
+__all__ = ["duration", "show_checks", "show_devices", "show_estimates", "show_layers"]
 
 
 def show_layers(terminal: Terminal, network: "Network") -> dict[str, Any]:
@@ -79,6 +82,34 @@ def show_estimates(terminal: Terminal, estimates: "Estimates") -> dict[str, Any]
         for note in entry.notes:
             terminal.say(f"{entry.device.name}: {note}")
     return estimates.to_dict()
+
+
+def show_checks(terminal: Terminal, checks: list["Check"], files: list["Path"]) -> dict[str, Any]:
+    """Print the errors of each check, group by group."""
+    rows = []
+    for check in checks:
+        for row in check.summary().itertuples(index=False):
+            found = [f"{v:.1f} %" for v in (row.mape_percent, row.worst_percent, row.bias_percent)]
+            kind = "exact" if check.exact else ("fitted" if check.fitted else "")
+            rows.append([check.name, row.group, row.points, *found, kind])
+    terminal.table(["check", "group", "points", "mean error", "worst", "bias", ""], rows)
+    terminal.say(f"{files[0]}: every point")
+    return {
+        "checks": [
+            {
+                "name": check.name,
+                "title": check.title,
+                "unit": check.unit,
+                "source": check.source,
+                "fitted": check.fitted,
+                "exact": check.exact,
+                "holds": check.holds,
+                "groups": check.summary().to_dict("records"),
+            }
+            for check in checks
+        ],
+        "report": files[0],
+    }
 
 
 def duration(seconds: float) -> str:

@@ -5,10 +5,11 @@ import sys
 
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 
 import hwsim
-from hwsim import cli
+from hwsim import cli, validation
 from hwsim.data import bundled
 
 COMMANDS = (
@@ -20,6 +21,7 @@ COMMANDS = (
     "simulate",
     "estimate",
     "devices",
+    "validate",
 )
 ARRAY = ("--rows", 4, "--cols", 4, "--buffer-bytes", 1024)
 
@@ -379,6 +381,35 @@ def test_impossible_folding(refusal, tiny):
         "give --cycles-per-image or --multipliers, not both"
     )
     assert "cycles_per_image" in refusal(*given, "--cycles-per-image", 1)
+
+
+def test_validate(command, tmp_path):
+    status, out, _ = command("validate", "counts", "-o", tmp_path, "--json")
+    assert status == 0
+    result = json.loads(out)
+    (check,) = result["checks"]
+    assert (check["name"], check["exact"], check["holds"]) == ("counts", True, True)
+    assert check["groups"][-1]["points"] == 828
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "validation.html",
+        "validation.md",
+        "validation-counts.csv",
+        "validation-counts-points.csv",
+    }
+
+
+def test_a_check_that_does_not_hold_is_a_negative_result(command, tmp_path, monkeypatch):
+    points = pd.DataFrame([["a", "one", 1, 2]], columns=["group", "point", "predicted", "measured"])
+    wrong = validation.Check("wrong", "Wrong", "cycles", points, "a book", exact=True)
+    monkeypatch.setattr(validation, "CHECKS", {"wrong": lambda: wrong})
+    status, out, _ = command("validate", "-o", tmp_path)
+    assert status == 1
+    assert "exact" in out
+
+
+def test_validate_names_the_checks(refusal):
+    found = refusal("validate", "count", "-o", "nowhere")
+    assert found.startswith("there is no check 'count'; checks are counts, ")
 
 
 def test_estimate(command):

@@ -18,6 +18,7 @@ __all__ = [
     "figure_json",
     "gantt",
     "occupation",
+    "scatter",
 ]
 
 # Okabe and Ito, "Color Universal Design" (2008): colours that colour-blind readers tell apart. Each
@@ -62,6 +63,9 @@ TEMPLATES = {
     "light": _template(_LIGHT, "#1c2024", "#5a626b", "#d5d9de", "#ffffff"),
     "dark": _template(_DARK, "#e6e8eb", "#a3abb4", "#3f464e", "#1d2126"),
 }
+
+# Groups of points are told apart by their shape, too.
+_SYMBOLS = ["circle", "square", "diamond", "cross", "triangle-up", "x", "star"]
 
 # What a Gantt chart resolves: gaps shorter than this share of the time axis are drawn closed.
 _RESOLUTION = 400
@@ -184,6 +188,39 @@ def _covered(spans, edges):
     if not len(points):
         return np.zeros(len(edges), np.int64)
     return np.interp(edges, points, heights).round().astype(np.int64)
+
+
+def scatter(points, x, y):
+    """Points that should lie on the diagonal, both axes logarithmic.
+
+    Parameters
+    ----------
+    points : mapping of str to (sequence of str, sequence of float, sequence of float)
+        For each group: names, and the two coordinates, all positive.
+    x, y : str
+        What the axes are, with the unit.
+    """
+    values = [value for _, *both in points.values() for side in both for value in side]
+    ends = [min(values) / 1.3, max(values) * 1.3]
+    traces = [
+        go.Scattergl(
+            x=list(across),
+            y=list(up),
+            name=label,
+            text=[clean(name) for name in names],
+            mode="markers",
+            marker={"size": 7, "opacity": 0.7, "symbol": _SYMBOLS[number % len(_SYMBOLS)]},
+            hovertemplate="%{text}<br>%{x:,.4~g} · %{y:,.4~g}<extra>%{fullData.name}</extra>",
+        )
+        for number, (label, (names, across, up)) in enumerate(points.items())
+    ]
+    figure = go.Figure(traces)
+    figure.add_shape(type="line", x0=ends[0], y0=ends[0], x1=ends[1], y1=ends[1])
+    limits = [float(np.log10(end)) for end in ends]
+    figure.update_xaxes(type="log", title_text=x, range=limits)
+    figure.update_yaxes(type="log", title_text=y, range=limits)
+    figure.update_layout(showlegend=len(points) > 1, height=480)
+    return figure
 
 
 def _timeline(rows, found, end, axis, counted, hatched=()):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from .document import Section
-from .figures import array_cycles, bars, channels, gantt, occupation
+from .figures import array_cycles, bars, channels, gantt, occupation, scatter
 from .text import cell, duration
 
 __all__ = ["Accuracy", "Comparison", "sections_of"]
@@ -542,6 +542,37 @@ def comparison(item):
     )
 
 
+def validation(item):
+    """Predictions beside measurements."""
+    summary, points = item.summary(), item.points
+    total = summary.iloc[-1]
+    if item.exact:
+        different = int((points["predicted"] != points["measured"]).sum())
+        facts = {"Points": cell(len(points)), "Different": cell(different)}
+        kind = "Each prediction must be exact."
+    else:
+        facts = {
+            "Points": cell(len(points)),
+            "Mean absolute error": f"{total['mape_percent']:.1f} %",
+            "Worst": f"{total['worst_percent']:.1f} %, {total['worst_point']}",
+            "Bias": f"{total['bias_percent']:+.1f} %".replace("-", "−"),
+        }
+        kind = f"Fitted on these points: {item.fitted}." if item.fitted else "Nothing was fitted."
+    text = " ".join([f"Measurements: {item.source}. {kind}", *item.notes])
+    shown = points[(points["predicted"] > 0) & (points["measured"] > 0)]
+    groups = {
+        name: (list(part["point"]), list(part["measured"]), list(part["predicted"]))
+        for name, part in shown.groupby("group", sort=False)
+    }
+    figures = {}
+    if groups and not item.exact:
+        axes = f"measured, {item.unit}", f"predicted, {item.unit}"
+        figures["Predicted against measured; a point on the line is right"] = scatter(groups, *axes)
+    errors = points.assign(error_percent=100 * (points["predicted"] / points["measured"] - 1))
+    tables = {item.name: summary, f"{item.name}-points": errors}
+    return Section(item.title, text, facts, figures, tables=tables)
+
+
 # By the names of the classes: a report must not load simulators that it does not need.
 BUILDERS: dict[str, Callable] = {
     "hwsim.network.network.Network": network,
@@ -553,4 +584,5 @@ BUILDERS: dict[str, Callable] = {
     "hwsim.sim.array_trace.ArrayTrace": array_trace,
     "hwsim.models.estimate.Estimates": estimates,
     "hwsim.reports.sections.Comparison": comparison,
+    "hwsim.validation.check.Check": validation,
 }

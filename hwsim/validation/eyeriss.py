@@ -95,7 +95,7 @@ def _check(name, title, unit, quantity, notes):
 def eyeriss_frames():
     """Images per second of Eyeriss, convolutional layers."""
     return _check(
-        "eyeriss_frames",
+        "eyeriss-frames",
         "Images per second of Eyeriss, convolutional layers",
         "images/s",
         "frames",
@@ -106,7 +106,7 @@ def eyeriss_frames():
 def eyeriss_memory():
     """DRAM accesses of Eyeriss, convolutional layers."""
     return _check(
-        "eyeriss_memory",
+        "eyeriss-memory",
         "DRAM accesses of Eyeriss, convolutional layers",
         "accesses/MAC",
         "accesses",

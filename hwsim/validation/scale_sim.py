@@ -17,7 +17,7 @@ def scale_sim():
         found = scale_sim_cycles(dataflow, *shape)
         points.loc[part.index, "predicted"] = found.astype("int64")
     return Check(
-        "scale_sim",
+        "scale-sim",
         "Cycles of systolic arrays under SCALE-Sim's conventions",
         "cycles",
         points,

@@ -13,7 +13,8 @@ from hwsim.blocks.timing import Deadlock, evaluate
 from hwsim.network.fixed_point import Requantize
 from hwsim.network.integer import LRN, IntegerLayer, Shuffle
 from hwsim.network.network import NetworkError
-from tests.networks import NetworkBuilder, nngen_network, random_network
+from hwsim.validation.networks import NetworkBuilder, random_network
+from tests.networks import nngen_network
 
 
 def test_comparison_network():

@@ -16,7 +16,7 @@ from hwsim.network.integer import (
     largest_square_sum,
     log_index,
 )
-from tests.networks import NetworkBuilder
+from hwsim.validation.networks import NetworkBuilder
 
 
 class Builder(NetworkBuilder):

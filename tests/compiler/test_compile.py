@@ -15,11 +15,13 @@ import pytest
 import hwsim
 from hwsim.blocks.systolic.config import Systolic
 from hwsim.blocks.systolic.isa import Opcode, decode
+from hwsim.blocks.systolic.timing import Memory
 from hwsim.compiler import compile_network
 from hwsim.models.quantization import random_integer_network
 from hwsim.network.integer import Conv
 from hwsim.network.network import NetworkError
-from tests.compiler.check import Simulator, assert_equal_to_reference
+from hwsim.validation.designs import Simulator
+from tests.compiler.check import assert_equal_to_reference
 from tests.compiler.hazards import hazards
 from tests.compiler.networks import Builder, random_config, random_network
 
@@ -61,7 +63,8 @@ def test_random_networks(first):
 @pytest.mark.parametrize(("seed", "latency", "stalls"), [(1003, 7, 0.3), (1005, 50, 0.0)])
 def test_random_networks_at_rtl(seed, latency, stalls):
     config = replace(random_config(seed), buffer_bytes=1 << 13, accumulator_rows=64)
-    simulator = Simulator(config, latency=latency, stalls=stalls)
+    memory = Memory(read_latency=latency, write_latency=latency, outstanding_reads=8)
+    simulator = Simulator(config, memory=memory, stalls=stalls)
     for number in range(10):
         network = random_network(10 * seed + number, largest=7)
         assert_equal_to_reference(compile_network(network, config), simulator, seed=number)

@@ -29,7 +29,7 @@ from hwsim.network.integer import (
     Pool,
     Table,
 )
-from tests.networks import images_for, random_network
+from hwsim.validation.networks import images_for, random_network
 from tests.onnx_models import run_onnxruntime
 
 INT8, UINT8 = np.dtype(np.int8), np.dtype(np.uint8)

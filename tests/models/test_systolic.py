@@ -12,7 +12,8 @@ from hwsim.blocks.systolic.timing import Memory
 from hwsim.compiler import compile_network
 from hwsim.models.dataflow.systolic import layer_table
 from hwsim.models.dataflow.systolic_simulation import SharedMemory, run
-from tests.networks import NetworkBuilder, nngen_network
+from hwsim.validation.networks import NetworkBuilder
+from tests.networks import nngen_network
 from tests.rtl.systolic.program_bench import (
     random_case,
     random_instructions,

@@ -9,7 +9,7 @@ from hwsim.blocks.systolic.config import Systolic
 from hwsim.blocks.systolic.isa import Opcode
 from hwsim.compiler import compile_network
 from hwsim.models.dataflow.systolic import layer_table
-from tests.networks import NetworkBuilder
+from hwsim.validation.networks import NetworkBuilder
 
 SIZE = 8
 

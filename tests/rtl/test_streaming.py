@@ -8,8 +8,8 @@ from hwsim.blocks.streaming import Streaming
 from hwsim.models.dataflow import streaming as simpy_model
 from hwsim.rtl.build import build
 from hwsim.sim.simulate import simulate
+from hwsim.validation.networks import NetworkBuilder, images_for, random_network
 from tests import onnx_models
-from tests.networks import NetworkBuilder, images_for, random_network
 
 BUDGETS = (64, 200, 1000)
 

@@ -25,7 +25,8 @@ from hwsim.rtl.build import build
 from hwsim.rtl.verilog import Verilog, convert
 from hwsim.rtl.verilog_passes import mark_unused
 from hwsim.sim.beats import pack, unpack
-from tests.networks import NetworkBuilder, images_for, nngen_network, random_network
+from hwsim.validation.networks import NetworkBuilder, images_for, random_network
+from tests.networks import nngen_network
 
 from .catalogue import Shelf, catalogue
 from .verilog_bench import have_icarus, lint, run_icarus, verilators

@@ -27,7 +27,7 @@ from hwsim.sim.beats import (
 )
 from hwsim.sim.engine import Stalled, Stimulus, StreamError
 from hwsim.sim.simulate import simulate
-from tests.networks import NetworkBuilder, images_for, random_network
+from hwsim.validation.networks import NetworkBuilder, images_for, random_network
 
 ENGINES = {"amaranth": run, "compiled": compiled_engine.run}
 

@@ -12,7 +12,7 @@ from hwsim.rtl.build import build
 from hwsim.sim import simulate as module
 from hwsim.sim.engine import Wave
 from hwsim.sim.simulate import simulate
-from tests.networks import NetworkBuilder, images_for
+from hwsim.validation.networks import NetworkBuilder, images_for
 
 from .test_waves import fst2vcd, read
 

@@ -34,7 +34,7 @@ from hwsim.sim.stimulus.arrays import contents, raise_failure, recording
 from hwsim.sim.stimulus.buffers import Load, Memories, Store
 from hwsim.sim.stimulus.harness import Clocked, Harness
 from hwsim.sim.stimulus.verilog import VerilogModule, axi_stream
-from tests.networks import images_for, random_network
+from hwsim.validation.networks import images_for, random_network
 from tests.rtl.catalogue import Shelf, catalogue
 
 STRUCT = data.StructLayout(

@@ -12,7 +12,7 @@ from hwsim.models.quantization import random_integer_network
 from hwsim.models.reference import integer
 from hwsim.sim.simulate import simulate
 from hwsim.sim.systolic import activity, lanes_for
-from tests.networks import NetworkBuilder, images_for
+from hwsim.validation.networks import NetworkBuilder, images_for
 
 
 def small_network():

