@@ -282,29 +282,28 @@ class _Level:
             )
             return (0 if keeps else work.weight_bytes, *sizes)
 
-        works = {work.name: (k, work) for k, work in enumerate(load.works) if not work.free}
-        products = [name for name, (_, work) in works.items() if work.gemm]
-        table = np.array(list(vars(Shapes.of([works[n][1] for n in products])).values()))
-        others, fused, operations = [], [], {}
-        rows = []
-        for column, name in zip(table.T, products, strict=True):
-            k, work = works[name]
-            rows.append((*column, resident[k], work.element_ops, *moved(work)))
-            operations[name] = work.element_ops
-        self.products, where = _Rows.of(rows, len(table) + 5)
-        place = dict(zip(products, where, strict=True))
-        for _, work in works.values():
-            if work.gemm:
-                continue
-            if work.head in place:
-                before = operations[work.head]
-                operations[work.head] += work.element_ops
-                fused.append((place[work.head], before, operations[work.head], *moved(work)))
-            else:
+        products = [k for k, work in enumerate(load.works) if work.gemm and not work.free]
+        shapes = np.array(list(vars(Shapes.of([load.works[k] for k in products])).values()))
+        rows = [
+            (*column, resident[k], load.works[k].element_ops, *moved(load.works[k]))
+            for column, k in zip(shapes.T, products, strict=True)
+        ]
+        self.products, where = _Rows.of(rows, len(shapes) + 5)
+        self.shapes = Shapes(*self.products.columns[: len(shapes)])
+        row_of = dict(zip(products, where, strict=True))
+        others, fused = [], []
+        heads: dict[str, list] = {}  # by name: row, and operations so far on the results
+        for k, work in enumerate(load.works):
+            if k in row_of:
+                heads[work.name] = [row_of[k], work.element_ops]
+            elif work.head in heads:
+                head = heads[work.head]
+                fused.append((*head, head[1] + work.element_ops, *moved(work)))
+                head[1] += work.element_ops
+            elif not work.free:
                 others.append((work.element_ops, *moved(work)))
         self.fused, _ = _Rows.of(fused, 6)
         self.others, _ = _Rows.of(others, 4)
-        self.shapes = Shapes(*self.products.columns[: len(table)])
 
     def run(self, points):
         """Picoseconds, busy cycles and bytes of each point."""

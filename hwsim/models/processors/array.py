@@ -578,7 +578,8 @@ class Array(Processor):
         super().__init__(device)
         # By the product at the head of fused layers: its cycles, and operations on its results.
         self._results: dict[str, tuple[float, int]] = {}
-        self._timings: dict[tuple[str, str], tuple[Design, Shapes, Timing]] = {}
+        # By the layer itself, as names may come twice.
+        self._timings: dict[tuple[int, str], tuple[Design, Shapes, Timing]] = {}
 
     @property
     def units(self):
@@ -622,19 +623,19 @@ class Array(Processor):
         return replace(cost, cycles=cycles)
 
     def prepare(self, works, precision):
-        products = [work for work in works if work.gemm]
+        products = [work for work in works if work.gemm and not work.free]
         if not products:
             return
         design, shapes = self.design(precision), Shapes.of(products)
         timing = array_cycles(design, shapes)
         for place, work in enumerate(products):
             one = Shapes(*(values[place] for values in vars(shapes).values()))
-            self._timings[work.name, precision] = design, one, timing.layer(place)
+            self._timings[id(work), precision] = design, one, timing.layer(place)
 
     def _timing(self, work, precision):
-        if (work.name, precision) not in self._timings:
+        if (id(work), precision) not in self._timings:
             self.prepare([work], precision)
-        return self._timings[work.name, precision]
+        return self._timings[id(work), precision]
 
     def product(self, work, precision, lines):
         design, _, timing = self._timing(work, precision)
