@@ -115,10 +115,10 @@ def peers(scalesim_python, zigzag_python):
     found = {}
     load_of = workload(load(resnet18()), fuse=True)
     works = [work for work in load_of.works if work.gemm]
-    absent = missing(scalesim_python)
-    found["SCALE-Sim"] = absent or run_scale_sim(scalesim_python, works, SIZE)
     absent = zigzag_missing(zigzag_python)
     found["ZigZag"] = absent or run_zigzag(zigzag_python, resnet18(stored=True))
+    absent = missing(scalesim_python)
+    found["SCALE-Sim"] = absent or run_scale_sim(scalesim_python, works, SIZE)
     return found
 
 

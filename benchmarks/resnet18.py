@@ -4,7 +4,7 @@ To be replaced by the network of that name in the package, once it has one.
 """
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 __all__ = ["resnet18"]
 
@@ -74,4 +74,6 @@ def resnet18(stored=False):
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 224, 224])
     output = helper.make_tensor_value_info(last, TensorProto.FLOAT, [1, CLASSES])
     graph = helper.make_graph(b.nodes, "resnet18", [image], [output], b.constants)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    # ZigZag wants the shapes of what lies in between.
+    return shape_inference.infer_shapes(model) if stored else model

@@ -1,9 +1,9 @@
 """Arrays of multiply-accumulate elements: cycles and reloads in closed form, on NumPy arrays.
 
 The functions of this module broadcast: the fields of a `Design` are numbers, or arrays of design
-points with a last axis of length 1, and those of `Shapes` are arrays of layers. The estimate of one
-device and the exploration of a design space (`hwsim.models.space`) are the same arithmetic. Whole
-numbers are held as 64-bit floats, in which they are exact up to 2**53.
+points, and those of `Shapes` are arrays of layers along another axis. The estimate of one device
+and the exploration of a design space (`hwsim.models.space`) are the same arithmetic. Whole numbers
+are held as 64-bit floats, in which they are exact up to 2**53.
 
 **Systolic arrays** (Kung and Leiserson, "Systolic Arrays (for VLSI)", 1979; Jouppi et al., ISCA
 2017). Of a matrix product (m, k) x (k, n) two dimensions lie on the rows and columns, and a *fold*
@@ -43,12 +43,12 @@ from math import prod
 import numpy as np
 
 from hwsim.models.dataflow.workload import FLOAT_BYTES
+from hwsim.models.devices import DATAFLOWS
 
 from .base import Cost, Processor
 
 __all__ = [
     "CONVENTIONS",
-    "DATAFLOWS",
     "SYSTOLIC",
     "Array",
     "Design",
@@ -62,9 +62,6 @@ __all__ = [
 
 SYSTOLIC = ("weight-stationary", "output-stationary", "input-stationary")
 """Dataflows of systolic arrays."""
-
-DATAFLOWS = (*SYSTOLIC, "row-stationary", "nvdla")
-"""All dataflows."""
 
 CONVENTIONS = ("hwsim", "scale-sim")
 
@@ -154,7 +151,7 @@ class Design:
     Parameters
     ----------
     dataflow : str
-        One of `DATAFLOWS`.
+        One of `hwsim.models.devices.DATAFLOWS`.
     rows, columns : int
         Of elements; NVDLA's atomic C and atomic K.
     arrays : int
