@@ -1,8 +1,8 @@
 """SCALE-Sim on single layers: see `benchmarks.systolic`.
 
-SCALE-Sim 3.0.0 wants an environment of its own, with NumPy below 2. It is run on one layer at a
-time, weight-stationary, in its mode in which memory does not limit ("CALC"), and says how many
-cycles the array takes. A group of a convolution is a layer to it, and padding a part of the map.
+SCALE-Sim 3.0.0 wants an environment of its own, with NumPy below 2. It is run in its mode in which
+memory does not limit ("CALC"), and says how many cycles the array takes. A group of a convolution
+is a layer to it, and padding a part of the map.
 """
 
 import csv
@@ -34,7 +34,7 @@ OfmapSramSzkB = 8192
 IfmapOffset = 0
 FilterOffset = 100000000
 OfmapOffset = 200000000
-Dataflow = ws
+Dataflow = {dataflow}
 Bandwidth = 32
 ReadRequestBuffer = 32
 WriteRequestBuffer = 32
@@ -52,15 +52,20 @@ FilterSRAMBankPort = 2
 [sparsity]
 SparsitySupport = false
 """
-TOPOLOGY = """\
-layer, ifmap height, ifmap width, filter height, filter width, channels, filters, stride,
-layer, {height}, {width}, {taps_y}, {taps_x}, {channels}, {filters}, {stride},
-"""
+CONVOLUTIONS = (
+    "layer, ifmap height, ifmap width, filter height, filter width, channels, filters, stride,"
+)
+PRODUCTS = "layer, M, N, K,"
+DATAFLOWS = {
+    "weight-stationary": "ws",
+    "output-stationary": "os",
+    "input-stationary": "is",
+}
 # Traces of all accesses are not saved.
 RUN = """\
 from scalesim.scale_sim import scalesim
 scalesim(save_disk_space=True, verbose=False, config="scale.cfg", topology="topology.csv",
-         layout="layout.csv", input_type_gemm=False).run_scale(top_path="out")
+         layout="layout.csv", input_type_gemm={gemm}).run_scale(top_path="out")
 """
 
 
@@ -88,25 +93,31 @@ def can_run(row):
 def run(python, size, row):
     """Run SCALE-Sim on a group of a layer, a row of ``per_layer``; cycles of all its groups."""
     channels, height, width = row["map"]
-    taps_y, taps_x = row["kernel"]
+    shape = (height, width, *row["kernel"], channels, row["n"], row["strides"][0])
+    found, cost = run_shapes(python, (size, size), "weight-stationary", [shape], gemm=False)
+    return {"cycles": row["groups"] * found[0], **cost}
+
+
+def run_layers(python, size, dataflow, *, layers=(), gemms=()):
+    """Cycles of layers (name, map, kernel, stride, channels, filters) or products (m, n, k)."""
+    shapes = [(size, size, k, k, c, f, s) for _, size, k, s, c, f in layers] or gemms
+    return run_shapes(python, size, dataflow, shapes, gemm=bool(gemms))[0]
+
+
+def run_shapes(python, size, dataflow, shapes, *, gemm):
+    """Cycles of each layer (map, kernel, channels, filters, stride; or m, n, k), and the cost."""
+    rows, cols = size
+    lines = [f"layer{k}, {', '.join(map(str, shape))}," for k, shape in enumerate(shapes)]
     texts = {
-        "scale.cfg": CONFIG.format(rows=size, cols=size),
+        "scale.cfg": CONFIG.format(rows=rows, cols=cols, dataflow=DATAFLOWS[dataflow]),
         "layout.csv": "layer,\n",
-        "topology.csv": TOPOLOGY.format(
-            height=height,
-            width=width,
-            taps_y=taps_y,
-            taps_x=taps_x,
-            channels=channels,
-            filters=row["n"],
-            stride=row["strides"][0],
-        ),
+        "topology.csv": "\n".join([PRODUCTS if gemm else CONVOLUTIONS, *lines]) + "\n",
     }
     with tempfile.TemporaryDirectory() as folder:
         for name, text in texts.items():
             (Path(folder) / name).write_text(text)
         # Not resolved: the link in an environment is what makes it that environment's Python.
-        command = [Path(shutil.which(python)).absolute(), "-c", RUN]
+        command = [Path(shutil.which(python)).absolute(), "-c", RUN.format(gemm=gemm)]
         begin = time.perf_counter()
         with (
             tempfile.TemporaryFile() as output,
@@ -118,14 +129,14 @@ def run(python, size, row):
             text = output.read().decode(errors="replace")
         seconds = time.perf_counter() - begin
         if process.returncode:
-            sys.exit(f"SCALE-Sim failed on {row['layer']}: {text.strip().splitlines()[-1:]}")
+            sys.exit(f"SCALE-Sim failed: {text.strip().splitlines()[-1:]}")
         report = Path(folder) / "out" / "run" / "COMPUTE_REPORT.csv"
-        (found,) = csv.DictReader(report.open(), skipinitialspace=True)
-    if int(float(found["Stall Cycles"])):
-        sys.exit(f"SCALE-Sim waited for memory in {row['layer']}")
-    return {
-        "cycles": row["groups"] * int(float(found["Total Cycles"])),
+        found = list(csv.DictReader(report.open(), skipinitialspace=True))
+    if any(int(float(row["Stall Cycles"])) for row in found):
+        sys.exit("SCALE-Sim waited for memory")
+    cost = {
         "seconds": seconds,
         "cpu_s": usage.ru_utime + usage.ru_stime,
         "peak_memory_mib": round(usage.ru_maxrss / 1024),
     }
+    return [int(float(row["Total Cycles"])) for row in found], cost

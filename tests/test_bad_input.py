@@ -335,10 +335,11 @@ def test_images_with_a_header_that_does_not_end(refusal, place, opening, depth):
 
 SIMULATE = ["simulate", "float.onnx", "--images", "images.npz"]
 KNOWN = (
-    "2x-e5-2630-v3, alveo-u250, e5-2699-v3, ecp5-25f, ecp5-45f, ecp5-85f, gtx-1080, gtx-1080-ti, "
-    "gtx-580, h100, h200, i7-6700k, i7-7700k, i7-920, ice40up5k, k80, p100, t4, titan-v, "
-    "titan-x-maxwell, titan-x-pascal, tpu-v1, tpu-v2, tpu-v3, tpu-v5e, v100, vx485t, zu3eg, "
-    "zu7ev, zu9eg, zynq-7020, and the path of a file that ends in .toml"
+    "2x-e5-2630-v3, alveo-u250, e5-2699-v3, ecp5-25f, ecp5-45f, ecp5-85f, eyeriss, gtx-1080, "
+    "gtx-1080-ti, gtx-580, h100, h200, i7-6700k, i7-7700k, i7-920, ice40up5k, k80, nvdla-full, "
+    "nvdla-large, nvdla-small, p100, t4, titan-v, titan-x-maxwell, titan-x-pascal, tpu-v1, "
+    "tpu-v2, tpu-v3, tpu-v5e, v100, vx485t, zu3eg, zu7ev, zu9eg, zynq-7020, and the path of a "
+    "file that ends in .toml"
 )
 COMMANDS = {
     "no such model": (
@@ -582,7 +583,7 @@ DEVICES = {
     ),
     "class": (
         'name = "a"\ntitle = "b"\nclass = "abacus"',
-        "device file d.toml has the class 'abacus'; accepted are cpu, gpu, tpu, fpga",
+        "device file d.toml has the class 'abacus'; accepted are cpu, gpu, tpu, spatial, fpga",
     ),
     "unit": (
         'name = "a"\ntitle = "b"\nclass = "cpu"\ncores = { value = 4, unit = ["1"], source = "x" }',

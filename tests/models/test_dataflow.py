@@ -481,7 +481,10 @@ def test_folds_of_a_systolic_array(m, n, k, folds, cycles):
     assert layer.job.tiles == count
     # 5000 rows are 2048 + 2048 + 904 and all longer than the 256 rows of the array.
     assert layer.job.compute == pytest.approx(cycles / 0.7e9 * 1e12 / count, abs=1)
-    assert layer.job.ending == pytest.approx((256 + 255 + 255) / 0.7e9 * 1e12, abs=1)
+    # First weights, then rows and columns until the last result; what the last fold need not wait
+    # for new weights is taken off.
+    short = 255 if m == 1 else 0
+    assert layer.job.ending == pytest.approx((256 + 256 + 255 - short) / 0.7e9 * 1e12, abs=1)
     assert layer.job.weights > 0 and layer.job.inputs > 0
 
 

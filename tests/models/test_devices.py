@@ -162,7 +162,7 @@ QUANTITIES = (
     [
         ('title = "Mine"', "", "must have title = a text, not None"),
         ('name = "mine"', "name = 3", "must have name = a text, not 3"),
-        ('"gpu"', '"npu"', "has the class 'npu'; accepted are cpu, gpu, tpu, fpga"),
+        ('"gpu"', '"npu"', "has the class 'npu'; accepted are cpu, gpu, tpu, spatial, fpga"),
         ("sms = .*\n", "", "lacks sms, which a gpu needs"),
         ("sms = .*\nclock = .*\n", "", "lacks sms, clock, which a gpu needs"),
         (
@@ -221,3 +221,65 @@ def test_a_tpu_needs_a_data_type(write):
         f"device file {path} lacks bf16_macs_per_cycle or int8_macs_per_cycle, "
         "of which a tpu needs one"
     )
+
+
+ARRAY = """
+name = "mine"
+class = "spatial"
+title = "Mine"
+dataflow = { value = "row-stationary", source = "paper" }
+rows = { value = 12, unit = "1", source = "paper" }
+columns = { value = 14, unit = "1", source = "paper" }
+clock = { value = 200, unit = "MHz", source = "paper" }
+int16_macs_per_cycle = { value = 1, unit = "MAC/cycle", source = "paper" }
+element_ops_per_cycle = { value = 4, unit = "op/cycle", source = "paper" }
+memory_bandwidth = { value = 1, unit = "GB/s", source = "paper" }
+scratchpad_size = { value = 108, unit = "KiB", source = "paper" }
+"""
+
+
+def test_a_quantity_may_be_a_text(write):
+    device = devices.load(write(ARRAY))
+    assert device["dataflow"] == "row-stationary"
+    assert str(device.quantities["dataflow"]) == "row-stationary"
+    assert device.precisions == ("int16",)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement", "message"),
+    [
+        (
+            "row-stationary",
+            "column-stationary",
+            "dataflow must be weight-stationary, output-stationary, input-stationary, "
+            "row-stationary, nvdla, not 'column-stationary'",
+        ),
+        (
+            "dataflow = .*",
+            'dataflow = "row-stationary"',
+            "dataflow must be { value = ..., source = ... }, not 'row-stationary'",
+        ),
+        (
+            '"row-stationary", source = "paper"',
+            '"row-stationary", source = ""',
+            "dataflow must have a source; write 'assumption: ' and the reason if there is none",
+        ),
+    ],
+)
+def test_wrong_text(write, pattern, replacement, message):
+    path = write(re.sub(pattern, replacement, ARRAY, count=1))
+    assert refused(path) == f"device file {path}: {message}"
+
+
+def test_an_array_from_python():
+    device = devices.array(rows=7, cols=9, dataflow="output-stationary", accumulator_rows=64)
+    assert (device.name, device.device_class) == ("array-7x9-output-stationary", "spatial")
+    assert device.title == "7 x 9 array, output-stationary"
+    assert [device[name] for name in ("rows", "columns", "clock")] == [7, 9, 1e9]
+    assert device["scratchpad_size"] == 2**20
+    assert device["accumulator_rows"] == 64
+    assert device["arrays"] == 1
+    with pytest.raises(ValueError, match=r"^array: rows must be a positive integer, not 0$"):
+        devices.array(rows=0, cols=1)
+    with pytest.raises(ValueError, match=r"^an array has no 'sms'; it may have dataflow, arrays"):
+        devices.array(rows=1, cols=1, sms=1)

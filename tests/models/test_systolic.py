@@ -10,7 +10,7 @@ from hwsim.blocks.systolic.isa import Instruction, Opcode
 from hwsim.blocks.systolic.program_timing import program_timing
 from hwsim.blocks.systolic.timing import Memory
 from hwsim.compiler import compile_network
-from hwsim.models.dataflow.systolic import layer_table, scale_sim_cycles
+from hwsim.models.dataflow.systolic import layer_table
 from hwsim.models.dataflow.systolic_simulation import SharedMemory, run
 from hwsim.validation.networks import NetworkBuilder
 from tests.networks import nngen_network
@@ -21,19 +21,6 @@ from tests.rtl.systolic.program_bench import (
     random_systolic,
     run_program,
 )
-
-
-@pytest.mark.parametrize(
-    ("pixels", "channels", "taps", "cycles"),
-    [(32, 32, 32, 125), (100, 64, 48, 775), (17, 33, 70, 665), (28 * 28, 6, 25, 877)],
-)
-def test_cycles_of_scale_sim(pixels, channels, taps, cycles):
-    """What SCALE-Sim 3.0.0 gave for a 32 x 32 array; the last one is the first layer of LeNet-5."""
-    layer = SimpleNamespace(weights=np.zeros((channels, taps)))
-    config = Systolic(rows=32, cols=32)
-    assert scale_sim_cycles(config, layer, pixels) == cycles
-    grouped = SimpleNamespace(weights=np.zeros((3 * channels, taps)), groups=3)
-    assert scale_sim_cycles(config, grouped, pixels) == 3 * cycles
 
 
 def test_table_of_layers():

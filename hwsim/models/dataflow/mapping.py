@@ -24,12 +24,23 @@ from .workload import FLOAT_BYTES, is_quantized, workload
 if TYPE_CHECKING:
     from .workload import Work
 
-__all__ = ["LayerCost", "Mapping", "choose_precision", "map_network", "map_workload"]
+__all__ = [
+    "LayerCost",
+    "Mapping",
+    "Residence",
+    "choose_precision",
+    "layer_precision",
+    "map_network",
+    "map_workload",
+]
 
 PICOSECONDS = 10**12
 
 # Of a device's precisions the first of these that it has is used.
-_PREFERENCES = {False: ("fp32", "bf16", "fp16", "int8"), True: ("int8", "fp32", "bf16", "fp16")}
+_PREFERENCES = {
+    False: ("fp32", "bf16", "fp16", "int16", "int8"),
+    True: ("int8", "fp32", "bf16", "fp16", "int16"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +118,8 @@ def choose_precision(device, quantized, precision=None, training=False):
     chosen = next(p for p in _PREFERENCES[quantized] if p in device.precisions)
     if quantized and chosen != "int8":
         return chosen, f"{device.name} has no int8 rate: the quantized network runs in {chosen}"
-    if not quantized and chosen == "int8":
-        return chosen, f"{device.name} computes in int8 only: the network is taken as quantized"
+    if not quantized and chosen in ("int16", "int8"):
+        return chosen, f"{device.name} computes in {chosen} only: the network is taken as quantized"
     return chosen, ""
 
 
@@ -181,8 +192,10 @@ def map_workload(load, device, quantized=False, assumptions=(), cores=None):
     traffic = _Traffic(load, device, processor)
     layers = []
     for index, work in enumerate(load.works):
-        kind = _layer_precision(device, precision, quantized, work)
-        layers.append(_cost(processor, device, work, kind, *traffic.bytes(index)))
+        kind = layer_precision(device, precision, quantized, work)
+        layers.append(
+            _cost(processor, device, work, kind, traffic.free(index), *traffic.bytes(index))
+        )
     ahead = processor.streams_weights
     buffer = int(device["weight_fifo_tiles"]) if ahead else 2
     program = Program(tuple(layer.job for layer in layers), ahead, buffer)
@@ -214,19 +227,35 @@ def _fitting(device, load, traffic):
     ]
 
 
-def _layer_precision(device, precision, quantized, work):
+def layer_precision(device, precision, quantized, work):
+    """The data type of a layer: of a quantized network some may still be floats."""
     if precision == "int8" and quantized and not work.integer:
         return next(p for p in _PREFERENCES[False] if p in device.precisions)
     return precision
 
 
-class _Traffic:
-    """What stays on chip, and what each layer moves."""
+class Residence:
+    """What each feature map needs to stay on chip from its producer to its last reader.
 
-    def __init__(self, load, device, processor):
-        self.load, self.device = load, device
-        shared = not processor.streams_weights  # a cache holds weights too
-        self.capacity = device["cache_size" if shared else "scratchpad_size"]
+    Parameters
+    ----------
+    load : Workload
+    shared : bool
+        Whether weights lie in the same place, those of the layer that runs.
+
+    Members
+    -------
+    alive : array
+        Bytes of the feature maps that are alive, for each layer.
+    needs : mapping of feature map to bytes
+        The least capacity with which it stays: that of everything at its most crowded time. What
+        comes from outside or goes there is not among them.
+    all_bytes : int
+        With which all weights stay, too.
+    """
+
+    def __init__(self, load, shared):
+        self.load = load
         count = len(load.works)
         first, last = {}, {}
         for index, work in enumerate(load.works):
@@ -237,22 +266,47 @@ class _Traffic:
                 last[name] = index
         for name in load.parked:  # in memory, and nowhere else
             first.pop(name, None)
+        self.spans = {name: slice(start, last[name] + 1) for name, start in first.items()}
         self.alive = np.zeros(count, np.int64)
-        for name, start in first.items():
-            self.alive[start : last[name] + 1] += load.sizes[name]
+        for name, span in self.spans.items():
+            self.alive[span] += load.sizes[name]
         weights = np.array([work.weight_bytes for work in load.works], np.int64)
+        self.all_bytes = int(weights.sum() + self.alive.max(initial=0))
+        used = self.alive + weights if shared else self.alive
+        self.needs = {
+            name: used[span].max() for name, span in self.spans.items() if name not in load.ends
+        }
+
+    def resident(self, names):
+        """Bytes of these feature maps, for each layer during which they are alive."""
+        found = np.zeros(len(self.load.works), np.int64)
+        for name in names:
+            found[self.spans[name]] += self.load.sizes[name]
+        return found
+
+
+class _Traffic:
+    """What stays on chip, and what each layer moves."""
+
+    def __init__(self, load, device, processor):
+        self.load, self.device = load, device
+        shared = not processor.streams_weights  # a cache holds weights too
+        self.capacity = device["cache_size" if "cache_size" in device else "scratchpad_size"]
+        residence = Residence(load, shared)
+        self.alive = residence.alive
+        through = "feature_maps" in device and device["feature_maps"] == "memory"
         # What changes in every step does not stay.
         self.keeps_weights = (
-            shared
-            and not load.training
-            and weights.sum() + self.alive.max(initial=0) <= self.capacity
+            shared and not through and not load.training and residence.all_bytes <= self.capacity
         )
-        used = self.alive + weights if shared else self.alive
         self.on_chip = {
-            name
-            for name, start in first.items()
-            if name not in load.ends and used[start : last[name] + 1].max() <= self.capacity
+            name for name, need in residence.needs.items() if not through and need <= self.capacity
         }
+        self.resident = residence.resident(self.on_chip)
+
+    def free(self, index):
+        """Bytes on chip beside the feature maps that stay there."""
+        return int(self.capacity - self.resident[index])
 
     def bytes(self, index):
         """(weights, feature maps read, feature maps written, text) of layer ``index``."""
@@ -267,7 +321,7 @@ class _Traffic:
         return weights, sum(sizes[n] for n in reads), sum(sizes[n] for n in writes), text
 
 
-def _cost(processor, device, work, precision, weights, reads, writes, place):
+def _cost(processor, device, work, precision, free, weights, reads, writes, place):
     peak = processor.peak(precision)
     if work.free:
         return LayerCost(work, Job(work.name), 0, 0, {}, peak, (work.note,), precision)
@@ -279,12 +333,12 @@ def _cost(processor, device, work, precision, weights, reads, writes, place):
         f"compute   {cost.cycles:,.0f} cycles / {device.quantities['clock']} = {_time(seconds)}"
         + (f", {_time(cost.ending / clock)} after the last tile" if cost.ending else "")
     )
-    weights *= cost.weight_passes
-    reads = max(0, reads * cost.input_passes + cost.memory_bytes)
+    once = {"weights": weights, "inputs": reads}
+    weights, reads = processor.traffic(work, cost, precision, weights, reads, free)
     total = weights + reads + writes + cost.ending_bytes
-    for name, passes in (("weights", cost.weight_passes), ("inputs", cost.input_passes)):
-        if passes > 1:
-            lines.append(f"reloads   the {name} pass {passes} times")
+    for name, moved in (("weights", weights), ("inputs", reads)):
+        if moved > once[name] > 0:
+            lines.append(f"reloads   {moved:,} B for {once[name]:,} B of {name}")
     lines.append(place)
     lines.append(
         f"memory    {weights + reads + writes:,} B ({weights:,} weights + {reads:,} in + {writes:,}"

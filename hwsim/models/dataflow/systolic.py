@@ -1,34 +1,20 @@
 """The systolic accelerator's programs: a table of their layers."""
 
-from math import ceil
-
 import numpy as np
 import pandas as pd
 
 from hwsim.blocks.systolic.isa import Opcode
+from hwsim.models.processors.array import scale_sim_cycles
 from hwsim.network.integer import Conv, Dense
 
-__all__ = ["layer_table", "scale_sim_cycles"]
+__all__ = ["layer_table"]
 
 
-def scale_sim_cycles(config, layer, pixels):
-    """Cycles that SCALE-Sim 3.0.0 reports for a layer on such an array, memory not limiting.
-
-    The closed form of its weight-stationary dataflow, group by group: each fold of the array is
-    filled with weights, streams its pixels through, and drains before the next one begins.
-
-    Parameters
-    ----------
-    config : Systolic
-    layer : Conv or Dense
-    pixels : int
-        Of the output.
-    """
-    rows, cols = config.rows, config.cols
+def _scale_sim_cycles(config, layer, pixels):
     groups = getattr(layer, "groups", 1)
     channels, taps = len(layer.weights) // groups, layer.weights[0].size
-    folds = ceil(taps / rows) * ceil(channels / cols)
-    return groups * (folds * (rows + pixels + rows + cols - 2) - 1)
+    shape = (pixels, channels, taps, groups)
+    return int(scale_sim_cycles(config.dataflow, config.rows, config.cols, *shape))
 
 
 def layer_table(program, timing):
@@ -48,7 +34,8 @@ def layer_table(program, timing):
         (`hwsim.blocks.systolic.program_timing.CAUSES`); ``utilization``, useful MACs in what the
         array can do in ``array_cycles``; ``limit``, the same for the cycles that the folds take at
         least, with the edges of the array empty; ``bytes_read``, ``bytes_written``;
-        ``scale_sim_cycles``, see `scale_sim_cycles`. What does not apply is missing (NaN, NA).
+        ``scale_sim_cycles``, see `hwsim.models.processors.array`. What does not apply is missing
+        (NaN, NA).
     """
     config, network = program.config, program.network
     elements = config.rows * config.cols
@@ -76,7 +63,7 @@ def layer_table(program, timing):
                 "limit": macs / (least[times.layer] * elements) if macs else np.nan,
                 "bytes_read": times.bytes_read,
                 "bytes_written": times.bytes_written,
-                "scale_sim_cycles": scale_sim_cycles(config, layer, pixels) if macs else None,
+                "scale_sim_cycles": _scale_sim_cycles(config, layer, pixels) if macs else None,
             }
         )
     return pd.DataFrame(rows).astype({"scale_sim_cycles": "Int64"})

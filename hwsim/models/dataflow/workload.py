@@ -39,7 +39,7 @@ __all__ = [
     "workload",
 ]
 
-FLOAT_BYTES = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int8": 1}
+FLOAT_BYTES = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int16": 2, "int8": 1}
 """Bytes of a value at each precision."""
 
 VIEWS = ("Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
@@ -186,6 +186,8 @@ class Work:
         "forward", "input gradient", "weight gradient" or "update".
     useful_macs : int or None
         Where a part of ``gemm`` multiplies by zeros: the multiply-accumulates that do not.
+    head : str
+        The matrix product on whose results it is done before they are written; else empty.
     """
 
     name: str
@@ -201,6 +203,7 @@ class Work:
     parameters: tuple[str, ...] = ()
     phase: str = "forward"
     useful_macs: int | None = None
+    head: str = ""
 
     @property
     def macs(self):
@@ -424,7 +427,15 @@ class _Builder:
         if layer.op == "QuantizeLinear" and maker is not None and maker.name in self.integer:
             self.place[output] = self.place[source]
             note = f"done on the results of {maker.name} before they are written"
-            return Work(layer.name, layer.op, element_ops=operations, integer=True, note=note)
+            head = self.heads.get(source)
+            return Work(
+                layer.name,
+                layer.op,
+                element_ops=operations,
+                integer=True,
+                note=note,
+                head=head.name if head else "",
+            )
         dynamic = list(
             dict.fromkeys(name for name in layer.inputs if name and name not in self.static)
         )
@@ -529,6 +540,7 @@ class _Builder:
             element_ops=operations,
             inputs=tuple(dict.fromkeys(self.place[name] for name in others)),
             note=f"done on the results of {head.name} before they are written",
+            head=head.name,
         )
 
     def _static_bytes(self, name):

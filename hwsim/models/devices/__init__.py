@@ -11,7 +11,11 @@ A file names the device, its class and its quantities::
 ``source`` says where the number stands, or starts with ``derived:`` (and the arithmetic),
 ``assumption:`` (and the reason), ``fitted:`` (and the measurements to which) or ``measured:`` (and
 on what). Efficiencies and fixed costs that a whole class shares stand in ``classes.toml``; a
-device's own file may override them.
+device's own file may override them. What is no number has no unit::
+
+    dataflow = { value = "row-stationary", source = "paper, section 3" }
+
+`array` makes a device from Python, without a file.
 """
 
 import difflib
@@ -23,8 +27,37 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
-__all__ = ["CLASSES", "Device", "Quantity", "load", "names", "parse", "shared", "user_file"]
+__all__ = [
+    "CLASSES",
+    "DATAFLOWS",
+    "TEXTS",
+    "Device",
+    "Quantity",
+    "array",
+    "load",
+    "names",
+    "parse",
+    "shared",
+    "user_file",
+]
+
+DATAFLOWS = (
+    "weight-stationary",
+    "output-stationary",
+    "input-stationary",
+    "row-stationary",
+    "nvdla",
+)
+"""Dataflows of arrays; see `hwsim.models.processors.array`."""
+
+TEXTS = {
+    "dataflow": DATAFLOWS,
+    "feature_maps": ("scratchpad", "memory"),
+    "winograd": ("none", "F(2x2,3x3)"),
+}
+"""Quantities that are no numbers, and what they may be."""
 
 _DIMENSIONS: dict[str, dict[str, float]] = {
     "count": {"1": 1},
@@ -46,6 +79,7 @@ _DIMENSIONS: dict[str, dict[str, float]] = {
     },
     "time": {"s": 1, "ms": 1e-3, "us": 1e-6, "ns": 1e-9},
     "power": {"W": 1},
+    "text": {},
 }
 
 _SHARED = {
@@ -130,6 +164,40 @@ _QUANTITIES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
             "tdp": "power",
         },
     ),
+    "spatial": (
+        {
+            "dataflow": "text",
+            "arrays": "count",
+            "rows": "count",
+            "columns": "count",
+            "clock": "frequency",
+            "element_ops_per_cycle": "rate",
+            "memory_bandwidth": "bandwidth",
+            "scratchpad_size": "size",
+            **_SHARED,
+        },
+        {
+            "fp16_macs_per_cycle": "rate",
+            "bf16_macs_per_cycle": "rate",
+            "int16_macs_per_cycle": "rate",
+            "int8_macs_per_cycle": "rate",
+            "accumulator_rows": "count",
+            "feature_maps": "text",
+            "filter_words": "count",
+            "input_words": "count",
+            "sum_words": "count",
+            "filter_words_per_cycle": "count",
+            "input_words_per_cycle": "count",
+            "sum_words_per_cycle": "count",
+            "sum_cycles": "count",
+            "stripe_shortest": "count",
+            "stripe_longest": "count",
+            "images_together": "count",
+            "winograd": "text",
+            "memory_size": "size",
+            "tdp": "power",
+        },
+    ),
     "fpga": (
         {
             "clock": "frequency",
@@ -149,26 +217,28 @@ SMALLEST, LARGEST = 1e-9, 1e12
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number with its unit and its source.
+    """A number with its unit and its source, or a text.
 
     Members
     -------
     name : str
-    value : float
-        In SI base units: Hz, B/s, B, s, W, or a plain number.
-    given : float
+    value : float or str
+        In SI base units: Hz, B/s, B, s, W, or a plain number; or one of `TEXTS`.
+    given : float or str
     unit : str
-        Number and unit as the file states them.
+        Number and unit as the file states them; empty for a text.
     source : str
     """
 
     name: str
-    value: float
-    given: float
+    value: Any
+    given: Any
     unit: str
     source: str
 
     def __str__(self):
+        if isinstance(self.given, str):
+            return self.given
         return f"{self.given:g}" + ("" if self.unit == "1" else f" {self.unit}")
 
 
@@ -285,6 +355,77 @@ def load(device):
     return _bundled(device)
 
 
+def array(
+    *,
+    rows: int,
+    cols: int,
+    dataflow: str = "weight-stationary",
+    clock_hz: float = 1e9,
+    memory_bandwidth: float = 16e9,
+    scratchpad_size: float = 2**20,
+    precision: str = "int8",
+    name: str = "",
+    **quantities: Any,
+):
+    """An array of any size as a device of the class ``spatial``.
+
+    Parameters
+    ----------
+    rows, cols : int
+    dataflow : str
+        One of `DATAFLOWS`.
+    clock_hz, memory_bandwidth, scratchpad_size : float
+        Hz, bytes per second of reads and writes together, bytes.
+    precision : str
+        Data type in which an element does a multiply-accumulate in each cycle.
+    name : str
+        Of the device; unless given, it says size and dataflow.
+    **quantities
+        Further ones of the class ``spatial`` in SI base units, such as ``accumulator_rows`` or
+        ``feature_maps``. Unless given, there is one array, a vector unit as wide as the array,
+        nothing is lost to efficiencies, and a layer is cut into as many tiles as
+        ``overlap_tiles`` of ``classes.toml`` says.
+
+    Returns
+    -------
+    Device
+
+    Raises
+    ------
+    ValueError
+        If a value or a name is not right. The message says what would be.
+    """
+    given = {
+        "dataflow": dataflow,
+        "arrays": 1,
+        "rows": rows,
+        "columns": cols,
+        "clock": clock_hz,
+        f"{precision}_macs_per_cycle": 1,
+        "element_ops_per_cycle": cols,
+        "memory_bandwidth": memory_bandwidth,
+        "scratchpad_size": scratchpad_size,
+        "memory_efficiency": 1,
+        **quantities,
+    }
+    required, optional = _QUANTITIES["spatial"]
+    kinds = {**required, **optional}
+    table: dict[str, Any] = {}
+    for key, value in given.items():
+        if key not in kinds:
+            raise ValueError(f"an array has no '{key}'; it may have {', '.join(kinds)}")
+        table[key] = {"value": value, "source": "given"}
+        if kinds[key] != "text":
+            table[key]["unit"] = next(iter(_DIMENSIONS[kinds[key]]))
+            if kinds[key] == "size":
+                table[key]["unit"] = "B"
+    found = dict(_class_quantities()["spatial"])
+    for key, entry in table.items():
+        found[key] = _quantity("array", key, kinds[key], entry)
+    title = f"{rows} x {cols} array, {dataflow}"
+    return Device(name or f"array-{rows}x{cols}-{dataflow}", "spatial", title, found)
+
+
 @cache
 def _bundled(name):
     return parse(f"{name}.toml", _catalog()[name].read_bytes())
@@ -319,54 +460,63 @@ def parse(file, content):
                 f"device file {file} has '{name}'{hint}; "
                 f"a {device_class} may have {', '.join(kinds)}"
             )
-        quantities[name] = _quantity(file, name, kinds[name], entry)
+        quantities[name] = _quantity(f"device file {file}", name, kinds[name], entry)
     missing = [name for name in required if name not in quantities]
     if missing:
         raise ValueError(
             f"device file {file} lacks {', '.join(missing)}, which a {device_class} needs"
         )
     device = Device(table["name"], device_class, table["title"], quantities)
-    if device_class == "tpu" and not device.precisions:
+    if not device.precisions and device_class != "fpga":
+        rates = [name for name in kinds if name.endswith("_macs_per_cycle")]
         raise ValueError(
-            f"device file {file} lacks bf16_macs_per_cycle or int8_macs_per_cycle, "
-            "of which a tpu needs one"
+            f"device file {file} lacks {' or '.join(rates)}, of which a {device_class} needs one"
         )
     return device
 
 
+def _text(file, name, entry):
+    accepted = TEXTS[name]
+    if not isinstance(entry, dict) or set(entry) != {"value", "source"}:
+        raise ValueError(f"{file}: {name} must be {{ value = ..., source = ... }}, not {entry!r}")
+    if entry["value"] not in accepted:
+        raise ValueError(f"{file}: {name} must be {', '.join(accepted)}, not {entry['value']!r}")
+    _check_source(file, name, entry["source"])
+    return Quantity(name, entry["value"], entry["value"], "", entry["source"])
+
+
 def _quantity(file, name, kind, entry):
+    if kind == "text":
+        return _text(file, name, entry)
     if not isinstance(entry, dict) or set(entry) != {"value", "unit", "source"}:
         raise ValueError(
-            f"device file {file}: {name} must be "
-            f"{{ value = ..., unit = ..., source = ... }}, not {entry!r}"
+            f"{file}: {name} must be {{ value = ..., unit = ..., source = ... }}, not {entry!r}"
         )
     value, unit, source = entry["value"], entry["unit"], entry["source"]
     units = _DIMENSIONS[kind]
     if not isinstance(unit, str) or unit not in units:
-        raise ValueError(
-            f"device file {file}: {name} has the unit {unit!r}; accepted are {', '.join(units)}"
-        )
+        raise ValueError(f"{file}: {name} has the unit {unit!r}; accepted are {', '.join(units)}")
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)
         or (isinstance(value, float) and not math.isfinite(value))
     ):
-        raise ValueError(f"device file {file}: {name} must be a number, not {value!r}")
+        raise ValueError(f"{file}: {name} must be a number, not {value!r}")
     if kind == "count" and (value != int(value) or value < 1):
-        raise ValueError(f"device file {file}: {name} must be a positive integer, not {value!r}")
+        raise ValueError(f"{file}: {name} must be a positive integer, not {value!r}")
     if kind == "fraction" and not 0 < value <= 1:
-        raise ValueError(
-            f"device file {file}: {name} must lie above 0 and not above 1, not {value!r}"
-        )
+        raise ValueError(f"{file}: {name} must lie above 0 and not above 1, not {value!r}")
     if value < 0 or (value == 0 and kind != "time"):
-        raise ValueError(f"device file {file}: {name} must be positive, not {value!r}")
+        raise ValueError(f"{file}: {name} must be positive, not {value!r}")
     if value and not SMALLEST <= value <= LARGEST:
-        raise ValueError(
-            f"device file {file}: {name} must lie in {SMALLEST:g} to {LARGEST:g}, not {value!r}"
-        )
+        raise ValueError(f"{file}: {name} must lie in {SMALLEST:g} to {LARGEST:g}, not {value!r}")
+    _check_source(file, name, source)
+    return Quantity(name, value * units[unit], value, unit, source)
+
+
+def _check_source(file, name, source):
     if not isinstance(source, str) or not source.strip():
         raise ValueError(
-            f"device file {file}: {name} must have a source; "
+            f"{file}: {name} must have a source; "
             "write 'assumption: ' and the reason if there is none"
         )
-    return Quantity(name, value * units[unit], value, unit, source)

@@ -83,10 +83,15 @@ class Processor(ABC):
         """Multiply-accumulates per second of the device."""
         return self.units * self.rate(precision) * self.device["clock"]
 
+    def element_cycles(self, operations):
+        """Cycles of operations beside the matrix products."""
+        lanes = self.units * self.device["element_ops_per_cycle"]
+        return operations / (lanes * self.efficiency)
+
     def elements(self, work, lines):
         """Cycles of a layer's operations beside the matrix product."""
         lanes = self.units * self.device["element_ops_per_cycle"]
-        cycles = work.element_ops / (lanes * self.efficiency)
+        cycles = self.element_cycles(work.element_ops)
         lines.append(
             f"vector    {work.element_ops:,} operations / ({lanes:g} per cycle x"
             f" {self.efficiency:g}) = {cycles:,.0f} cycles"
@@ -112,6 +117,26 @@ class Processor(ABC):
         """The rate of the memory interface, as the arithmetic shows it."""
         bandwidth = self.device.quantities["memory_bandwidth"]
         return f"({bandwidth} x {self.device['memory_efficiency']:g})"
+
+    def traffic(self, work, cost, precision, weights, reads, free):
+        """Bytes of weights and of everything else that a layer reads from memory.
+
+        Parameters
+        ----------
+        work : Work
+        cost : Cost
+        precision : str
+        weights, reads : int
+            Bytes of its weights, and of its feature maps that are not on chip.
+        free : int
+            Bytes on chip that no feature map occupies from layer to layer.
+
+        Returns
+        -------
+        (int, int)
+        """
+        reads = max(0, reads * cost.input_passes + cost.memory_bytes)
+        return weights * cost.weight_passes, reads
 
     def memory_seconds(self, size):
         """Seconds in which ``size`` bytes cross the memory interface."""
