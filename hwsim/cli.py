@@ -50,6 +50,21 @@ class Engine(StrEnum):
     verilator = "verilator"
 
 
+class Parallel(StrEnum):
+    """What is split over several devices."""
+
+    data = "data"
+    pipeline = "pipeline"
+
+
+class Optimizer(StrEnum):
+    """What updates the weights in a training step."""
+
+    sgd = "sgd"
+    momentum = "momentum"
+    adam = "adam"
+
+
 class Activation(StrEnum):
     """Types of the codes of feature maps."""
 
@@ -153,6 +168,75 @@ ColsOption = Annotated[
         show_default=False,
         rich_help_panel=_ARRAY,
     ),
+]
+_QUEUE = "Requests over time"
+RateOption = Annotated[
+    float | None,
+    typer.Option(
+        "--requests-per-second",
+        metavar="R",
+        help="Serve requests of an image each, that arrive at random at this mean rate (Poisson), "
+        "and print percentiles of their latency.",
+        show_default=False,
+        rich_help_panel=_QUEUE,
+    ),
+]
+RequestsOption = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Requests to serve.", rich_help_panel=_QUEUE)
+]
+MaxBatchOption = Annotated[
+    int,
+    typer.Option(min=1, metavar="B", help="Requests in a batch, at most.", rich_help_panel=_QUEUE),
+]
+MaxWaitOption = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        metavar="MS",
+        help="Milliseconds that a request waits for others while the device is free.",
+        rich_help_panel=_QUEUE,
+    ),
+]
+_SEVERAL = "Several devices"
+DevicesInParallelOption = Annotated[
+    int | None,
+    typer.Option(
+        "--devices-in-parallel",
+        min=1,
+        metavar="N",
+        help="Split the work over N devices of each kind, joined by links.",
+        show_default=False,
+        rich_help_panel=_SEVERAL,
+    ),
+]
+ParallelOption = Annotated[
+    Parallel,
+    typer.Option(
+        help="What is split: the batch, or the layers of the network.", rich_help_panel=_SEVERAL
+    ),
+]
+LinkBandwidthOption = Annotated[
+    float | None,
+    typer.Option(
+        "--link-bandwidth",
+        metavar="GB/S",
+        help="Of the link from each device to the next, in 10⁹ bytes per second.",
+        show_default=False,
+        rich_help_panel=_SEVERAL,
+    ),
+]
+LinkLatencyOption = Annotated[
+    float,
+    typer.Option(
+        "--link-latency",
+        min=0,
+        metavar="US",
+        help="Microseconds that a transfer takes besides.",
+        rich_help_panel=_SEVERAL,
+    ),
+]
+ArrivalSeedOption = Annotated[
+    int, typer.Option(min=0, help="Seed of the arrivals.", rich_help_panel=_QUEUE)
 ]
 DataflowOption = Annotated[
     Dataflow | None,
@@ -580,6 +664,15 @@ def estimate(
     batch: Annotated[
         int, typer.Option(min=1, metavar="N", help="Images that are processed together.")
     ] = 1,
+    training: Annotated[
+        bool,
+        typer.Option(
+            "--training", help="Estimate a training step: forward, gradients and the update."
+        ),
+    ] = False,
+    optimizer: Annotated[
+        Optimizer, typer.Option(help="What updates the weights in a training step.")
+    ] = Optimizer.sgd,
     explain: Annotated[
         str | None,
         typer.Option(
@@ -616,39 +709,126 @@ def estimate(
             show_default=False,
         ),
     ] = None,
+    requests_per_second: RateOption = None,
+    requests: RequestsOption = 10_000,
+    max_batch: MaxBatchOption = 1,
+    max_wait: MaxWaitOption = 0.0,
+    seed: ArrivalSeedOption = 0,
+    devices_in_parallel: DevicesInParallelOption = None,
+    parallel: ParallelOption = Parallel.data,
+    link_bandwidth: LinkBandwidthOption = None,
+    link_latency: LinkLatencyOption = 0.0,
     input_shape: ShapeOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Estimate latency and throughput of a network on one or more devices.
 
-    For an FPGA the network has to be quantized.
+    For an FPGA the network has to be quantized, for a training step it must not be.
     """
     import hwsim
 
-    from .tables import show_estimates
+    from .tables import show_estimates, show_parallel, show_serving
 
+    if training and requests_per_second is not None:
+        raise ValueError("--requests-per-second is for inference; leave --training out")
+    if (devices_in_parallel is None) != (link_bandwidth is None):
+        raise ValueError("--devices-in-parallel and --link-bandwidth go together")
+    if link_bandwidth is not None and link_bandwidth <= 0:
+        raise ValueError(f"--link-bandwidth must be positive, not {link_bandwidth:g}")
     array = _array_options(rows, cols, dataflow, buffer_bytes, accumulator_rows, axi_bits, packed)
     design = None
     if arch or array or cycles_per_image or multipliers:
         design = _architecture(arch or Arch.streaming, cycles_per_image, multipliers, array)
     terminal = Terminal(as_json=as_json)
     network = _load(model, input_shape)
+    on_fpgas: dict[str, Any] = {
+        "design": design,
+        "clock_hz": None if clock_mhz is None else 1e6 * clock_mhz,
+    }
     with terminal.progress("estimating"):
         estimates = hwsim.estimate(
             network,
             devices=device,
             batch=batch,
-            design=design,
-            clock_hz=None if clock_mhz is None else 1e6 * clock_mhz,
+            training=training,
+            optimizer=optimizer.value,
+            **on_fpgas,
         )
     # Before anything is printed, because the layer may not exist.
     explanations = [] if explain is None else [entry.explain(explain) for entry in estimates]
+    served = None
+    if requests_per_second is not None:
+        queue = {"max_batch": max_batch, "max_wait_s": max_wait / 1000}
+        with terminal.progress("serving"):
+            served = _serve(
+                network, estimates, requests_per_second, requests, seed, queue, on_fpgas
+            )
+    split = None
+    if devices_in_parallel is not None and link_bandwidth is not None:
+        steps = {"training": training, "optimizer": optimizer.value} if training else {}
+        with terminal.progress("splitting"):
+            split = _split(
+                estimates,
+                parallel,
+                devices_in_parallel,
+                (1e9 * link_bandwidth, link_latency / 1e6),
+                batch,
+                on_fpgas | steps,
+            )
     result = show_estimates(terminal, estimates)
+    if split is not None:
+        for entry, found in zip(
+            result["devices"], show_parallel(terminal, estimates, split), strict=True
+        ):
+            entry["parallel"] = found
+    if served is not None:
+        for entry, found in zip(
+            result["devices"], show_serving(terminal, estimates, served), strict=True
+        ):
+            entry["serving"] = {"requests_per_second": requests_per_second, "seed": seed, **found}
     for text in explanations:
         terminal.say()
         terminal.lines(text)
     terminal.finish(result)
     return DONE
+
+
+def _split(
+    estimates: Any,
+    parallel: Parallel,
+    count: int,
+    link: tuple[float, float],
+    batch: int,
+    options: dict[str, Any],
+) -> list[Any]:
+    """The batch or the layers split over several of each device."""
+    from .models.dataflow.parallel import Link, data_parallel, pipeline_parallel
+
+    split = data_parallel if parallel == Parallel.data else pipeline_parallel
+    joined = Link(*link)
+    return [
+        split(estimates.network, entry.device, count, joined, batch=batch, **options)
+        for entry in estimates
+    ]
+
+
+def _serve(
+    network: Any,
+    estimates: Any,
+    rate: float,
+    count: int,
+    seed: int,
+    queue: dict[str, Any],
+    on_fpgas: dict[str, Any],
+) -> list[Any]:
+    """The same requests on each device, a `Serving` for each."""
+    from .models.dataflow.serving import batch_latency, poisson_arrivals, serve
+
+    arrivals = poisson_arrivals(rate, count, seed)
+    return [
+        serve(arrivals, batch_latency(network, entry.device, **on_fpgas), **queue)
+        for entry in estimates
+    ]
 
 
 @app.command()

@@ -7,11 +7,21 @@ from .terminal import Terminal
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from .models.dataflow.parallel import DataParallel, PipelineParallel
+    from .models.dataflow.serving import Serving
     from .models.estimate import Estimates
     from .network import Network
     from .validation import Check
 
-__all__ = ["duration", "show_checks", "show_devices", "show_estimates", "show_layers"]
+__all__ = [
+    "duration",
+    "show_checks",
+    "show_devices",
+    "show_estimates",
+    "show_layers",
+    "show_parallel",
+    "show_serving",
+]
 
 
 def show_layers(terminal: Terminal, network: "Network") -> dict[str, Any]:
@@ -63,9 +73,12 @@ def show_devices(terminal: Terminal, name: str | None) -> dict[str, Any]:
 
 
 def show_estimates(terminal: Terminal, estimates: "Estimates") -> dict[str, Any]:
-    """Print latency, throughput and bound on every device."""
+    """Print latency, throughput, bound and energy on every device."""
+    from .models.energy import NOTE, joules
+
+    columns = ["device", "class", "data type", "latency", "images per second", "bound by"]
     terminal.table(
-        ["device", "class", "data type", "latency", "images per second", "bound by"],
+        [*columns, "energy", "power limit x latency"],
         (
             [
                 entry.device.name,
@@ -74,14 +87,70 @@ def show_estimates(terminal: Terminal, estimates: "Estimates") -> dict[str, Any]
                 duration(entry.latency_s),
                 round(entry.throughput_images_per_s),
                 entry.bound,
+                joules(entry.energy_j),
+                "" if entry.tdp_energy_j is None else joules(entry.tdp_energy_j),
             ]
             for entry in estimates
         ),
     )
+    terminal.say(NOTE)
     for entry in estimates:
         for note in entry.notes:
             terminal.say(f"{entry.device.name}: {note}")
     return estimates.to_dict()
+
+
+def show_parallel(
+    terminal: Terminal, estimates: "Estimates", split: "list[DataParallel | PipelineParallel]"
+) -> list[dict[str, Any]]:
+    """Print what several of each device gain over one."""
+    rows = [found.to_dict() for found in split]
+    terminal.table(
+        ["devices", "split", "latency", "images per second", "speed-up", "efficiency"],
+        (
+            [
+                f"{row['devices']} x {entry.device.name}",
+                "batch" if row["kind"] == "data" else "layers",
+                duration(row["latency_s"]),
+                round(row["throughput_images_per_s"]),
+                f"{row['speedup']:.3g}",
+                f"{row['efficiency']:.1%}",
+            ]
+            for entry, row in zip(estimates, rows, strict=True)
+        ),
+    )
+    return rows
+
+
+def show_serving(
+    terminal: Terminal, estimates: "Estimates", served: "list[Serving]"
+) -> list[dict[str, Any]]:
+    """Print percentiles of the latency of requests on every device."""
+    from .models.dataflow.serving import PERCENTILES
+
+    terminal.table(
+        [
+            "device",
+            *(f"{share} % within" for share in PERCENTILES),
+            "requests per second",
+            "utilization",
+            "mean batch",
+            "longest queue",
+        ],
+        (
+            [
+                entry.device.name,
+                *(duration(found.percentile(share)) for share in PERCENTILES),
+                round(found.throughput_requests_per_s),
+                f"{found.utilization:.1%}",
+                f"{found.batches.mean():.3g}",
+                found.to_dict()["queue_max"],
+            ]
+            for entry, found in zip(estimates, served, strict=True)
+        ),
+        title=f"{len(served[0].arrivals_ps):,} requests",
+    )
+    return [found.to_dict() for found in served]
 
 
 def show_checks(terminal: Terminal, checks: list["Check"], files: list["Path"]) -> dict[str, Any]:

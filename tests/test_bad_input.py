@@ -335,10 +335,10 @@ def test_images_with_a_header_that_does_not_end(refusal, place, opening, depth):
 
 SIMULATE = ["simulate", "float.onnx", "--images", "images.npz"]
 KNOWN = (
-    "alveo-u250, e5-2699-v3, ecp5-25f, ecp5-45f, ecp5-85f, eyeriss, gtx-1080-ti, h100, h200, "
-    "i7-7700k, ice40up5k, k80, nvdla-full, nvdla-large, nvdla-small, titan-v, tpu-v1, tpu-v2, "
-    "tpu-v3, tpu-v5e, v100, vx485t, zu3eg, zu7ev, zu9eg, zynq-7020, and the path of a file that "
-    "ends in .toml"
+    "alveo-u250, e5-2699-v3, ecp5-25f, ecp5-45f, ecp5-85f, eyeriss, gtx-1080, gtx-1080-ti, "
+    "gtx-580, h100, h200, i7-7700k, ice40up5k, k80, nvdla-full, nvdla-large, nvdla-small, p100, "
+    "t4, titan-v, titan-x-maxwell, titan-x-pascal, tpu-v1, tpu-v2, tpu-v3, tpu-v5e, v100, "
+    "vx485t, zu3eg, zu7ev, zu9eg, zynq-7020, and the path of a file that ends in .toml"
 )
 COMMANDS = {
     "no such model": (

@@ -418,6 +418,79 @@ def test_estimate(command):
     assert "tpu-v1" in out
 
 
+def test_estimate_of_a_training_step(command):
+    given = ["estimate", "lenet5", "--device", "v100", "--training", "--optimizer", "adam"]
+    status, out, _ = command(*given, "--explain", "conv2.weight_gradient")
+    assert status == 0
+    assert "conv2.weight_gradient (Conv) on v100, 1 image, fp32, weight gradient of a" in out
+    assert "\n  energy    " in out
+    _, out, _ = command(*given, "--json")
+    (device,) = json.loads(out)["devices"]
+    assert device["training"] is True
+    assert {layer["phase"] for layer in device["layers"]} == {
+        "forward",
+        "input gradient",
+        "weight gradient",
+        "update",
+    }
+
+
+def test_a_training_step_in_integers(refusal):
+    assert refusal("estimate", "lenet5", "--device", "tpu-v1", "--training") == (
+        "tpu-v1 computes in int8, and training needs a float data type"
+    )
+
+
+def test_estimate_of_requests_over_time(command):
+    given = ["estimate", "lenet5", "--device", "gtx-1080-ti", "--device", "tpu-v1"]
+    given += ["--requests-per-second", 20000, "--requests", 500, "--max-batch", 8, "--seed", 3]
+    status, out, _ = command(*given)
+    assert status == 0
+    assert "500 requests" in out
+    assert "99 % within" in out
+    _, out, _ = command(*given, "--max-wait", 0.1, "--json")
+    for device in json.loads(out)["devices"]:
+        found = device["serving"]
+        assert (found["requests_per_second"], found["seed"]) == (20000, 3)
+        assert (found["requests"], found["max_batch"], found["max_wait_s"]) == (500, 8, 0.0001)
+        shares = [found[f"latency_p{share}_s"] for share in (50, 90, 95, 99)]
+        assert shares == sorted(shares)
+        assert 0 < found["utilization"] <= 1
+
+
+def test_requests_without_a_rate(refusal):
+    given = ["estimate", "lenet5", "--device", "v100"]
+    assert refusal(*given, "--requests-per-second", 0) == (
+        "requests_per_s must be positive and finite, not 0.0"
+    )
+    assert refusal(*given, "--requests-per-second", 5, "--training") == (
+        "--requests-per-second is for inference; leave --training out"
+    )
+
+
+def test_estimate_of_several_devices(command):
+    given = ["estimate", "lenet5", "--device", "v100", "--batch", 64]
+    several = ["--devices-in-parallel", 2, "--link-bandwidth", 25]
+    status, out, _ = command(*given, "--training", *several, "--link-latency", 2)
+    assert status == 0
+    assert "2 x v100" in out
+    for kind, wanted in (("data", "exchange_bytes"), ("pipeline", "links")):
+        _, out, _ = command(*given, *several, "--parallel", kind, "--json")
+        (device,) = json.loads(out)["devices"]
+        assert device["parallel"]["kind"] == kind
+        assert device["parallel"]["devices"] == 2
+        assert wanted in device["parallel"]
+
+
+def test_several_devices_need_a_link(refusal):
+    given = ["estimate", "lenet5", "--device", "v100", "--batch", 2]
+    message = "--devices-in-parallel and --link-bandwidth go together"
+    assert refusal(*given, "--devices-in-parallel", 2) == message
+    assert refusal(*given, "--link-bandwidth", 2) == message
+    given += ["--devices-in-parallel", 2]
+    assert refusal(*given, "--link-bandwidth", -1) == ("--link-bandwidth must be positive, not -1")
+
+
 def test_estimate_json(command):
     status, out, _ = command(
         "estimate", "lenet5", "--device", "i7-7700k", "--device", "gtx-1080-ti", "--json"

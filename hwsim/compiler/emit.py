@@ -7,6 +7,7 @@ from hwsim.blocks.systolic.vector import CODES, FACTOR_BYTES, FACTORS
 from hwsim.network.integer import LRN, Add, Concat, Conv, Dense, Mul, Pad, Pool, Shuffle, Table
 
 from .constants import Constants
+from .pooling import passes
 from .program import Program, Region, Result, code_offset
 from .schedule import input_rows
 from .tiling import round_up
@@ -16,8 +17,14 @@ __all__ = ["Emitter"]
 
 ADDRESS = (1 << 24) - 1
 VECTOR = ENGINES.index("vector")
-# Window of layers that work on each pixel: kernel, strides, dilations, pads.
-PIXEL = ((1, 1), (1, 1), (1, 1), (0, 0))
+
+
+# Names of fields when rows and columns change places.
+_TURNED = {"width": "height", "height": "width", "y": "x", "x": "y"}
+for _name in ("pixel", "to", "stride", "kernel", "window", "ahead"):
+    _TURNED |= {f"{_name}_x": f"{_name}_y", f"{_name}_y": f"{_name}_x"}
+_TURNED |= {"rows": "columns", "columns": "rows"}
+_TURNED |= {"map_height": "map_width", "map_width": "map_height"}
 
 
 class Emitter:
@@ -287,20 +294,28 @@ class Emitter:
         channels,
         requantize,
         *,
-        columns=None,
-        rows=None,
+        outputs=None,
+        turned=False,
+        waits=(0, 0, 0, 0),
+        reads=(),
+        margin=(0, 0),
         **fields,
     ):
-        """An instruction of the vector unit that writes ``channels`` (first, last)."""
+        """An instruction of the vector unit that writes ``channels`` (first, last).
+
+        outputs : (range, range)
+            Rows and columns that are written; all of the step unless given.
+        turned : bool
+            A single column is to be made as a row.
+        """
         output = self.network.tensors[layer.output]
         storage = self.views[layer.output].storage
-        first_row, last_row = rows or (step.first, step.last)
-        first_column, last_column = columns or (0, output.shape[2])
+        rows, columns = outputs or (range(step.first, step.last), range(output.shape[2]))
         channel, count = channels[0], channels[1] - channels[0]
-        start = self._row_address(step, layer.output, first_row, step.first)
-        start += first_column * storage.pixel + channel
-        height, width = last_row - first_row, last_column - first_column
-        end = start + (height - 1) * storage.row + (width - 1) * storage.pixel + count
+        start = self._row_address(step, layer.output, rows[0], step.first)
+        start += columns[0] * storage.pixel + channel
+        end = start + (rows[-1] - rows[0]) * storage.row + count
+        end += (columns[-1] - columns[0]) * storage.pixel
         offset = code_offset(output)
         scale = {"zero_point": 0, "minimum": -128, "maximum": 127}
         if requantize is not None:
@@ -308,20 +323,20 @@ class Emitter:
                 name: getattr(requantize, name) - offset
                 for name in ("zero_point", "minimum", "maximum")
             }
-        self.results[len(self.instructions)] = Result(
-            layer.output, first_row, first_column, channel
-        )
-        return self._add(
-            opcode,
-            writes=[(start, end)],
-            width=width,
-            height=height,
-            channels=count,
-            to=start & ADDRESS,
-            to_x=storage.pixel,
-            to_y=storage.row,
-            **(scale | fields),
-        )
+        self.results[len(self.instructions)] = Result(layer.output, rows, columns, channel)
+        made = {
+            "width": len(columns),
+            "height": len(rows),
+            "channels": count,
+            "to": start & ADDRESS,
+            "to_x": columns.step * storage.pixel,
+            "to_y": rows.step * storage.row,
+            **scale,
+            **fields,
+        }
+        if turned:
+            made = {_TURNED.get(name, name): value for name, value in made.items()}
+        return self._add(opcode, waits, reads, [(start, end)], margin, **made)
 
     def _combine(
         self,
@@ -329,41 +344,35 @@ class Emitter:
         layer,
         name,
         channels,
-        window,
         requantize,
         *,
         into=0,
         second=None,
         reach=None,
+        pads=(0, 0),
         waits=(0, 0, 0, 0),
         **fields,
     ):
-        """Make channels (first, last) from windows of the tensor ``name``.
+        """Make channels (first, last) from pixels of the tensor ``name``.
 
-        window : kernel, strides, dilations, pads. into : distance of the output's channels from
-        those of the tensor. second : tensor that is the other operand of each pixel. reach :
-        channel of the first tap, where taps are channels.
+        into : distance of the output's channels from those of the tensor. second : tensor that is
+        the other operand of each pixel. reach : channel of the first tap, where taps are channels.
+        pads : pixels before the tensor's (above, left).
         """
         tensor = self.network.tensors[name]
         storage = self.views[name].storage
         first, last = input_rows(layer, self.network, step.first, step.last)
-        kernel, strides, dilations, pads = window
-        rows = fields.get("rows") or (step.first, step.last)
-        columns = fields.get("columns") or (0, self.network.tensors[layer.output].shape[2])
-        y = rows[0] * strides[0] - pads[0]
-        x = columns[0] * strides[1] - pads[1]
+        y, x = step.first - pads[0], -pads[1]
         base = self._row_address(step, name, y, first) + x * storage.pixel
         base += channels[0] if reach is None else reach
         reads = []
         for operand in (name, second) if second else (name,):
             start = self._row_address(step, operand, first, first)
             reads.append((start, _end(start, storage, tensor, last - first)))
-        steps = {"tap_x": dilations[1] * storage.pixel, "tap_y": dilations[0] * storage.row}
-        taps = {"taps_x": kernel[1], "taps_y": kernel[0]}
+        taps = {"taps_x": 1}
         if second:
             distance = self._row_address(step, second, first, first) - reads[0][0]
-            steps["tap_x"] = distance & ADDRESS
-            taps["taps_x"], dilations = 2, (1, 0)
+            taps = {"taps_x": 2, "tap_x": distance & ADDRESS}
         return self._write_result(
             step,
             layer,
@@ -378,18 +387,15 @@ class Emitter:
             **{
                 "uniform": 1,
                 "base": base & ADDRESS,
-                "pixel_x": strides[1] * storage.pixel,
-                "pixel_y": strides[0] * storage.row,
+                "pixel_x": storage.pixel,
+                "pixel_y": storage.row,
                 "y": y,
                 "x": x,
-                "stride_y": strides[0],
-                "stride_x": strides[1],
-                "dilation_y": dilations[0],
-                "dilation_x": dilations[1],
+                "stride_y": 1,
+                "stride_x": 1,
                 "map_height": tensor.shape[1],
                 "map_width": tensor.shape[2],
                 **taps,
-                **steps,
                 **fields,
             },
         )
@@ -400,27 +406,71 @@ class Emitter:
         return [(k, min(k + cols, last)) for k in range(first, last, cols)]
 
     def _pool(self, step, layer):
+        """Windows by line memory, in as many passes as it takes."""
         name = layer.inputs[0]
         tensor = self.network.tensors[name]
-        window = (layer.kernel, layer.strides, layer.dilations, layer.pads[:2])
-        if layer.kind == "max":
-            self._copy(step, layer, name, step.channels, window)
-            return
-        zero = self._zero(name)
-        output = self.network.tensors[layer.output]
-        for rows, columns, which in self._equal_counts(layer, tensor, output.shape[1:], step):
-            for block in self._blocks(*step.channels):
-                self._combine(
-                    step, layer, name, block, window, layer.requantize,
-                    operation=Operation.SUM, rows=rows, columns=columns,
-                    offset_0=zero, offset_1=zero, factor_0=1, factor_1=1,
-                    multiplier=int(layer.requantize.multiplier[which]),
-                    shift=int(layer.requantize.shift[which]),
-                )  # fmt: skip
+        size = self.network.tensors[layer.output].shape[1:]
+        most = self.config.pool_columns
+        for rows, columns, which in self._equal_counts(layer, tensor, size, step):
+            if layer.kind == "max":
+                scale = {"operation": Operation.MAX, "multiplier": 1}
+            else:
+                scale = {
+                    "operation": Operation.SUM,
+                    "offset_0": self._zero(name),
+                    "multiplier": int(layer.requantize.multiplier[which]),
+                    "shift": int(layer.requantize.shift[which]),
+                }
+            for along in passes(layer, 1, columns, most):
+                # The line memory needs two columns at least, a column is made as a row.
+                turned = along.pixels == 1
+                for down in passes(layer, 0, rows, most if turned else size[0]):
+                    for block in self._blocks(*step.channels):
+                        self._windows(step, layer, block, down, along, turned, scale)
+
+    def _windows(self, step, layer, channels, down, along, turned, scale):
+        """Make channels (first, last) of some outputs of a pool."""
+        name = layer.inputs[0]
+        tensor = self.network.tensors[name]
+        storage = self.views[name].storage
+        first, last = input_rows(layer, self.network, step.first, step.last)
+        start = self._row_address(step, name, first, first)
+        base = self._row_address(step, name, down.start, first) + along.start * storage.pixel
+        self._write_result(
+            step,
+            layer,
+            Opcode.POOL,
+            channels,
+            layer.requantize,
+            outputs=(down.outputs, along.outputs),
+            turned=turned,
+            reads=[(start, _end(start, storage, tensor, last - first))],
+            # A read takes a code from each bank, from the first one's address on.
+            margin=(0, self.config.banks),
+            uniform=1,
+            base=(base + channels[0]) & ADDRESS,
+            pixel_x=along.pace * storage.pixel,
+            pixel_y=down.pace * storage.row,
+            y=down.start,
+            x=along.start,
+            stride_y=down.pace,
+            stride_x=along.pace,
+            map_height=tensor.shape[1],
+            map_width=tensor.shape[2],
+            rows=down.pixels,
+            columns=along.pixels,
+            kernel_y=down.kernel,
+            kernel_x=along.kernel,
+            window_y=down.window,
+            window_x=along.window,
+            ahead_y=down.ahead,
+            ahead_x=along.ahead,
+            **scale,
+        )
 
     def _equal_counts(self, layer, tensor, size, step):
         """Rectangles of the output whose windows count equally many taps."""
-        if layer.kind == "sum" or len(layer.counts) == 1:
+        if layer.kind != "average" or len(layer.counts) == 1:
             return [((step.first, step.last), (0, size[1]), 0)]
         counts = layer.window_counts(tensor, size)[step.first : step.last]
         result = []
@@ -435,7 +485,7 @@ class Emitter:
         """A value of each pixel's two operands."""
         for block in self._blocks(*step.channels):
             self._combine(
-                step, layer, layer.inputs[0], block, PIXEL, layer.requantize,
+                step, layer, layer.inputs[0], block, layer.requantize,
                 second=layer.inputs[1], operation=operation,
                 offset_0=self._zero(layer.inputs[0]), offset_1=self._zero(layer.inputs[1]),
                 factor_0=int(factors[0]), factor_1=int(factors[1]),
@@ -443,22 +493,21 @@ class Emitter:
                 shift=int(layer.requantize.shift[0]),
             )  # fmt: skip
 
-    def _copy(self, step, layer, name, channels, window=PIXEL, **options):
-        """The largest code of each window; one pixel is its own."""
+    def _copy(self, step, layer, name, channels, **options):
+        """A sum of one tap."""
         for block in self._blocks(*channels):
             self._combine(
-                step, layer, name, block, window, None,
-                operation=Operation.MAX, multiplier=1, **options,
+                step, layer, name, block, None,
+                operation=Operation.SUM, factor_0=1, multiplier=1, **options,
             )  # fmt: skip
 
     def _pad(self, step, layer):
         """A sum of one tap, which is nothing outside the map."""
         name = layer.inputs[0]
         zero = self._zero(name)
-        window = (1, 1), (1, 1), (1, 1), layer.pads[:2]
         for block in self._blocks(*step.channels):
             self._combine(
-                step, layer, name, block, window, None, operation=Operation.SUM,
+                step, layer, name, block, None, pads=layer.pads[:2], operation=Operation.SUM,
                 offset_0=zero, factor_0=1, multiplier=1, zero_point=zero,
             )  # fmt: skip
 
@@ -502,9 +551,9 @@ class Emitter:
         for block in self._blocks(*step.channels):
             first = block[0] - (layer.size - 1) // 2
             self._combine(
-                step, layer, layer.inputs[0], block, PIXEL, layer.requantize,
+                step, layer, layer.inputs[0], block, layer.requantize,
                 operation=Operation.NORMALIZE, taps_x=layer.size, tap_x=1, reach=first,
-                x=first, stride_x=0, map_width=tensor.shape[0],
+                x=first, stride_x=0, dilation_x=1, map_width=tensor.shape[0],
                 offset_0=self._zero(layer.inputs[0]),
                 shift=int(layer.requantize.shift[0]), waits=waits,
             )  # fmt: skip

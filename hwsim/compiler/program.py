@@ -36,13 +36,12 @@ class Region:
 class Result:
     """What an instruction of the vector unit writes: part of a tensor.
 
-    Rows ``first_row`` on and columns ``first_column`` on, as many as the instruction has, channels
-    ``first_channel`` on.
+    ``rows`` and ``columns`` in the order in which they are written, channels ``first_channel`` on.
     """
 
     tensor: str
-    first_row: int
-    first_column: int
+    rows: range
+    columns: range
     first_channel: int
 
 
@@ -132,15 +131,16 @@ class Program:
                 continue
             result = self.results[number]
             tensor = self.network.tensors[result.tensor]
-            height, width = instruction["height"], instruction["width"]
+            rows, columns = result.rows, result.columns
+            height, width = len(rows), len(columns)
             codes = writes[position : position + height * width, : instruction["channels"]]
             position += height * width
             where = found.setdefault(result.tensor, np.zeros(tensor.shape, tensor.dtype))
             block = codes.astype(np.int64).reshape(height, width, -1) + code_offset(tensor)
             where[
                 result.first_channel : result.first_channel + instruction["channels"],
-                result.first_row : result.first_row + height,
-                result.first_column : result.first_column + width,
+                rows.start : rows.stop : rows.step,
+                columns.start : columns.stop : columns.step,
             ] = block.transpose(2, 0, 1)
         for layer in self.network.layers:
             if isinstance(layer, Concat):

@@ -1,7 +1,7 @@
 """`estimate`: latency, throughput and what bounds them, for a network on one or more devices."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from hwsim.blocks.checks import check_positive
 from hwsim.network.network import Network, NetworkError, check_network
 
 from . import devices as catalog
+from . import energy
 from .dataflow import tiles
 from .dataflow.mapping import PICOSECONDS, map_network
+from .dataflow.training import check_optimizer
 
 __all__ = ["Estimate", "Estimates", "LayerEstimate", "estimate"]
 
@@ -42,12 +44,21 @@ class LayerEstimate:
         Bytes that cross the interfaces of the levels between the memory and the arithmetic.
     utilization : float
         Multiply-accumulates over what the device's multipliers (an FPGA: the layer's own) could
-        have done in that time; for an FPGA in the interval between images.
+        have done in that time; for an FPGA in the interval between images. Above 1 where Winograd's
+        algorithm needs fewer multiplications than there are multiply-accumulates.
     bound : str
         "compute", "memory" or "launch": which takes longest; "dependency": it waits for a slower
         layer; "none": no work.
     lines : tuple of str
         The arithmetic.
+    operations : int
+        Operations beside the multiply-accumulates, for the batch; on an FPGA they are not counted.
+    precision : str
+        Data type of the arithmetic.
+    phase : str
+        "forward"; in a training step also "input gradient", "weight gradient" or "update".
+    energy_j : float
+        Of the arithmetic and the data, for the batch, see `hwsim.models.energy`.
     """
 
     name: str
@@ -60,6 +71,10 @@ class LayerEstimate:
     utilization: float
     bound: str
     lines: tuple[str, ...] = field(default=(), repr=False)
+    operations: int = 0
+    precision: str = "int8"
+    phase: str = "forward"
+    energy_j: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +100,8 @@ class Estimate:
         For an FPGA: of the batch, and from one image to the next.
     notes : tuple of str
         What is assumed for this network on this device, and what does not fit.
+    training : bool
+        Whether it is a training step.
     """
 
     device: catalog.Device
@@ -99,6 +116,7 @@ class Estimate:
     cycles: int | None = None
     interval_cycles: int | None = None
     notes: tuple[str, ...] = ()
+    training: bool = False
 
     @cached_property
     def timeline(self):
@@ -118,18 +136,31 @@ class Estimate:
         """Bytes that cross the memory interface for the batch."""
         return sum(layer.bytes for layer in self.layers)
 
+    @property
+    def energy_j(self):
+        """Energy of the arithmetic and the data for the batch, see `hwsim.models.energy`."""
+        return sum(layer.energy_j for layer in self.layers)
+
+    @property
+    def tdp_energy_j(self):
+        """Thermal design power x latency, what the device draws at most; None if not known."""
+        return self.device["tdp"] * self.latency_s if "tdp" in self.device else None
+
     def frame(self):
         """Layers as a DataFrame.
 
-        A column for each member of `LayerEstimate` but ``lines``; ``level_bytes`` has one for each
-        level, ``<level>_bytes``.
+        Columns are ``name``, ``op``, for a training step ``phase``, ``seconds``, ``cycles``,
+        ``macs``, ``bytes``, ``<level>_bytes`` for each level, ``energy_j``, ``utilization`` and
+        ``bound``.
         """
-        columns = ["name", "op", "seconds", "cycles", "macs", "bytes"]
+        phase = ["phase"] if self.training else []
+        columns = ["name", "op", *phase, "seconds", "cycles", "macs", "bytes"]
         levels = list(dict.fromkeys(name for layer in self.layers for name in layer.level_bytes))
         rows = [
             {
                 **{column: getattr(layer, column) for column in columns},
                 **{f"{level}_bytes": layer.level_bytes.get(level, 0) for level in levels},
+                "energy_j": layer.energy_j,
                 "utilization": layer.utilization,
                 "bound": layer.bound,
             }
@@ -153,13 +184,16 @@ class Estimate:
             )
         images = "1 image" if self.batch == 1 else f"{self.batch} images"
         head = f"{found.name} ({found.op}) on {self.device.name}, {images}, {self.precision}"
+        if self.training:
+            head += f", {found.phase} of a training step"
         lines = [head, *(f"  {line}" for line in found.lines)]
         lines.append(f"  result    {found.seconds * 1e6:,.3f} us, bound by {found.bound}")
         lines += ["numbers"]
         for quantity in self.device.quantities.values():
             lines.append(f"  {quantity.name} = {quantity}: {quantity.source}")
-        if self.notes:
-            lines += ["notes", *(f"  {note}" for note in self.notes)]
+        for quantity in energy.used(found.precision, found.level_bytes):
+            lines.append(f"  energy of {quantity.name} = {quantity}: {quantity.source}")
+        lines += ["notes", *(f"  {note}" for note in (*self.notes, energy.NOTE))]
         return "\n".join(lines)
 
     def to_dict(self):
@@ -172,6 +206,9 @@ class Estimate:
             "latency_s": self.latency_s,
             "throughput_images_per_s": self.throughput_images_per_s,
             "bound": self.bound,
+            "energy_j": self.energy_j,
+            "tdp_energy_j": self.tdp_energy_j,
+            "training": self.training,
             "cycles": self.cycles,
             "interval_cycles": self.interval_cycles,
             "notes": list(self.notes),
@@ -203,6 +240,8 @@ class Estimates:
             "bound": lambda e: e.bound,
             "macs": lambda e: e.macs,
             "memory_bytes": lambda e: e.bytes,
+            "energy_j": lambda e: e.energy_j,
+            "tdp_energy_j": lambda e: e.tdp_energy_j,
             "notes": lambda e: "; ".join(e.notes),
         }
         rows = [[read(entry) for read in columns.values()] for entry in self]
@@ -233,8 +272,8 @@ class Estimates:
         return self[device].explain(layer)
 
     def to_dict(self):
-        """All estimates as plain data: ``{"devices": [...]}``."""
-        return {"devices": [entry.to_dict() for entry in self]}
+        """All estimates as plain data: ``{"energy_note": ..., "devices": [...]}``."""
+        return {"energy_note": energy.NOTE, "devices": [entry.to_dict() for entry in self]}
 
     def __str__(self):
         return self.table.to_string(index=False)
@@ -250,6 +289,8 @@ def estimate(
     batch: int = 1,
     precision: str | None = None,
     fuse: bool | None = None,
+    training: bool = False,
+    optimizer: str = "sgd",
     design: Any = None,
     clock_hz: float | None = None,
     memory: Any = None,
@@ -269,7 +310,12 @@ def estimate(
     fuse : bool, optional
         Whether CPUs, GPUs and arrays run batch normalization, activations and additions with the
         matrix product before them, as compilers of graphs do. Unless given, arrays do so, and CPUs
-        and GPUs run layer by layer, as eager frameworks do.
+        and GPUs run layer by layer, as eager frameworks do. Not for a training step.
+    training : bool
+        Whether a training step is estimated: forward, gradients, update; see
+        `hwsim.models.dataflow.training`.
+    optimizer : str
+        Of the training step: "sgd", "momentum" or "adam".
     design : optional
         What runs on FPGAs: a design of `hwsim.build`, or a `hwsim.Streaming` or `hwsim.Systolic` to
         build it from. Unless given, the fastest streaming pipeline that the part's DSPs allow.
@@ -288,9 +334,10 @@ def estimate(
     Raises
     ------
     NetworkError
-        For an operator without a model, or a float network on an FPGA.
+        For an operator without a model, a float network on an FPGA, or training a quantized one.
     ValueError
-        For an unknown device or one that is wrong, and values out of range.
+        For an unknown device or one that is wrong, training on a device that has no float data type
+        or on an FPGA, and values out of range.
     """
     check_network(network)
     check_positive("batch", batch)
@@ -310,21 +357,40 @@ def estimate(
         raise ValueError(f"devices must differ, but {', '.join(sorted(twice))} is given twice")
     if clock_hz is not None and not 0 < clock_hz < float("inf"):
         raise ValueError(f"clock_hz must be positive and finite, not {clock_hz}")
+    check_optimizer(optimizer)
     estimates = []
     for device in found:
+        if training and device.device_class == "fpga":
+            raise ValueError(
+                f"training on FPGAs has no model, and {device.name} is one; "
+                "give devices of the classes cpu, gpu and tpu"
+            )
         if device.device_class == "fpga":
             # Here, because CPUs, GPUs and arrays need none of it.
             from .fpga import estimate_fpga
 
-            estimates.append(estimate_fpga(network, device, batch, design, clock_hz, memory))
+            entry = estimate_fpga(network, device, batch, design, clock_hz, memory)
         else:
-            estimates.append(_processor(network, device, batch, precision, fuse))
+            entry = _processor(
+                network, device, batch, precision, fuse, optimizer if training else None
+            )
+        estimates.append(replace(entry, layers=tuple(map(_with_energy, entry.layers))))
     return Estimates(network, estimates)
 
 
-def _processor(network, device, batch, precision, fuse):
+def _with_energy(layer):
+    # What is done beside a matrix product takes no time of its own, and energy all the same.
+    if not (layer.macs or layer.operations or layer.bytes):
+        return layer
+    found = energy.layer_energy(
+        layer.macs, layer.operations, layer.precision, layer.level_bytes, layer.bytes
+    )
+    return replace(layer, energy_j=found.total_j, lines=(*layer.lines, found.line))
+
+
+def _processor(network, device, batch, precision, fuse, optimizer):
     """A CPU, GPU or TPU."""
-    mapping = map_network(network, device, batch, precision, fuse)
+    mapping = map_network(network, device, batch, precision, fuse, optimizer)
     program = mapping.program
     ends = tiles.finish(program)
     latency = interval = ends[-1]
@@ -359,6 +425,9 @@ def _processor(network, device, batch, precision, fuse):
                 cost.work.macs / capacity if capacity else 0.0,
                 bound,
                 cost.lines,
+                cost.work.element_ops,
+                cost.precision,
+                cost.work.phase,
             )
         )
         previous = end
@@ -374,6 +443,7 @@ def _processor(network, device, batch, precision, fuse):
         partial(_tile_timeline, mapping),
         device["clock"],
         notes=mapping.assumptions,
+        training=optimizer is not None,
     )
 
 

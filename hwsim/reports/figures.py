@@ -18,6 +18,7 @@ __all__ = [
     "figure_json",
     "gantt",
     "occupation",
+    "roofline",
     "scatter",
 ]
 
@@ -64,7 +65,8 @@ TEMPLATES = {
     "dark": _template(_DARK, "#e6e8eb", "#a3abb4", "#3f464e", "#1d2126"),
 }
 
-# Groups of points are told apart by their shape, too.
+# Groups of points are told apart by their shape, too, and lines by their dashes.
+_DASHES = ["solid", "dash", "dot", "dashdot"]
 _SYMBOLS = ["circle", "square", "diamond", "cross", "triangle-up", "x", "star"]
 
 # What a Gantt chart resolves: gaps shorter than this share of the time axis are drawn closed.
@@ -117,6 +119,61 @@ def bars(names, series, axis, *, log=False, stacked=False):
         figure.update_xaxes(
             type="log", range=[low, high], dtick=1, tickformat="~s" if low >= 0 else "~g"
         )
+    return figure
+
+
+def roofline(roofs, points):
+    """A roofline with what lies under it, both axes logarithmic.
+
+    Parameters
+    ----------
+    roofs : mapping of str to tuple of float
+        By name: the peak (operations per second) and the bandwidth (bytes per second).
+    points : mapping of str to sequence of (str, float, float)
+        By group: name, intensity (operations per byte) and operations per second. Groups have a
+        colour and a mark each.
+    """
+    ridges = [peak / bandwidth for peak, bandwidth in roofs.values()]
+    across = [*ridges, *(x for group in points.values() for _, x, _ in group)]
+    low, high = min(across) / 4, max(across) * 4
+    figure = go.Figure(
+        [
+            go.Scatter(
+                x=[low, ridge, high],
+                y=[low * bandwidth, peak, peak],
+                name=f"roof, {name}" if len(roofs) > 1 else "roof",
+                mode="lines",
+                line={"dash": _DASHES[k % len(_DASHES)], "width": 2},
+                hovertemplate="%{x:,.3~s} operations per byte<br>%{y:,.3~s} operations per second"
+                "<extra>%{fullData.name}</extra>",
+            )
+            for k, ((name, (peak, bandwidth)), ridge) in enumerate(
+                zip(roofs.items(), ridges, strict=True)
+            )
+        ]
+    )
+    for k, (group, found) in enumerate(points.items()):
+        names, xs, ys = zip(*found, strict=True) if found else ((), (), ())
+        figure.add_scatter(
+            x=xs,
+            y=ys,
+            text=names,
+            name=group,
+            mode="markers",
+            marker={"size": 9, "symbol": _SYMBOLS[k % len(_SYMBOLS)]},
+            hovertemplate="%{text}<br>%{x:,.3~s} operations per byte<br>%{y:,.3~s} operations per "
+            "second<extra>%{fullData.name}</extra>",
+        )
+    axis = {"type": "log", "tickformat": "~s", "dtick": 1}
+    figure.update_xaxes(**axis, title_text="operations per byte of memory traffic")
+    figure.update_yaxes(**axis, title_text="operations per second")
+    figure.update_layout(
+        height=440,
+        margin={"l": 8, "r": 16, "t": 36, "b": 48},
+        # Below, where it makes room for itself: there may be many groups.
+        legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0, "itemwidth": 30},
+        showlegend=True,
+    )
     return figure
 
 

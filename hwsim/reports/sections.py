@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from .document import Section
-from .figures import array_cycles, bars, channels, gantt, occupation, scatter
+from .figures import array_cycles, bars, channels, gantt, occupation, roofline, scatter
 from .text import cell, duration
 
 __all__ = ["Accuracy", "Comparison", "sections_of"]
@@ -16,7 +16,7 @@ __all__ = ["Accuracy", "Comparison", "sections_of"]
 _IMAGES_IN_TIMELINE = 6
 # Of the memory of a systolic accelerator, in cycles: as in a simulation if nothing is said.
 _MEMORY_LATENCY = 20
-# Layers of a stacked bar that get a colour each; the rest share one.
+# Layers of a stacked bar that get a colour each; the rest share one. So have operators.
 _LAYERS_IN_BAR = 6
 
 
@@ -213,6 +213,7 @@ def systolic(item):
         "Array": f"{cell((config.rows, config.cols))}, {config.dataflow}{packed}",
         "Buffer": f"{cell(config.buffer_bytes)} bytes",
         "Accumulators": f"2 × {cell(config.accumulator_rows)} rows",
+        "Line memory for pools": f"{cell(config.pool_columns)} columns",
         "Instructions": cell(len(program.instructions)),
         "Memory": f"{cell(program.memory_bytes)} bytes",
         "Read": f"{cell(int(table['bytes_read'].sum()))} bytes",
@@ -244,6 +245,7 @@ _WORK = {
     "CONVOLVE": "convolve",
     "ACTIVATE": "activate",
     "COMBINE": "combine",
+    "POOL": "pool",
     "WRITE_ACTIVATIONS": "write activations",
 }
 
@@ -437,6 +439,8 @@ def _streaming_result(item):
 
 def estimates(item):
     """Devices side by side, and what takes the time on each."""
+    from hwsim.models.energy import NOTE
+
     devices = item.table.drop(columns="notes")
     place = devices.columns.get_loc("latency_s")
     devices.insert(place, "latency_ms", 1000 * devices.pop("latency_s"))
@@ -472,29 +476,36 @@ def estimates(item):
         for entry in item
         if entry.device.device_class != "fpga" and entry.latency_s
     }
+    one_by_one = "on devices that compute one layer after another"
     if shares:
-        parts = pd.DataFrame(shares).fillna(0.0)
-        parts = parts[parts.max(axis=1) > 0]
-        largest = parts.max(axis=1).nlargest(_LAYERS_IN_BAR).index
-        series = {name: list(parts.loc[name]) for name in parts.index if name in largest}
-        rest = parts.drop(index=largest).sum()
-        if len(parts) > len(largest):
-            series[f"{len(parts) - len(largest)} other layers"] = list(rest)
-        caption = (
-            "Share of each layer in the latency, on devices that compute one layer after another"
-        )
-        figures[caption] = bars(list(shares), series, "% of the latency", stacked=True)
+        caption = f"Share of each layer in the latency, {one_by_one}"
+        figures[caption] = _shares(shares, "layers")
+    groups = {"op": ("operator", "operators")}
+    if any(entry.training for entry in item):
+        groups["phase"] = ("phase of the training step", "phases")
+    for column, (one, several) in groups.items():
+        by_group = {
+            name: 100 * frames[name].groupby(column, sort=False)["seconds"].sum() / seconds
+            for name, seconds in ((name, frames[name]["seconds"].sum()) for name in shares)
+        }
+        if by_group:
+            caption = f"Where the time goes: share of each {one} in the latency, {one_by_one}"
+            figures[caption] = _shares(by_group, several)
+    figures |= _rooflines(item)
     layers = pd.concat(
         [table.assign(device=name) for name, table in frames.items()], ignore_index=True
     )
+    phase = {"phase": layers["phase"]} if "phase" in layers else {}
     layers = pd.DataFrame(
         {
             "device": layers["device"],
             "layer": layers["name"],
             "op": layers["op"],
+            **phase,
             "time_us": 1e6 * layers["seconds"],
             "macs": layers["macs"],
             "memory_bytes": layers["bytes"],
+            "energy_uj": 1e6 * layers["energy_j"],
             "utilization_percent": 100 * layers["utilization"],
             "bound": layers["bound"],
         }
@@ -509,10 +520,97 @@ def estimates(item):
         "Highest throughput": f"{cell(best['throughput_images_per_s'])} images/s, {best['device']}",
         "Shortest latency": f"{duration(quick['latency_ms'] / 1000)}, {quick['device']}",
     }
-    text = f"Estimates for {item.network.name}; nothing here was measured."
+    text = f"Estimates for {item.network.name}; nothing here was measured. {_sentence(NOTE)}"
     if "fpga" in classes:
         text += " Layers of an FPGA's pipeline work at the same time: their times do not add up."
     return Section("Devices", text, facts, figures, tables=tables)
+
+
+def _sentence(text):
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _shares(shares, several):
+    """Stacked bars of shares in percent, by device; the smaller parts together."""
+    parts = pd.DataFrame(shares).fillna(0.0)
+    parts = parts[parts.max(axis=1) > 0]
+    largest = parts.max(axis=1).nlargest(_LAYERS_IN_BAR).index
+    series = {name: list(parts.loc[name]) for name in parts.index if name in largest}
+    rest = parts.drop(index=largest).sum()
+    if len(parts) > len(largest):
+        series[f"{len(parts) - len(largest)} other {several}"] = list(rest)
+    return bars(list(shares), series, "% of the latency", stacked=True)
+
+
+def _rooflines(item):
+    """For each device its roofline with the layers, where its memory's bandwidth is known."""
+    from hwsim.models import roofline as model
+
+    figures = {}
+    for entry in item:
+        roof = model.roofline(entry.device, entry.clock_hz)
+        found = [p for p in model.points(entry) if np.isfinite(p.intensity_ops_per_byte)]
+        if roof.bandwidth_bytes_per_s is None or not found:
+            continue
+        precisions = dict.fromkeys(point.precision for point in found)
+        roofs = {
+            name: (roof.peaks_ops_per_s[name], roof.bandwidth_bytes_per_s) for name in precisions
+        }
+        spent: dict[str, float] = {}
+        for layer in entry.layers:
+            spent[layer.op] = spent.get(layer.op, 0) + layer.seconds
+        ops = dict.fromkeys(point.op for point in found)
+        most = sorted(ops, key=lambda op: -spent[op])[:_LAYERS_IN_BAR]
+        groups: dict[str, list] = {op: [] for op in ops if op in most}
+        for point in found:
+            group = point.op if point.op in most else "other operators"
+            place = (point.name, point.intensity_ops_per_byte, point.ops_per_s)
+            groups.setdefault(group, []).append(place)
+        caption = f"Roofline of {entry.device.name}: what memory and arithmetic allow, and layers"
+        figures[caption] = roofline(roofs, groups)
+    return figures
+
+
+def gemm_comparison(item):
+    """One matrix product on several devices."""
+    table = item.table
+    names = list(table["device"])
+    roofs = {
+        f"{row.device}, {row.precision}": (row.peak_ops_per_s, bandwidth)
+        for row in table.itertuples(index=False)
+        if (bandwidth := item.roofs[row.device].bandwidth_bytes_per_s) is not None
+    }
+    points = {
+        row.device: [(row.device, row.intensity_ops_per_byte, row.ops_per_s)]
+        for row in table.itertuples(index=False)
+        if np.isfinite(row.intensity_ops_per_byte)
+    }
+    figures = {
+        "Operations per second: attained, and the peak of the data type": bars(
+            names,
+            {"attained": list(table["ops_per_s"]), "peak": list(table["peak_ops_per_s"])},
+            "operations per second, logarithmic",
+            log=True,
+        ),
+        "Time; shorter is better": bars(
+            names, {"time": list(table["latency_us"])}, "microseconds, logarithmic", log=True
+        ),
+    }
+    if roofs and points:
+        figures["Rooflines, and what each device attains"] = roofline(roofs, points)
+    quick = table.loc[table["latency_us"].idxmin()]
+    facts = {
+        "M": cell(item.m),
+        "N": cell(item.n),
+        "K": cell(item.k),
+        "MACs": cell(item.m * item.n * item.k),
+        "Shortest time": f"{duration(quick['latency_us'] / 1e6)}, {quick['device']}",
+    }
+    text = (
+        "The same product of an M × K and a K × N matrix, estimated; nothing here was measured. "
+        "Data types differ where a device does not have the others' type."
+    )
+    return Section("One matrix product", text, facts, figures, tables={"product": table})
 
 
 def comparison(item):
@@ -583,6 +681,7 @@ BUILDERS: dict[str, Callable] = {
     "hwsim.sim.simulate.Result": result,
     "hwsim.sim.array_trace.ArrayTrace": array_trace,
     "hwsim.models.estimate.Estimates": estimates,
+    "hwsim.models.roofline.GemmComparison": gemm_comparison,
     "hwsim.reports.sections.Comparison": comparison,
     "hwsim.validation.check.Check": validation,
 }

@@ -12,10 +12,12 @@ _UNITS = {
     "cycles": "cycles",
     "hz": "Hz",
     "images_per_s": "images/s",
+    "j": "J",
     "mhz": "MHz",
     "ms": "ms",
     "percent": "%",
     "s": "s",
+    "uj": "µJ",
     "us": "µs",
     "w": "W",
 }
@@ -26,6 +28,7 @@ _WORDS = {
     "macs": "MACs",
     "op": "operator",
     "params": "parameters",
+    "tdp": "TDP",
 }
 
 

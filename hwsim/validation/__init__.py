@@ -18,6 +18,8 @@ CHECKS = {
     "eyeriss-frames": _later("eyeriss", "eyeriss_frames"),
     "eyeriss-memory": _later("eyeriss", "eyeriss_memory"),
     "scale-sim": _later("scale_sim", "scale_sim"),
+    "gpu-kernels": _later("gpu", "deepbench"),
+    "gpu-networks": _later("gpu", "gpu_networks"),
     "rtl-streaming": _later("designs", "streaming"),
     "rtl-systolic": _later("designs", "systolic"),
     "rtl-contention": _later("designs", "contention"),

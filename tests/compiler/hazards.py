@@ -42,11 +42,13 @@ def _intervals(first, last):
 def _tap_spans(i, width):
     """[first, last) addresses of the codes of taps inside the map, for each row of pixels and taps.
 
-    width : codes from the address of a tap on.
+    width : codes from the address of a tap on. A pixel of ``POOL`` has one tap, one of ``COMBINE``
+    has one row of them.
     """
-    oy, ox = np.arange(i["height"]), np.arange(i["width"])
+    pool = i.opcode == Opcode.POOL
+    oy, ox = (np.arange(i[name]) for name in (("rows", "columns") if pool else ("height", "width")))
     anywhere = i.opcode == Opcode.COMBINE and i["operation"] == Operation.NORMALIZE
-    kx, ky = np.arange(i["taps_x"]), np.arange(i["taps_y"])
+    kx, ky = np.arange(1 if pool else i["taps_x"]), np.arange(i["taps_y"] or 1)
     column = i["x"] + ox[:, None] * i["stride_x"] + kx * i["dilation_x"]
     along = (ox[:, None] * i["pixel_x"] + kx * i["tap_x"] + 2**23) % 2**24 - 2**23
     along = along[(column >= 0) & (column < i["map_width"]) | anywhere]

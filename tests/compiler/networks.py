@@ -254,4 +254,5 @@ def random_config(seed):
         buffer_bytes=max(2 * sections * banks, 1 << int(rng.integers(9, 17))),
         accumulator_rows=1 << int(rng.integers(3, 9)),
         axi_bits=int(rng.choice([0, *widths])),
+        pool_columns=int(rng.choice([2, 3, 5, 128])),
     )

@@ -510,16 +510,6 @@ def test_depthwise_groups_share_a_fold_on_its_diagonal():
     assert layer.job.compute == pytest.approx(1024 / 0.7e9 * 1e12, abs=1)
 
 
-def test_tile_and_wave_quantization_of_a_gpu():
-    device = devices.load("gtx-1080-ti")
-    rate = 128 * 0.8 * 64 / 68  # of the large tiles: 8 x 8 outputs per 8 / 2 loads
-    full = cost(device, Gemm(28 * 128, 128, 256))
-    assert full.job.compute * 16 == pytest.approx(128 * 128 * 256 / rate / 1.582e9 * 1e12, rel=1e-6)
-    # One row more is one more wave of some tile.
-    more = cost(device, Gemm(28 * 128 + 1, 128, 256))
-    assert more.job.compute > full.job.compute * 1.01
-
-
 def test_cores_of_a_cpu():
     device = devices.load("i7-7700k")
     layer = cost(device, Gemm(400, 9, 100))

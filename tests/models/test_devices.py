@@ -51,7 +51,7 @@ def test_a_device_is_named_like_its_file_and_every_number_has_a_source(name):
         assert len(quantity.source) > 8, quantity
         if ":" in quantity.source.split(" ")[0]:
             kind = quantity.source.split(":")[0]
-            assert kind in ("derived", "assumption", "measured"), quantity
+            assert kind in ("derived", "assumption", "fitted", "measured"), quantity
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,15 @@ def test_a_device_is_named_like_its_file_and_every_number_has_a_source(name):
         ("e5-2699-v3", "fp32", 1.3, 0.005),
         ("e5-2699-v3", "int8", 2.6, 0.005),
         ("gtx-1080-ti", "fp32", 11.3, 0.005),
+        ("gtx-580", "fp32", 1.581, 0.001),
+        ("titan-x-maxwell", "fp32", 6.6, 0.001),
+        ("titan-x-pascal", "fp32", 10.97, 0.001),
+        ("gtx-1080", "fp32", 8.873, 0.001),
+        ("p100", "fp32", 9.3, 0.005),
+        ("p100", "fp16", 18.7, 0.005),
+        ("t4", "fp32", 8.141, 0.001),
+        ("t4", "fp16", 65.13, 0.001),
+        ("t4", "int8", 130, 0.003),
         ("titan-v", "int8", 55.2, 0.1),
         ("v100", "fp32", 15.7, 0.001),
         ("v100", "fp16", 125, 0.01),
@@ -101,8 +110,8 @@ def test_a_file_of_my_own(write):
     device = devices.load(write(MINE))
     assert (device.name, device.device_class, device["clock"]) == ("mine", "gpu", 1.5e9)
     # What the class shares comes along, with its reason.
-    assert device["dispatch_time"] == pytest.approx(5e-6)
-    assert device.quantities["dispatch_time"].source.startswith("assumption: ")
+    assert device["dispatch_time"] == pytest.approx(3e-6)
+    assert device.quantities["dispatch_time"].source.startswith("fitted: ")
     assert devices.load(str(write(MINE))).name == "mine"
     assert devices.load(device) is device
 
@@ -141,8 +150,10 @@ def test_not_toml(write):
 
 QUANTITIES = (
     "sms, clock, fp32_macs_per_cycle, element_ops_per_cycle, memory_bandwidth, cache_size, "
-    "compute_efficiency, memory_efficiency, dispatch_time, overlap_tiles, fp16_macs_per_cycle, "
-    "int8_macs_per_cycle, memory_size, tdp"
+    "cache_rate, load_latency, block_time, compute_efficiency, memory_efficiency, dispatch_time, "
+    "overlap_tiles, tf32_macs_per_cycle, bf16_macs_per_cycle, fp16_macs_per_cycle, "
+    "int8_macs_per_cycle, fp16_unaligned_rate, int8_unaligned_rate, cluster_blocks, "
+    "direct_convolution_only, memory_size, tdp"
 )
 
 

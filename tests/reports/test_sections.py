@@ -13,9 +13,11 @@ from PIL import Image
 
 import hwsim
 from hwsim.models.estimate import estimate
+from hwsim.models.roofline import gemm_comparison
 from hwsim.reports import Accuracy, Comparison, Section
 from hwsim.reports.figures import array_cycles, bars, channels, figure_json, gantt, occupation
 from hwsim.reports.sections import BUILDERS, _engine_spans, sections_of
+from hwsim.reports.text import heading
 
 
 def values(figure):
@@ -280,12 +282,61 @@ def test_estimates(make):
     assert layers.groupby("device")["time_us"].sum().to_dict() == pytest.approx(
         {entry.device.name: 1e6 * entry.latency_s for entry in estimates}, rel=1e-9
     )
-    throughput, latency, shares = section.figures.values()
+    captions = list(section.figures)
+    assert captions[3].startswith("Where the time goes: share of each operator in the latency, on")
+    throughput, latency, shares, operators, *roofs = section.figures.values()
     for figure in throughput, latency:
         assert figure.layout.xaxis.type == "log"
         assert [trace.name for trace in figure.data] == ["cpu", "gpu", "tpu"]
-    totals = np.sum([trace.x for trace in shares.data], axis=0)
-    assert totals.tolist() == pytest.approx([100] * 3)
+    for figure in shares, operators:
+        totals = np.sum([trace.x for trace in figure.data], axis=0)
+        assert totals.tolist() == pytest.approx([100] * 3)
+    assert {trace.name for trace in operators.data} == {"Conv", "Relu"}
+    assert "TDP energy (J)" in map(heading, devices.columns)
+    assert section.text.endswith("no scaling to the device's process is made.")
+    for entry, caption, figure in zip(estimates, captions[4:], roofs, strict=True):
+        assert caption.startswith(f"Roofline of {entry.device.name}: ")
+        assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
+        roof, *groups = figure.data
+        assert roof.name == "roof"
+        # Flat from the ridge on, and all layers are under it.
+        assert roof.y[1] == roof.y[2]
+        shown = {name for group in groups for name in group.text}
+        assert shown <= {"conv1", "relu1"} and "conv1" in shown
+        # Told apart by more than their colour.
+        marks = [group.marker.symbol for group in groups]
+        assert len(set(marks)) == len(marks)
+
+
+def test_estimates_of_a_training_step(make):
+    estimates = estimate(make.network(["conv1", "relu1"]), ["v100"], training=True)
+    (section,) = sections_of(estimates)
+    phases = section.tables["devices-layers"]["phase"]
+    assert list(dict.fromkeys(phases)) == [
+        "forward",
+        "input gradient",
+        "weight gradient",
+        "update",
+    ]
+    (figure,) = [f for caption, f in section.figures.items() if "each phase" in caption]
+    assert sum(trace.x[0] for trace in figure.data) == pytest.approx(100)
+
+
+def test_one_product_on_many_devices():
+    found = gemm_comparison(64, 64, 64, ["i7-7700k", "gtx-1080-ti", "tpu-v1"])
+    (section,) = sections_of(found)
+    assert section.facts["MACs"] == "262,144"
+    speed, time, roofs = section.figures.values()
+    assert [trace.name for trace in speed.data] == ["attained", "peak"]
+    assert time.layout.xaxis.type == "log"
+    lines = [trace for trace in roofs.data if trace.mode == "lines"]
+    assert [line.name for line in lines] == [
+        "roof, i7-7700k, fp32",
+        "roof, gtx-1080-ti, fp32",
+        "roof, tpu-v1, int8",
+    ]
+    assert len({line.line.dash for line in lines}) == 3
+    assert section.tables["product"] is found.table
 
 
 def test_comparison():

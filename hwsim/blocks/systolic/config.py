@@ -12,6 +12,7 @@ __all__ = ["Systolic"]
 # Half of what an address in an instruction reaches.
 LARGEST_BUFFER = 1 << 23
 LARGEST_ACCUMULATOR_ROWS = 4096
+LARGEST_POOL_COLUMNS = 4096
 # Cycles from an address at a read port of the buffer to the data.
 BUFFER_READ_LATENCY = 3
 # Cycles from an address at the read port of the accumulators to the sums.
@@ -41,6 +42,9 @@ class Systolic:
     accumulator_rows : int
         Output pixels of which the accumulators hold partial sums, in each of two halves: a power
         of two.
+    pool_columns : int
+        Output columns of a pool of which the vector unit holds what it knows of their windows. Of
+        wider outputs so many columns are made at a time.
     weight_tiles, parameter_tiles : int
         Tiles of weights, and of output channels' parameters, that are fetched ahead.
     axi_bits : int
@@ -69,6 +73,7 @@ class Systolic:
     buffer_bytes: int = 1 << 20
     sections: int = 4
     accumulator_rows: int = 1024
+    pool_columns: int = 128
     weight_tiles: int = 4
     parameter_tiles: int = 4
     axi_bits: int = 0
@@ -86,7 +91,13 @@ class Systolic:
         if self.dataflow != "weight-stationary":
             raise ValueError(f"dataflow must be weight-stationary, not {self.dataflow!r}")
         _ = self.array  # checks the rest
-        for name in ("weight_tiles", "parameter_tiles", "outstanding", "queue_depth"):
+        for name in (
+            "pool_columns",
+            "weight_tiles",
+            "parameter_tiles",
+            "outstanding",
+            "queue_depth",
+        ):
             check_integer(name, getattr(self, name), 2)
         for name in ("buffer_bytes", "sections", "accumulator_rows", "burst_beats"):
             check_positive(name, getattr(self, name))
@@ -95,6 +106,10 @@ class Systolic:
         if self.queue_depth > DISTRIBUTED_DEPTH:
             raise ValueError(
                 f"queue_depth must be at most {DISTRIBUTED_DEPTH}, not {self.queue_depth}"
+            )
+        if self.pool_columns > LARGEST_POOL_COLUMNS:
+            raise ValueError(
+                f"pool_columns must be at most {LARGEST_POOL_COLUMNS}, not {self.pool_columns}"
             )
         check_integer("address_bits", self.address_bits, 12)
         if self.address_bits > 32:

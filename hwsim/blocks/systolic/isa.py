@@ -41,15 +41,16 @@ class Opcode(IntEnum):
     ACTIVATE = 6
     COMBINE = 7
     WRITE_ACTIVATIONS = 8
+    POOL = 9
 
     @property
     def engine(self):
         """Number of the engine that carries it out; None for `HALT`, which ends the program."""
-        return (None, 0, 0, 0, 0, 1, 2, 2, 3)[self]
+        return (None, 0, 0, 0, 0, 1, 2, 2, 3, 2)[self]
 
 
 class Operation(IntEnum):
-    """How `Opcode.COMBINE` makes one value of several."""
+    """How one value is made of several: by `Opcode.COMBINE`, ``MAX`` by `Opcode.POOL` alone."""
 
     SUM = 0
     MAX = 1
@@ -98,13 +99,25 @@ _VECTOR = {
     "lookup": (1, False),
     "channels": (9, False),
     "to": (24, False),  # address of the first result
-    "to_x": (16, False),
+    "to_x": (24, False),
     "to_y": (24, False),
     "zero_point": (8, True),
     "minimum": (8, True),
     "maximum": (8, True),
     "multiplier": (17, False),
     "shift": (6, False),
+}
+_SCAN = {
+    "base": (24, False),  # address of the first pixel
+    "pixel_x": (24, False),  # from a pixel to the next
+    "pixel_y": (24, False),  # from the first pixel of a row to that of the next row
+    "y": (13, True),  # place of the first pixel in the map
+    "x": (13, True),
+    "stride_y": (6, False),  # from a pixel to the next, in the map
+    "stride_x": (6, False),
+    "map_height": (12, False),
+    "map_width": (12, False),
+    "offset_0": (8, True),
 }
 FIELDS = {
     Opcode.HALT: {},
@@ -127,14 +140,27 @@ FIELDS = {
     Opcode.ACTIVATE: _VECTOR,
     Opcode.COMBINE: {
         **_VECTOR,
-        **_WINDOW,
-        "taps_y": (10, False),
-        "offset_0": (8, True),
+        **_SCAN,
+        "taps_x": (10, False),
+        "tap_x": (24, False),  # from a tap to the next, and in the map
+        "dilation_x": (6, False),
         "offset_1": (8, True),
         "factor_0": (17, False),
         "factor_1": (17, False),
     },
     Opcode.WRITE_ACTIVATIONS: _TRANSFER,
+    Opcode.POOL: {
+        **_VECTOR,
+        **_SCAN,
+        "rows": (13, False),  # of pixels
+        "columns": (13, False),
+        "kernel_y": (10, False),  # pixels of a window
+        "kernel_x": (10, False),
+        "window_y": (10, False),  # from a window to the next, in pixels
+        "window_x": (10, False),
+        "ahead_y": (10, False),  # pixels of the first window before the first pixel
+        "ahead_x": (10, False),
+    },
 }
 for _fields in FIELDS.values():
     assert sum(bits for bits, _ in (HEADER | _fields).values()) <= 8 * BYTES

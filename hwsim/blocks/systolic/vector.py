@@ -9,6 +9,8 @@ __all__ = [
     "FACTOR_BYTES",
     "FACTOR_PRECISION",
     "PARAMETER_BYTES",
+    "POOL_BITS",
+    "POOL_WINDOWS",
     "parameter_latency",
     "table_begins",
     "table_ready",
@@ -27,12 +29,21 @@ FACTOR_PRECISION = 7
 FACTOR_BYTES = 4
 PARAMETER_BYTES = 8
 
+# Windows of a pool that may have a pixel in common, along a row and down a column: those of 3 x 3
+# with a stride of 1. The compiler makes pools with more of them in several passes.
+POOL_WINDOWS = 3
+# Of what is known of a window: a sum of codes, each less an offset; a kernel has 10 bits a side.
+POOL_BITS = (255 * 1023 * 1023).bit_length() + 1
+
 # Cycles from a value at a lane's scaling to its code.
 SCALE_LATENCY = 11
 # Cycles from a tap's code to the value that it completes.
 TAP_LATENCY = 3
 # Cycles by which the sum of squares comes before the factor that it leads to.
 FACTOR_LATENCY = 1
+# Cycles from a code to the value of the window that it completes: it goes through the window's row
+# and then through the line memory.
+POOL_LATENCY = TAP_LATENCY + 1
 # Cycles from the acceptance of an instruction to its first address.
 START_LATENCY = 2
 
@@ -46,16 +57,18 @@ def vector_cycles(config, instruction):
     ----------
     config : Systolic
     instruction : Instruction
-        ``ACTIVATE`` or ``COMBINE``.
+        ``ACTIVATE``, ``COMBINE`` or ``POOL``.
     """
     pixels = instruction["width"] * instruction["height"]
     if instruction.opcode == Opcode.ACTIVATE:
         return pixels - 1 + START_LATENCY + ACCUMULATOR_READ_LATENCY + SCALE_LATENCY
-    taps = instruction["taps_x"] * instruction["taps_y"]
-    latency = START_LATENCY + BUFFER_READ_LATENCY + TAP_LATENCY + SCALE_LATENCY
+    latency = START_LATENCY + BUFFER_READ_LATENCY + SCALE_LATENCY
+    if instruction.opcode == Opcode.POOL:
+        return instruction["rows"] * instruction["columns"] - 1 + latency + POOL_LATENCY
+    latency += TAP_LATENCY
     if instruction["operation"] == Operation.NORMALIZE:
         latency += FACTOR_LATENCY
-    return pixels * taps - 1 + latency
+    return pixels * instruction["taps_x"] - 1 + latency
 
 
 def parameter_latency(config):

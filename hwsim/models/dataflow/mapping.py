@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwsim.models.processors import PROCESSORS
+from hwsim.network.network import NetworkError
 
 from .tiles import Job, Program
-from .workload import is_quantized, workload
+from .training import training_step
+from .workload import FLOAT_BYTES, is_quantized, workload
 
 if TYPE_CHECKING:
     from .workload import Work
@@ -29,6 +31,7 @@ __all__ = [
     "choose_precision",
     "layer_precision",
     "map_network",
+    "map_workload",
 ]
 
 PICOSECONDS = 10**12
@@ -58,6 +61,8 @@ class LayerCost:
         What the device's multipliers could do in the layer's data type.
     lines : tuple of str
         The arithmetic.
+    precision : str
+        Data type of the arithmetic.
     """
 
     work: "Work"
@@ -67,6 +72,7 @@ class LayerCost:
     level_bytes: dict[str, int]
     peak_macs_per_s: float
     lines: tuple[str, ...]
+    precision: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +86,7 @@ class Mapping:
     assumptions: tuple[str, ...] = ()
 
 
-def choose_precision(device, quantized, precision=None):
+def choose_precision(device, quantized, precision=None, training=False):
     """The data type in which ``device`` runs a network, and what has to be assumed for it.
 
     Returns
@@ -91,8 +97,19 @@ def choose_precision(device, quantized, precision=None):
     Raises
     ------
     ValueError
-        If ``precision`` is given and the device does not have it.
+        If ``precision`` is given and the device does not have it, or the training step would be in
+        integers.
     """
+    if training:
+        floats = [p for p in device.precisions if not p.startswith("int")]
+        if not floats:
+            kinds = ", ".join(device.precisions)
+            raise ValueError(
+                f"{device.name} computes in {kinds}, and training needs a float data type"
+            )
+        if precision is not None and precision.startswith("int"):
+            has = f"{device.name} {', '.join(floats)}"
+            raise ValueError(f"training needs a float data type, of {has}, not {precision}")
     if precision is not None:
         if precision not in device.precisions:
             accepted = ", ".join(device.precisions)
@@ -106,7 +123,7 @@ def choose_precision(device, quantized, precision=None):
     return chosen, ""
 
 
-def map_network(network, device, batch, precision=None, fuse=None):
+def map_network(network, device, batch, precision=None, fuse=None, optimizer=None):
     """Map a network to a CPU, GPU or array.
 
     Parameters
@@ -120,16 +137,54 @@ def map_network(network, device, batch, precision=None, fuse=None):
     fuse : bool, optional
         Whether layers are fused, see `hwsim.models.dataflow.workload`; unless given, as the class
         of the device does.
+    optimizer : str, optional
+        Of a training step, see `hwsim.models.dataflow.training`; unless given, the network is run
+        forward only.
 
     Returns
     -------
     Mapping
+
+    Raises
+    ------
+    NetworkError
+        For a training step of a quantized network, or of one without parameters.
+    ValueError
+        For a data type that the device, or training, does not have, or a fused training step.
     """
-    quantized = is_quantized(network)
-    precision, assumed = choose_precision(device, quantized, precision)
-    processor = PROCESSORS[device.device_class](device)
-    fuse = processor.fuses if fuse is None else fuse
-    load = workload(network, batch, precision, fuse)
+    quantized, training = is_quantized(network), optimizer is not None
+    if training and quantized:
+        raise NetworkError(
+            f"training needs a float network, and {network.name} is quantized; give the network "
+            "that it was quantized from"
+        )
+    if training and fuse:
+        raise ValueError("training runs layer by layer: leave fuse out, or let it be False")
+    precision, assumed = choose_precision(device, quantized, precision, training)
+    assumptions = [assumed] if assumed else []
+    if fuse is None:
+        fuse = PROCESSORS[device.device_class].fuses and not training
+    load = workload(network, batch, precision, fuse, training)
+    if training:
+        load = training_step(load, optimizer)
+        assumptions.append(_step_note(load, optimizer))
+    return map_workload(load, device, quantized, assumptions)
+
+
+def map_workload(load, device, quantized=False, assumptions=()):
+    """Map a `Workload` to a CPU, GPU or array, see `map_network`.
+
+    Parameters
+    ----------
+    load : Workload
+        In a precision of the device.
+    device : Device
+    quantized : bool
+        Whether layers that do not work on codes run in floats where the precision is "int8".
+    assumptions : tuple of str
+    """
+    processor = PROCESSORS[device.device_class](device, load.fused)
+    precision = load.precision
     traffic = _Traffic(load, device, processor)
     processor.prepare(load.works, precision)
     layers = []
@@ -141,7 +196,32 @@ def map_network(network, device, batch, precision=None, fuse=None):
     ahead = processor.streams_weights
     buffer = int(device["weight_fifo_tiles"]) if ahead else 2
     program = Program(tuple(layer.job for layer in layers), ahead, buffer)
-    return Mapping(device, precision, tuple(layers), program, (assumed,) if assumed else ())
+    notes = (*assumptions, *_fitting(device, load, traffic))
+    return Mapping(device, precision, tuple(layers), program, notes)
+
+
+def _step_note(load, optimizer):
+    kept = "" if FLOAT_BYTES[load.precision] == 4 else ", on a copy of the weights in fp32"
+    return (
+        f"training step: forward, backward and an update by {optimizer}{kept}; the loss is a "
+        "cross-entropy"
+    )
+
+
+def _fitting(device, load, traffic):
+    """A note, if the memory is too small."""
+    if "memory_size" not in device:
+        return []
+    weights = sum(work.weight_bytes for work in load.works if work.phase == "forward")
+    maps = int(traffic.alive.max(initial=0))
+    size = weights + load.resident_bytes + maps
+    if size <= device["memory_size"]:
+        return []
+    states = f" + {load.resident_bytes:,} optimizer" if load.resident_bytes else ""
+    return [
+        f"does not fit: {size:,} B ({weights:,} weights{states} + {maps:,} feature maps alive at "
+        f"once), but {device.name} has {device.quantities['memory_size']} of memory"
+    ]
 
 
 def layer_precision(device, precision, quantized, work):
@@ -181,6 +261,8 @@ class Residence:
             for name in work.inputs:
                 first.setdefault(name, 0)
                 last[name] = index
+        for name in load.parked:  # in memory, and nowhere else
+            first.pop(name, None)
         self.spans = {name: slice(start, last[name] + 1) for name, start in first.items()}
         self.alive = np.zeros(count, np.int64)
         for name, span in self.spans.items():
@@ -210,7 +292,9 @@ class _Traffic:
         residence = Residence(load, shared)
         self.alive = residence.alive
         through = "feature_maps" in device and device["feature_maps"] == "memory"
-        self.keeps_weights = shared and not through and residence.all_bytes <= self.capacity
+        # What changes in every step does not stay.
+        stays = shared and not through and not load.training
+        self.keeps_weights = stays and residence.all_bytes <= self.capacity
         self.on_chip = {
             name for name, need in residence.needs.items() if not through and need <= self.capacity
         }
@@ -236,7 +320,7 @@ class _Traffic:
 def _cost(processor, device, work, precision, free, weights, reads, writes, place):
     peak = processor.peak(precision)
     if work.free:
-        return LayerCost(work, Job(work.name), 0, 0, {}, peak, (work.note,))
+        return LayerCost(work, Job(work.name), 0, 0, {}, peak, (work.note,), precision)
     lines: list[str] = []
     cost = processor.cost(work, precision, lines)
     clock = device["clock"]
@@ -246,15 +330,15 @@ def _cost(processor, device, work, precision, free, weights, reads, writes, plac
     )
     once = {"weights": weights, "inputs": reads}
     weights, reads = processor.traffic(work, cost, precision, weights, reads, free)
-    total = weights + reads + writes
+    total = weights + reads + writes + cost.ending_bytes
     for name, moved in (("weights", weights), ("inputs", reads)):
         if moved > once[name]:
             lines.append(f"reloads   {moved:,} B for {once[name]:,} B of {name}")
     lines.append(place)
     lines.append(
-        f"memory    {total:,} B ({weights:,} weights + {reads:,} in + {writes:,} out) / "
-        f"({device.quantities['memory_bandwidth']} x {device['memory_efficiency']:g})"
-        f" = {_time(processor.memory_seconds(total))}"
+        f"memory    {weights + reads + writes:,} B ({weights:,} weights + {reads:,} in + {writes:,}"
+        f" out) / ({device.quantities['memory_bandwidth']} x {device['memory_efficiency']:g})"
+        f" = {_time(processor.memory_seconds(weights + reads + writes))}"
     )
     dispatch = 0 if work.note else cost.launches * device["dispatch_time"]
     lines.append(f"dispatch  {_time(dispatch)}" + (f" ({work.note})" if work.note else ""))
@@ -274,7 +358,7 @@ def _cost(processor, device, work, precision, free, weights, reads, writes, plac
         f"compute and memory in between + dispatch = {_time(job.time / PICOSECONDS)}"
     )
     cycles = cost.cycles + cost.ending
-    return LayerCost(work, job, cycles, total, cost.level_bytes, peak, tuple(lines))
+    return LayerCost(work, job, cycles, total, cost.level_bytes, peak, tuple(lines), precision)
 
 
 def _each(seconds, tiles):

@@ -26,7 +26,7 @@ import simpy
 
 from hwsim.blocks.checks import check_integer, check_positive
 
-__all__ = ["Interval", "Job", "Program", "Run", "finish", "run"]
+__all__ = ["Interval", "Job", "Pages", "Program", "Run", "finish", "run"]
 
 
 @dataclass(frozen=True)
@@ -156,6 +156,56 @@ def _transfers(program):
     return [(kind, tile, index) for _, _, tile, _, kind, index in sorted(order)]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pages:
+    """What a memory with pages loses between transfers; times in integer picoseconds.
+
+    Parameters
+    ----------
+    page_time : int
+        For which the data of a page take the memory.
+    page_miss : int
+        Seen at each page of a transfer beyond its first; 0 if pages open in time.
+    switch : int
+        Seen by the first transfer, and by one behind a transfer of another program.
+    turnaround : int
+        Between loads and stores.
+    """
+
+    page_time: int
+    page_miss: int = 0
+    switch: int = 0
+    turnaround: int = 0
+
+    def __post_init__(self):
+        check_positive("page_time", self.page_time)
+        for name in ("page_miss", "switch", "turnaround"):
+            check_integer(name, getattr(self, name), 0)
+
+
+class _Memory:
+    """The memory that programs share, one transfer at a time."""
+
+    def __init__(self, env, pages):
+        self.port = simpy.Resource(env, capacity=1)
+        self.pages = pages
+        self.last = None
+
+    def time(self, user, kind, time):
+        """Time that a transfer takes, now that it is its turn."""
+        pages, last = self.pages, self.last
+        if pages is None:
+            return time
+        store = kind == "outputs"
+        self.last = user, store
+        time += ((time - 1) // pages.page_time) * pages.page_miss
+        if last is None or last[0] is not user:
+            time += pages.switch
+        if last is not None and last[1] != store:
+            time += pages.turnaround
+        return time
+
+
 class _Machine:
     """One program in an environment."""
 
@@ -189,9 +239,10 @@ class _Machine:
                 yield self.free[kind].get(1)
                 if not self.started[index].processed and not (ahead and kind == "weights"):
                     yield self.started[index]
-            with self.memory.request() as request:
+            with self.memory.port.request() as request:
                 yield request
-                yield from self._busy("memory", index, getattr(job, kind))
+                time = self.memory.time(self, kind, getattr(job, kind))
+                yield from self._busy("memory", index, time)
             if kind == "outputs":
                 yield self.free[kind].put(1)
                 self._store(index)
@@ -338,19 +389,22 @@ class _Recurrence:
                 self.starts.append(time + self.jobs[index + 1].dispatch)
 
 
-def run(programs):
+def run(programs, pages=None):
     """Run programs side by side, each on a compute engine of its own, all on one memory.
 
     Parameters
     ----------
     programs : sequence of Program
+    pages : Pages, optional
+        What the memory loses between transfers, e.g. `hwsim.models.dataflow.memory.Dram.pages`;
+        nothing unless given.
 
     Returns
     -------
     tuple of Run
     """
     env = simpy.Environment()
-    memory = simpy.Resource(env, capacity=1)
+    memory = _Memory(env, pages)
     machines = [_Machine(env, program, memory) for program in programs]
     env.run()
     return tuple(Run(tuple(machine.ends), _merged(machine.intervals)) for machine in machines)

@@ -14,6 +14,9 @@ A layer by itself reads its inputs and writes its output, as eager frameworks ru
 as compilers of graphs and accelerators run it, a BatchNormalization behind a matrix product is
 folded into its weights, and an activation or an addition behind is done on the results before they
 are written, if nobody else reads them in between.
+
+For ``training`` a Dropout draws a mask, and parameters are named; `hwsim.models.dataflow.training`
+adds the backward pass.
 """
 
 import math
@@ -35,7 +38,7 @@ __all__ = [
     "workload",
 ]
 
-FLOAT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int16": 2, "int8": 1}
+FLOAT_BYTES = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int16": 2, "int8": 1}
 """Bytes of a value at each precision."""
 
 VIEWS = ("Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
@@ -44,6 +47,8 @@ VIEWS = ("Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 # Operations that an exponential or a power takes in software: a polynomial of about eight terms,
 # and range reduction.
 TRANSCENDENTAL = 10
+# A random number of a counter-based generator: ten rounds of about ten operations give four.
+RANDOM = 25
 # Scale, add the zero point, clamp; and subtract the zero point, scale.
 QUANTIZE = 3
 DEQUANTIZE = 2
@@ -176,6 +181,12 @@ class Work:
         Why it costs nothing, or what it is folded into; else empty.
     head : str
         The matrix product on whose results it is done before they are written; else empty.
+    parameters : tuple of str
+        Constants that training changes; values of each in `Workload.parameters`.
+    phase : str
+        "forward", "input gradient", "weight gradient" or "update".
+    useful_macs : int or None
+        Where a part of ``gemm`` multiplies by zeros: the multiply-accumulates that do not.
     """
 
     name: str
@@ -189,10 +200,15 @@ class Work:
     integer: bool = False
     note: str = ""
     head: str = ""
+    parameters: tuple[str, ...] = ()
+    phase: str = "forward"
+    useful_macs: int | None = None
 
     @property
     def macs(self):
-        """Multiply-accumulates."""
+        """Multiply-accumulates, those with zeros in a ``gemm`` left out."""
+        if self.useful_macs is not None:
+            return self.useful_macs
         return self.gemm.macs if self.gemm else 0
 
     @property
@@ -214,6 +230,14 @@ class Workload:
     sizes : mapping of feature map to bytes
     ends : set of feature maps
         Those that come from outside or go there.
+    fused : bool
+        Whether layers are fused with the matrix product before them.
+    parameters : mapping of constant to values
+        What training changes.
+    parked : set of feature maps
+        What lies in memory before the step and after it, such as an optimizer's states.
+    resident_bytes : int
+        Bytes of memory beside weights and feature maps, such as an optimizer's states.
     """
 
     batch: int
@@ -221,6 +245,15 @@ class Workload:
     works: tuple[Work, ...]
     sizes: dict[str, int]
     ends: set[str] = field(default_factory=set)
+    fused: bool = False
+    parameters: dict[str, int] = field(default_factory=dict)
+    parked: set[str] = field(default_factory=set)
+    resident_bytes: int = 0
+
+    @property
+    def training(self):
+        """Whether it is more than a forward pass."""
+        return any(work.phase != "forward" for work in self.works)
 
 
 def is_quantized(network):
@@ -235,7 +268,7 @@ def _is_code_operator(op):
     return op.startswith("QLinear") or op in ("QGemm", "ConvInteger", "MatMulInteger")
 
 
-def workload(network, batch=1, precision="fp32", fuse=False):
+def workload(network, batch=1, precision="fp32", fuse=False, training=False):
     """The work of a network for ``batch`` images.
 
     Parameters
@@ -247,6 +280,8 @@ def workload(network, batch=1, precision="fp32", fuse=False):
         One of `FLOAT_BYTES`.
     fuse : bool
         Whether layers are fused with the matrix product before them.
+    training : bool
+        Whether it is the forward pass of a training step.
 
     Raises
     ------
@@ -255,11 +290,11 @@ def workload(network, batch=1, precision="fp32", fuse=False):
     ValueError
         For a batch that the network's shapes do not allow.
     """
-    return _Builder(network, batch, precision, fuse).workload()
+    return _Builder(network, batch, precision, fuse, training).workload()
 
 
 class _Builder:
-    def __init__(self, network, batch, precision, fuse):
+    def __init__(self, network, batch, precision, fuse, training):
         for layer in network.layers:
             if layer.op not in MODELLED:
                 known = ", ".join(MODELLED)
@@ -285,7 +320,8 @@ class _Builder:
             if all(name in self.static for name in layer.inputs if name):
                 self.static.update(layer.outputs)
         self.integer = self._integer_layers()
-        self.fuse = fuse
+        self.fuse, self.training = fuse, training
+        self.parameters = {}  # constant: values
         self.heads = {}  # tensor: the matrix product whose results it is, with what is fused
         self.place = {}  # tensor: name of the feature map in memory that holds it
         self.sizes = {}
@@ -336,7 +372,15 @@ class _Builder:
             for t in (*self.network.inputs, *self.network.outputs)
             if t.name in self.place
         }
-        return Workload(self.batch, self.precision, works, self.sizes, ends)
+        return Workload(
+            self.batch,
+            self.precision,
+            works,
+            self.sizes,
+            ends,
+            fused=self.fuse,
+            parameters=self.parameters,
+        )
 
     def _values(self, name):
         return int(math.prod(self.network.shape(name)) * self.scale)
@@ -360,6 +404,8 @@ class _Builder:
             )
         source = next(name for name in layer.inputs if name and name not in self.static)
         output = layer.outputs[0]
+        if layer.op == "Dropout" and self.training:
+            return self._dropout(layer, source)
         if layer.op in VIEWS:
             self.place[output] = self.place[source]
             return Work(layer.name, layer.op, note="no work: the values stay where they are")
@@ -415,7 +461,40 @@ class _Builder:
             inputs=tuple(dict.fromkeys(self.place[name] for name in dynamic)),
             outputs=tuple(outputs),
             integer=integer,
+            parameters=self._trained(layer),
         )
+
+    def _dropout(self, layer, source):
+        """A mask of a byte per value is drawn, compared with and multiplied."""
+        output, mask = layer.outputs[0], f"{layer.name}.mask"
+        self._hold(output, self._width(output))
+        self.sizes[mask] = self._values(output)
+        return Work(
+            layer.name,
+            layer.op,
+            element_ops=(RANDOM + 2) * self._values(output),
+            inputs=(self.place[source],),
+            outputs=(output, mask),
+        )
+
+    def _trained(self, layer):
+        """Constants of a layer that training changes, as `hwsim.network.counts` counts them."""
+        names = [layer.inputs[p] for p in OPERATORS[layer.op].parameters if p < len(layer.inputs)]
+        if layer.op == "Add":
+            makers = [self.network.producers.get(name) for name in layer.inputs]
+            if any(maker is not None and maker.op in ("Conv", "MatMul") for maker in makers):
+                names = layer.inputs
+        found = []
+        for name in names:
+            while name in self.static and name in self.network.producers:
+                maker = self.network.producers[name]
+                if maker.op not in (*VIEWS, "Transpose", "DequantizeLinear"):
+                    break
+                name = maker.inputs[0]
+            if name in self.network.constants:
+                self.parameters[name] = self.network.constants[name].size
+                found.append(name)
+        return tuple(found)
 
     def _fused(self, layer, dynamic, operations):
         """The layer as a part of the matrix product before it, or None."""

@@ -9,9 +9,9 @@ A file names the device, its class and its quantities::
     clock = { value = 1582, unit = "MHz", source = "vendor's data sheet, table 1" }
 
 ``source`` says where the number stands, or starts with ``derived:`` (and the arithmetic),
-``assumption:`` (and the reason) or ``measured:``. Efficiencies and fixed costs that a whole class
-shares stand in ``classes.toml``; a device's own file may override them. What is no number has no
-unit::
+``assumption:`` (and the reason), ``fitted:`` (and the measurements to which) or ``measured:`` (and
+on what). Efficiencies and fixed costs that a whole class shares stand in ``classes.toml``; a
+device's own file may override them. What is no number has no unit::
 
     dataflow = { value = "row-stationary", source = "paper, section 3" }
 
@@ -28,7 +28,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CLASSES", "DATAFLOWS", "TEXTS", "Device", "Quantity", "array", "load", "names"]
+__all__ = [
+    "CLASSES",
+    "DATAFLOWS",
+    "TEXTS",
+    "Device",
+    "Quantity",
+    "array",
+    "load",
+    "names",
+    "shared",
+]
 
 DATAFLOWS = (
     "weight-stationary",
@@ -50,6 +60,7 @@ _DIMENSIONS: dict[str, dict[str, float]] = {
     "count": {"1": 1},
     "fraction": {"1": 1},
     "rate": {"MAC/cycle": 1, "op/cycle": 1},
+    "width": {"B/cycle": 1},
     "frequency": {"Hz": 1, "kHz": 1e3, "MHz": 1e6, "GHz": 1e9},
     "bandwidth": {"B/s": 1, "MB/s": 1e6, "GB/s": 1e9, "GiB/s": 2**30, "TB/s": 1e12},
     "size": {
@@ -97,11 +108,20 @@ _QUANTITIES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
             "element_ops_per_cycle": "rate",
             "memory_bandwidth": "bandwidth",
             "cache_size": "size",
+            "cache_rate": "width",
+            "load_latency": "time",
+            "block_time": "time",
             **_SHARED,
         },
         {
+            "tf32_macs_per_cycle": "rate",
+            "bf16_macs_per_cycle": "rate",
             "fp16_macs_per_cycle": "rate",
             "int8_macs_per_cycle": "rate",
+            "fp16_unaligned_rate": "rate",
+            "int8_unaligned_rate": "rate",
+            "cluster_blocks": "count",
+            "direct_convolution_only": "count",
             "memory_size": "size",
             "tdp": "power",
         },
@@ -256,6 +276,11 @@ def _class_quantities():
     return found
 
 
+def shared(device_class):
+    """What all devices of a class share: mapping of name to `Quantity`."""
+    return dict(_class_quantities().get(device_class, {}))
+
+
 def names():
     """Names of the bundled devices, sorted."""
     return tuple(sorted(_catalog()))
@@ -389,7 +414,7 @@ def _parse(file, content):
         )
     required, optional = _QUANTITIES[device_class]
     kinds = {**required, **optional}
-    quantities = dict(_class_quantities().get(device_class, {}))
+    quantities = shared(device_class)
     for name, entry in table.items():
         if name in ("name", "title"):
             continue

@@ -571,8 +571,8 @@ class Array(Processor):
     streams_weights = True
     fuses = True
 
-    def __init__(self, device):
-        super().__init__(device)
+    def __init__(self, device, fused=False):
+        super().__init__(device, fused)
         # By the product at the head of fused layers: its cycles, and operations on its results.
         self._results: dict[str, tuple[float, int]] = {}
         # By the layer itself, as names may come twice.

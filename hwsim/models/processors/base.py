@@ -17,13 +17,15 @@ class Cost:
     tiles : int
         Parts of equal cost that are loaded, computed and stored one after the other.
     ending : float
-        Cycles after the last tile, once: a systolic array drains.
+        Cycles after the last tile, once: a systolic array drains, a GPU starts another kernel.
+    ending_bytes : int
+        Bytes that cross the memory interface in that time.
     launches : int
         Kernels that are started one after the other.
     weight_passes, input_passes : int
         How often weights and inputs cross the memory interface.
     memory_bytes : int
-        Bytes that cross it besides, such as partial sums.
+        Bytes that cross it besides, such as partial sums; negative for those that are skipped.
     level_bytes : mapping of str to int
         Bytes that cross the interface of each level between the memory and the arithmetic.
     """
@@ -31,6 +33,7 @@ class Cost:
     cycles: float
     tiles: int
     ending: float = 0
+    ending_bytes: int = 0
     launches: int = 1
     weight_passes: int = 1
     input_passes: int = 1
@@ -44,6 +47,8 @@ class Processor(ABC):
     Parameters
     ----------
     device : hwsim.models.devices.Device
+    fused : bool
+        Whether the network is compiled: what follows a matrix product is done on its results.
     """
 
     streams_weights = False
@@ -52,8 +57,8 @@ class Processor(ABC):
     fuses = False
     """Whether layers are fused unless the user says otherwise."""
 
-    def __init__(self, device):
-        self.device = device
+    def __init__(self, device, fused=False):
+        self.device, self.fused = device, fused
         self.efficiency = device["compute_efficiency"]
 
     @property
@@ -123,7 +128,8 @@ class Processor(ABC):
         -------
         (int, int)
         """
-        return weights * cost.weight_passes, reads * cost.input_passes + cost.memory_bytes
+        reads = max(0, reads * cost.input_passes + cost.memory_bytes)
+        return weights * cost.weight_passes, reads
 
     def memory_seconds(self, size):
         """Seconds in which ``size`` bytes cross the memory interface."""

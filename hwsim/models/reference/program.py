@@ -8,7 +8,7 @@ import numpy as np
 
 from hwsim.blocks.systolic.isa import Opcode
 
-from .vector import activate, combine
+from .vector import activate, combine, pool
 
 __all__ = ["Machine", "run_program"]
 
@@ -65,6 +65,7 @@ class Machine:
             Opcode.CONVOLVE: self._convolve,
             Opcode.ACTIVATE: self._activate,
             Opcode.COMBINE: self._combine,
+            Opcode.POOL: self._pool,
             Opcode.WRITE_ACTIVATIONS: self._write_activations,
         }[instruction.opcode](instruction)
 
@@ -154,6 +155,10 @@ class Machine:
 
     def _combine(self, i):
         combine(self.config, i, self.buffer, self.table, self.factors)
+        self._note(i)
+
+    def _pool(self, i):
+        pool(self.config, i, self.buffer, self.table)
         self._note(i)
 
     def _note(self, i):

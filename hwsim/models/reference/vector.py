@@ -1,4 +1,4 @@
-"""What the vector unit of the systolic accelerator computes: its two instructions, in NumPy."""
+"""What the vector unit of the systolic accelerator computes: its instructions, in NumPy."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from hwsim.blocks.systolic.vector import FACTOR_PRECISION
 from hwsim.network.fixed_point import round_half_even_shift
 from hwsim.network.integer import log_index
 
-__all__ = ["activate", "combine"]
+__all__ = ["activate", "combine", "pool"]
 
 ADDRESS_MASK = (1 << 24) - 1
 # Codes that are gathered at a time: what the caches of a processor hold.
@@ -42,7 +42,7 @@ def activate(config, instruction, buffer, sums, parameters=None, table=None):
 
 
 def combine(config, instruction, buffer, table=None, factors=None):
-    """Carry out a ``COMBINE``: windows of codes in the buffer to codes in the buffer.
+    """Carry out a ``COMBINE``: one or several codes in the buffer for each one that is written.
 
     What it writes must not be what it reads.
 
@@ -71,22 +71,61 @@ def combine(config, instruction, buffer, table=None, factors=None):
     _write(config, f, buffer, result, table)
 
 
+def pool(config, instruction, buffer, table=None):
+    """Carry out a ``POOL``: the largest code, or the sum, of windows; arguments as of `combine`."""
+    f = instruction
+    largest = f["operation"] == Operation.MAX
+    join, nothing = (np.maximum, -128) if largest else (np.add, 0)
+    result = np.empty((f["height"], f["width"], f["channels"]), np.int8)
+    channels = np.arange(f["channels"])
+    x = np.arange(f["columns"])
+    along = np.arange(f["width"]) * f["window_x"] - f["ahead_x"]
+    size = max(1, f["columns"] * f["channels"])
+    rows = max(1, (_PIECE // size - f["kernel_y"]) // max(1, f["window_y"]))
+    for begin in range(0, f["height"], rows):
+        part = np.arange(begin, min(begin + rows, f["height"]))
+        down = part * f["window_y"] - f["ahead_y"]
+        y = np.arange(max(0, down[0]), min(down[-1] + f["kernel_y"], f["rows"]))
+        addresses = f["base"] + y[:, None] * f["pixel_y"] + x * f["pixel_x"]
+        codes = buffer[_places(config, addresses[..., None] + channels)].astype(np.int64)
+        map_y, map_x = f["y"] + y * f["stride_y"], f["x"] + x * f["stride_x"]
+        inside = ((map_y >= 0) & (map_y < f["map_height"]))[:, None]
+        inside = inside & (map_x >= 0) & (map_x < f["map_width"])
+        codes = np.where(inside[..., None], codes - (0 if largest else f["offset_0"]), nothing)
+        lines = _windows(codes, 1, along, f["kernel_x"], join, nothing)
+        values = _windows(lines, 0, down - y[0], f["kernel_y"], join, nothing)
+        result[part] = _scale(f, values, f["multiplier"], f["shift"])
+    _write(config, f, buffer, result, table)
+
+
+def _windows(codes, axis, firsts, kernel, join, nothing):
+    """What windows that begin at ``firsts`` along an axis come to; beyond the ends is nothing."""
+    length = codes.shape[axis]
+    total = None
+    for k in range(kernel):
+        there = (firsts + k >= 0) & (firsts + k < length)
+        shape = [-1 if number == axis else 1 for number in range(codes.ndim)]
+        taken = codes.take(np.clip(firsts + k, 0, length - 1), axis)
+        taken = np.where(there.reshape(shape), taken, nothing)
+        total = taken if total is None else join(total, taken)
+    return total
+
+
 def _taps(config, f, buffer, oy):
     """Yield ``kx``, codes (rows, width, channels) and whether they are inside, for each tap."""
     ox = np.arange(f["width"])
     pixels = f["base"] + oy[:, None] * f["pixel_y"] + ox * f["pixel_x"]
     channels = np.arange(f["channels"])
-    for ky in range(f["taps_y"]):
-        y = f["y"] + oy * f["stride_y"] + ky * f["dilation_y"]
-        y_inside = ((y >= 0) & (y < f["map_height"]))[:, None, None]
-        for kx in range(f["taps_x"]):
-            x = (f["x"] + ox * f["stride_x"] + kx * f["dilation_x"])[:, None]
-            if f["operation"] == Operation.NORMALIZE:
-                x = x + channels
-            inside = y_inside & (x >= 0) & (x < f["map_width"])
-            addresses = pixels + (ky * f["tap_y"] + kx * f["tap_x"])
-            codes = buffer[_places(config, addresses[..., None] + channels)]
-            yield kx, codes, inside
+    y = f["y"] + oy * f["stride_y"]
+    y_inside = ((y >= 0) & (y < f["map_height"]))[:, None, None]
+    for kx in range(f["taps_x"]):
+        x = (f["x"] + ox * f["stride_x"] + kx * f["dilation_x"])[:, None]
+        if f["operation"] == Operation.NORMALIZE:
+            x = x + channels
+        inside = y_inside & (x >= 0) & (x < f["map_width"])
+        addresses = pixels + kx * f["tap_x"]
+        codes = buffer[_places(config, addresses[..., None] + channels)]
+        yield kx, codes, inside
 
 
 def _places(config, addresses):
@@ -103,13 +142,6 @@ def _sum(f, taps):
         offset, factor = f[f"offset_{kx & 1}"], f[f"factor_{kx & 1}"]
         total = total + np.where(inside, (codes.astype(np.int64) - offset) * factor, 0)
     return total.astype(np.int32).astype(np.int64)
-
-
-def _max(f, taps):
-    largest = np.full((), -128, np.int8)
-    for _, codes, inside in taps:
-        largest = np.maximum(largest, np.where(inside, codes, np.int8(-128)))
-    return largest.astype(np.int64)
 
 
 def _product(f, taps):
@@ -135,7 +167,7 @@ def _normalize(f, taps, factors):
     return centre, factors.astype(np.int64)[log_index(squares, FACTOR_PRECISION)]
 
 
-_COMBINE = {Operation.SUM: _sum, Operation.MAX: _max, Operation.PRODUCT: _product}
+_COMBINE = {Operation.SUM: _sum, Operation.PRODUCT: _product}
 
 
 def _scale(f, values, multiplier, shift):

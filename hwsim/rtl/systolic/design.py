@@ -132,6 +132,7 @@ class SystolicDesign:
                 f"  m_axi: AXI4, {8 * config.axi_bytes} bits, weights and feature maps;",
                 f"  m_axi_program: AXI4, {8 * config.program_bytes} bits, instructions.",
                 f"Unified buffer: {config.buffer_bytes} bytes in {config.sections} sections of "
-                f"{config.banks} banks; accumulators: 2 x {config.accumulator_rows} rows.",
+                f"{config.banks} banks; accumulators: 2 x {config.accumulator_rows} rows; "
+                f"pools: {config.pool_columns} columns.",
             ]
         )

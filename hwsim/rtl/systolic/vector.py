@@ -1,32 +1,42 @@
-"""The vector unit of the systolic accelerator: from sums, and from windows of codes, to codes."""
+"""The vector unit of the systolic accelerator: from sums and codes to codes."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hwsim.blocks.systolic import isa
 from hwsim.blocks.systolic.config import ACCUMULATOR_READ_LATENCY, BUFFER_READ_LATENCY
 from hwsim.blocks.systolic.isa import HEADER, Opcode, Operation
-from hwsim.blocks.systolic.vector import FACTOR_LATENCY, SCALE_LATENCY, TAP_LATENCY
+from hwsim.blocks.systolic.vector import (
+    FACTOR_LATENCY,
+    POOL_LATENCY,
+    SCALE_LATENCY,
+    TAP_LATENCY,
+)
 
 from ..unit import delay, register
 from ..unused import discard
 from .group import abreast
 from .instruction import INSTRUCTION, layout
-from .vector_lane import SCALING, TAP, VectorLaneGroup
+from .vector_lane import SCALING, TAP, VectorLaneGroup, place_in_windows
 from .vector_parameters import ParameterQueue, TableLoader
-from .vector_window import DESTINATION, WINDOW, Destination, Window, hold
+from .vector_pool import POOL, PoolWindows
+from .vector_window import DESTINATION, WINDOW, Destination, Window, hold, some_fields
 
 __all__ = ["VectorUnit"]
 
-# Fields that are needed throughout an instruction, besides those of `Window` and `Destination`.
-_HELD = (
+# Fields that are needed throughout an instruction, besides those of parts of the unit.
+_HELD = some_fields(
     "half operation lookup zero_point minimum maximum multiplier shift "
     "map_width offset_0 offset_1 factor_0 factor_1"
 )
+# The fields that `POOL` shares with `COMBINE` lie in the same places.
+for _name in isa.FIELDS[Opcode.POOL].keys() & isa.FIELDS[Opcode.COMBINE].keys():
+    assert layout(Opcode.POOL)[_name] == layout(Opcode.COMBINE)[_name]
 
 
 class VectorUnit(wiring.Component):
-    """Carries out ``ACTIVATE`` and ``COMBINE``, one after the other.
+    """Carries out ``ACTIVATE``, ``COMBINE`` and ``POOL``, one after the other.
 
     ::
 
@@ -35,10 +45,11 @@ class VectorUnit(wiring.Component):
         parameter ──> parameter queue ───────────────────┘ │
         table ──> table loader ────────────────────────────┘
 
-    A pixel of ``ACTIVATE`` and a tap of ``COMBINE`` take a cycle each. From the acceptance of an
-    instruction to ``done`` it takes `hwsim.blocks.systolic.vector.vector_cycles`; the next one is
-    accepted a cycle later at the earliest. An instruction waits at ``i`` while it needs a tile of
-    parameters that is not there, and while a table is on its way into the lanes.
+    A pixel of ``ACTIVATE``, a tap of ``COMBINE`` and a pixel that ``POOL`` reads take a cycle each.
+    From the acceptance of an instruction to ``done`` it takes
+    `hwsim.blocks.systolic.vector.vector_cycles`; the next one is accepted a cycle later at the
+    earliest. An instruction waits at ``i`` while it needs a tile of parameters that is not there,
+    and while a table is on its way into the lanes.
 
     Parameters
     ----------
@@ -116,9 +127,11 @@ class VectorUnit(wiring.Component):
 
         # An instruction begins when nothing of the one before is under way.
         instruction = data.View(layout(Opcode.COMBINE), self.i.payload)
+        of_pool = data.View(layout(Opcode.POOL), self.i.payload)
         ignored = HEADER.keys() - {"opcode"} | {"unused"}
         discard(m, *(instruction[name] for name, _ in instruction.shape() if name in ignored))
         starts_activate = instruction.opcode == Opcode.ACTIVATE
+        starts_pool = instruction.opcode == Opcode.POOL
         needs_tile = starts_activate & ~instruction.uniform
         busy = Signal()
         start = Signal()
@@ -128,6 +141,7 @@ class VectorUnit(wiring.Component):
             queue.take.eq(start & needs_tile),
         ]
         activate = Signal()
+        pool = Signal()
         uniform = Signal()
         count = Signal.like(self.write_count, name="count")
         held = hold(m, start, instruction, _HELD)
@@ -135,6 +149,7 @@ class VectorUnit(wiring.Component):
             m.d.sync += [
                 busy.eq(1),
                 activate.eq(starts_activate),
+                pool.eq(starts_pool),
                 uniform.eq(~needs_tile),
                 count.eq(Mux(instruction.channels > cols, cols, instruction.channels)),
             ]
@@ -145,13 +160,27 @@ class VectorUnit(wiring.Component):
         normalize = ~activate & (held.operation == Operation.NORMALIZE)
         m.d.comb += [
             window.start.eq(start),
-            window.fields.eq(_choose(instruction, WINDOW)),
-            window.one_tap.eq(starts_activate),
+            *(
+                window.fields[name].eq(instruction[name])
+                for name, _ in WINDOW
+                if name not in ("rows", "columns")
+            ),
+            window.fields.rows.eq(Mux(starts_pool, of_pool.rows, instruction.height)),
+            window.fields.columns.eq(Mux(starts_pool, of_pool.columns, instruction.width)),
+            window.one_tap.eq(starts_activate | starts_pool),
             window.any_column.eq(normalize),
             self.sum_half.eq(held.half),
             self.sum_address.eq(window.row),
             self.read_address.eq(window.address),
             self.read_enable.eq(window.valid & window.inside & ~activate),
+        ]
+
+        m.submodules.pool_windows = windows = PoolWindows(columns=self.config.pool_columns)
+        m.d.comb += [
+            windows.start.eq(start),
+            windows.fields.eq(_choose(of_pool, POOL)),
+            windows.step.eq(window.valid),
+            windows.line_end.eq(window.line_end),
         ]
 
         tap = self._tap(m, window, held)
@@ -161,12 +190,20 @@ class VectorUnit(wiring.Component):
             scaling.uniform.eq(uniform),
             *(scaling[name].eq(held[name]) for name, _ in SCALING if name != "uniform"),
         ]
-        lanes = abreast(m, VectorLaneGroup, cols, parameter_tiles=self.config.parameter_tiles)
+        lanes = abreast(
+            m,
+            VectorLaneGroup,
+            cols,
+            parameter_tiles=self.config.parameter_tiles,
+            pool_columns=self.config.pool_columns,
+        )
         parameters = queue.o.as_value().replicate(len(queue.store))
         stores = [store.replicate(queue.columns) for store in queue.store]
         m.d.comb += [
             lanes.active.eq(start | busy | loader.busy | queue.store.any()),
             lanes.activate.eq(activate),
+            lanes.pool.eq(pool),
+            lanes.windows.eq(self._windows(m, window, windows)),
             lanes.sum.eq(self.sums),
             lanes.code.eq(self.read_data),
             lanes.inside.eq(inside),
@@ -182,11 +219,12 @@ class VectorUnit(wiring.Component):
         ]
 
         # Pixels on their way.
-        complete = window.valid & window.last
+        ends = windows.along_last.any() & windows.down_last.any()
+        complete = window.valid & Mux(pool, ends, window.last)
         of_sums = delay(m, complete & activate, ACCUMULATOR_READ_LATENCY, "sums_complete")
         of_taps = delay(m, complete & ~activate, BUFFER_READ_LATENCY + TAP_LATENCY, "taps_complete")
-        late = delay(m, of_taps, FACTOR_LATENCY, "factors_complete")
-        written = delay(m, of_sums | Mux(normalize, late, of_taps), SCALE_LATENCY, "scaled")
+        late = delay(m, of_taps, FACTOR_LATENCY, "late_complete")
+        written = delay(m, of_sums | Mux(normalize | pool, late, of_taps), SCALE_LATENCY, "scaled")
         m.submodules.destination = destination = Destination()
         m.d.comb += [
             destination.start.eq(start),
@@ -214,6 +252,25 @@ class VectorUnit(wiring.Component):
         ]
         return tap
 
+    def _windows(self, m, window, windows):
+        """What the lanes do for the windows of a pool; each part as late as they need it."""
+        place = Signal(place_in_windows(self.config.pool_columns))
+        now = {
+            "along_first": windows.along_first,
+            "along_last": windows.along_last[1:],
+            "ends": window.valid & windows.along_last.any(),
+            "column": windows.column,
+            "down_first": windows.down_first,
+            "down_last": windows.down_last[1:],
+        }
+        whole = Cat(now[name] for name, _ in place.shape())
+        pixel, row = (place.shape()[name].offset for name in ("along_last", "down_first"))
+        operand = delay(m, whole, BUFFER_READ_LATENCY + 1, "operand_windows")
+        line = delay(m, operand[pixel:], 1, "line_windows")
+        joined = delay(m, line[row - pixel :], 1, "joined_windows")
+        m.d.comb += place.eq(Cat(operand[:pixel], line[: row - pixel], joined))
+        return place
+
     def _inside(self, m, window, held, normalize):
         """Which codes lie in the map, when they arrive."""
         lanes = self.config.cols
@@ -227,6 +284,9 @@ class VectorUnit(wiring.Component):
         rest = delay(m, exist, BUFFER_READ_LATENCY - 2, "exist")
         inside = delay(m, window.inside, BUFFER_READ_LATENCY, "inside")
         return rest & inside.replicate(lanes)
+
+
+assert POOL_LATENCY == TAP_LATENCY + FACTOR_LATENCY
 
 
 def _within(value, largest):

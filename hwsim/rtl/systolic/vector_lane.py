@@ -6,13 +6,27 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hwsim.blocks.systolic.isa import Operation
-from hwsim.blocks.systolic.vector import CODES, FACTOR_PRECISION, FACTORS
+from hwsim.blocks.systolic.vector import (
+    CODES,
+    FACTOR_PRECISION,
+    FACTORS,
+    POOL_BITS,
+    POOL_WINDOWS,
+)
 from hwsim.network.fixed_point import MAXIMUM_SHIFT, MULTIPLIER_BITS
 
 from ..unit import register
 from .group import Group
 
-__all__ = ["ENTRY", "PARAMETER", "SCALING", "TAP", "VectorLane", "VectorLaneGroup"]
+__all__ = [
+    "ENTRY",
+    "PARAMETER",
+    "SCALING",
+    "TAP",
+    "VectorLane",
+    "VectorLaneGroup",
+    "place_in_windows",
+]
 
 # What a tile of parameters holds for a column.
 PARAMETER = data.StructLayout({"bias": signed(32), "multiplier": MULTIPLIER_BITS, "shift": 6})
@@ -49,6 +63,28 @@ TAP = data.StructLayout(
         "centre": 1,
     }
 )
+
+
+def place_in_windows(columns):
+    """Layout of what a pixel is to the windows of a pool, in up to so many columns.
+
+    ``along_first`` comes a cycle after the code, with the operand: slots of which nothing is known.
+    ``along_last`` comes a cycle later, with ``ends``: whether a window ends with the column, which
+    one's slot it is unless the first one's, and which ``column`` of windows. ``down_first`` and
+    ``down_last`` say the same of rows, another cycle later.
+    """
+    return data.StructLayout(
+        {
+            "along_first": POOL_WINDOWS,
+            "along_last": POOL_WINDOWS - 1,
+            "ends": 1,
+            "column": range(columns),
+            "down_first": POOL_WINDOWS,
+            "down_last": POOL_WINDOWS - 1,
+        }
+    )
+
+
 # The product is formed of the operand's lower bits and its upper ones.
 _LOWER = 17
 
@@ -58,27 +94,33 @@ class VectorLane(wiring.Component):
 
     ::
 
-        code ──> operands ──> product ──> total ──┐
-        sum ──────────────────────────────────────┴─> value ──> bias ──> product
+        code ──> operands ──┬─> product ──> total ──────────────────┐
+                            └─> rows of windows ──> line memory ────┤
+        sum ────────────────────────────────────────────────────────┴─> value ──> bias ──> product
                       ──> rounding, shift ──> zero point, bounds ──> table ──> o
 
     Parameters
     ----------
     parameter_tiles : int
         Parameters that are held ahead.
+    pool_columns : int
+        Columns of windows of a pool.
 
     Members
     -------
     active : in
         Otherwise nothing moves.
     activate : in
-        Whether values come from ``sum``.
+        Whether values come from ``sum``,
+    pool : in
+        or from windows of a pool.
     sum : in, signed(32)
     code : in, signed(8)
         A tap's code.
     inside : in
         With ``code``: whether it counts.
     tap : in, `TAP`
+    windows : in, `place_in_windows`
     scaling : in, `SCALING`
     parameter : in, `PARAMETER`
     parameter_store : in
@@ -93,20 +135,23 @@ class VectorLane(wiring.Component):
         `hwsim.blocks.systolic.vector.SCALE_LATENCY` cycles after the value.
     """
 
-    def __init__(self, *, parameter_tiles):
+    def __init__(self, *, parameter_tiles, pool_columns):
         self._parameter_tiles = parameter_tiles
-        super().__init__(self.ports(parameter_tiles=parameter_tiles))
+        self._pool_columns = pool_columns
+        super().__init__(self.ports(parameter_tiles=parameter_tiles, pool_columns=pool_columns))
 
     @staticmethod
-    def ports(*, parameter_tiles):
+    def ports(*, parameter_tiles, pool_columns):
         """Members of the signature."""
         return {
             "active": In(1),
             "activate": In(1),
+            "pool": In(1),
             "sum": In(signed(32)),
             "code": In(signed(8)),
             "inside": In(1),
             "tap": In(TAP),
+            "windows": In(place_in_windows(pool_columns)),
             "scaling": In(SCALING),
             "parameter": In(PARAMETER),
             "parameter_store": In(1),
@@ -120,6 +165,10 @@ class VectorLane(wiring.Component):
     @property
     def parameter_tiles(self):
         return self._parameter_tiles
+
+    @property
+    def pool_columns(self):
+        return self._pool_columns
 
     def elaborate(self, platform):
         m = Module()
@@ -161,7 +210,7 @@ class VectorLane(wiring.Component):
         """The value that the taps make, and its multiplier, two cycles later.
 
         The value comes `TAP_LATENCY` cycles after the code of the last tap, that of NORMALIZE
-        `FACTOR_LATENCY` cycles later.
+        `FACTOR_LATENCY` cycles later, and that of a pool `POOL_LATENCY` cycles after the code.
         """
         tap = self.tap
         is_max, is_product, is_normalize = (
@@ -185,17 +234,56 @@ class VectorLane(wiring.Component):
         passed = register(m, operand, "passed")
 
         total = Signal(signed(32), reset_less=True)
-        largest = Signal(signed(8), reset_less=True)
         centre = Signal(signed(9), reset_less=True)
         m.d.sync += total.eq(Mux(tap.first, 0, total) + product)
-        with m.If(tap.first | (passed > largest)):
-            m.d.sync += largest.eq(passed)
         with m.If(tap.centre):
             m.d.sync += centre.eq(passed)
         centre = register(m, centre, "centre_late")
 
-        value = Mux(is_max, largest, Mux(is_normalize, centre, total))
+        value = Mux(is_normalize, centre, total)
+        value = Mux(self.pool, self._pool(m, operand, is_max), value)
         return value, Mux(is_normalize & ~self.activate, self._factor(m, total), multiplier)
+
+    def _pool(self, m, operand, is_max):
+        """The value of a window that ends with an operand, three cycles later.
+
+        First a row of the window, then, in a word for each column, what is known of the windows
+        that have begun. Between two uses of a word lies a cycle at least.
+        """
+        place = self.windows
+
+        def join(first, known, new):
+            total = (known + new)[:POOL_BITS].as_signed()
+            larger = known[:8].as_signed() > new[:8].as_signed()
+            return Mux(first, new, Mux(is_max, Mux(larger, known, new), total))
+
+        def of_slot(last, values):
+            value = values[0]
+            for slot in range(1, POOL_WINDOWS):
+                value = Mux(last[slot - 1], values[slot], value)
+            return value
+
+        rows = []
+        for slot in range(POOL_WINDOWS):
+            row = Signal(signed(POOL_BITS), name=f"row_{slot}", reset_less=True)
+            m.d.sync += row.eq(join(place.along_first[slot], row, operand))
+            rows.append(row)
+        row = register(m, of_slot(place.along_last, rows), "row", signed(POOL_BITS))
+        m.submodules.lines = memory = Memory(
+            shape=data.ArrayLayout(signed(POOL_BITS), POOL_WINDOWS),
+            depth=self.pool_columns,
+            init=[],
+        )
+        write, read = memory.write_port(), memory.read_port()
+        known = [join(place.down_first[slot], read.data[slot], row) for slot in range(POOL_WINDOWS)]
+        m.d.comb += [
+            read.addr.eq(place.column),
+            read.en.eq(place.ends),
+            write.addr.eq(register(m, place.column, "written_column")),
+            write.en.eq(register(m, place.ends, "written")),
+            *(write.data[slot].eq(known[slot]) for slot in range(POOL_WINDOWS)),
+        ]
+        return register(m, of_slot(place.down_last, known), "window", signed(POOL_BITS))
 
     def _factor(self, m, total):
         """The entry for a sum of squares, three cycles later."""

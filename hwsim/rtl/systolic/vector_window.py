@@ -11,31 +11,41 @@ from .instruction import layout
 __all__ = ["DESTINATION", "POSITION_BITS", "WINDOW", "Destination", "Window", "hold", "some_fields"]
 
 
-def some_fields(names):
-    """Layout of some fields of ``COMBINE``."""
-    fields = layout(Opcode.COMBINE)
+def some_fields(names, opcode=Opcode.COMBINE):
+    """Layout of some fields of an instruction."""
+    fields = layout(opcode)
     return data.StructLayout({name: fields[name].shape for name in names.split()})
 
 
-def hold(m, start, fields, names):
-    """Fields of the cycle of ``start``, from the next one on."""
-    held = Signal(some_fields(names), name="held")
+def hold(m, start, fields, shape):
+    """Fields of the cycle of ``start``, those of a layout, from the next one on."""
+    held = Signal(shape, name="held")
     with m.If(start):
-        m.d.sync += [held[name].eq(fields[name]) for name in names.split()]
+        m.d.sync += [held[name].eq(fields[name]) for name, _ in shape]
     return held
 
 
-WINDOW = some_fields(
-    "width height base pixel_x pixel_y taps_x taps_y tap_x tap_y y x "
-    "stride_y stride_x dilation_y dilation_x map_height map_width"
+# A pool has rows and columns of pixels, other instructions have a pixel for each result.
+WINDOW = data.StructLayout(
+    {
+        name: member.shape
+        for fields in (
+            some_fields("rows columns", Opcode.POOL),
+            some_fields(
+                "base pixel_x pixel_y taps_x tap_x y x "
+                "stride_y stride_x dilation_x map_height map_width"
+            ),
+        )
+        for name, member in fields
+    }
 )
 DESTINATION = some_fields("width height to to_x to_y")
-# Of the place of a tap in a map: 4095 pixels and 1023 taps, times 63 each, and 4096.
+# Of the place of a tap in a map: 8191 pixels, times 63, and 4096.
 POSITION_BITS = 20
 
 
 class Window(wiring.Component):
-    """Taps of all pixels: ``kx`` innermost, then ``ky``, the pixel of a row, the row.
+    """Taps of all pixels: the taps of a pixel innermost, then the pixels of a row, the rows.
 
     Parameters
     ----------
@@ -55,7 +65,9 @@ class Window(wiring.Component):
     valid : out
         Two cycles after ``start`` the first tap is there, then another one each cycle:
     first, last, odd, centre : out
-        whether it is the pixel's first or last, and in its row of taps an odd one or the middle;
+        whether it is the pixel's first or last, an odd one or the middle;
+    line_end : out
+        whether it is the last of a row of pixels;
     row : out
         the address of the pixel's sums;
     address : out
@@ -76,6 +88,7 @@ class Window(wiring.Component):
                 "valid": Out(1),
                 "first": Out(1),
                 "last": Out(1),
+                "line_end": Out(1),
                 "odd": Out(1),
                 "centre": Out(1),
                 "row": Out(row_bits),
@@ -91,56 +104,45 @@ class Window(wiring.Component):
             m,
             self.start,
             self.fields,
-            "pixel_x pixel_y tap_x tap_y x stride_y stride_x dilation_y dilation_x "
-            "map_height map_width",
+            some_fields(
+                "pixel_x pixel_y tap_x x stride_y stride_x dilation_x map_height map_width"
+            ),
         )
 
         counts = self._count(m)
         place = Signal(signed(POSITION_BITS))  # row in the map
-        pixel_place = Signal(signed(POSITION_BITS))
         column = Signal(signed(POSITION_BITS))
         pixel_column = Signal(signed(POSITION_BITS))
-        # Of the tap, of the first one in its row, of the pixel's first, of the row's first.
-        address, tap_row, pixel, line = (
-            Signal(24, name=name) for name in ("tap_address", "tap_row", "pixel", "line")
-        )
+        # Of the tap, of the pixel's first, of the row's first.
+        address, pixel, line = (Signal(24, name=name) for name in ("tap_address", "pixel", "line"))
         row = Signal.like(self.row, name="sums_row")
 
         steps = [
             (address, held.tap_x),
-            (tap_row, held.tap_y),
             (pixel, held.pixel_x),
             (line, held.pixel_y),
         ]
-        along, down, beside, below = ((base + step)[:24] for base, step in steps)
+        along, beside, below = ((base + step)[:24] for base, step in steps)
         with m.If(self.start):
             m.d.sync += [
-                *(signal.eq(self.fields.base) for signal in (address, tap_row, pixel, line)),
-                *(signal.eq(self.fields.y) for signal in (place, pixel_place)),
+                *(signal.eq(self.fields.base) for signal in (address, pixel, line)),
+                place.eq(self.fields.y),
                 *(signal.eq(self.fields.x) for signal in (column, pixel_column)),
                 row.eq(0),
             ]
         with m.Elif(~counts["taps_x"]):
             m.d.sync += [address.eq(along), column.eq(column + held.dilation_x)]
-        with m.Elif(~counts["taps_y"]):
-            m.d.sync += [
-                *(signal.eq(down) for signal in (address, tap_row)),
-                place.eq(place + held.dilation_y),
-                column.eq(pixel_column),
-            ]
-        with m.Elif(~counts["width"]):
+        with m.Elif(~counts["columns"]):
             following = pixel_column + held.stride_x
             m.d.sync += [
-                *(signal.eq(beside) for signal in (address, tap_row, pixel)),
-                place.eq(pixel_place),
+                *(signal.eq(beside) for signal in (address, pixel)),
                 *(signal.eq(following) for signal in (column, pixel_column)),
                 row.eq(row + 1),
             ]
         with m.Else():
-            following = pixel_place + held.stride_y
             m.d.sync += [
-                *(signal.eq(below) for signal in (address, tap_row, pixel, line)),
-                *(signal.eq(following) for signal in (place, pixel_place)),
+                *(signal.eq(below) for signal in (address, pixel, line)),
+                place.eq(place + held.stride_y),
                 *(signal.eq(held.x) for signal in (column, pixel_column)),
                 row.eq(row + 1),
             ]
@@ -149,7 +151,8 @@ class Window(wiring.Component):
         m.d.sync += [
             self.valid.eq(counts["running"]),
             self.first.eq(counts["first"]),
-            self.last.eq(counts["taps_y"]),
+            self.last.eq(counts["taps_x"]),
+            self.line_end.eq(counts["columns"]),
             self.odd.eq(counts["odd"]),
             self.centre.eq(counts["centre"]),
             self.row.eq(row),
@@ -162,14 +165,14 @@ class Window(wiring.Component):
         return m
 
     def _count(self, m):
-        """Which loops end with a tap (``taps_x`` ... ``height``), and what the tap is."""
+        """Which loops end with a tap (``taps_x`` ... ``rows``), and what the tap is."""
         fields = self.fields
         running = Signal()
         ends = {"running": running}
         previous = running
-        for name in ("taps_x", "taps_y", "width", "height"):
+        for name in ("taps_x", "columns", "rows"):
             length = fields[name]
-            if name.startswith("taps"):
+            if name == "taps_x":
                 length = Mux(self.one_tap, 1, length)
             last = Signal(len(length), name=f"{name}_last")
             left = Signal(len(length), name=f"{name}_left")
@@ -189,8 +192,8 @@ class Window(wiring.Component):
         with m.If(self.start):
             m.d.sync += [running.eq(1), odd.eq(0), first.eq(1)]
         with m.Else():
-            m.d.sync += [odd.eq(~odd & ~ends["taps_x"]), first.eq(ends["taps_y"])]
-            with m.If(ends["height"]):
+            m.d.sync += [odd.eq(~odd & ~ends["taps_x"]), first.eq(ends["taps_x"])]
+            with m.If(ends["rows"]):
                 m.d.sync += running.eq(0)
         return ends
 
@@ -225,7 +228,7 @@ class Destination(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        held = hold(m, self.start, self.fields, "width to_x to_y")
+        held = hold(m, self.start, self.fields, some_fields("width to_x to_y"))
         line = Signal(24)
         columns_left, rows_left = (
             Signal(len(self.fields[name]), name=f"{name}_left") for name in ("width", "height")

@@ -8,10 +8,10 @@ from amaranth.hdl import unsigned
 from amaranth.lib import stream
 
 from hwsim.blocks.systolic.config import Systolic
-from hwsim.blocks.systolic.isa import ENGINES, Instruction, Opcode, encode
+from hwsim.blocks.systolic.isa import ENGINES, Instruction, Opcode, Operation, encode
 from hwsim.blocks.systolic.registers import REGISTERS
 from hwsim.blocks.systolic.timing import Memory
-from hwsim.blocks.systolic.vector import CODES, FACTOR_BYTES, FACTORS
+from hwsim.blocks.systolic.vector import CODES, FACTOR_BYTES, FACTORS, POOL_WINDOWS
 from hwsim.compiler import compile_network
 from hwsim.rtl.systolic.accelerator import Accelerator
 from hwsim.rtl.systolic.control import control_port
@@ -168,6 +168,7 @@ def random_systolic(rng):
         outstanding=int(rng.integers(2, 9)),
         queue_depth=int(rng.integers(2, 9)),
         packed=cols % 2 == 0 and rng.random() < 0.5,
+        pool_columns=int(rng.choice([2, 3, 8, 128])),
     )
 
 
@@ -192,6 +193,24 @@ def random_case(seed):
         except ValueError:
             continue  # it does not fit
         return program, images_for(network, 1, seed)[0]
+
+
+def _random_pool(rng, config):
+    """Sizes of a pool."""
+    fields = {"operation": int(rng.choice([Operation.SUM, Operation.MAX]))}
+    names = ("height", "y", "rows", 4), ("width", "x", "columns", min(4, config.pool_columns))
+    for outputs, axis, pixels, most in names:
+        count, kernel = int(rng.integers(1, most + 1)), int(rng.integers(1, 6))
+        window = -(-kernel // POOL_WINDOWS) + int(rng.integers(2))
+        ahead = int(rng.integers(kernel))
+        fields |= {
+            outputs: count,
+            pixels: (count - 1) * window + kernel - ahead,
+            f"kernel_{axis}": kernel,
+            f"window_{axis}": window,
+            f"ahead_{axis}": ahead,
+        }
+    return fields
 
 
 def random_instructions(rng, config, count):
@@ -236,8 +255,12 @@ def random_instructions(rng, config, count):
             for _ in range(tiles):
                 add(Opcode.ACTIVATE, width=some(5), height=some(5), channels=1)
         elif kind == 3:
-            size = {"width": some(4), "height": some(4), "taps_x": some(3), "taps_y": some(3)}
-            add(Opcode.COMBINE, **size, operation=int(rng.integers(4)), channels=1)
+            if rng.random() < 0.5:
+                size = {"width": some(4), "height": some(4), "taps_x": some(9)}
+                operation = int(rng.choice([Operation.SUM, Operation.PRODUCT, Operation.NORMALIZE]))
+                add(Opcode.COMBINE, **size, operation=operation, channels=1)
+            else:
+                add(Opcode.POOL, **_random_pool(rng, config), channels=1)
         elif kind == 4:
             add(Opcode.ACTIVATE, width=some(9), height=some(3), channels=1, uniform=1)
             opcode = Opcode.READ_ACTIVATIONS if rng.random() < 0.5 else Opcode.WRITE_ACTIVATIONS
@@ -251,11 +274,11 @@ def random_instructions(rng, config, count):
                 words=-(-size // config.axi_bytes),
                 table=table,
             )
-            add(Opcode.COMBINE, width=some(30), height=1, taps_x=1, taps_y=1, channels=1)
+            add(Opcode.COMBINE, width=some(30), height=1, taps_x=1, channels=1)
             add(
                 Opcode.COMBINE,
                 (counts[0], 0, 0, 0),
-                **{name: 1 for name in ("width", "height", "taps_x", "taps_y", "channels")},
+                **{name: 1 for name in ("width", "height", "taps_x", "channels")},
             )
             loaded = counts[2]
     program.append(Instruction(Opcode.HALT, after=tuple(counts)))

@@ -159,7 +159,7 @@ def test_program_outside_the_memory(engine):
     assert recording.outputs["finished"].payloads == [1, 0, 1]
 
 
-@pytest.mark.parametrize("opcode", [9, 15])
+@pytest.mark.parametrize("opcode", [10, 15])
 def test_unknown_instruction(opcode):
     """It ends the program, whatever it waits for."""
     config = SMALL

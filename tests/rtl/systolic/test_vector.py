@@ -24,13 +24,17 @@ from .vector_bench import Bench
 
 CONFIGS = {
     "1": Systolic(rows=1, cols=1, buffer_bytes=1 << 14, sections=2, parameter_tiles=2),
-    "2": Systolic(rows=128, cols=2, buffer_bytes=1 << 14),
-    "3": Systolic(rows=5, cols=3, buffer_bytes=1 << 14, parameter_tiles=3, axi_bits=16),
+    "2": Systolic(rows=128, cols=2, buffer_bytes=1 << 14, pool_columns=8),
+    "3": Systolic(
+        rows=5, cols=3, buffer_bytes=1 << 14, parameter_tiles=3, axi_bits=16, pool_columns=9
+    ),
     "8": Systolic(rows=64, cols=8, buffer_bytes=1 << 14, accumulator_rows=64),
     "32": Systolic(rows=32, cols=32, buffer_bytes=1 << 15),
 }
 MORE_TO_LINT = {
-    "smallest": Systolic(rows=2, cols=2, buffer_bytes=64, axi_bits=8, burst_beats=1),
+    "smallest": Systolic(
+        rows=2, cols=2, buffer_bytes=64, axi_bits=8, burst_beats=1, pool_columns=2
+    ),
     "widest": Systolic(rows=256, cols=256, axi_bits=1024),
 }
 EXTREMES = np.array([-(1 << 31), (1 << 31) - 1, -1, 0, 1])
@@ -83,6 +87,8 @@ def check(bench, instructions, tiles=(), table=None, factors=None, **options):
             tile = None if instruction["uniform"] else left.pop(0)
             sums = bench.sums[instruction["half"]]
             reference.activate(config, instruction, expected, sums, tile, table)
+        elif instruction.opcode == Opcode.POOL:
+            reference.pool(config, instruction, expected, table)
         else:
             reference.combine(config, instruction, expected, table, factors)
     for tile in tiles:
@@ -202,34 +208,56 @@ def combine(operation, f):
     return Instruction(Opcode.COMBINE, fields={"operation": operation} | f)
 
 
-def window(bench, size, *, kernel, stride=(1, 1), pads=(0, 0), dilation=(1, 1), out, channels):
-    """Fields of a window over a map at the start of the buffer; results go to its other half."""
+def pixels(bench, size, channels):
+    """Fields for each pixel of a map at the start of the buffer; results go to its other half."""
     height, width = size
-    pitch = channels
-    row = width * pitch
     return {
-        "width": out[1],
-        "height": out[0],
+        "width": width,
+        "height": height,
         "channels": channels,
         "to": bench.config.buffer_bytes // 2,
         "to_x": channels,
-        "to_y": out[1] * channels,
-        "base": (-pads[0] * row - pads[1] * pitch) & 0xFFFFFF,
-        "pixel_x": stride[1] * pitch,
-        "pixel_y": stride[0] * row,
-        "taps_x": kernel[1],
-        "taps_y": kernel[0],
-        "tap_x": dilation[1] * pitch,
-        "tap_y": dilation[0] * row,
-        "y": -pads[0],
-        "x": -pads[1],
-        "stride_y": stride[0],
-        "stride_x": stride[1],
-        "dilation_y": dilation[0],
-        "dilation_x": dilation[1],
+        "to_y": width * channels,
+        "pixel_x": channels,
+        "pixel_y": width * channels,
+        "taps_x": 1,
+        "stride_y": 1,
+        "stride_x": 1,
         "map_height": height,
         "map_width": width,
     }
+
+
+def pool(
+    operation, bench, size, *, kernel, stride, out, channels, pads=(0, 0), ahead=None, pace=(1, 1)
+):
+    """Windows over a map at the start of the buffer; of every so many pixels (``pace``).
+
+    As much of the first window as lies in the padding is ahead, unless given.
+    """
+    if ahead is None:
+        ahead = [min(pad, length - 1) for pad, length in zip(pads, kernel, strict=True)]
+    y, x = ((before - pad) * step for before, pad, step in zip(ahead, pads, pace, strict=True))
+    row = size[1] * channels
+    f = pixels(bench, size, channels) | {
+        "operation": operation,
+        "width": out[1],
+        "height": out[0],
+        "to_y": out[1] * channels,
+        "base": (y * row + x * channels) & 0xFFFFFF,
+        "pixel_x": pace[1] * channels,
+        "pixel_y": pace[0] * row,
+        "y": y,
+        "x": x,
+        "stride_y": pace[0],
+        "stride_x": pace[1],
+        "rows": (out[0] - 1) * stride[0] + kernel[0] - ahead[0],
+        "columns": (out[1] - 1) * stride[1] + kernel[1] - ahead[1],
+    }
+    for name, values in (("kernel", kernel), ("window", stride), ("ahead", ahead)):
+        f |= {f"{name}_y": values[0], f"{name}_x": values[1]}
+    del f["taps_x"]
+    return f
 
 
 PLAIN = {"multiplier": 1, "shift": 0, "zero_point": 0, "minimum": -128, "maximum": 127}
@@ -245,42 +273,153 @@ def result(bench, f):
     return codes.reshape(f["height"], f["width"], f["channels"])
 
 
-def test_max_pool_with_padding_and_ceil(bench):
-    """3 x 3 with stride 2 and padding of 1; the last windows reach beyond the map."""
-    size, channels = (6, 7), bench.config.cols
+def pool_by_definition(f, codes):
+    """Results before they are scaled, window by window, of a map (rows, columns, channels)."""
+    result = np.empty((f["height"], f["width"], codes.shape[2]), np.int64)
+    for oy, ox in product(range(f["height"]), range(f["width"])):
+        taken = []
+        for ky, kx in product(range(f["kernel_y"]), range(f["kernel_x"])):
+            y = f["y"] + (oy * f["window_y"] + ky - f["ahead_y"]) * f["stride_y"]
+            x = f["x"] + (ox * f["window_x"] + kx - f["ahead_x"]) * f["stride_x"]
+            if 0 <= y < f["map_height"] and 0 <= x < f["map_width"]:
+                taken.append(codes[y, x])
+        if f["operation"] == Operation.MAX:
+            result[oy, ox] = np.max(taken, axis=0, initial=-128)
+        else:
+            result[oy, ox] = np.sum(taken, axis=0) - len(taken) * f["offset_0"]
+    return result
+
+
+POOLS = {
+    "2 x 2 / 2": ((6, 8), {"kernel": (2, 2), "stride": (2, 2), "out": (3, 4)}),
+    "3 x 3 / 2": ((7, 9), {"kernel": (3, 3), "stride": (2, 2), "out": (3, 4)}),
+    "3 x 3 / 2, ceil": (
+        (6, 7),
+        {"kernel": (3, 3), "stride": (2, 2), "pads": (1, 1), "out": (4, 4)},
+    ),
+    "3 x 3 / 1": (
+        (5, 6),
+        {"kernel": (3, 3), "stride": (1, 1), "pads": (1, 1), "out": (5, 6)},
+    ),
+    "1 x 1": ((3, 3), {"kernel": (1, 1), "stride": (1, 1), "out": (3, 3)}),
+    "one pixel": ((1, 1), {"kernel": (1, 1), "stride": (1, 1), "out": (1, 1)}),
+    "global": ((5, 4), {"kernel": (5, 4), "stride": (1, 1), "out": (1, 1)}),
+    "larger than the map": (
+        (2, 1),
+        {"kernel": (5, 3), "stride": (3, 1), "pads": (3, 2), "out": (2, 3)},
+    ),
+    "windows in the padding alone": (
+        (2, 2),
+        {"kernel": (2, 2), "stride": (1, 1), "pads": (3, 4), "out": (7, 8)},
+    ),
+    "every third and second pixel": (
+        (9, 8),
+        {"kernel": (2, 3), "stride": (1, 1), "pads": (1, 0), "out": (3, 2), "pace": (3, 2)},
+    ),
+    "further apart than long": (
+        (11, 12),
+        {"kernel": (2, 1), "stride": (3, 4), "out": (4, 3)},
+    ),
+    "three long ones": ((9, 8), {"kernel": (7, 6), "stride": (1, 1), "out": (3, 3)}),
+}
+
+
+@pytest.mark.parametrize("name", POOLS)
+@pytest.mark.parametrize("operation", [Operation.MAX, Operation.SUM])
+def test_pools(bench, name, operation):
+    size, options = POOLS[name]
     bench.buffer[:] = bench.rng.integers(-128, 128, len(bench.buffer))
-    f = window(
-        bench, size, kernel=(3, 3), stride=(2, 2), pads=(1, 1), out=(4, 4), channels=channels
+    f = pool(operation, bench, size, channels=bench.config.cols, **options) | PLAIN
+    f |= {"offset_0": -7, "shift": 0 if operation == Operation.MAX else 2}
+    check(bench, [Instruction(Opcode.POOL, fields=f)])
+    values = pool_by_definition(f, feature_map(bench, size, bench.config.cols))
+    exact = np.clip(np.rint(values / (1 << f["shift"])), -128, 127)
+    assert np.array_equal(result(bench, f), exact)
+
+
+@pytest.mark.parametrize("code", [-128, 127])
+@pytest.mark.parametrize("operation", [Operation.MAX, Operation.SUM])
+def test_pools_of_extremes(bench, code, operation):
+    """The largest sum that this buffer holds; the smallest code, which padding counts as."""
+    side = 22 if bench.config.cols > 8 else 30
+    bench.buffer[:] = code
+    f = pool(
+        operation, bench, (side, side), kernel=(side, side), stride=(1, 1), out=(1, 1), channels=1
     )
-    check(bench, [combine(Operation.MAX, f | PLAIN)])
-    padded = np.full((9, 9, channels), -128)
-    padded[1:7, 1:8] = feature_map(bench, size, channels)
-    expected = [
-        [padded[2 * y : 2 * y + 3, 2 * x : 2 * x + 3].max(axis=(0, 1)) for x in range(4)]
-        for y in range(4)
-    ]
-    assert np.array_equal(result(bench, f), expected)
+    offset = -128 if code > 0 else 127
+    f |= PLAIN | {"offset_0": offset, "shift": 10}
+    check(bench, [Instruction(Opcode.POOL, fields=f)])
+    value = code if operation == Operation.MAX else (code - offset) * side * side
+    assert result(bench, f)[0, 0, 0] == np.clip(np.rint(value / 1024), -128, 127)
 
 
-def test_global_average(bench):
-    size, channels = (5, 4), bench.config.cols
+@pytest.mark.parametrize("axis", [0, 1])
+def test_pools_of_the_largest_sizes(bench, axis):
+    """The places of a pixel in its windows go from one end of their range to the other."""
+    channels = bench.config.cols
+    count = 3000 // channels
     bench.buffer[:] = bench.rng.integers(-128, 128, len(bench.buffer))
-    f = window(bench, size, kernel=size, out=(1, 1), channels=channels)
-    multiplier, shift = round((1 << 18) / 20), 18
-    f |= {"factor_0": 1, "factor_1": 1, "offset_0": -7, "offset_1": -7}
-    f |= PLAIN | {"multiplier": multiplier, "shift": shift, "zero_point": -7}
-    check(bench, [combine(Operation.SUM, f)])
-    mean = feature_map(bench, size, channels).mean(axis=(0, 1))
-    assert np.abs(result(bench, f)[0, 0] - mean).max() <= 0.51
+    for kernel, stride, out, ahead in ((1000, 1023, 4, 0), (1023, 1, 3, 1022)):
+        turn = slice(None, None, 1 if axis else -1)
+        f = pool(
+            Operation.MAX,
+            bench,
+            (1, count)[turn],
+            kernel=(2, kernel)[turn],
+            stride=(1, stride)[turn],
+            out=(1, out)[turn],
+            ahead=(0, ahead)[turn],
+            pads=(0, ahead)[turn],
+            channels=channels,
+        )
+        check(bench, [Instruction(Opcode.POOL, fields=f | PLAIN)], patience=10_000)
+        codes = feature_map(bench, (1, count)[turn], channels)
+        assert np.array_equal(result(bench, f), pool_by_definition(f, codes))
+
+
+def random_pool(bench, rng):
+    """Any windows that the unit can follow; codes are those of pixels that may overlap."""
+    integer = lambda low, high: int(rng.integers(low, high))  # noqa: E731
+    kernel, stride, out, ahead = [], [], [], []
+    for most in (6, min(6, bench.config.pool_columns)):
+        kernel.append(integer(1, 8))
+        out.append(integer(1, most + 1))
+        least = int(out[-1] > 1) if out[-1] <= 3 else -(-kernel[-1] // 3)
+        stride.append(integer(least, least + 3))
+        ahead.append(integer(0, kernel[-1]) if rng.random() < 0.5 else 0)
+    f = pool(
+        Operation(integer(0, 2)),
+        bench,
+        (integer(1, 9), integer(1, 9)),
+        kernel=kernel,
+        stride=stride,
+        out=out,
+        ahead=ahead,
+        pads=[before + integer(-2, 3) for before in ahead],
+        pace=(integer(1, 4), integer(1, 4)),
+        channels=integer(1, bench.config.cols + 1),
+    )
+    if f["columns"] == 1 < f["rows"]:
+        return random_pool(bench, rng)  # the line memory needs a cycle between two rows
+    f |= {"offset_0": integer(-128, 128), "uniform": integer(0, 2), "half": integer(0, 2)}
+    return Instruction(Opcode.POOL, fields=f | scaling(rng))
+
+
+def test_random_pools(bench):
+    rng = bench.rng
+    bench.buffer[:] = rng.choice([-128, 127, 5, *range(-128, 128)], len(bench.buffer))
+    for _ in range(4):
+        spans = check(bench, [random_pool(bench, rng) for _ in range(12)])
+        assert back_to_back(spans)
 
 
 @pytest.mark.parametrize("operation", [Operation.SUM, Operation.PRODUCT])
 def test_two_operands(bench, operation):
     rng, size, channels = bench.rng, (3, 5), bench.config.cols
     bench.buffer[:] = rng.integers(-128, 128, len(bench.buffer))
-    f = window(bench, size, kernel=(1, 2), out=size, channels=channels)
+    f = pixels(bench, size, channels)
     distance = 1000
-    f |= {"tap_x": distance, "dilation_x": 0}
+    f |= {"taps_x": 2, "tap_x": distance}
     f |= {"offset_0": -128, "offset_1": 13, "factor_0": (1 << 17) - 1, "factor_1": 12345}
     f |= PLAIN | {"multiplier": 1, "shift": 18 if operation == Operation.SUM else 8}
     check(bench, [combine(operation, f)])
@@ -296,24 +435,17 @@ def test_two_operands(bench, operation):
 
 
 def random_combine(bench, rng):
-    config = bench.config
-    operation = Operation(int(rng.integers(0, 3)))
     integer = lambda low, high: int(rng.integers(low, high))  # noqa: E731
-    channels = integer(1, config.cols + 1)
-    size, kernel = (integer(1, 9), integer(1, 9)), (integer(1, 4), integer(1, 5))
-    f = window(
-        bench,
-        size,
-        kernel=kernel,
-        stride=(integer(0, 4), integer(0, 4)),
-        pads=(integer(0, 5), integer(0, 5)),
-        dilation=(integer(0, 4), integer(0, 4)),
-        out=(integer(1, 5), integer(1, 6)),
-        channels=channels,
-    )
+    channels = integer(1, bench.config.cols + 1)
+    f = pixels(bench, (integer(1, 9), integer(1, 9)), channels)
+    f |= {"width": integer(1, 6), "height": integer(1, 5), "y": integer(-4, 5), "x": integer(-4, 5)}
+    f |= {"base": (f["y"] * f["pixel_y"] + f["x"] * f["pixel_x"]) & 0xFFFFFF}
+    f |= {"to_y": f["width"] * channels, "stride_y": integer(0, 4), "stride_x": integer(0, 4)}
+    f |= {"taps_x": integer(1, 5), "tap_x": integer(0, 3 * channels), "dilation_x": integer(0, 4)}
     f |= {"offset_0": integer(-128, 128), "offset_1": integer(-128, 128)}
     f |= {"factor_0": integer(0, 1 << 17), "factor_1": integer(0, 1 << 17)}
     f |= {"uniform": integer(0, 2), "half": integer(0, 2)}
+    operation = (Operation.SUM, Operation.PRODUCT)[integer(0, 2)]
     return combine(operation, f | scaling(rng))
 
 
@@ -339,7 +471,6 @@ def normalize(bench, rng, size, channels, first, **fields):
         "pixel_x": channels,
         "pixel_y": 3 * channels,
         "taps_x": size,
-        "taps_y": 1,
         "tap_x": 1,
         "x": first - before,
         "dilation_x": 1,
@@ -378,11 +509,12 @@ def test_mixed(bench):
     instructions, tiles = [], []
     for _ in range(8):
         instructions += [random_combine(bench, rng), random_activate(bench, rng, uniform=0)]
+        instructions.append(random_pool(bench, rng))
         tiles.append(parameters(rng, bench.config.cols))
     # No more tiles than there is room for.
     room = bench.config.parameter_tiles
     for begin in range(0, len(tiles), room):
-        part = slice(2 * begin, 2 * (begin + room))
+        part = slice(3 * begin, 3 * (begin + room))
         check(bench, instructions[part], tiles[begin : begin + room])
 
 
