@@ -384,7 +384,8 @@ def estimate(
 
 
 def _with_energy(layer):
-    if layer.bound == "none":
+    # What is done beside a matrix product takes no time of its own, and energy all the same.
+    if not (layer.macs or layer.operations or layer.bytes):
         return layer
     found = energy.layer_energy(
         layer.macs, layer.operations, layer.precision, layer.level_bytes, layer.bytes

@@ -18,6 +18,7 @@ from hwsim.network.network import Network, check_network
 from . import devices
 from .dataflow.mapping import PICOSECONDS, Residence, choose_precision, layer_precision
 from .dataflow.workload import Workload, is_quantized, workload
+from .energy import layer_energy
 from .processors.array import Shapes, Spatial, array_cycles, reloads
 
 __all__ = ["Points", "evaluate"]
@@ -60,7 +61,8 @@ class Points:
     utilization : array
         Multiply-accumulates over what the elements could have done in ``seconds``.
     energy_j : array
-        NaN: there is no model of energy yet.
+        Of the arithmetic and of the bytes that cross the memory interface, see
+        `hwsim.models.energy`.
     """
 
     dataflow: str
@@ -184,7 +186,7 @@ def evaluate(
         compute_cycles=cycles,
         bytes=moved,
         utilization=np.where(seconds > 0, utilization, 0.0),
-        energy_j=np.full(len(seconds), np.nan),
+        energy_j=plan.energy(precision, moved),
     )
 
 
@@ -234,9 +236,19 @@ class _Plan:
         self.dispatch = float(launches * round(device["dispatch_time"] * PICOSECONDS))
         self.residence = Residence(load, True)
         self.through = "feature_maps" in device and device["feature_maps"] == "memory"
-        needs = [] if self.through else [*self.residence.needs.values(), self.residence.all_bytes]
+        needs = [] if self.through else [*self.residence.needs.values()]
+        self.keeps = np.inf if self.through or load.training else self.residence.all_bytes
+        if np.isfinite(self.keeps):
+            needs.append(self.keeps)
         self.thresholds = np.unique(needs).astype(np.float64)
         self._levels: dict[int, _Level] = {}
+
+    def energy(self, precision, moved):
+        """Joules, from the bytes that each point moves."""
+        works = [work for work in self.load.works if not work.free]
+        operations = sum(work.element_ops for work in works)
+        fixed = layer_energy(self.macs, operations, precision, {}, 0)
+        return fixed.total_j + moved * layer_energy(0, 0, precision, {}, 1).memory_j
 
     def level(self, number):
         """The layers where the first ``number`` thresholds of the capacity are reached."""
@@ -273,7 +285,7 @@ class _Level:
         needs = {} if plan.through else residence.needs
         on_chip = {name for name, need in needs.items() if need <= capacity}
         resident = residence.resident(on_chip)
-        keeps = not plan.through and residence.all_bytes <= capacity
+        keeps = plan.keeps <= capacity
 
         def moved(work):
             sizes = (

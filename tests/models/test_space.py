@@ -50,6 +50,7 @@ def test_points_equal_estimates_to_the_picosecond(name, batch, dataflow):
         assert round(points.seconds[index] * 1e12) == round(found.latency_s * 1e12)
         assert points.bytes[index] == found.bytes
         assert points.macs == found.macs
+        assert points.energy_j[index] == pytest.approx(found.energy_j, rel=1e-12)
         peak = device["rows"] * device["columns"] * device["clock"]
         assert points.utilization[index] == pytest.approx(
             found.macs / peak / found.latency_s, rel=1e-12

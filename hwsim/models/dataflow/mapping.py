@@ -101,15 +101,15 @@ def choose_precision(device, quantized, precision=None, training=False):
         integers.
     """
     if training:
-        floats = [p for p in device.precisions if p != "int8"]
+        floats = [p for p in device.precisions if not p.startswith("int")]
         if not floats:
+            kinds = ", ".join(device.precisions)
             raise ValueError(
-                f"{device.name} computes in int8, and training needs a float data type"
+                f"{device.name} computes in {kinds}, and training needs a float data type"
             )
-        if precision == "int8":
-            raise ValueError(
-                f"training needs a float data type, of {device.name} {', '.join(floats)}, not int8"
-            )
+        if precision is not None and precision.startswith("int"):
+            has = f"{device.name} {', '.join(floats)}"
+            raise ValueError(f"training needs a float data type, of {has}, not {precision}")
     if precision is not None:
         if precision not in device.precisions:
             accepted = ", ".join(device.precisions)
