@@ -100,7 +100,8 @@ def test_unknown_item():
         hwsim.report(3)
     assert str(error.value) == (
         "a report cannot show int; it shows Network, Accuracy, StreamingPlan, Design, "
-        "SystolicDesign, Result, ArrayTrace, Estimates, Comparison, DataFrame, Section"
+        "SystolicDesign, Result, ArrayTrace, Estimates, Comparison, Check, FilterResult, "
+        "DataFrame, Section"
     )
 
 
