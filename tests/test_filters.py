@@ -8,9 +8,10 @@ from hwsim.filters import build_filter, filter_image
 from hwsim.network.filters import BLOCKS, BORDERS, GREYS, ImageFilter
 from hwsim.network.kernels import KERNELS
 from hwsim.rtl.verilog import convert
+from hwsim.sim.beats import pack
 from hwsim.sim.simulate import simulate
 from tests.rtl.catalogue import Shelf
-from tests.rtl.verilog_bench import lint, verilators
+from tests.rtl.verilog_bench import have_icarus, lint, run_icarus, verilators
 
 # Height and width: a pixel, a row, a column, primes, even ones.
 SIZES = ((5, 7), (1, 1), (1, 6), (7, 1), (3, 11), (4, 6), (2, 3))
@@ -128,25 +129,22 @@ def test_sizes(size, border):
 def test_random_filters(seed):
     rng = np.random.default_rng(seed)
     while True:
-        kernel = None
-        if rng.random() < 0.8:
-            kernel = tuple(map(tuple, rng.normal(size=rng.integers(1, 5, 2)).tolist()))
+        members = {}
         channels = int(rng.choice([1, 3, 3]))
-        grey = str(rng.choice(list(GREYS))) if channels == 3 and rng.random() < 0.5 else None
-        block = str(rng.choice(BLOCKS)) if rng.random() < 0.4 else None
-        if kernel is None and grey is None and block is None:
-            continue
-        image_filter = ImageFilter(
-            kernel=kernel,
-            border=str(rng.choice(BORDERS)),
-            stride=int(rng.choice([1, 1, 2, 3])),
-            rotate=bool(rng.integers(2)),
-            map=str(rng.choice(["clamp", "signed"])),
-            fraction_bits=[None, 0, 5, 11][int(rng.integers(4))],
-            grey=grey,
-            block=block,
-            size=int(rng.integers(1, 4)),
-        )
+        if channels == 3 and rng.random() < 0.5:
+            members |= dict(grey=str(rng.choice(list(GREYS))))
+        if rng.random() < 0.8:
+            members |= dict(
+                kernel=tuple(map(tuple, rng.normal(size=rng.integers(1, 5, 2)).tolist())),
+                border=str(rng.choice(BORDERS)),
+                stride=int(rng.choice([1, 1, 2, 3])),
+                rotate=bool(rng.integers(2)),
+                map=str(rng.choice(["clamp", "signed"])),
+                fraction_bits=[None, 0, 5, 11][int(rng.integers(4))],
+            )
+        if rng.random() < 0.4 or not members:
+            members |= dict(block=str(rng.choice(BLOCKS)), size=int(rng.integers(1, 4)))
+        image_filter = ImageFilter(**members)
         shape = (channels, *rng.integers(1, 9, 2).tolist())
         if fits(image_filter, shape):
             break
@@ -250,6 +248,19 @@ def test_lint(verilator, tmp_path):
         shape = (3, 14, 15)
         designs[f"filter_{k}"] = build_filter(image_filter, shape).component()
     assert lint(convert(Shelf(designs), "shelf"), tmp_path, *verilator) == ""
+
+
+@pytest.mark.skipif(not have_icarus(), reason="Icarus Verilog (iverilog) is not installed")
+def test_verilog_in_icarus(tmp_path):
+    """The written Verilog gives the same picture, pixel by pixel in the same cycles."""
+    image_filter = ImageFilter(kernel="sharpen", border="edge", grey="lightness", block="average")
+    maps = np.random.default_rng(3).integers(0, 256, (2, 3, 6, 7), np.uint8)
+    design = build_filter(image_filter, maps.shape[1:])
+    beats = pack(design.plan.input.to_beats(maps), 8)
+    count = 2 * design.plan.output.beats
+    transfers = run_icarus(design.verilog, tmp_path, beats, 24, 8, count)
+    assert transfers.payloads == filtered(image_filter, maps).ravel().tolist()
+    assert transfers.outputs[-1] - transfers.inputs[0] + 1 == design.cycles(2)
 
 
 def test_a_photograph():

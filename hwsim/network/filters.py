@@ -16,7 +16,7 @@ those with the largest remainders go up, among equals those next to the centre.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import cached_property, partial
 
@@ -200,6 +200,10 @@ class ImageFilter:
             raise ValueError(f"scale must be a positive number, not {self.scale}")
         if self.kernel is None and self.grey is None and self.block is None:
             raise ValueError("a filter needs a kernel, grey or block, and none is given")
+        for step, members in _MEMBERS.items():
+            for name in members:
+                if getattr(self, step) is None and getattr(self, name) != _DEFAULTS[name]:
+                    raise ValueError(f"{name} goes with a {step}, and none is given")
         if self.kernel is not None:
             if not isinstance(self.kernel, str):
                 object.__setattr__(self, "kernel", _check_rows(self.kernel))
@@ -370,6 +374,14 @@ def _blocks(kind, size, source, output):
         requantize=requantize,
     )
     return (source.shape[0], *shape), layer
+
+
+# What goes with a step.
+_MEMBERS = {
+    "kernel": ("border", "stride", "rotate", "map", "scale", "offset", "fraction_bits"),
+    "block": ("size",),
+}
+_DEFAULTS = {field.name: field.default for field in fields(ImageFilter)}
 
 
 class _Steps:

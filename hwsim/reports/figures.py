@@ -524,7 +524,7 @@ def channels(maps, *, limit=64, columns=8):
     return Picture(source, grid.shape[1] * max(1, min(16, 640 // grid.shape[1])))
 
 
-def photograph(pixels, *, width=640):
+def photograph(pixels, *, width=480):
     """A picture of 8-bit codes as it is, (H, W) or (H, W, 3); of large ones every n-th pixel.
 
     Parameters
