@@ -166,6 +166,18 @@ def test_compiled_engine():
     check(image_filter, (3, 23, 31), 5, engine="compiled")
 
 
+def test_folded_like_any_network():
+    """A filter's network, with few multipliers instead of a pixel per clock."""
+    image_filter = ImageFilter(kernel="sharpen", border="edge", grey="lightness", block="max")
+    network = image_filter.network((3, 6, 8))
+    maps = np.random.default_rng(1).integers(0, 256, (2, 3, 6, 8), np.uint8)
+    design = hwsim.build(network, hwsim.Streaming(multipliers=3))
+    result = simulate(design, maps, engine="amaranth")
+    assert design.plan.multipliers == 3
+    assert np.array_equal(result.outputs, filtered(image_filter, maps))
+    assert result.cycles == design.cycles(2)
+
+
 def test_one_pixel_per_clock():
     """A frame takes as many cycles as it has pixels, or results where these are more."""
     for border, pixels in {"zero": 77, "edge": 77, "valid": 77, "full": 117}.items():
