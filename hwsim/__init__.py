@@ -12,14 +12,17 @@ from .version import __version__
 if TYPE_CHECKING:
     from .blocks.streaming import Streaming
     from .blocks.systolic.config import Systolic
+    from .filters import filter_image
     from .models.estimate import estimate
     from .models.quantization import quantize
     from .network import Network, NetworkError, load
+    from .network.filters import ImageFilter
     from .reports import report
     from .rtl.build import build
     from .sim.simulate import simulate
 
 __all__ = [
+    "ImageFilter",
     "Network",
     "NetworkError",
     "Streaming",
@@ -27,6 +30,7 @@ __all__ = [
     "__version__",
     "build",
     "estimate",
+    "filter_image",
     "load",
     "quantize",
     "report",
@@ -34,12 +38,14 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ImageFilter": "hwsim.network.filters",
     "Network": "hwsim.network",
     "NetworkError": "hwsim.network",
     "Streaming": "hwsim.blocks.streaming",
     "Systolic": "hwsim.blocks.systolic.config",
     "build": "hwsim.rtl.build",
     "estimate": "hwsim.models.estimate",
+    "filter_image": "hwsim.filters",
     "load": "hwsim.network",
     "quantize": "hwsim.models.quantization",
     "report": "hwsim.reports",

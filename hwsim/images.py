@@ -1,5 +1,6 @@
 """Images from files: ``.npz``, ``.npy`` or a folder of pictures."""
 
+import io
 import lzma
 import math
 import struct
@@ -13,8 +14,10 @@ from typing import IO, Any
 
 import numpy as np
 
-__all__ = ["Images", "load_images"]
+__all__ = ["Images", "load_images", "load_picture", "picture_bytes"]
 
+# Formats that keep every pixel as it is.
+_WRITTEN = {".bmp": "BMP", ".pgm": "PPM", ".png": "PNG", ".ppm": "PPM", ".tif": "TIFF"}
 _PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
@@ -91,6 +94,64 @@ def load_images(
             )
         labels = labels.astype(np.int64)
     return Images(images, labels)
+
+
+def load_picture(path: str | Path) -> np.ndarray:
+    """Read a picture: uint8, (height, width) in grey, (height, width, 3) in colour.
+
+    Transparency is left out, and what a file says about the camera's orientation.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        One sentence that says what was found and what is accepted.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no such picture: {path}")
+    image = _pillow(f"the picture {path}")
+    try:
+        with image.open(path) as picture:
+            picture.load()
+    except Exception as error:  # of many kinds, if a file is damaged
+        raise ValueError(f"{path} is not a picture that can be read: {error}") from error
+    if picture.mode not in _GREY | _COLOUR:
+        raise ValueError(
+            f"{path} must have 8 bits per channel, and has the pixel type {picture.mode}"
+        )
+    return np.array(picture.convert("L" if picture.mode in _GREY else "RGB"))
+
+
+_GREY = {"1", "L", "LA", "La"}
+_COLOUR = {"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
+
+
+def picture_bytes(pixels: np.ndarray, path: str | Path) -> bytes:
+    """Encode a picture, as `load_picture` returns it, in the format that a path's suffix names.
+
+    Raises
+    ------
+    ValueError
+        For a suffix that is not accepted.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in _WRITTEN or (suffix == ".pgm" and pixels.ndim == 3):
+        accepted = ", ".join(name for name in _WRITTEN if name != ".pgm" or pixels.ndim == 2)
+        raise ValueError(f"a picture's path must end in {accepted}, not {str(path)!r}")
+    file = io.BytesIO()
+    _pillow(f"the picture {path}").fromarray(pixels).save(file, _WRITTEN[suffix])
+    return file.getvalue()
+
+
+def _pillow(what: str) -> Any:
+    """The module PIL.Image, for ``what``."""
+    try:
+        from PIL import Image
+    except ImportError:
+        raise ValueError(
+            f"to read or write {what}, install Pillow: pip install 'hwsim[pictures]'"
+        ) from None
+    return Image
 
 
 def _convert(images: np.ndarray, dtype: np.dtype, path: Path) -> np.ndarray:

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import onnx
 import pandas as pd
+import PIL.Image
 import pytest
 
 import hwsim
@@ -23,6 +24,7 @@ COMMANDS = (
     "simulate",
     "estimate",
     "devices",
+    "filter",
     "validate",
     "calibrate",
 )
@@ -569,3 +571,144 @@ def test_output_into_a_closed_pipe():
         check=False,
     )
     assert "Traceback" not in done.stderr
+
+
+# ------------------------------------------------------------------------ filter
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    """A picture in colour, 13 rows of 17 pixels; returns its path and its pixels."""
+    pixels = np.random.default_rng(5).integers(0, 256, (13, 17, 3), np.uint8)
+    path = tmp_path_factory.mktemp("photo") / "photo.png"
+    PIL.Image.fromarray(pixels).save(path)
+    return path, pixels
+
+
+def read(path):
+    return np.asarray(PIL.Image.open(path))
+
+
+def test_filter(command, photo, tmp_path):
+    path, pixels = photo
+    output, folder, report = tmp_path / "out.png", tmp_path / "rtl", tmp_path / "r.html"
+    status, out, _ = command(
+        *("filter", path, "--kernel", "sobel-x", "--border", "edge", "--map", "signed"),
+        *("-o", output, "--verilog", folder, "--report", report, "--json"),
+    )
+    assert status == 0
+    assert out.count("\n") == 1
+    result = json.loads(out)
+    wide = np.pad(pixels.astype(int), ((1, 1), (1, 1), (0, 0)), mode="edge")
+    smooth = wide[:-2] + 2 * wide[1:-1] + wide[2:]
+    assert np.array_equal(read(output), (smooth[:, 2:] - smooth[:, :-2]) // 8 + 128)
+    expected = {
+        "width": 17,
+        "height": 13,
+        "output_width": 17,
+        "output_height": 13,
+        "cycles": result["planned_cycles"],
+        "planned_cycles": 248,
+        "cycles_per_pixel": 248 / 221,
+        "mismatches": 0,
+        "seconds": result["seconds"],
+        "left_out": [],
+    }
+    files = result.pop("files")
+    assert result == expected
+    assert files[0] == str(output)
+    assert files[1] == str(folder / "sobel_x.v")
+    assert {str(path) for path in tmp_path.rglob("*") if path.is_file()} == set(files)
+    page = report.read_text(encoding="utf-8")
+    assert "module sobel_x(" in page
+    assert page.count("<img ") == 2
+
+
+def test_filter_reports_what_is_left_out(command, photo, tmp_path):
+    path, _ = photo
+    output = tmp_path / "out.pgm"
+    status, out, _ = command(
+        *("filter", path, "--grey", "average", "--block", "max", "--size", "5", "-o", output)
+    )
+    assert status == 0
+    assert "a stride of 5 leaves 3 of 13 rows out: (13 - 5) / 5 + 1 = 2.60\n" in out
+    assert read(output).shape == (2, 3)
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_filter_with_coefficients(command, photo, tmp_path, as_file):
+    path, pixels = photo
+    rows = "0 0 0; 0 1/2 0; 0 0 0"
+    if as_file:
+        rows = tmp_path / "k.csv"
+        rows.write_text("0,0,0\n0,.5,0\n0,0,0\n")
+    output = tmp_path / "out.png"
+    status, _, _ = command("filter", path, "--coefficients", rows, "-o", output)
+    assert status == 0
+    assert np.array_equal(read(output), pixels // 2)
+
+
+def test_filter_that_differs_from_the_reference(command, photo, monkeypatch):
+    path, _ = photo
+    monkeypatch.setattr("hwsim.filters.FilterResult.mismatches", 3)
+    status, out, _ = command("filter", path, "--kernel", "mean", "--json")
+    assert status == 1
+    assert json.loads(out)["mismatches"] == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ([], "a filter needs a kernel, grey or block, and none is given"),
+        (
+            ["--kernel", "blur"],
+            "there is no kernel 'blur'; kernels are mean, mean-5, gaussian, gaussian-5, sharpen, "
+            "sobel-x, sobel-y, sobel-diagonal, sobel-antidiagonal, edge",
+        ),
+        (
+            ["--kernel", "mean", "--coefficients", "1"],
+            "give --kernel or --coefficients, not both",
+        ),
+        (
+            ["--coefficients", "x"],
+            "coefficients must be rows of numbers, such as '0 -1 0; -1 5 -1; 0 -1 0', not 'x'",
+        ),
+        (["--coefficients", "none.csv"], "none.csv: No such file or directory"),
+        (
+            ["--coefficients", ";".join(["1"] * 14), "--border", "valid"],
+            "a kernel of 14 x 1 does not fit a picture of 13 x 17 pixels",
+        ),
+        (
+            ["--kernel", "mean", "--border", "valid", "--stride", "4", "--strict"],
+            "in strict mode strides must fit, but a stride of 4 leaves 2 of 13 rows out: "
+            "(13 - 3) / 4 + 1 = 3.50",
+        ),
+        (
+            ["--kernel", "mean", "-o", "out.jpg"],
+            "a picture's path must end in .bmp, .png, .ppm, .tif, not 'out.jpg'",
+        ),
+        (
+            ["--kernel", "mean", "--report", "out.pdf"],
+            "a report's path must end in .html, not 'out.pdf'",
+        ),
+    ],
+)
+def test_filter_refuses(refusal, photo, options, sentence):
+    assert refusal("filter", photo[0], *options) == sentence
+
+
+def test_filter_refuses_grey_of_grey(refusal, tmp_path):
+    path = tmp_path / "grey.png"
+    PIL.Image.fromarray(np.zeros((4, 4), np.uint8)).save(path)
+    assert refusal("filter", path, "--grey", "lightness") == (
+        "grey needs a picture in colour, with 3 channels, not 1"
+    )
+
+
+def test_filter_refuses_what_is_no_picture(refusal, tmp_path):
+    path = tmp_path / "x.png"
+    assert refusal("filter", path, "--kernel", "mean") == f"no such picture: {path}"
+    path.write_bytes(b"not a picture")
+    assert refusal("filter", path, "--kernel", "mean").startswith(
+        f"{path} is not a picture that can be read: cannot identify image file"
+    )

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hwsim.images import load_images
+from hwsim.images import load_images, load_picture, picture_bytes
 
 SHAPE = (1, 4, 5)
 RAMP = np.arange(3 * 20, dtype=np.uint8).reshape(3, *SHAPE)
@@ -196,6 +196,54 @@ def test_damaged_picture(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(b"no picture")
     assert refusal(tmp_path, SHAPE).startswith(f"{path} is not a picture that can be read: ")
+
+
+@pytest.mark.parametrize(("modes", "shape"), [("1 L LA", (4, 5)), ("P RGB RGBA CMYK", (4, 5, 3))])
+def test_a_picture(tmp_path, modes, shape):
+    path = tmp_path / "a.tif"
+    for mode in modes.split():
+        Image.new("RGB", (5, 4), (255, 255, 255)).convert(mode).save(path)
+        pixels = load_picture(path)
+        assert (pixels.shape, pixels.dtype) == (shape, np.uint8), mode
+        assert (pixels == 255).all()
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".pgm", ".png", ".PNG", ".ppm", ".tif"])
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 3)])
+def test_a_picture_comes_back(tmp_path, shape, suffix):
+    pixels = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".pgm" and len(shape) == 3:
+        with pytest.raises(ValueError) as error:
+            picture_bytes(pixels, path)
+        assert str(error.value) == (
+            f"a picture's path must end in .bmp, .png, .ppm, .tif, not '{path}'"
+        )
+        return
+    path.write_bytes(picture_bytes(pixels, path))
+    assert np.array_equal(load_picture(path), pixels)
+
+
+def test_pictures_that_are_refused(tmp_path, monkeypatch):
+    def sentence(path):
+        with pytest.raises(ValueError) as error:
+            load_picture(path)
+        return str(error.value)
+
+    path = tmp_path / "a.png"
+    with pytest.raises(FileNotFoundError, match=f"^no such picture: {re.escape(str(path))}$"):
+        load_picture(path)
+    Image.new("I;16", (5, 4)).save(path)
+    assert sentence(path) == f"{path} must have 8 bits per channel, and has the pixel type I;16"
+    Image.effect_noise((50, 40), 60).save(path)
+    path.write_bytes(path.read_bytes()[:700])
+    assert sentence(path).startswith(f"{path} is not a picture that can be read: ")
+    path.write_bytes(b"P6 9g 4 255 ")
+    assert sentence(path).startswith(f"{path} is not a picture that can be read: ")
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    assert sentence(path) == (
+        f"to read or write the picture {path}, install Pillow: pip install 'hwsim[pictures]'"
+    )
 
 
 def test_folder_without_pictures(tmp_path):

@@ -18,7 +18,7 @@ LEVELS = [
     {"compiler"},
     {"rtl", "models"},
     {"onnx_backend", "sim"},
-    {"validation"},
+    {"filters", "validation"},
     {"reports"},
     {"terminal"},
     {"tables"},

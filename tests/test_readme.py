@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from hwsim import cli
 from hwsim.data import bundled
@@ -36,6 +37,7 @@ def test_python(document, tmp_path, monkeypatch):
 
 def test_commands(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    Image.effect_noise((32, 24), 60).save("photo.png")
     # tests/test_package.py runs the demo.
     assert ["hwsim", "demo"] in COMMANDS
     for command in COMMANDS:
@@ -43,8 +45,9 @@ def test_commands(tmp_path, monkeypatch, capsys):
             with pytest.raises(SystemExit) as left:
                 cli.main(command[1:])
             assert left.value.code == 0, command
-    assert {path.name for path in tmp_path.iterdir()} == {"int8.onnx", "verilog", "program"}
-    assert len(COMMANDS) == 9
+    expected = {"photo.png", "edges.png", "int8.onnx", "verilog", "program"}
+    assert {path.name for path in tmp_path.iterdir()} == expected
+    assert len(COMMANDS) == 10
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -74,9 +74,9 @@ class ConvConfig(_Multiplies):
     frame : Frame
         The map that arrives. Its lanes divide the input channels of a group, or are a multiple of
         them.
-    out_channels, simd, pe, groups, weight_bits, accumulator_bits, requantize, loadable
+    out_channels, simd, pe, groups, weight_bits, accumulator_bits, requantize, loadable, fixed
         As of `MacConfig`.
-    kernel, strides, dilations, pads, pad_value
+    kernel, strides, dilations, pads, pad_value, mode
         As of `WindowConfig`.
 
     Members
@@ -94,18 +94,20 @@ class ConvConfig(_Multiplies):
     dilations: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     pad_value: int = 0
+    mode: str = "constant"
     groups: int = 1
     weight_bits: int = 8
     accumulator_bits: int = 0
     requantize: RequantizeConfig | None = None
     loadable: bool = False
+    fixed: bool = False
 
     def __post_init__(self):
         # Made once here, so that bad parameters are refused.
         _ = self.mac
 
     @classmethod
-    def for_layer(cls, layer, frame, tensor, output, *, simd, pe):
+    def for_layer(cls, layer, frame, tensor, output, *, simd, pe, fixed=False):
         """The unit of a `hwsim.network.integer.Conv` between two `IntegerTensor`."""
         return cls(
             frame=frame,
@@ -117,7 +119,9 @@ class ConvConfig(_Multiplies):
             dilations=layer.dilations,
             pads=layer.pads,
             pad_value=tensor.zero_point,
+            mode=layer.mode,
             groups=layer.groups,
+            fixed=fixed,
             **_for_layer(layer, tensor, output),
         )
 
@@ -131,6 +135,7 @@ class ConvConfig(_Multiplies):
             dilations=self.dilations,
             pads=self.pads,
             pad_value=self.pad_value,
+            mode=self.mode,
         )
         pointwise = (self.kernel, self.strides, self.pads) == ((1, 1), (1, 1), (0, 0, 0, 0))
         return None if pointwise else window
@@ -149,6 +154,7 @@ class ConvConfig(_Multiplies):
             accumulator_bits=self.accumulator_bits,
             requantize=self.requantize,
             loadable=self.loadable,
+            fixed=self.fixed,
         )
 
     @property

@@ -51,6 +51,9 @@ class MacConfig(UnitConfig):
         Without it the accumulators are the output codes.
     loadable : bool
         Whether weights, biases and multipliers can be overwritten.
+    fixed : bool
+        Whether the weights are constants of the logic instead of a memory, so that synthesis makes
+        shifts and sums of products, or nothing; where a vector takes a single cycle.
 
     Members
     -------
@@ -80,6 +83,7 @@ class MacConfig(UnitConfig):
     accumulator_bits: int = 0
     requantize: RequantizeConfig | None = None
     loadable: bool = False
+    fixed: bool = False
 
     def __post_init__(self):
         for name in ("out_channels", "simd", "pe", "taps", "groups", "weight_bits"):
@@ -96,6 +100,10 @@ class MacConfig(UnitConfig):
         check_divides(
             "pe", self.pe, "the output channels per beat", self.out_channels // self.blocks
         )
+        if self.fixed and (self.loadable or self.blocks * self.beats * self.hold > 1):
+            raise ValueError(
+                "fixed must be False for weights that are loaded or that change from cycle to cycle"
+            )
         if self.accumulator_bits == 0:
             wide = (
                 self.worst_case_bits

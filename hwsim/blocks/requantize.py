@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hwsim.network.fixed_point import MAXIMUM_SHIFT, MULTIPLIER_BITS
+from hwsim.network.fixed_point import MAXIMUM_SHIFT, MULTIPLIER_BITS, check_rounding
 
 from .checks import check_integer, check_positive
 
@@ -31,6 +31,8 @@ class RequantizeConfig:
         Width of the code.
     signed : bool
         Whether the code is two's complement.
+    rounding : str
+        As in `Requantize`.
 
     Members
     -------
@@ -49,8 +51,10 @@ class RequantizeConfig:
     maximum: int = 127
     bits: int = 8
     signed: bool = True
+    rounding: str = "even"
 
     def __post_init__(self):
+        check_rounding(self.rounding)
         check_positive("accumulator_bits", self.accumulator_bits)
         check_integer("multiplier_bits", self.multiplier_bits, 0)
         check_positive("bits", self.bits)
@@ -91,11 +95,12 @@ class RequantizeConfig:
             maximum=requantize.maximum,
             bits=bits,
             signed=signed,
+            rounding=requantize.rounding,
         )
 
     def check(self, requantize):
         """Refuse (ValueError) a `Requantize` that this hardware cannot carry out."""
-        for name in ("zero_point", "minimum", "maximum"):
+        for name in ("zero_point", "minimum", "maximum", "rounding"):
             if getattr(requantize, name) != getattr(self, name):
                 raise ValueError(
                     f"{name} must be {getattr(self, name)} as configured, "

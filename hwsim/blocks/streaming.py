@@ -28,6 +28,7 @@ from hwsim.network.network import NetworkError
 from .checks import check_positive
 from .conv import ConvConfig, DenseConfig
 from .elementwise import AddConfig, MulConfig, TableConfig
+from .midrange import MidrangeConfig
 from .pad import PadConfig
 from .pool import GlobalPoolConfig, PoolConfig
 from .queue import QueueConfig
@@ -414,6 +415,13 @@ def _fold_single(builder, layer, frame):
     return config.for_layer(layer, frame, tensor, output)
 
 
+def _fold_midrange(builder, layer, frame):
+    tensor, output = (builder.network.tensors[name] for name in (layer.inputs[0], layer.output))
+    return MidrangeConfig.for_layer(
+        layer, builder.frame(tensor.name, tensor.shape[0]), tensor, output
+    )
+
+
 def _fold_pair(builder, layer, *frames):
     tensors = [builder.network.tensors[name] for name in layer.inputs]
     lanes = max(
@@ -439,6 +447,7 @@ _FOLDINGS = {
     integer.Concat: _fold_concat,
     integer.Conv: _fold_conv,
     integer.Dense: _fold_dense,
+    integer.Midrange: _fold_midrange,
     integer.Mul: _fold_pair,
     integer.Pad: _fold_single,
     integer.Pool: _fold_pool,

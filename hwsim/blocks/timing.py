@@ -273,6 +273,73 @@ def _run(runs, wakes):
                 heapq.heappush(agenda, (when, other))
 
 
+def _chain(actors, edges):
+    """(actor, edge into it, edge out of it) from source to sink; None where actors branch."""
+    if len(edges) != len(actors) + 1:
+        return None
+    by_producer = {edge.producer: edge for edge in edges}
+    by_name = {actor.name: actor for actor in actors}
+    chain = []
+    edge = by_producer.get(None)
+    while edge is not None and edge.consumer is not None:
+        actor, into = by_name.pop(edge.consumer, None), edge
+        edge = by_producer.get(into.consumer)
+        if actor is None or edge is None or set(actor.takes) != {into.port}:
+            return None
+        chain.append((actor, into, edge))
+    return None if by_name or edge is None else chain
+
+
+def _straight_through(actors, edges):
+    """`Trace` of one frame through a chain whose actors never wait for room, all at once.
+
+    Each actor is scheduled as if there were always room. If that keeps within the capacities it is
+    what happens; None if not, or where actors branch.
+    """
+    chain = _chain(actors, edges)
+    if chain is None:
+        return None
+    issue, occupancy, taken = {}, {}, {}
+    waits = np.zeros(int(chain[0][0].takes[chain[0][1].port].sum()), np.int64)
+    room = None  # issues into the edge before, and its capacity
+    for actor, into, out in chain:
+        takes = actor.takes[into.port]
+        reads = actor.reads.get(into.port, takes)
+        needed = np.cumsum(takes) - takes  # index of the beat that an action reads
+        if len(waits) != takes.sum() or (needed[reads] >= len(waits)).any():
+            return None
+        arrival = np.zeros(len(takes), np.int64)
+        arrival[reads] = waits[needed[reads]]
+        # Actions one after another: start[k] >= start[k - 1] + duration[k - 1].
+        before = np.cumsum(actor.duration) - actor.duration
+        end = before + np.maximum.accumulate(arrival - before) + actor.duration - 1
+        left = taken[into] = end[takes]
+        if room is not None and not _fits(room, left, into):
+            return None
+        occupancy[into] = 0 if room is None else _peak(room, left)
+        trailing = (end[-1] + 1 + np.arange(len(actor.tail)))[actor.tail]
+        room = issue[actor.name] = np.concatenate([end[actor.puts], trailing])
+        waits = room + out.forward
+    if not len(waits) or not _fits(room, waits, out):
+        return None
+    taken[out], occupancy[out] = waits, 1
+    return Trace(taken[chain[0][1]], waits, issue, occupancy, taken)
+
+
+def _fits(issued, taken, edge):
+    """Whether there was room for each beat in the cycle in which it was issued."""
+    capacity = edge.capacity
+    if capacity is None or len(issued) <= capacity:
+        return True
+    return bool((issued[capacity:] >= taken[:-capacity] + edge.backward).all())
+
+
+def _peak(issued, taken):
+    """Most beats that had been issued and not taken."""
+    gone = np.searchsorted(taken, issued, side="right")
+    return int((np.arange(1, len(issued) + 1) - gone).max(initial=0))
+
+
 def evaluate(actors, edges, frames=1, *, interval=0, lead=0):
     """Run actors over ``frames`` frames.
 
@@ -299,6 +366,8 @@ def evaluate(actors, edges, frames=1, *, interval=0, lead=0):
     Deadlock
         If beats are missing at the sink and nothing can move any more.
     """
+    if frames == 1 and (trace := _straight_through(actors, edges)) is not None:
+        return trace
     states = {edge: _EdgeState(edge) for edge in edges}
     by_name = {actor.name: actor for actor in actors}
     # Within a cycle consumers act first: where backward is 0, the room that they free is used in

@@ -42,6 +42,10 @@ def check_layer(layer, network, config):
         refuse("the systolic accelerator multiplies maps of equal shapes only")
     if isinstance(layer, Pad) and (layer.mode, layer.value) != ("constant", tensors[0].zero_point):
         refuse("the systolic accelerator pads with the zero point only")
+    if isinstance(layer, Conv) and layer.mode != "constant":
+        refuse("the systolic accelerator pads with the zero point only")
+    if getattr(getattr(layer, "requantize", None), "rounding", "even") != "even":
+        refuse("the systolic accelerator rounds to nearest only")
     if isinstance(layer, LRN):
         _check_lrn(layer, tensors[0], refuse)
     if isinstance(layer, Conv | Dense):

@@ -11,19 +11,32 @@ integer, both per channel. The form (integer multiplier, right shift) is that of
 QLinearConv and QLinearMatMul round that way; with power-of-two scales ties are common, so that any
 other rule would differ visibly. 17 bits and a sign fill the narrower operand of the 25 x 18 and 18
 x 18 bit multipliers in today's FPGAs.
+
+Image filters (`hwsim.network.filters`) round down instead, as pictures are usually computed::
+
+    q = clip(floor(a * multiplier / 2**shift) + zero_point, minimum, maximum)
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["MULTIPLIER_BITS", "Requantize", "common_multipliers", "round_half_even_shift"]
+__all__ = [
+    "MULTIPLIER_BITS",
+    "ROUNDINGS",
+    "Requantize",
+    "check_rounding",
+    "common_multipliers",
+    "round_half_even_shift",
+]
 
 MULTIPLIER_BITS = 17
 # A channel's multiplier keeps at least this many significant bits: 255 output steps / 2**(12 + 1)
 # is 1/32 of a step.
 MINIMUM_PRECISION_BITS = 12
 MAXIMUM_SHIFT = 47
+# To nearest with ties to even, or down.
+ROUNDINGS = ("even", "floor")
 
 
 def round_half_even_shift(value, shift):
@@ -64,6 +77,12 @@ def common_multipliers(scales):
     return np.rint(np.ldexp(scales, shift)).astype(np.int64), shift
 
 
+def check_rounding(rounding):
+    """Refuse (ValueError) what is not in `ROUNDINGS`."""
+    if rounding not in ROUNDINGS:
+        raise ValueError(f'rounding must be "even" or "floor", not {rounding!r}')
+
+
 @dataclass(frozen=True, eq=False)
 class Requantize:
     """Fixed-point scaling of an accumulator to an output code.
@@ -79,6 +98,8 @@ class Requantize:
         Added after rounding.
     minimum, maximum : int
         Bounds of the output code; a fused ReLU or Clip narrows them.
+    rounding : str
+        "even", or "floor".
     """
 
     multiplier: np.ndarray
@@ -86,6 +107,7 @@ class Requantize:
     zero_point: int
     minimum: int
     maximum: int
+    rounding: str = "even"
 
     def __post_init__(self):
         for name in ("multiplier", "shift"):
@@ -107,6 +129,7 @@ class Requantize:
             raise ValueError(
                 f"minimum must not exceed maximum, not {self.minimum} > {self.maximum}"
             )
+        check_rounding(self.rounding)
 
     @classmethod
     def from_scales(cls, scales, *, zero_point, minimum, maximum):
@@ -140,5 +163,7 @@ class Requantize:
         if self.multiplier.size > 1:
             shape[axis] = self.multiplier.size
         product = accumulator * self.multiplier.reshape(shape)
-        rounded = round_half_even_shift(product, self.shift.reshape(shape))
+        shift = self.shift.reshape(shape)
+        floor = self.rounding == "floor"
+        rounded = product >> shift if floor else round_half_even_shift(product, shift)
         return np.clip(rounded + self.zero_point, self.minimum, self.maximum)

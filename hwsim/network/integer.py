@@ -24,6 +24,7 @@ __all__ = [
     "IntegerLayer",
     "IntegerNetwork",
     "IntegerTensor",
+    "Midrange",
     "Mul",
     "Pad",
     "Pool",
@@ -119,7 +120,8 @@ class Conv(IntegerLayer):
     """2-D convolution (cross-correlation, as in ONNX) of codes.
 
     The output is ``requantize(bias + sum(weights * codes))``. Outside the map a tap reads the
-    input's zero point; ``bias`` holds the zero-point correction.
+    input's zero point, or in ``mode`` "edge" the nearest pixel; ``bias`` holds the zero-point
+    correction.
 
     weights: int, (out channels, in channels / groups, kernel height, kernel width). bias: int64,
     (out channels,). pads: (top, left, bottom, right).
@@ -133,6 +135,7 @@ class Conv(IntegerLayer):
     groups: int
     requantize: Requantize
     weight_bits: int = 8
+    mode: str = "constant"
 
     def accumulator_bounds(self, tensor):
         """Return (minimum, maximum) of the accumulator, whatever the codes of the input ``tensor``.
@@ -303,6 +306,14 @@ class Concat(IntegerLayer):
     """Channels of the inputs one after another.
 
     All share scale and zero point: where they do not in the model, a `Table` comes before.
+    """
+
+
+@dataclass(frozen=True, eq=False)
+class Midrange(IntegerLayer):
+    """The middle between a pixel's smallest and largest channel, rounded down; one channel.
+
+    Input and output share scale and zero point.
     """
 
 

@@ -40,7 +40,7 @@ import numpy as np
 import onnx
 
 from .network import NetworkError
-from .windows import output_size, same_pads, span
+from .windows import arithmetic, output_size, same_pads, span
 
 __all__ = ["DTYPES", "OPERATORS", "Node", "Operator", "Result", "refuse"]
 
@@ -342,9 +342,13 @@ def _window(node, spatial, kernel, *, ceil_mode=False):
             )
         rest = spatial[axis] + begin + end - extent - (count - 1) * strides[axis]
         if node.strict and rest > 0:
+            counted = arithmetic(
+                spatial[axis], kernel[axis], strides[axis], dilations[axis], begin, end
+            )
             node.refuse(
                 f"a stride of {strides[axis]} on axis {axis + 2} that leaves {rest} of "
-                f"{spatial[axis] + begin + end} positions out",
+                f"{spatial[axis] + begin + end} positions out, "
+                f"{counted},",
                 "in strict mode a stride that fits",
             )
         output.append(count)

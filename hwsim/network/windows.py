@@ -1,6 +1,6 @@
 """Arithmetic of sliding windows as ONNX defines it, one axis at a time."""
 
-__all__ = ["output_size", "same_pads", "span"]
+__all__ = ["arithmetic", "left_out", "output_size", "same_pads", "span"]
 
 
 def span(kernel, dilation):
@@ -22,6 +22,19 @@ def output_size(size, kernel, stride, dilation, begin, end, ceil_mode=False):
         return room // stride + 1
     count = -(-room // stride) + 1
     return count - 1 if (count - 1) * stride >= size + begin else count
+
+
+def left_out(size, kernel, stride, dilation, begin, end):
+    """Positions, of those padded, behind the last window; at least one window fits."""
+    return (size + begin + end - span(kernel, dilation)) % stride
+
+
+def arithmetic(size, kernel, stride, dilation, begin, end):
+    """The number of windows before it is rounded down, written out: ``(7 - 3) / 3 + 1 = 2.33``."""
+    padding = f" + {begin + end}" if begin + end else ""
+    extent = span(kernel, dilation)
+    count = (size + begin + end - extent) / stride + 1
+    return f"({size}{padding} - {extent}) / {stride} + 1 = {count:.2f}"
 
 
 def same_pads(size, kernel, stride, dilation, upper):

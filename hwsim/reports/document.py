@@ -43,6 +43,8 @@ class Section:
     tables : mapping of str to pandas.DataFrame
         By a name that becomes part of the name of the CSV file. Units stand at the end of column
         names: ``latency_ms``.
+    listings : mapping of str to str
+        Texts of many lines, such as Verilog, by caption; folded until somebody looks.
     """
 
     title: str
@@ -51,6 +53,7 @@ class Section:
     figures: Mapping[str, go.Figure] = field(default_factory=dict)
     pictures: Mapping[str, Picture] = field(default_factory=dict)
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    listings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,6 +208,10 @@ def _rows(table):
     return [heading(column) for column in table.columns], numeric, rows
 
 
+def _lines(text):
+    return [clean(line) for line in text.splitlines()]
+
+
 def _csv(table):
     texts = table.astype(object).map(csv_cell) if len(table) else table
     return texts.to_csv(index=False, lineterminator="\n")
@@ -224,5 +231,10 @@ def _environment():
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"rows": _rows, "markdown": markdown, "clean": clean}
+    environment.filters |= {
+        "clean": clean,
+        "lines": _lines,
+        "markdown": markdown,
+        "rows": _rows,
+    }
     return environment

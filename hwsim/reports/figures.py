@@ -581,6 +581,25 @@ def channels(maps, *, limit=64, columns=8):
     return Picture(source, grid.shape[1] * max(1, min(16, 640 // grid.shape[1])))
 
 
+def photograph(pixels, *, width=480):
+    """A picture of 8-bit codes as it is, (H, W) or (H, W, 3); of large ones every n-th pixel.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8
+    width : int
+        Most pixels in a row.
+    """
+    import plotly.express as px  # as above
+
+    step = -(-pixels.shape[1] // width)
+    pixels = pixels[::step, ::step]
+    if pixels.ndim == 2:
+        pixels = np.stack([pixels] * 3, axis=-1)
+    source = px.imshow(pixels, binary_string=True, binary_backend="pypng").data[0].source
+    return Picture(source, pixels.shape[1] * max(1, min(16, 320 // pixels.shape[1])))
+
+
 def figure_json(figure):
     """A figure as JSON that may stand inside a ``<script>``; its texts are shown as they are.
 

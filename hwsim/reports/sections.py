@@ -7,7 +7,16 @@ import numpy as np
 import pandas as pd
 
 from .document import Section
-from .figures import array_cycles, bars, channels, gantt, occupation, roofline, scatter
+from .figures import (
+    array_cycles,
+    bars,
+    channels,
+    gantt,
+    occupation,
+    photograph,
+    roofline,
+    scatter,
+)
 from .text import cell, duration
 
 __all__ = ["Accuracy", "Comparison", "sections_of"]
@@ -671,6 +680,54 @@ def validation(item):
     return Section(item.title, text, facts, figures, tables=tables)
 
 
+def filtered(item):
+    """A picture before and after a filter, the filter's numbers, its Verilog."""
+    design, spec = item.design, item.filter
+    before, after = item.picture.shape, item.output.shape
+    facts = {
+        "Picture": f"{before[1]} × {before[0]}",
+        "Result": f"{after[1]} × {after[0]}",
+        "Cycles": cell(item.cycles),
+        "Cycles per pixel": f"{item.cycles_per_pixel:.4f}",
+        "Mismatches": cell(item.mismatches),
+        "Products per cycle": cell(design.plan.multipliers),
+    }
+    text = (
+        "Every cycle of the hardware was simulated, and every value of every step compared with "
+        f"the integer reference: {_verdict(item)}."
+    )
+    for note in item.left_out:
+        text += f" Mind that {note}."
+    tables = {}
+    if spec.kernel is not None:
+        fixed = spec.fixed
+        tables["coefficients"] = _kernel_table(spec.coefficients)
+        tables["weights"] = _kernel_table(fixed.weights)
+        text += (
+            f" Weights are coefficients times {spec.applied_scale:g} × 2^{fixed.fraction_bits}, as "
+            f"integers; before rounding down, sums differ from real ones by at most "
+            f"{fixed.error_bound:.3g}. Then {spec.applied_offset} is added."
+        )
+    verilog = design.verilog
+    listings = {
+        f"{name}: {len(content.splitlines()):,} lines": content
+        for name, content in verilog.files.items()
+        if name.endswith(".v")
+    }
+    pictures = {
+        "Before": photograph(item.picture),
+        "After, as the hardware gave it": photograph(item.output),
+    }
+    return Section(f"Filter {spec.name}", text, facts, {}, pictures, tables, listings)
+
+
+def _kernel_table(rows):
+    columns = [f"column {k}" for k in range(rows.shape[1])]
+    table = pd.DataFrame(rows, columns=columns)
+    table.insert(0, "row", [str(k) for k in range(len(rows))])
+    return table
+
+
 # By the names of the classes: a report must not load simulators that it does not need.
 BUILDERS: dict[str, Callable] = {
     "hwsim.network.network.Network": network,
@@ -684,4 +741,5 @@ BUILDERS: dict[str, Callable] = {
     "hwsim.models.roofline.GemmComparison": gemm_comparison,
     "hwsim.reports.sections.Comparison": comparison,
     "hwsim.validation.check.Check": validation,
+    "hwsim.filters.FilterResult": filtered,
 }

@@ -2,12 +2,14 @@
 
 from hwsim.blocks.conv import ConvConfig, DenseConfig
 from hwsim.blocks.elementwise import AddConfig, MulConfig, TableConfig
+from hwsim.blocks.midrange import MidrangeConfig
 from hwsim.blocks.pad import PadConfig
 from hwsim.blocks.pool import GlobalPoolConfig, PoolConfig
 from hwsim.blocks.reshape import ConcatConfig, ForkConfig, ResizeConfig
 
 from .conv import Conv, Dense
 from .elementwise import Add, Mul, Table
+from .midrange import Midrange
 from .pad import Pad
 from .pool import GlobalPool, Pool
 from .reshape import Concat, Fork, Resize
@@ -37,6 +39,8 @@ def make_unit(stage, network):
             return Mul(config, layer.requantize, zero_points, queue)
         case TableConfig():
             return Table(config, layer.table, queue)
+        case MidrangeConfig():
+            return Midrange(config, queue)
         case PadConfig():
             return Pad(config, queue)
         case ConcatConfig():

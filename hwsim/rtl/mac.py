@@ -5,6 +5,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In
 
+from hwsim.blocks.words import unpack
+
 from .queue import CreditQueue
 from .requantize import Requantize
 from .unit import Unit, advance, beat_layout, choose, delay, reduce_tree, register
@@ -140,7 +142,9 @@ class Mac(Unit):
     def _sums(self, m, slice_, output, word, load):
         """A cycle's sum of products for each output channel, ``2 + tree_latency`` cycles later."""
         config = self.config
-        wide = config.pe * config.simd * config.weight_bits
+        if config.fixed:
+            return self._fixed_sums(m)
+        wide = config.multipliers * config.weight_bits
         weights = self._constants(m, "weights", self._weight_words, wide, word, load)
         weights = data.View(
             data.ArrayLayout(signed(config.weight_bits), config.multipliers), weights
@@ -153,6 +157,27 @@ class Mac(Unit):
             for k in range(config.simd):
                 product = operands[p][k] * weights[p * config.simd + k]
                 products.append(register(m, product[:bits].as_signed(), f"product_{p}_{k}"))
+            sums.append(reduce_tree(m, products, self._add, f"sum_{p}", config.TREE_LEVELS))
+        return sums
+
+    def _fixed_sums(self, m):
+        """As `_sums`, of constant weights; codes whose weights are 0 are not even stored."""
+        config = self.config
+        words = unpack(self._weight_words, config.multipliers, config.weight_bits, signed=True)
+        weights = words[0].reshape(config.pe, config.simd).tolist()
+        outputs_per_group = config.out_channels // config.groups
+        operands: dict[int, Signal] = {}
+        sums = []
+        for p in range(config.pe):
+            products = []
+            for k, place in enumerate(self._places(p // outputs_per_group)):
+                if not weights[p][k]:
+                    products.append(Const(0, signed(1)))
+                    continue
+                if place not in operands:
+                    operands[place] = register(m, self.i.payload[place], f"operand_{place}")
+                name = f"product_{p}_{k}"
+                products.append(_times(m, operands[place], weights[p][k], name))
             sums.append(reduce_tree(m, products, self._add, f"sum_{p}", config.TREE_LEVELS))
         return sums
 
@@ -186,14 +211,19 @@ class Mac(Unit):
 
     def _slices(self, group):
         """What an output channel of a group needs of a beat, cycle by cycle: ``simd`` codes."""
+        simd = self.config.simd
+        codes = [self.i.payload[place] for place in self._places(group)]
+        return [Cat(codes[k : k + simd]) for k in range(0, len(codes), simd)]
+
+    def _places(self, group):
+        """Where in the beat what an output channel of a group needs lies."""
         config = self.config
         first = group * config.dot_channels
-        codes = [
-            self.i.payload[tap * config.lanes + first + lane]
+        return [
+            tap * config.lanes + first + lane
             for tap in range(config.taps)
             for lane in range(config.dot_channels)
         ]
-        return [Cat(codes[k : k + config.simd]) for k in range(0, len(codes), config.simd)]
 
     def _accumulate(self, m, sums, bias, *, add, start, entry):
         """Registers with the ``pe`` accumulators that were last added to, as one value."""
@@ -260,3 +290,18 @@ class Mac(Unit):
             with m.Else():
                 m.d.sync += index.eq(index + 1)
         return channels, index
+
+
+def _times(m, operand, weight, name):
+    """The product with a constant, signed: a register.
+
+    The constant has no more bits than it needs, so that no tool finds bits to leave out.
+    """
+    if weight < 0:
+        product = operand * Const(weight, signed((-1 - weight).bit_length() + 1))
+    else:
+        product = operand * Const(weight, weight.bit_length())
+    shape = product.shape()
+    if not shape.signed:
+        shape = signed(shape.width + 1)
+    return register(m, product, name, shape)

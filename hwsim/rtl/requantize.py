@@ -4,11 +4,13 @@ from amaranth.hdl import Const, Module, Mux, Shape, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from .unused import discard
+
 __all__ = ["Requantize"]
 
 
 class Requantize(wiring.Component):
-    """Scales, rounds to nearest with ties to even, adds the zero point, saturates.
+    """Scales, rounds to nearest with ties to even (or down), adds the zero point, saturates.
 
     New inputs every cycle.
 
@@ -48,16 +50,21 @@ class Requantize(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
+        dropped = []
         for lane in range(self.lanes):
             value = self.i[lane]
             if config.factor_bits:
                 operand = _register(m, value, f"operand_{lane}")
                 factor = _register(m, self.multiplier[lane], f"factor_{lane}")
                 value = _register(m, operand * factor, f"product_{lane}")
+            if config.rounding == "floor":
+                dropped.append(value[: min(config.shifts[1], len(value) - 1)])
             rounded = _round(m, value, config, f"rounded_{lane}")
             code = Signal(Shape(config.bits, config.signed), name=f"code_{lane}", reset_less=True)
             m.d.sync += code.eq(_saturate(rounded, config))
             m.d.comb += self.o[lane].eq(code)
+        if any(len(bits) for bits in dropped):
+            discard(m, *dropped)
         return m
 
 
@@ -68,7 +75,7 @@ def _register(m, value, name):
 
 
 def _round(m, value, config, name):
-    """``value / 2**largest shift`` to nearest, ties to even, plus the zero point: a register.
+    """``value / 2**largest shift``, rounded, plus the zero point: a register.
 
     It is reset, although nobody reads it then, so that the module's reset is not without effect.
     """
@@ -78,7 +85,7 @@ def _round(m, value, config, name):
     m.d.comb += extended.eq(value)
     floor = extended[shift:].as_signed()
     up = Const(0, 1)
-    if shift:
+    if shift and config.rounding == "even":
         half, odd = extended[shift - 1], extended[shift]
         up = half & (extended[: shift - 1].any() | odd) if shift > 1 else half & odd
     limit = 1 << (len(floor) - 1)

@@ -163,8 +163,9 @@ def step_by_step(actors, edges, frames, cycles):
     return taken
 
 
+@pytest.mark.parametrize("frames", [1, 3])
 @pytest.mark.parametrize("seed", range(60))
-def test_random_chain(seed):
+def test_random_chain(seed, frames):
     """A chain of up to four actors of random patterns, with registers, FIFOs and tails."""
     rng = np.random.default_rng(seed)
     actors, edges = [], [Edge(None, "a0")]
@@ -193,9 +194,26 @@ def test_random_chain(seed):
         if rng.random() < 0.5:
             edges.append(Edge(f"a{k}", consumer, capacity=1, forward=1, backward=0))
         else:
-            edges.append(queue(f"a{k}", consumer, int(rng.integers(1, 4)), int(rng.integers(0, 4))))
+            # Deep enough in half of the cases that nobody waits for room.
+            depth = int(rng.integers(1, 4)) if seed % 2 else 40
+            edges.append(queue(f"a{k}", consumer, depth, int(rng.integers(0, 4))))
     edges[-1] = Edge(f"a{k}", None, "i", edges[-1].capacity, edges[-1].forward, edges[-1].backward)
-    trace = evaluate(actors, edges, 3)
-    expected = step_by_step(actors, edges, 3, trace.cycles + trace.source[0] + 50)
+    trace = evaluate(actors, edges, frames)
+    expected = step_by_step(actors, edges, frames, trace.cycles + trace.source[0] + 50)
     for edge in edges:
         assert trace.taken[edge].tolist() == expected[edge], f"seed {seed}, {edge}"
+
+
+def test_one_frame_at_once_and_action_by_action():
+    """A single frame through a chain in which nobody waits for room has a short cut."""
+    first = actor("first", [1, 2, 1, 1], puts=[0, 1, 1, 0], tail=np.array([True, False, True]))
+    second = actor("second", [1, 3, 1, 1])
+    edges = (Edge(None, "first"), queue("first", "second", 4, 2), queue("second", None, 4, 1))
+    trace = evaluate((second, first), edges)
+    one_by_one = evaluate((second, first), edges, 1, interval=1, lead=1)
+    slow = evaluate((second, first), edges, 2, interval=1000)
+    for edge in edges:
+        count = len(trace.taken[edge])
+        assert trace.taken[edge].tolist() == slow.taken[edge][:count].tolist()
+        assert trace.occupancy[edge] == one_by_one.occupancy[edge]
+    assert trace.issue["first"].tolist() == slow.issue["first"][:4].tolist()

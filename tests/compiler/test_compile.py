@@ -176,6 +176,18 @@ def test_a_layer_that_is_not_supported():
         NetworkError,
         "layer pad1: the systolic accelerator pads with the zero point only",
     )
+    b = builder()
+    network = b.build(b.conv(b.input, 4, pads=(1, 1, 1, 1)))
+    layer = network.layers[0]
+    rounded_down = replace(layer.requantize, rounding="floor")
+    for changed, sentence in (
+        (replace(layer, mode="edge"), "pads with the zero point only"),
+        (replace(layer, requantize=rounded_down), "rounds to nearest only"),
+    ):
+        assert refusal(replace(network, layers=(changed,)), Systolic()) == (
+            NetworkError,
+            f"layer {layer.name}: the systolic accelerator {sentence}",
+        )
 
 
 def test_wide_codes():

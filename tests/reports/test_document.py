@@ -101,7 +101,7 @@ def test_unknown_item():
     assert str(error.value) == (
         "a report cannot show int; it shows Network, Accuracy, StreamingPlan, Design, "
         "SystolicDesign, Result, ArrayTrace, Estimates, GemmComparison, Comparison, Check, "
-        "DataFrame, Section"
+        "FilterResult, DataFrame, Section"
     )
 
 
@@ -259,3 +259,15 @@ def test_the_date_is_the_only_difference_between_days():
     one, other = (hwsim.report(item, date=date).html() for date in ("2025-01-31", "2025-02-01"))
     assert one != other
     assert one.replace("2025-01-31", "2025-02-01") == other
+
+
+def test_listings(tmp_path):
+    """Lines as they are, in HTML and in Markdown; never markup."""
+    text = "module <b>;\n  `x *a* \x07\n\nendmodule\n"
+    section = hwsim.reports.Section("Code", listings={"a <i>.v": text})
+    page = hwsim.report(section).html()
+    assert "<summary>a &lt;i&gt;.v</summary>" in page
+    assert "\nmodule &lt;b&gt;;\n  `x *a* \ufffd\n\nendmodule\n</pre>" in page
+    assert "\n\n    module <b>;\n      `x *a* \ufffd\n    \n    endmodule\n" in (
+        hwsim.report(section).markdown()
+    )

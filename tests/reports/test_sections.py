@@ -15,7 +15,15 @@ import hwsim
 from hwsim.models.estimate import estimate
 from hwsim.models.roofline import gemm_comparison
 from hwsim.reports import Accuracy, Comparison, Section
-from hwsim.reports.figures import array_cycles, bars, channels, figure_json, gantt, occupation
+from hwsim.reports.figures import (
+    array_cycles,
+    bars,
+    channels,
+    figure_json,
+    gantt,
+    occupation,
+    photograph,
+)
 from hwsim.reports.sections import BUILDERS, _engine_spans, sections_of
 from hwsim.reports.text import heading
 
@@ -469,3 +477,45 @@ def test_figure_json_is_plain_text():
     assert "<" not in text
     assert "&lt;/script&gt;&lt;b&gt;&amp;" in text
     assert 'template":{' not in text
+
+
+def test_filter():
+    """Before and after, as they are; coefficients beside weights; the Verilog, folded."""
+    y, x = np.mgrid[:5, :7]
+    picture = np.stack([30 * x, 40 * y, 10 * (x + y)], axis=-1).astype(np.uint8)
+    image_filter = hwsim.ImageFilter(kernel="mean", stride=3, border="valid")
+    result = hwsim.filter_image(picture, image_filter)
+    (section,) = sections_of(result)
+    assert section.title == "Filter mean"
+    assert section.facts["Picture"] == "7 × 5"
+    assert section.facts["Result"] == "2 × 1"
+    assert section.facts["Mismatches"] == "0"
+    assert "all are equal" in section.text
+    assert "Mind that a stride of 3 leaves 1 of 7 columns out: (7 - 3) / 3 + 1 = 2.33." in (
+        section.text
+    )
+    assert section.tables["weights"].iloc[1].tolist() == ["1", 455, 456, 455]
+    before, after = section.pictures.values()
+    assert np.array_equal(pixels_of(before)[..., :3], picture)
+    assert np.array_equal(pixels_of(after)[..., :3], result.output)
+    names = [caption.split(":")[0] for caption in section.listings]
+    assert names == [name for name in result.design.verilog.files if name.endswith(".v")]
+    wrong = replace(result, simulation=replace(result.simulation, layers=wrong_layers(result)))
+    (section,) = sections_of(wrong)
+    assert "some differ" in section.text
+
+
+def pixels_of(picture):
+    content = base64.b64decode(picture.source.removeprefix("data:image/png;base64,"))
+    return np.asarray(Image.open(io.BytesIO(content)))
+
+
+def wrong_layers(result):
+    return result.simulation.layers.assign(mismatches=1)
+
+
+def test_large_photograph():
+    pixels = np.arange(2 * 1300, dtype=np.uint32).astype(np.uint8).reshape(2, 1300)
+    picture = photograph(pixels)
+    assert np.array_equal(pixels_of(picture)[..., 0], pixels[::3, ::3])
+    assert photograph(pixels[:, :10]).width == 160

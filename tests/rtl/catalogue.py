@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In
 from hwsim.blocks.argmax import ArgmaxConfig
 from hwsim.blocks.conv import ConvConfig, DenseConfig
 from hwsim.blocks.elementwise import AddConfig, MulConfig, TableConfig
+from hwsim.blocks.midrange import MidrangeConfig
 from hwsim.blocks.pad import PadConfig
 from hwsim.blocks.pool import GlobalPoolConfig, PoolConfig
 from hwsim.blocks.queue import QueueConfig
@@ -19,6 +20,7 @@ from hwsim.network.fixed_point import Requantize
 from hwsim.rtl.argmax import Argmax
 from hwsim.rtl.conv import Conv, Dense
 from hwsim.rtl.elementwise import Add, Mul, Table
+from hwsim.rtl.midrange import Midrange
 from hwsim.rtl.pad import Pad
 from hwsim.rtl.pool import GlobalPool, Pool
 from hwsim.rtl.queue import Queue
@@ -59,7 +61,7 @@ class Shelf(wiring.Component):
         return m
 
 
-def _scaling(accumulator_bits, channels=1, zero_point=3, shifts=None, **bounds):
+def _scaling(accumulator_bits, channels=1, zero_point=3, shifts=None, rounding="even", **bounds):
     """A `Requantize` for accumulators of so many bits, and its configuration."""
     rng = np.random.default_rng(accumulator_bits)
     shift = (
@@ -67,7 +69,7 @@ def _scaling(accumulator_bits, channels=1, zero_point=3, shifts=None, **bounds):
     )
     bounds = {"minimum": -128, "maximum": 127} | bounds
     requantize = Requantize(
-        rng.integers(1 << 15, 1 << 17, channels), shift, zero_point, *bounds.values()
+        rng.integers(1 << 15, 1 << 17, channels), shift, zero_point, *bounds.values(), rounding
     )
     config = RequantizeConfig.of(
         requantize, accumulator_bits=accumulator_bits, bits=8, signed=bounds["minimum"] < 0
@@ -75,7 +77,7 @@ def _scaling(accumulator_bits, channels=1, zero_point=3, shifts=None, **bounds):
     return requantize, config
 
 
-def _conv(*, requantized=True, shifts=None, maximum=127, **members):
+def _conv(*, requantized=True, shifts=None, maximum=127, rounding="even", **members):
     members = (
         dict(frame=FRAME, out_channels=6, kernel=(3, 3), simd=6, pe=2, pads=(1, 1, 1, 1)) | members
     )
@@ -87,7 +89,9 @@ def _conv(*, requantized=True, shifts=None, maximum=127, **members):
     bias = rng.integers(-1000, 1000, out_channels)
     if not requantized:
         return Conv(ConvConfig(accumulator_bits=24, **members), weights, bias)
-    requantize, config = _scaling(24, out_channels, shifts=shifts, maximum=maximum)
+    requantize, config = _scaling(
+        24, out_channels, shifts=shifts, rounding=rounding, maximum=maximum
+    )
     return Conv(ConvConfig(requantize=config, **members), weights, bias, requantize)
 
 
@@ -145,6 +149,11 @@ _MAKERS = {
     "conv_shifts": lambda: _conv(shifts=(28, 30, 35)),
     "conv_unsigned": lambda: _conv(frame=UNSIGNED, pad_value=128),
     "conv_clipped": lambda: _conv(maximum=90),
+    "conv_edge": lambda: _conv(mode="edge"),
+    "conv_fixed": lambda: _conv(
+        groups=2, out_channels=2, frame=Frame(5, 6, 2, 2), simd=9, fixed=True
+    ),
+    "conv_floor": lambda: _conv(rounding="floor"),
     "conv_long_rows": lambda: _conv(frame=Frame(4, 40, 2, 2), simd=9, pe=2),
     "dense": _dense,
     "pool_max": lambda: _pool("max", strides=(2, 2)),
@@ -166,6 +175,8 @@ _MAKERS = {
     "resize_up": lambda: Resize(ResizeConfig(frame=Frame(2, 3, 12, 2), lanes=6)),
     "resize_down": lambda: Resize(ResizeConfig(frame=Frame(2, 3, 12, 6), lanes=2)),
     "pad": lambda: Pad(PadConfig(frame=FRAME, pads=(1, 0, 2, 3), value=7)),
+    "midrange": lambda: Midrange(MidrangeConfig(frame=Frame(2, 3, 3, 3, 8, False))),
+    "midrange_signed": lambda: Midrange(MidrangeConfig(frame=Frame(2, 3, 5, 5))),
     "pad_edge": lambda: Pad(PadConfig(frame=FRAME, pads=(1, 0, 2, 1), mode="edge")),
     "argmax": lambda: Argmax(ArgmaxConfig(frame=Frame(1, 1, 10, 2))),
     "argmax_unrolled": lambda: Argmax(ArgmaxConfig(frame=Frame(1, 1, 10, 10))),

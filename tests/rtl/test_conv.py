@@ -20,9 +20,9 @@ from hwsim.sim.engine import Stimulus
 def convolve(maps, config, weights, bias):
     """Accumulators (N, M, H, W), from first principles."""
     top, left, bottom, right = config.pads
-    padded = np.pad(
-        maps, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=config.pad_value
-    )
+    fill = {"constant_values": config.pad_value} if config.mode == "constant" else {}
+    widths = ((0, 0), (0, 0), (top, bottom), (left, right))
+    padded = np.pad(maps, widths, mode=config.mode, **fill)
     (kh, kw), (sh, sw), (dh, dw) = config.kernel, config.strides, config.dilations
     height = (padded.shape[2] - (kh - 1) * dh - 1) // sh + 1
     width = (padded.shape[3] - (kw - 1) * dw - 1) // sw + 1
@@ -133,6 +133,12 @@ CASES = {
     "16-bit codes": dict(frame=Frame(4, 4, 4, 2, 16, True)),
     "extreme": dict(extreme=True, pads=(0, 0, 0, 0)),
     "extreme, unsigned": dict(extreme=True, frame=Frame(4, 4, 4, 2, 8, False), pad_value=255),
+    "edge": dict(mode="edge", pad_value=0, pads=(2, 0, 1, 2)),
+    "fixed": dict(frame=Frame(4, 5, 2, 2), simd=18, pe=6, fixed=True),
+    "fixed, sparse": dict(frame=Frame(4, 5, 3, 3), simd=27, pe=6, fixed=True, weight_bits=1),
+    "fixed, depthwise": dict(
+        frame=Frame(4, 5, 3, 3), out_channels=3, groups=3, simd=9, pe=3, fixed=True
+    ),
     "pixel": dict(frame=Frame(1, 1, 4, 2)),
 }
 
@@ -381,3 +387,14 @@ def test_other_queues(depth):
     trace = config.trace(3, queue)
     cycles = recording.transfers["o"].cycles - recording.transfers["i"].cycles[0]
     assert np.array_equal(cycles, trace.sink - trace.source[0])
+
+
+@pytest.mark.parametrize("members", [{"simd": 6}, {"pe": 2}, {"loadable": True}])
+def test_weights_that_cannot_be_fixed(members):
+    frame = Frame(4, 4, 2, 2)
+    plain = dict(frame=frame, out_channels=4, kernel=(3, 3), simd=18, pe=4, fixed=True)
+    with pytest.raises(ValueError) as error:
+        ConvConfig(**(plain | members))
+    assert str(error.value) == (
+        "fixed must be False for weights that are loaded or that change from cycle to cycle"
+    )

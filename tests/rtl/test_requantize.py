@@ -51,9 +51,14 @@ def check(definition, bits, signed, accumulator_bits, seed, lanes=2, count=120):
     multiplier, shift = definition.multiplier[channel], definition.shift[channel]
     codes = simulate(config, accumulators, multiplier, shift)
     each = [
-        Definition(m, s, definition.zero_point, definition.minimum, definition.maximum).apply(
-            np.array([a])
-        )[0]
+        Definition(
+            m,
+            s,
+            definition.zero_point,
+            definition.minimum,
+            definition.maximum,
+            definition.rounding,
+        ).apply(np.array([a]))[0]
         for a, m, s in zip(accumulators.flat, multiplier.flat, shift.flat, strict=True)
     ]
     assert np.array_equal(codes.reshape(-1), each), f"seed {seed}, {config}"
@@ -73,6 +78,8 @@ CASES = {
     "multiplier of zero": (Definition([0, 5], [3, 3], 4, -128, 127), 8, True, 9),
     "all zero": (Definition([0], [0], 4, -128, 127), 8, True, 9),
     "wide": (Definition([131071], [20], 32768, 0, 65535), 16, False, 34),
+    "floor": (Definition([1], [6], 3, -128, 127, "floor"), 8, True, 17),
+    "floor of products": (Definition([21846, 5], [16, 9], 0, 0, 255, "floor"), 8, False, 17),
     "one bit": (Definition([65536], [17], 0, 0, 1), 1, False, 4),
 }
 
@@ -107,9 +114,17 @@ def test_every_accumulator():
     assert np.array_equal(codes, definition.apply(accumulators, axis=0))
 
 
+def test_floor_of_every_accumulator():
+    definition = Definition([3], [4], 0, -128, 127, "floor")
+    accumulators = np.arange(-2048, 2048)
+    expected = np.clip([a * 3 // 16 for a in accumulators.tolist()], -128, 127)
+    assert np.array_equal(definition.apply(accumulators, axis=0), expected)
+
+
 @pytest.mark.parametrize(
     ("members", "message"),
     [
+        ({"rounding": "up"}, 'rounding must be "even" or "floor", not \'up\''),
         ({"accumulator_bits": 0}, "accumulator_bits must be a positive integer, not 0"),
         ({"multiplier_bits": 18}, "multiplier_bits must be at most 17, not 18"),
         ({"shifts": (5, 4)}, "shifts must rise within [0, 47], not (5, 4)"),
@@ -132,6 +147,10 @@ def test_impossible_configuration(members, message):
         (
             Definition([16], [8], 0, -128, 127),
             "multiplier must have 4 bits as configured, not [16]",
+        ),
+        (
+            Definition([9], [8], 0, -128, 127, "floor"),
+            "rounding must be even as configured, not floor",
         ),
         (Definition([9], [7], 0, -128, 127), "shift must lie in [8, 8] as configured, not [7]"),
     ],

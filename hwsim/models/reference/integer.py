@@ -19,6 +19,7 @@ from hwsim.network.integer import (
     IntegerLayer,
     IntegerNetwork,
     IntegerTensor,
+    Midrange,
     Mul,
     Pad,
     Pool,
@@ -107,6 +108,9 @@ def layer_output(
             result = np.concatenate(arrays, axis=1)
         case Shuffle():
             result = arrays[0][:, list(layer.order)]
+        case Midrange():
+            wide = arrays[0].astype(np.int64)
+            result = (wide.max(axis=1, keepdims=True) + wide.min(axis=1, keepdims=True)) >> 1
         case Table():
             result = layer.table[arrays[0].astype(np.int64) - sources[0].minimum]
         case Pad():
@@ -194,7 +198,7 @@ def _pad(codes, pads, mode, value):
 def _windows(layer, maps, output, fill):
     """View of padded maps, (N, C, out height, out width, kernel height, kernel width).
 
-    Taps outside the map read ``fill``.
+    Taps outside the map read ``fill``, or in mode "edge" the nearest pixel.
     """
     kernel = layer.weights.shape[2:] if isinstance(layer, Conv) else layer.kernel
     reach = [
@@ -208,7 +212,7 @@ def _windows(layer, maps, output, fill):
     # With ceil_mode the last windows reach beyond the padding, and without it they may stop short
     # of it.
     bottom, right = max(bottom, reach[0] - height - top), max(right, reach[1] - width - left)
-    padded = _pad(maps, (top, left, bottom, right), "constant", fill)
+    padded = _pad(maps, (top, left, bottom, right), getattr(layer, "mode", "constant"), fill)
     rows, columns = padded.strides[2:]
     return np.lib.stride_tricks.as_strided(
         padded,
@@ -245,11 +249,26 @@ def _convolve(layer, codes, source, output):
     for start in range(0, len(codes), step):
         chunk = codes[start : start + step].astype(dtype)
         windows = _windows(layer, chunk, output, fill=source.zero_point)
+        if channels == groups and per_group == 1:
+            result[start : start + step] = _each_channel(windows, weights).reshape(
+                len(chunk), channels, pixels
+            )
+            continue
         # (N, C, OH, OW, KH, KW) to (N, groups, taps of a group, pixels)
         unfolded = windows.transpose(0, 1, 4, 5, 2, 3).reshape(len(chunk), groups, taps, pixels)
         result[start : start + step] = (weights @ unfolded).reshape(len(chunk), channels, pixels)
     result += layer.bias[:, None]
     return result.reshape(len(codes), *output.shape)
+
+
+def _each_channel(windows, weights):
+    """Sums of a depthwise convolution, tap by tap: nothing is unfolded."""
+    kernel = windows.shape[4:]
+    weights = weights.reshape(-1, 1, 1, *kernel)
+    total = np.zeros(windows.shape[:4], weights.dtype)
+    for tap in np.ndindex(kernel):
+        total += windows[..., *tap] * weights[..., *tap]
+    return total
 
 
 def _requantize_by_count(layer, sums, source):
