@@ -330,6 +330,10 @@ class _Recurrence:
         # Per kind: ends of the loads, and of the tiles that give their buffers free.
         self.loads: dict[str, list[int]] = {"weights": [], "inputs": []}
         self.frees: dict[str, list[int]] = {"weights": [], "inputs": []}
+        self.buffers = [
+            [(self.loads[kind], self.frees[kind]) for kind in self.loads if getattr(job, kind)]
+            for job in self.jobs
+        ]
         self.stores: list[int] = []
         self.results = 0
 
@@ -363,18 +367,22 @@ class _Recurrence:
         """The next tile."""
         tile = len(self.computed)
         index = self.owner[tile]
-        job = self.jobs[index]
-        kinds = [kind for kind in self.loads if getattr(job, kind)]
-        time = max(self.starts[index], self.computed[-1] if tile else 0)
-        for kind in kinds:
-            time = max(time, self.loads[kind][len(self.frees[kind])])
-        if job.outputs and self.results >= 2:
-            time = max(time, self.stores[self.results - 2])
-        last = tile + 1 == len(self.owner) or self.owner[tile + 1] != index
-        time += job.compute + (job.ending if last else 0)
+        job, buffers = self.jobs[index], self.buffers[index]
+        time = self.starts[index]
+        # Comparisons and not max(), which takes longer than all else here.
+        if tile and self.computed[-1] > time:
+            time = self.computed[-1]
+        for loads, frees in buffers:
+            if loads[len(frees)] > time:
+                time = loads[len(frees)]
+        if job.outputs and self.results >= 2 and self.stores[self.results - 2] > time:
+            time = self.stores[self.results - 2]
+        time += job.compute
+        if tile + 1 == len(self.owner) or self.owner[tile + 1] != index:
+            time += job.ending
         self.computed.append(time)
-        for kind in kinds:
-            self.frees[kind].append(time)
+        for _, frees in buffers:
+            frees.append(time)
         if job.outputs:
             self.results += 1
         else:
