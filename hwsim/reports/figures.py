@@ -260,7 +260,7 @@ def scatter(points, x, y):
     values = [value for _, *both in points.values() for side in both for value in side]
     ends = [min(values) / 1.3, max(values) * 1.3]
     traces = [
-        go.Scattergl(
+        go.Scatter(
             x=list(across),
             y=list(up),
             name=label,

@@ -156,6 +156,21 @@ def make_trace(dataflow="weight-stationary"):
     return trace_array(config, random_folds(config, (4, 2)))
 
 
+def make_check(names, exact=False):
+    """Three points of two groups, one of them 10 % too low."""
+    from hwsim.validation import Check
+
+    points = pd.DataFrame(
+        {
+            "group": [names[0], names[0], names[1]],
+            "point": names,
+            "predicted": [90.0, 20.0, 0.0],
+            "measured": [100.0, 20.0, 0.0],
+        }
+    )
+    return Check("check", names[0], "ms", points, names[1], exact=exact)
+
+
 def make_items(folder, names):
     """One item of each kind that holds names; ``names`` are 3."""
     network = make_network(folder, names[:2], title=names[2])
@@ -168,6 +183,7 @@ def make_items(folder, names):
         make_systolic_result(names[:2]),
         make_trace(),
         estimate(network, ["i7-7700k", "gtx-1080-ti", "tpu-v1"]),
+        make_check(names),
         Comparison(estimated={names[0]: 100, names[1]: 90}, actual={names[0]: 100, names[1]: 100}),
         pd.DataFrame({"name": names, names[0]: [1, 2, 3]}),
     ]
@@ -183,5 +199,6 @@ def make(tmp_path):
         systolic=partial(make_systolic, tmp_path),
         systolic_result=make_systolic_result,
         trace=make_trace,
+        check=make_check,
         items=partial(make_items, tmp_path),
     )

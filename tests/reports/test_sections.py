@@ -347,6 +347,29 @@ def test_one_product_on_many_devices():
     assert section.tables["product"] is found.table
 
 
+def test_check(make):
+    (section,) = sections_of(make.check(["a", "b", "c"]))
+    assert section.facts == {
+        "Points": "3",
+        "Mean absolute error": "3.3 %",
+        "Worst": "10.0 %, a",
+        "Bias": "−3.3 %",
+    }
+    assert section.text == "Measurements: b. Nothing was fitted."
+    (figure,) = section.figures.values()
+    # A logarithmic axis has no place for the zero of group b.
+    assert [trace.name for trace in figure.data] == ["a"]
+    assert list(figure.data[0].x) == [100, 20]
+    assert list(section.tables) == ["check", "check-points"]
+    assert section.tables["check-points"]["error_percent"].tolist()[:2] == pytest.approx([-10, 0])
+
+
+def test_exact_check(make):
+    (section,) = sections_of(make.check(["a", "b", "c"], exact=True))
+    assert section.facts == {"Points": "3", "Different": "1"}
+    assert not section.figures
+
+
 def test_comparison():
     (section,) = sections_of(
         Comparison(
