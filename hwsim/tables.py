@@ -9,9 +9,17 @@ if TYPE_CHECKING:
 
     from .models.estimate import Estimates
     from .network import Network
+    from .synth import Synthesis
     from .validation import Check
 
-__all__ = ["duration", "show_checks", "show_devices", "show_estimates", "show_layers"]
+__all__ = [
+    "duration",
+    "show_checks",
+    "show_devices",
+    "show_estimates",
+    "show_layers",
+    "show_synthesis",
+]
 
 
 def show_layers(terminal: Terminal, network: "Network") -> dict[str, Any]:
@@ -110,6 +118,35 @@ def show_checks(terminal: Terminal, checks: list["Check"], files: list["Path"]) 
         ],
         "report": files[0],
     }
+
+
+def show_synthesis(terminal: Terminal, result: "Synthesis", files: list["Path"]) -> dict[str, Any]:
+    """Print what a design takes of a part, unit by unit, and how fast it is."""
+    names = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram": "block RAM"}
+    units = result.frame
+    used = {name: getattr(result, name) for name in names}
+    available = [result.part.available.get(name) for name in names]
+    terminal.table(
+        ["unit", *names.values()],
+        [
+            *([row.unit, *(getattr(row, name) for name in names)] for row in units.itertuples()),
+            ["all", *used.values()],
+        ],
+        title=f"{result.verilog.top} on {result.part.title}",
+        total=[result.part.name, *("" if count is None else count for count in available)],
+    )
+    if result.fmax_hz is not None:
+        grade = f", speed grade {result.speed_grade}" if result.speed_grade else ""
+        terminal.say(
+            f"fmax {result.fmax_hz / 1e6:.1f} MHz (target {result.target_hz / 1e6:g} MHz, "
+            f"seed {result.seed}{grade})"
+        )
+        terminal.say(f"critical path: {result.critical_path}")
+    for text in (*result.warnings, *result.problems):
+        terminal.say(text)
+    if files:
+        terminal.say(f"{files[0].parent}: {len(files)} files")
+    return {**result.to_dict(), "files": files}
 
 
 def duration(seconds: float) -> str:

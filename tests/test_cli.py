@@ -20,6 +20,7 @@ COMMANDS = (
     "compile",
     "simulate",
     "estimate",
+    "synth",
     "devices",
     "validate",
 )
