@@ -124,16 +124,20 @@ def show_synthesis(terminal: Terminal, result: "Synthesis", files: list["Path"])
     """Print what a design takes of a part, unit by unit, and how fast it is."""
     names = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram": "block RAM"}
     units = result.frame
-    used = {name: getattr(result, name) for name in names}
+    slowest = dict(
+        result.timing.groupby("unit", sort=False).head(1)[["unit", "delay_s"]].itertuples(False)
+    )
+    rows = [
+        [row.unit, *(getattr(row, name) for name in names), _nanoseconds(slowest.get(row.unit))]
+        for row in units.itertuples()
+    ]
+    used = [getattr(result, name) for name in names]
     available = [result.part.available.get(name) for name in names]
     terminal.table(
-        ["unit", *names.values()],
-        [
-            *([row.unit, *(getattr(row, name) for name in names)] for row in units.itertuples()),
-            ["all", *used.values()],
-        ],
+        ["unit", *names.values(), "slowest path, ns"],
+        [*rows, ["all", *used, _nanoseconds(max(slowest.values(), default=None))]],
         title=f"{result.verilog.top} on {result.part.title}",
-        total=[result.part.name, *("" if count is None else count for count in available)],
+        total=[result.part.name, *available, ""],
     )
     if result.fmax_hz is not None:
         grade = f", speed grade {result.speed_grade}" if result.speed_grade else ""
@@ -147,6 +151,10 @@ def show_synthesis(terminal: Terminal, result: "Synthesis", files: list["Path"])
     if files:
         terminal.say(f"{files[0].parent}: {len(files)} files")
     return {**result.to_dict(), "files": files}
+
+
+def _nanoseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(1e9 * seconds, 2)
 
 
 def duration(seconds: float) -> str:

@@ -73,6 +73,9 @@ class Placement:
     fmax_hz : float
     path : TimingPath or None
         The critical one.
+    slowest : tuple of (str, str, float)
+        For each register or memory of the design that a path ends at, the slowest first: its name,
+        the part of the design, and seconds from clock edge to there.
     utilization : dict of str to (int, int)
         Used and available, by type of site; with the wrapper.
     bitstream : bytes
@@ -83,6 +86,7 @@ class Placement:
 
     fmax_hz: float
     path: TimingPath | None
+    slowest: tuple[tuple[str, str, float], ...]
     utilization: dict[str, tuple[int, int]]
     bitstream: bytes
     report: str
@@ -92,6 +96,8 @@ class Placement:
 def arguments(part, *, speed_grade, seed, target_hz):
     """Arguments of nextpnr, without files."""
     options = [*part.place_options, "--seed", str(seed), "--freq", f"{target_hz / 1e6:g}"]
+    # The quicker of nextpnr's routers where a design is large.
+    options += ["--router", "router2"]
     if speed_grade:
         options += ["--speed", speed_grade]
     if part.family.name == "ecp5":
@@ -129,25 +135,28 @@ def place(netlist, part, *, speed_grade, seed, target_hz):
         folder = Path(directory)
         (folder / "netlist.json").write_text(netlist)
         routed = ["--textcfg", "routed"] if family.name == "ecp5" else ["--asc", "routed"]
-        files = ["--json", "netlist.json", "--report", "report.json", *routed]
+        files = ["--json", "netlist.json", "--report", "report.json", "--detailed-timing-report"]
+        files += routed
         log = find(family.place).run([*options, *files], folder)
         find(family.pack).run(["routed", "bitstream"], folder)
-        report = (folder / "report.json").read_text()
+        found = json.loads((folder / "report.json").read_text())
         bitstream = (folder / "bitstream").read_bytes()
-    found = json.loads(report)
+    # What arrives when at each pin of each net, by far most of the report.
+    nets = found.pop("detailed_net_timings", [])
     clocks = found["fmax"].values()
     if not clocks:
         raise ToolError(family.place, "ERROR: no path between registers")
     return Placement(
         fmax_hz=1e6 * min(clock["achieved"] for clock in clocks),
         path=critical_path(found),
+        slowest=slowest(nets),
         utilization={
             kind: (entry["used"], entry["available"])
             for kind, entry in found["utilization"].items()
             if entry["used"]
         },
         bitstream=bitstream,
-        report=report,
+        report=json.dumps(found, indent=1),
         log=log,
     )
 
@@ -188,6 +197,20 @@ def timing_path(segments):
         routing_s=routing,
         steps=steps,
     )
+
+
+def slowest(nets):
+    """`Placement.slowest` of the nets in nextpnr's report."""
+    found: dict[str, tuple[str, str, float]] = {}
+    for net in nets:
+        for end in net["endpoints"]:
+            unit = unit_of(end["cell"])
+            if "<async>" in (net["event"], end["event"]) or unit == "wrapper":
+                continue
+            name, delay = signal(end["cell"]), end["delay"][1] * 1e-9
+            if name not in found or delay > found[name][2]:
+                found[name] = (name, unit, delay)
+    return tuple(sorted(found.values(), key=lambda entry: (-entry[2], entry[0])))
 
 
 # Yosys names a cell after a signal at one of its pins and the pin, again and again:

@@ -120,6 +120,15 @@ class Synthesis:
         return pd.DataFrame(rows)
 
     @property
+    def timing(self):
+        """A DataFrame with the slowest path to each register or memory, the slowest first.
+
+        Columns are ``register, unit, delay_s``; it is empty if nothing was placed.
+        """
+        rows = self.placement.slowest if self.placement else ()
+        return pd.DataFrame(rows, columns=["register", "unit", "delay_s"])
+
+    @property
     def memories(self):
         """A DataFrame with a row for each memory: ``memory, width, depth, written, place``."""
         return pd.DataFrame(
@@ -167,6 +176,7 @@ class Synthesis:
                     for step in path.steps
                 ],
             },
+            "slowest": self.timing.groupby("unit", sort=False).head(1).to_dict("records"),
             "utilization": {
                 kind: {"used": used, "available": available}
                 for kind, (used, available) in (

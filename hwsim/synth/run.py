@@ -158,6 +158,7 @@ def _placement(netlist, part, versions, options):
             "report": done.report,
             "log": done.log,
             "fmax_hz": done.fmax_hz,
+            "slowest": done.slowest,
             "utilization": done.utilization,
             "bitstream": base64.b64encode(done.bitstream).decode(),
         }
@@ -166,6 +167,7 @@ def _placement(netlist, part, versions, options):
     return Placement(
         fmax_hz=found["fmax_hz"],
         path=critical_path(json.loads(found["report"])),
+        slowest=tuple((name, unit, delay) for name, unit, delay in found["slowest"]),
         utilization={kind: tuple(counts) for kind, counts in found["utilization"].items()},
         bitstream=base64.b64decode(found["bitstream"]),
         report=found["report"],

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from hwsim.synth import parts, synthesize
 from hwsim.synth.count import count
@@ -51,6 +52,13 @@ def test_critical_path_has_the_names_of_the_design(on_ecp5, design):
         assert end.split(".")[0] in ("conv1", "position")
         assert end.split(".")[-1] in text
     assert {path.source_unit, path.sink_unit} <= {"conv1", "top"}
+    timing = on_ecp5.timing
+    assert timing.columns.tolist() == ["register", "unit", "delay_s"]
+    assert timing["delay_s"].is_monotonic_decreasing
+    # The critical path may end at the wrapper, which the table leaves out.
+    assert timing["delay_s"].iloc[0] <= path.delay_s * 1.001
+    if path.sink_unit != "wrapper":
+        assert timing["register"].iloc[0] == path.sink
 
 
 def test_ice40(on_ice40):
@@ -123,7 +131,6 @@ def test_written_files(on_ecp5, design, tmp_path):
 
 
 def test_core_names_every_file(design):
-    yaml = pytest.importorskip("yaml")
     verilog = design.verilog
     files = project_files(verilog, parts.load("ecp5-25f"), 50e6, "6", 3)
     assert files["tiny.core"].startswith("CAPI=2:\n")
