@@ -55,6 +55,8 @@ def wrapper(verilog):
     """(name, Verilog) of the wrapper of a design."""
     top = verilog.top
     name = f"{top}_pins"
+    while f"{name}.v" in verilog.files:  # a layer is called pins
+        name += "_"
     found = ports(verilog)
     inputs = [p for p in found if not p.leaves and p.name not in ("clk", "rst")]
     outputs = [p for p in found if p.leaves]
