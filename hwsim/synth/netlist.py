@@ -76,7 +76,7 @@ class Netlist:
         found = []
         for memory in self.memories:
             size = f"{memory.depth:,} x {memory.width} bits"
-            if memory.place == "flip-flops":
+            if memory.place == "flip-flops" and memory.depth > 2:
                 found.append(f"memory {memory.name} ({size}) lies in flip-flops")
             elif memory.place == "logic" and memory.bits > _LARGE_TABLE:
                 found.append(f"table {memory.name} ({size}) lies in look-up tables")

@@ -219,7 +219,7 @@ _CELL = re.compile(
     r"_(?:TRELLIS_FF|TRELLIS_DPR16X4|LUT4|CCU2C|PFUMX|L6MUX21|MULT18X18D|DP16KD|PDPW16KD"
     r"|SB_[A-Z0-9]+)(?:_.*)?$"
 )
-_PART = re.compile(r"\$(?:nextpnr|COMB|FF|DP16KD|RAMW|ALU|lut|PACKER|ff|comb|CARRY).*$", re.I)
+_PART = re.compile(r"\$(?:nextpnr|COMB|DPRAM|FF|DP16KD|RAMW|ALU|lut|PACKER|ff|comb|CARRY).*$", re.I)
 _MEMORY_CELL = re.compile(r"(?:\.\d+)+(?:_(?:DO|RDATA|DI|AD|WDATA)\w*)?$")
 
 

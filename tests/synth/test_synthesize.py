@@ -252,6 +252,7 @@ def test_signal_names():
         ),
         "design.pipeline.fc1.mac.weights.0.19": "fc1.mac.weights",
         "design.pipeline.fc1.mac.weights.0.19_DOA9_LUT4_Z_1": "fc1.mac.weights",
+        "design.pipeline.pool.window.delay_24.ring.0.6$DPRAM_COMB3": "pool.window.delay_24.ring",
         "design.position_TRELLIS_FF_Q_1": "position",
         "design.accelerator.matrix.y_SB_DFF_Q_D_SB_LUT4_O_LC": "matrix.y",
         "design.pipeline.conv1.window.out_column[3]": "conv1.window.out_column",
@@ -279,6 +280,7 @@ def test_counts():
 def test_warnings_name_what_lies_badly():
     memories = (
         Memory("a.ring", 8, 100, True, "flip-flops"),
+        Memory("a.storage", 8, 2, True, "flip-flops"),
         Memory("b.weights", 400, 48, False, "logic"),
         Memory("c.biases", 8, 4, False, "logic"),
         Memory("d.storage", 8, 100, True, "distributed RAM"),
