@@ -168,7 +168,8 @@ def main():
         os.environ.setdefault(tool.replace("-", "_").upper(), f"yowasp-{tool}")
     network = hwsim.load(arguments.model)
     design = hwsim.build(network, hwsim.Streaming(cycles_per_image=arguments.cycles_per_image))
-    ULX3S_85F_Platform().build(Top(design.plan))
+    plan = ULX3S_85F_Platform().build(Top(design.plan), do_build=False)
+    plan.execute_local("build")
 
 
 if __name__ == "__main__":
