@@ -22,6 +22,7 @@ from hwsim.models import devices
 from hwsim.models.estimate import estimate
 from hwsim.models.quantization import random_integer_network
 from hwsim.network import NetworkError
+from hwsim.network.integer import LRN
 
 from . import record
 
@@ -95,7 +96,7 @@ def parts():
     for name in devices.names():
         device = devices.load(name)
         if device.device_class == "fpga":
-            bits = int(device["block_rams"] * device["block_ram_size"])
+            bits = int(device["block_rams"] * device["block_ram_size"] * 8)
             found.append((name, int(device["dsps"]), bits))
     return sorted(found, key=lambda part: part[2])
 
@@ -104,17 +105,18 @@ def stream(network):
     """The pipeline for the smallest part that holds it, or why there is none."""
     bits = weight_bits(network)
     *_, (largest, _, room) = parts()
+    if bits > room:
+        why = (
+            f"{bits:,} bits of weights; {largest}, the largest part, has {room:,} bits of block RAM"
+        )
+        missing = [layer.name for layer in network.layers if isinstance(layer, LRN)]
+        why += f"; no streaming unit computes LRN ({', '.join(missing)})" if missing else ""
+        return {"fits": False, "why": why}
     try:
-        # The fewest multipliers: refuses what no unit computes, and is quick.
+        # The fewest multipliers with which a pipeline works at all.
         fewest = plan_streaming(network, Streaming(cycles_per_image=1 << 62)).multipliers
     except NetworkError as error:
         return {"fits": False, "why": str(error)}
-    if bits > room:
-        return {
-            "fits": False,
-            "why": f"{bits:,} bits of weights; the largest part, {largest}, has {room:,} bits of "
-            "block RAM",
-        }
     for part, dsps, holds in parts():
         if bits > holds or fewest > dsps:
             continue

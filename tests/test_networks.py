@@ -8,6 +8,7 @@ import pytest
 
 import hwsim
 from hwsim import networks
+from hwsim.network.random_weights import with_random_weights
 from hwsim.validation.cpu import light
 
 # Parameters and multiply-accumulates. Sources:
@@ -333,6 +334,17 @@ def test_refused(call, message):
 def test_weights_take_no_memory():
     for array in networks.network("vgg16").constants.values():
         assert array.strides == (0,) * array.ndim or array.size < 5
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v1", "mobilenet_v2"])
+def test_mean_and_variance_are_two(name):
+    """Random weights give the one a sign, which the other must not have."""
+    drawn = with_random_weights(networks.network(name))
+    layers = [layer for layer in drawn.layers if layer.op == "BatchNormalization"]
+    assert layers
+    for layer in layers:
+        mean, variance = (drawn.constants[name] for name in layer.inputs[3:])
+        assert mean.min() < 0 < variance.min()
 
 
 def test_building_takes_no_time():

@@ -88,11 +88,13 @@ class Graph:
     def norm(self, name):
         """Batch normalization."""
         values = [self.zeros(f"{name}_{part}", self.channels) for part in ("scale", "shift")]
-        # Mean and variance are not parameters: one vector of zeros for all layers of a width.
-        statistics = f"statistics_{self.channels}"
-        if statistics not in self.statistics:
-            self.statistics.add(self.zeros(statistics, self.channels))
-        self.node("BatchNormalization", name, self.at, *values, statistics, statistics)
+        # Mean and variance are not parameters: one vector of zeros each for all layers of a width.
+        statistics = [f"{part}_{self.channels}" for part in ("mean", "variance")]
+        if self.channels not in self.statistics:
+            self.statistics.add(self.channels)
+            for constant in statistics:
+                self.zeros(constant, self.channels)
+        self.node("BatchNormalization", name, self.at, *values, *statistics)
 
     def relu(self, name, largest=None):
         """A ReLU, cut at ``largest`` if that is given."""
