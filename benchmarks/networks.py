@@ -27,6 +27,8 @@ from hwsim.network.integer import LRN
 from . import record
 
 SIZE = 32
+# Bits of weights of the largest pipeline that is planned: the search for foldings takes long.
+LARGEST_PLANNED = 1 << 24
 # One of each class, whose latency is shown.
 SHOWN = ("i7-7700k", "gtx-1080-ti", "tpu-v1", "eyeriss", "alveo-u250")
 FAMILIES = {
@@ -105,13 +107,21 @@ def stream(network):
     """The pipeline for the smallest part that holds it, or why there is none."""
     bits = weight_bits(network)
     *_, (largest, _, room) = parts()
+    missing = [layer.name for layer in network.layers if isinstance(layer, LRN)]
+    if missing and bits <= room:
+        return {"fits": False, "why": f"no streaming unit computes LRN ({', '.join(missing)})"}
     if bits > room:
         why = (
             f"{bits:,} bits of weights; {largest}, the largest part, has {room:,} bits of block RAM"
         )
-        missing = [layer.name for layer in network.layers if isinstance(layer, LRN)]
         why += f"; no streaming unit computes LRN ({', '.join(missing)})" if missing else ""
         return {"fits": False, "why": why}
+    if bits > LARGEST_PLANNED:
+        part = next(name for name, _, holds in parts() if bits <= holds)
+        why = (
+            f"not planned: {bits:,} bits of weights fit {part}, but a folding takes minutes to find"
+        )
+        return {"fits": None, "why": why}
     try:
         # The fewest multipliers with which a pipeline works at all.
         fewest = plan_streaming(network, Streaming(cycles_per_image=1 << 62)).multipliers
@@ -242,7 +252,7 @@ def describe_devices(counts):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--report", metavar="DIR")
+    parser.add_argument("--report", metavar="DIR", type=Path)
     parser.add_argument("--docs", action="store_true")
     parser.add_argument("--only", action="append", metavar="NAME")
     parser.add_argument("--json", action="store_true")

@@ -55,7 +55,7 @@ def test_lrn_has_no_streaming_unit():
     assert on_array(integer)[0]["fits"]
     assert stream(integer) == {
         "fits": False,
-        "why": "no streaming unit computes LRN (layer norm1)",
+        "why": "no streaming unit computes LRN (norm1)",
     }
 
 
