@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
+    from . import networks
     from .blocks.streaming import Streaming
     from .blocks.systolic.config import Systolic
     from .filters import filter_image
@@ -32,6 +33,7 @@ __all__ = [
     "estimate",
     "filter_image",
     "load",
+    "networks",
     "quantize",
     "report",
     "simulate",
@@ -54,6 +56,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "networks":
+        return import_module("hwsim.networks")
     if name not in _HOMES:
         raise AttributeError(f"module 'hwsim' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOMES[name]), name)

@@ -123,8 +123,9 @@ ModelArgument = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="An ONNX file, float or quantized, or the name of a bundled network: lenet5, digits, "
-        "mnist_cnn.",
+        help="An ONNX file, float or quantized; the name of a bundled network: lenet5, digits, "
+        "mnist_cnn; or, for its layers and estimates, a known one such as alexnet, vgg16, "
+        "resnet50, mobilenet_v2 or 48x48-100C3-MP2-500N-10.",
         show_default=False,
     ),
 ]
@@ -383,13 +384,21 @@ def info(
     model: ModelArgument,
     input_shape: ShapeOption = None,
     strict: StrictOption = False,
+    geometry: Annotated[
+        bool,
+        typer.Option(
+            "--geometry",
+            help="Also print receptive fields, and what a layer would cost fully connected.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Print the layers of a network: output shape, parameters, multiply-accumulates (MACs)."""
-    from .tables import show_layers
+    from .tables import show_geometry, show_layers
 
     terminal = Terminal(as_json=as_json)
-    terminal.finish(show_layers(terminal, _load(model, input_shape, strict)))
+    show = show_geometry if geometry else show_layers
+    terminal.finish(show(terminal, _load(model, input_shape, strict)))
     return DONE
 
 
@@ -1315,27 +1324,36 @@ def _architecture(
 
 
 def _load(model: str, input_shapes: Sequence[str] | None, strict: bool = False) -> Any:
-    """Load the network in a file, or a bundled one."""
+    """Load the network in a file, a bundled one, or a known one."""
     import hwsim
 
     from .data import bundled, bundled_networks
 
-    path = Path(model)
-    if not path.exists():
-        names = bundled_networks()
-        if model not in names:
-            raise FileNotFoundError(
-                f"{model} does not exist; give an ONNX file or a bundled network: "
-                f"{', '.join(names)}"
-            )
-        path = bundled(f"{model}/{model}.onnx")
+    source: Any = Path(model)
+    if not source.exists():
+        known = model not in bundled_networks()
+        source = _known(model) if known else bundled(f"{model}/{model}.onnx")
     shapes: dict[str, tuple[int, ...]] = {}
     for text in input_shapes or ():
         name, shape = _shape(text)
         if name in shapes:
             raise ValueError(f"--input-shape names {name!r} more than once")
         shapes[name] = shape
-    return hwsim.load(path, shapes or None, strict=strict)
+    return hwsim.load(source, shapes or None, strict=strict)
+
+
+def _known(model: str) -> Any:
+    """The ONNX model of a known network, by its name or notation."""
+    from . import networks
+    from .data import bundled_networks
+
+    if model in networks.NAMES or networks.is_notation(model):
+        return networks.model(model)
+    raise FileNotFoundError(
+        f"{model} does not exist; give an ONNX file, a bundled network "
+        f"({', '.join(bundled_networks())}), a known one ({', '.join(networks.NAMES)}) or a "
+        "notation such as 28x28-20C5-MP2-500N-10"
+    )
 
 
 def _shape(text: str) -> tuple[str, tuple[int, ...]]:

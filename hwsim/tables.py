@@ -20,6 +20,7 @@ __all__ = [
     "show_checks",
     "show_devices",
     "show_estimates",
+    "show_geometry",
     "show_layers",
     "show_parallel",
     "show_serving",
@@ -44,6 +45,47 @@ def show_layers(terminal: Terminal, network: "Network") -> dict[str, Any]:
         "params": network.params,
         "macs": network.macs,
     }
+
+
+def show_geometry(terminal: Terminal, network: "Network") -> dict[str, Any]:
+    """Print receptive fields and costs of the layers; returns them with the totals."""
+    table = network.geometry()
+    heads = ["layer", "operator", "output shape", "receptive field", "jump", "start"]
+    terminal.table(
+        [*heads, "parameters", "MACs", "dense parameters", "dense MACs"],
+        (
+            [
+                row.name,
+                row.op,
+                " x ".join(map(str, row.output_shape)),
+                *map(_axes, (row.receptive_field, row.jump, row.start)),
+                row.params,
+                row.macs,
+                row.dense_params,
+                row.dense_macs,
+            ]
+            for row in table.itertuples(index=False)
+        ),
+        title=network.name,
+        total=[
+            "total",
+            *[""] * 5,
+            network.params,
+            network.macs,
+            int(table["dense_params"].sum()),
+            int(table["dense_macs"].sum()),
+        ],
+    )
+    return {
+        "layers": table.to_dict("records"),
+        "params": network.params,
+        "macs": network.macs,
+    }
+
+
+def _axes(numbers: tuple[int, ...]) -> str:
+    """A number per axis; one where all are equal."""
+    return " x ".join(map(str, numbers if len(set(numbers)) > 1 else numbers[:1]))
 
 
 def show_devices(terminal: Terminal, name: str | Path | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "hwsim"
 LEVELS = [
     {"cache", "files", "version"},
     {"network", "data", "images"},
+    {"networks"},
     {"blocks"},
     {"compiler"},
     {"rtl", "models"},
