@@ -17,7 +17,7 @@ LEVELS = [
     {"blocks"},
     {"compiler"},
     {"rtl", "models"},
-    {"onnx_backend", "sim"},
+    {"formal", "onnx_backend", "sim"},
     {"filters", "validation"},
     {"reports"},
     {"terminal"},
