@@ -2,6 +2,7 @@
 """Proofs succeed for the hardware as it is, and fail for hardware that is broken."""
 
 import inspect
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -90,3 +91,16 @@ def test_what_cannot_be_proven_is_not_called_refuted():
     """Too few cycles for an induction: no invariant follows a sum through its pipeline."""
     outcome = PROOFS["add"].run(1)
     assert not outcome.holds and not outcome.refuted
+
+
+def test_published_table():
+    """The document lists every proof with its method and depth."""
+    text = (Path(__file__).parents[2] / "docs" / "formal.md").read_text(encoding="utf-8")
+    rows = [[k.strip() for k in line.split("|")[1:-1]] for line in text.splitlines()]
+    listed = {row[0]: row for row in rows if len(row) == 6 and row[0] in PROOFS}
+    assert listed.keys() == PROOFS.keys()
+    for name, proof in PROOFS.items():
+        assert listed[name][1:3] == [proof.property, proof.method]
+        assert listed[name][4] == "holds"
+        if proof.method != "marked graph":
+            assert int(listed[name][3]) == proof.depth
