@@ -10,6 +10,7 @@ import pytest
 from hwsim.blocks.stream import Frame
 from hwsim.blocks.window import WindowConfig
 from hwsim.formal import PROOFS, decide
+from hwsim.formal.pipelines import pipeline_bench, residual_plan, with_depth
 from hwsim.formal.units import fork_bench, queue_bench, window_bench
 from hwsim.rtl import queue, reshape, window
 
@@ -77,6 +78,14 @@ def test_broken_window_is_refuted():
     broken = mutant(window, "clear.eq(~leaves | ~self.o.valid | self.o.ready)", "clear.eq(1)")
     outcome = decide(window_bench(SMALL, broken.Window), 10, unbounded=False)
     assert "o: a beat offered is held until it is taken" in outcome.broken
+
+
+def test_deadlock_of_the_hardware_is_found():
+    """A queue that the plan makes 15 deep holds one beat."""
+    plan = with_depth(residual_plan(3), "image_fork", 1, 1)
+    outcome = decide(pipeline_bench(plan, 8), 16, unbounded=False)
+    assert outcome.refuted
+    assert outcome.broken == ("a beat moves within 8 cycles",)
 
 
 @pytest.mark.parametrize(
