@@ -1221,6 +1221,46 @@ def validate(
 
 
 @app.command()
+def prove(
+    name: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Proofs to run; all of them if none is named."),
+    ] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Cycles of each proof, instead of its own.", show_default=False
+        ),
+    ] = None,
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="DIR", help="Folder for counterexamples."),
+    ] = Path("counterexamples"),
+    as_json: JsonOption = False,
+) -> int:
+    """Prove that streams keep their contract, and that pipelines with forks never get stuck.
+
+    Writes a counterexample as NAME.vcd. Exit status 1 if a proof fails. Needs the extra "formal".
+    """
+    from .files import write_files
+    from .formal import PROOFS, require_solver
+    from .tables import show_proofs
+
+    terminal = Terminal(as_json=as_json)
+    for unknown in set(name or ()) - set(PROOFS):
+        raise ValueError(f"there is no proof '{unknown}'; proofs are {', '.join(PROOFS)}")
+    require_solver()
+    results = []
+    for chosen in dict.fromkeys(name or PROOFS):
+        with terminal.progress(chosen):
+            results.append(PROOFS[chosen].run(depth))
+    traces = {f"{r.name}.vcd": r.trace for r in results if r.trace}
+    files = write_files(output, traces) if traces else []
+    terminal.finish(show_proofs(terminal, results, files))
+    return DONE if all(result.holds for result in results) else NEGATIVE
+
+
+@app.command()
 def calibrate(
     processor: Annotated[Calibrated, typer.Argument(help="What to measure.", show_default=False)],
     output: Annotated[

@@ -8,6 +8,7 @@ from .terminal import Terminal
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from .formal import Result
     from .models.dataflow.parallel import DataParallel, PipelineParallel
     from .models.dataflow.serving import Serving
     from .models.estimate import Estimates
@@ -23,6 +24,7 @@ __all__ = [
     "show_geometry",
     "show_layers",
     "show_parallel",
+    "show_proofs",
     "show_serving",
     "show_synthesis",
 ]
@@ -261,6 +263,44 @@ def show_synthesis(terminal: Terminal, result: "Synthesis", files: list["Path"])
 
 def _nanoseconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(1e9 * seconds, 2)
+
+
+def show_proofs(terminal: Terminal, results: list["Result"], files: list["Path"]) -> dict[str, Any]:
+    """Print what was proven, how, and what fails."""
+    terminal.table(
+        ["proof", "property", "method", "depth", "result", "time"],
+        (
+            [r.name, r.property, r.method, r.depth, _verdict(r), duration(r.seconds)]
+            for r in results
+        ),
+    )
+    for result in results:
+        for claim in result.broken:
+            terminal.say(f"{result.name}: {claim}")
+    for file in files:
+        terminal.say(f"{file}: counterexample")
+    return {
+        "proofs": [
+            {
+                "name": r.name,
+                "property": r.property,
+                "method": r.method,
+                "depth": r.depth,
+                "holds": r.holds,
+                "refuted": r.refuted,
+                "broken": list(r.broken),
+                "seconds": r.seconds,
+            }
+            for r in results
+        ],
+        "counterexamples": files,
+    }
+
+
+def _verdict(result: "Result") -> str:
+    if result.holds:
+        return "holds"
+    return "refuted" if result.refuted else "not proven"
 
 
 def duration(seconds: float) -> str:

@@ -31,6 +31,7 @@ COMMANDS = (
     "devices",
     "filter",
     "validate",
+    "prove",
     "calibrate",
 )
 ARRAY = ("--rows", 4, "--cols", 4, "--buffer-bytes", 1024)
@@ -486,6 +487,37 @@ def test_a_check_that_does_not_hold_is_a_negative_result(command, tmp_path, monk
 def test_validate_names_the_checks(refusal):
     found = refusal("validate", "count", "-o", "nowhere")
     assert found.startswith("there is no check 'count'; checks are counts, ")
+
+
+def test_prove(command, tmp_path):
+    pytest.importorskip("z3", reason="the solver is an extra")
+    status, out, _ = command("prove", "queue-2", "residual-3x3", "-o", tmp_path / "no", "--json")
+    assert status == 0
+    first, second = json.loads(out)["proofs"]
+    assert (first["name"], first["method"], first["depth"]) == ("queue-2", "induction", 3)
+    assert (second["name"], second["method"]) == ("residual-3x3", "marked graph")
+    assert first["holds"] and second["holds"] and first["seconds"] > 0
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_proof_that_fails_is_a_negative_result(command, tmp_path):
+    pytest.importorskip("z3", reason="the solver is an extra")
+    status, out, _ = command("prove", "add", "--depth", 1, "-o", tmp_path)
+    assert status == 1
+    assert "not proven" in out
+    assert (tmp_path / "add.vcd").read_text().startswith("$")
+
+
+def test_prove_names_the_proofs(refusal):
+    found = refusal("prove", "queue")
+    assert found.startswith("there is no proof 'queue'; proofs are queue-1, queue-2, ")
+
+
+def test_prove_needs_a_solver(refusal, monkeypatch, tmp_path):
+    monkeypatch.setattr("hwsim.formal.solver._path", lambda: str(tmp_path))
+    assert refusal("prove", "queue-2") == (
+        'a proof needs the solver z3: install hwsim with the extra "formal"'
+    )
 
 
 def test_estimate(command):

@@ -18,7 +18,7 @@ LEVELS = [
     {"blocks"},
     {"compiler"},
     {"rtl", "models"},
-    {"onnx_backend", "sim", "synth"},
+    {"formal", "onnx_backend", "sim", "synth"},
     {"filters", "validation"},
     {"reports"},
     {"terminal"},
