@@ -885,6 +885,92 @@ def _serve(
 
 
 @app.command()
+def synth(
+    model: ModelArgument,
+    part: Annotated[
+        str,
+        typer.Option(
+            "--part",
+            metavar="NAME",
+            help="An FPGA of 'hwsim devices', for example ecp5-85f.",
+            show_default=False,
+        ),
+    ],
+    arch: ArchOption = Arch.streaming,
+    cycles_per_image: CyclesOption = None,
+    multipliers: MultipliersOption = None,
+    rows: RowsOption = None,
+    cols: ColsOption = None,
+    dataflow: DataflowOption = None,
+    buffer_bytes: BufferOption = None,
+    accumulator_rows: AccumulatorOption = None,
+    axi_bits: AxiOption = None,
+    packed: PackedOption = False,
+    speed_grade: Annotated[
+        str | None,
+        typer.Option(
+            "--speed-grade",
+            metavar="G",
+            help="6, 7 or 8, ECP5 only; 6 if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the placement.")] = 1,
+    target_mhz: Annotated[
+        float | None,
+        typer.Option(
+            "--target-mhz",
+            metavar="F",
+            help="Clock to aim at; the family's usual one if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    no_place: Annotated[
+        bool, typer.Option("--no-place", help="Stop after synthesis: counts only.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="Folder for bitstream, reports, Verilog, FuseSoC core, Vivado script and clock "
+            "constraint.",
+            show_default=False,
+        ),
+    ] = None,
+    calibration: CalibrationOption = None,
+    input_shape: ShapeOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Synthesize an accelerator for an FPGA by Yosys, and place and route it by nextpnr.
+
+    ECP5 and iCE40 down to a bitstream, 7 series and UltraScale+ to counts. The exit status is 1 if
+    the design does not fit the part. Results are kept and used again.
+    """
+    from .synth import parts, synthesize
+    from .tables import show_synthesis
+
+    array = _array_options(rows, cols, dataflow, buffer_bytes, accumulator_rows, axi_bits, packed)
+    parts.load(part)
+    terminal = Terminal(as_json=as_json)
+    network = _quantized(terminal, _load(model, input_shape), model, calibration)
+    design = _build(network, arch, cycles_per_image, multipliers, array)
+    with terminal.progress("synthesizing"):
+        result = synthesize(
+            design,
+            part,
+            speed_grade=speed_grade,
+            seed=seed,
+            target_hz=None if target_mhz is None else 1e6 * target_mhz,
+            placed=not no_place,
+        )
+    files = [] if output is None else result.write(output)
+    terminal.finish(show_synthesis(terminal, result, files))
+    return DONE if result.fits else NEGATIVE
+
+
+@app.command()
 def devices(
     name: Annotated[
         str | None,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .models.dataflow.serving import Serving
     from .models.estimate import Estimates
     from .network import Network
+    from .synth import Synthesis
     from .validation import Check
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "show_layers",
     "show_parallel",
     "show_serving",
+    "show_synthesis",
 ]
 
 
@@ -180,6 +182,43 @@ def show_checks(terminal: Terminal, checks: list["Check"], files: list["Path"]) 
         ],
         "report": files[0],
     }
+
+
+def show_synthesis(terminal: Terminal, result: "Synthesis", files: list["Path"]) -> dict[str, Any]:
+    """Print what a design takes of a part, unit by unit, and how fast it is."""
+    names = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram": "block RAM"}
+    units = result.frame
+    slowest = dict(
+        result.timing.groupby("unit", sort=False).head(1)[["unit", "delay_s"]].itertuples(False)
+    )
+    rows = [
+        [row.unit, *(getattr(row, name) for name in names), _nanoseconds(slowest.get(row.unit))]
+        for row in units.itertuples()
+    ]
+    used = [getattr(result, name) for name in names]
+    available = [result.part.available.get(name) for name in names]
+    terminal.table(
+        ["unit", *names.values(), "slowest path, ns"],
+        [*rows, ["all", *used, _nanoseconds(max(slowest.values(), default=None))]],
+        title=f"{result.verilog.top} on {result.part.title}",
+        total=[result.part.name, *available, ""],
+    )
+    if result.fmax_hz is not None:
+        grade = f", speed grade {result.speed_grade}" if result.speed_grade else ""
+        terminal.say(
+            f"fmax {result.fmax_hz / 1e6:.1f} MHz (target {result.target_hz / 1e6:g} MHz, "
+            f"seed {result.seed}{grade})"
+        )
+        terminal.say(f"critical path: {result.critical_path}")
+    for text in (*result.warnings, *result.problems):
+        terminal.say(text)
+    if files:
+        terminal.say(f"{files[0].parent}: {len(files)} files")
+    return {**result.to_dict(), "files": files}
+
+
+def _nanoseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(1e9 * seconds, 2)
 
 
 def duration(seconds: float) -> str:

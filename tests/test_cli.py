@@ -23,6 +23,7 @@ COMMANDS = (
     "compile",
     "simulate",
     "estimate",
+    "synth",
     "devices",
     "filter",
     "validate",
@@ -386,6 +387,36 @@ def test_impossible_folding(refusal, tiny):
         "give --cycles-per-image or --multipliers, not both"
     )
     assert "cycles_per_image" in refusal(*given, "--cycles-per-image", 1)
+
+
+def test_synth(command, tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("HWSIM_CACHE", str(tmp_path / "kept"))
+    model = (tiny / "m.onnx", "--calibration", tiny / "images.npz", "--multipliers", 3)
+    options = ("--part", "ecp5-25f", "--no-place", "-o", tmp_path / "out", "--json")
+    status, out, _ = command("synth", *model, *options)
+    assert status == 0
+    result = json.loads(out)
+    assert (result["part"], result["fmax_hz"], result["fits"]) == ("ecp5-25f", None, True)
+    assert result["lut"] > 300
+    assert result["dsp"] >= 3
+    assert (tmp_path / "out" / "tiny.core").is_file()
+    # The tables, and a part that is too small; nothing runs again.
+    monkeypatch.setattr("hwsim.synth.parts._PARTS", {"ecp5-25f": ("ecp5", (), "")})
+    small = "hwsim.models.devices.Device.__getitem__"
+    monkeypatch.setattr(small, lambda self, name: 1)
+    status, out, _ = command("synth", *model, "--part", "ecp5-25f", "--no-place")
+    assert status == 1
+    assert "DSPs, but ecp5-25f has 1" in out
+    assert " conv " in out
+
+
+def test_synth_refuses(refusal):
+    assert refusal("synth", "lenet5", "--part", "ecp5").startswith(
+        "unknown part 'ecp5': parts are ecp5-25f, "
+    )
+    assert refusal("synth", "lenet5", "--part", "zu3eg") == (
+        "lenet5 is a float network: quantize it with 'hwsim quantize', or give --calibration"
+    )
 
 
 def test_validate(command, tmp_path):

@@ -144,6 +144,11 @@ class Design:
         """Name of the top module."""
         return _identifier(self.network.name)
 
+    def units(self):
+        """The stages of the plan by the names that their units have in the Verilog."""
+        names = _instance_names(stage.name for stage in self.plan.stages)
+        return {names[stage.name]: stage for stage in self.plan.stages}
+
     def component(self):
         """A new Amaranth component (`Pipeline`) of the design, for simulation."""
         return Pipeline(self.plan)

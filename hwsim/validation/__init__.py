@@ -25,5 +25,6 @@ CHECKS = {
     "rtl-streaming": _later("designs", "streaming"),
     "rtl-systolic": _later("designs", "systolic"),
     "rtl-contention": _later("designs", "contention"),
+    "cost": _later("cost", "cost"),
 }
 """By name: functions without arguments that return a `Check`."""

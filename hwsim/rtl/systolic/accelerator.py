@@ -39,6 +39,9 @@ class Accelerator(wiring.Component):
         For whoever watches: what the vector unit writes to the buffer; start and end of a program.
     """
 
+    # Names of its parts.
+    PARTS = ("control", "sequencer", "reader", "matrix", "vector", "writer", "buffer")
+
     def __init__(self, config):
         self._config = config
         self._vector = VectorUnit(config)
