@@ -12,6 +12,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from .blocks.streaming import Streaming
     from .blocks.systolic.config import Systolic
+    from .explore import explore
     from .filters import filter_image
     from .models.estimate import estimate
     from .models.quantization import quantize
@@ -30,6 +31,7 @@ __all__ = [
     "__version__",
     "build",
     "estimate",
+    "explore",
     "filter_image",
     "load",
     "quantize",
@@ -54,6 +56,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "explore":  # the function and its package are one
+        return import_module("hwsim.explore")
     if name not in _HOMES:
         raise AttributeError(f"module 'hwsim' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOMES[name]), name)

@@ -18,7 +18,7 @@ LEVELS = [
     {"compiler"},
     {"rtl", "models"},
     {"onnx_backend", "sim", "synth"},
-    {"filters", "validation"},
+    {"explore", "filters", "validation"},
     {"reports"},
     {"terminal"},
     {"tables"},
