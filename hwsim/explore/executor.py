@@ -157,7 +157,7 @@ class Dask:
         job = self._client.scatter(self.job, broadcast=True, hash=False)
         attempts: dict[str, int] = {}
         flying: dict[Any, tuple] = {}
-        done = as_completed(with_results=False)
+        done = as_completed(loop=self._client.loop)
 
         def submit(task):
             future = self._client.submit(_one, task[1], job, pure=False, retries=ATTEMPTS)

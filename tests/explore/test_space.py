@@ -59,8 +59,8 @@ def test_equal_spaces_have_equal_keys():
     ("table", "message"),
     [
         (
-            {"system": {}},
-            "space has 'system' (did you mean 'systolic'?); accepted are device, batch, clock_mhz, "
+            {"systolc": {}},
+            "space has 'systolc' (did you mean 'systolic'?); accepted are device, batch, clock_mhz, "
             "memory_gb_per_s, architecture, objectives, constraints, cost, systolic, streaming",
         ),
         (
