@@ -141,7 +141,7 @@ class Study:
                 table[name] = table[name].convert_dtypes()
         for name in _MEASURES:
             values = self._columns[name][places]
-            if not np.isnan(values).all():
+            if name in self.columns.values() or not np.isnan(values).all():
                 table[name] = values
         table["rejected"] = np.array(reasons(self.space))[self._columns["reason"][places]]
         table.insert(0, "point", numbers)

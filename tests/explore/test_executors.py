@@ -1,5 +1,6 @@
 """One result, wherever points are evaluated and whatever ends half-way."""
 
+import multiprocessing
 import os
 import signal
 import sqlite3
@@ -172,6 +173,44 @@ def test_a_cluster_that_loses_a_worker_finds_the_same(network, alone):
         assert killed
         assert found.evaluated == alone.points
         assert equal(alone, found)
+
+
+@pytest.mark.parametrize(
+    ("package", "options", "message"),
+    [
+        (
+            "distributed",
+            {"scheduler": "tcp://localhost:1"},
+            "a Dask cluster needs the package distributed; "
+            "install it with pip install hwsim[cluster]",
+        ),
+        (
+            "optuna",
+            {"method": "tpe", "workers": 1},
+            "the method tpe needs the package optuna; install it with pip install hwsim[explore]",
+        ),
+    ],
+)
+def test_a_package_is_missing(network, monkeypatch, package, options, message):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ValueError) as caught:
+        explore(network, SPACE, **options)
+    assert str(caught.value) == message
+
+
+def test_a_worker_that_is_killed_loses_nothing(network, alone):
+    killed = []
+
+    def progress(done, total):
+        if not killed:
+            children = multiprocessing.active_children()
+            killed.append(children[0].pid)
+            os.kill(children[0].pid, signal.SIGKILL)
+
+    found = explore(network, SPACE, workers=2, progress=progress)
+    assert killed
+    assert found.evaluated == alone.points
+    assert equal(alone, found)
 
 
 def test_no_scheduler(network, monkeypatch):
