@@ -95,23 +95,30 @@ class Processes:
                 task = again.popleft() if again else next(source, None)
                 if task is None:
                     break
+                pool = self._start()
                 try:
-                    flying[self._start().submit(_one, task[1])] = task
+                    flying[pool.submit(_one, task[1])] = task, pool
                 except BrokenProcessPool:
-                    self._pool = None
+                    self._drop(pool)
                     again.append(task)
             if not flying:
                 return
             for future in wait(flying, return_when=FIRST_COMPLETED).done:
-                task = flying.pop(future)
+                task, pool = flying.pop(future)
                 try:
                     found = future.result()
                 except BrokenProcessPool:
-                    self._pool = None
+                    self._drop(pool)
                     again.append(_lost(task, attempts))
                     self.lost += 1
                     continue
                 yield (task[0], *found)
+
+    def _drop(self, pool):
+        """Use a pool no more that has lost a process; chunks of it may be heard of later."""
+        if pool is self._pool:
+            self._pool = None
+            pool.shutdown(wait=False)
 
     def close(self):
         """End the processes."""

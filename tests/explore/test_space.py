@@ -61,7 +61,8 @@ def test_equal_spaces_have_equal_keys():
         (
             {"systolc": {}},
             "space has 'systolc' (did you mean 'systolic'?); accepted are device, batch, "
-            "clock_mhz, memory_gb_per_s, architecture, objectives, constraints, cost, systolic, streaming",
+            "clock_mhz, memory_gb_per_s, architecture, objectives, constraints, cost, systolic, "
+            "streaming",
         ),
         (
             {"architecture": "tpu"},
