@@ -72,7 +72,7 @@ class Processes:
     def __init__(self, job, workers):
         self.job, self.workers = job, workers
         self.lost = 0
-        self._pool = None
+        self._pool: Any = None
 
     def _start(self):
         if self._pool is None:
