@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from . import networks
     from .blocks.streaming import Streaming
     from .blocks.systolic.config import Systolic
+    from .explore import explore
     from .filters import filter_image
     from .models.estimate import estimate
     from .models.quantization import quantize
@@ -31,6 +32,7 @@ __all__ = [
     "__version__",
     "build",
     "estimate",
+    "explore",
     "filter_image",
     "load",
     "networks",
@@ -56,8 +58,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "networks":
-        return import_module("hwsim.networks")
+    if name in ("explore", "networks"):  # packages; that of exploration is the function, too
+        return import_module(f"hwsim.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'hwsim' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOMES[name]), name)

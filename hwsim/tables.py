@@ -8,6 +8,7 @@ from .terminal import Terminal
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from .explore import Study
     from .formal import Result
     from .models.dataflow.parallel import DataParallel, PipelineParallel
     from .models.dataflow.serving import Serving
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from .network import Network
     from .synth import Synthesis
     from .validation import Check
+
+# Designs of a front that are printed.
+_DESIGNS = 20
 
 __all__ = [
     "duration",
@@ -26,6 +30,7 @@ __all__ = [
     "show_parallel",
     "show_proofs",
     "show_serving",
+    "show_study",
     "show_synthesis",
 ]
 
@@ -198,6 +203,40 @@ def show_serving(
         title=f"{len(served[0].arrivals_ps):,} requests",
     )
     return [found.to_dict() for found in served]
+
+
+def show_study(terminal: Terminal, study: "Study", files: "list[Path]") -> dict[str, Any]:
+    """Print the front, the knee, what was rejected, and what other fidelities say."""
+    front = study.front
+    varied = [name for name in front if name == "point" or front[name].nunique() > 1]
+    wanted = list(study.columns.values())
+    columns = [*dict.fromkeys([*varied, *wanted])]
+    rows = front[columns].head(_DESIGNS)
+    terminal.table(
+        [name.replace("_", " ") for name in columns],
+        (
+            [None if value != value else value for value in row]
+            for row in rows.astype(object).fillna("").itertuples(index=False)
+        ),
+        title=f"{study.name}: front of {len(front):,} designs"
+        + (f", the first {_DESIGNS}" if len(front) > _DESIGNS else ""),
+    )
+    if study.knee is not None:
+        terminal.say(f"knee: point {study.knee['point']}")
+    if study.rejected:
+        terminal.table(["rejected because", "points"], list(study.rejected.items()))
+    if study.refined:
+        terminal.table(
+            ["point", "from", "what", "value"],
+            study.refinements.astype(object).itertuples(index=False),
+        )
+    terminal.say(
+        f"{study.points:,} points ({study.method}), {study.feasible:,} feasible; "
+        f"{study.evaluated:,} evaluated in {study.seconds:.3g} s, {study.reused:,} from the store"
+    )
+    if files:
+        terminal.say(f"{files[0]}: report")
+    return study.to_dict() | {"files": files}
 
 
 def show_checks(terminal: Terminal, checks: list["Check"], files: list["Path"]) -> dict[str, Any]:

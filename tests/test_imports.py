@@ -19,7 +19,7 @@ LEVELS = [
     {"compiler"},
     {"rtl", "models"},
     {"formal", "onnx_backend", "sim", "synth"},
-    {"filters", "validation"},
+    {"explore", "filters", "validation"},
     {"reports"},
     {"terminal"},
     {"tables"},
