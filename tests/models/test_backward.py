@@ -158,7 +158,7 @@ def test_network():
         for part in ("weight", "bias")
     ]
     found = gradients(network, x, labels, dtype=np.float64)
-    assert found.of.keys() == {"image", *names}
+    assert found.of.keys() == {"image", *names, *(layer.outputs[0] for layer in network.layers)}
     values = {**{n: network.constants[n].astype(np.float64) for n in names}, "image": x}
     for name, array in values.items():
         assert found.of[name].shape == array.shape

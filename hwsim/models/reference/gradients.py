@@ -23,12 +23,15 @@ class Gradients:
     outputs : ndarray
         The network's.
     of : dict of name to ndarray
-        The gradient for each input of the network and each parameter, by name.
+        The gradient for each input of the network, each feature map and each parameter, by name.
+    values : dict of name to ndarray
+        Inputs, constants and feature maps.
     """
 
     loss: float
     outputs: np.ndarray
     of: dict[str, np.ndarray]
+    values: dict[str, np.ndarray]
 
 
 def parameters(network):
@@ -98,7 +101,7 @@ def gradients(network, inputs, target, *, loss="cross-entropy", constants=None, 
         for name, part in zip(layer.inputs, found, strict=True):
             if name and part is not None and (name in wanted or name in network.producers):
                 of[name] = of[name] + part if name in of else part
-    return Gradients(float(value), values[output], {n: of[n] for n in wanted if n in of})
+    return Gradients(float(value), values[output], of, values)
 
 
 def _in(array, dtype):
