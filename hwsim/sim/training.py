@@ -35,7 +35,7 @@ class Simulated:
 
     def __init__(self, config, *, run=compiled_engine.run, stalls=0.0, seed=0):
         self.config = config
-        self.cycles = Counter()
+        self.cycles: Counter[str] = Counter()
         self._run = run
         self._options = {"stalls": stalls, "seed": seed}
         self._components: dict[type, Any] = {}

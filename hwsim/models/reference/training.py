@@ -104,7 +104,7 @@ class Reference:
 
     def __init__(self, config):
         self.config = config
-        self.cycles = Counter()
+        self.cycles: Counter[str] = Counter()
 
     def product(self, kind, a, b, *, shift, relu=False, seed=None):
         """As `Units.product`."""
