@@ -276,7 +276,7 @@ class _State:
     def load(self, path):
         """Go on from a file."""
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             facts = json.loads(str(arrays.pop("state")))
             found = facts["facts"]
