@@ -752,7 +752,7 @@ def train(
     found = _images(network, images)
     from .blocks.training import TrainingConfig
     from .models.training import TrainingSettings
-    from .sim.train import train as run
+    from .sim.trainer import train as run
 
     labels = None if found.labels is None else found.labels[:count]
     with terminal.progress("training", steps) as show:

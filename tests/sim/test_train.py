@@ -14,7 +14,7 @@ from hwsim.blocks.training import TrainingConfig
 from hwsim.cli import _run
 from hwsim.data import bundled
 from hwsim.models.training import TrainingSettings
-from hwsim.sim.train import train
+from hwsim.sim.trainer import train
 from tests.models.test_integer_training import chain, data
 
 SMALL = TrainingConfig(rows=4, cols=5, taps=4)
