@@ -3,9 +3,8 @@
 import sys
 import time
 
-from hwsim.network.known import known
-
 from hwsim.explore import Space, evaluate, executor, run
+from hwsim.networks import network as known
 
 SPACE = {
     "objectives": ["throughput", "energy"],

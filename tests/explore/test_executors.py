@@ -10,12 +10,12 @@ import time
 
 import numpy as np
 import pytest
-from hwsim.network.known import known
 
 from hwsim.explore import Space, explore
 from hwsim.explore.evaluate import make_job, pack
 from hwsim.explore.executor import Dask
 from hwsim.explore.store import Store
+from hwsim.networks import network as known
 from tests.explore.runner import SPACE
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from hwsim.network.known import known
 
 import hwsim
 from hwsim.blocks.streaming import Streaming, plan_streaming
@@ -13,6 +12,7 @@ from hwsim.models import devices
 from hwsim.models.cost import cost
 from hwsim.models.estimate import estimate
 from hwsim.network.lower import lower
+from hwsim.networks import network as known
 
 SPACE = {
     "objectives": ["throughput", "lut"],

@@ -156,19 +156,19 @@ def test_weights_there_and_back(trans_b):
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("stochastic", [False, True])
 def test_learns_as_in_float(momentum, stochastic):
-    """A few images, by heart."""
+    """A few images, by heart; later the steps are chaotic, and the last bit decides."""
     network = hwsim.load(bundled("lenet5/lenet5.onnx"))
     with np.load(bundled("lenet5/images.npz")) as archive:
         images = archive["images"][:16].astype(np.float32) / np.float32(255)
         labels = archive["labels"][:16].astype(np.int64)
-    settings = TrainingSettings(rate=0.05, momentum=momentum, stochastic=stochastic)
+    rate = 0.02 if momentum else 0.05
+    settings = TrainingSettings(rate=rate, momentum=momentum, stochastic=stochastic)
     weights = initial_weights(network, 0)
     training = IntegerTraining(network, weights, settings, Reference(TrainingConfig()))
     in_float = FloatTraining(network, weights, settings)
-    losses = [(training.step(images, labels), in_float.step(images, labels)) for _ in range(10)]
-    assert abs(losses[0][0] - losses[0][1]) < 0.01
-    assert losses[-1][0] < 0.7 * losses[0][0]
-    assert abs(losses[-1][0] - losses[-1][1]) < 0.1 * losses[0][1]
+    losses = [(training.step(images, labels), in_float.step(images, labels)) for _ in range(8)]
+    assert losses[-1][0] < 0.4 * losses[0][0]
+    assert all(abs(integer - real) < 0.06 for integer, real in losses)
 
 
 def test_stochastic_rounding_has_a_seed():

@@ -1,8 +1,7 @@
 """The section of an exploration."""
 
-from hwsim.network.known import known
-
 import hwsim
+from hwsim.networks import network as known
 
 
 def test_section_of_a_study(tmp_path):
