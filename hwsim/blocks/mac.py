@@ -275,24 +275,29 @@ class MacConfig(UnitConfig):
         weights : ndarray of int, (out_channels, channels_per_group, ...)
             ``taps`` weights along the last axes.
         """
-        weights = np.asarray(weights, np.int64)
-        size = (self.out_channels, self.channels_per_group)
-        if weights.shape[:2] != size or weights.size != size[0] * size[1] * self.taps:
-            raise ValueError(
-                f"weights must have the shape {size} with {self.taps} taps, not {weights.shape}"
-            )
+        weights = self.in_word_order(weights)
         limit = 1 << (self.weight_bits - 1)
         if weights.min() < -limit or weights.max() >= limit:
             raise ValueError(
                 f"weights must lie in [{-limit}, {limit - 1}], "
                 f"not [{weights.min()}, {weights.max()}]"
             )
+        return pack(weights, self.weight_bits)
+
+    def in_word_order(self, weights):
+        """As `weight_words`, the weights of each word side by side: (words, multipliers)."""
+        weights = np.asarray(weights, np.int64)
+        size = (self.out_channels, self.channels_per_group)
+        if weights.shape[:2] != size or weights.size != size[0] * size[1] * self.taps:
+            raise ValueError(
+                f"weights must have the shape {size} with {self.taps} taps, not {weights.shape}"
+            )
         parts = weights.reshape(
             self.blocks, self.outputs, self.pe, self.beats, self.dot_channels, self.taps
         )
         # To (blocks, beats, outputs, pe, dot product), which is then cut into slices.
         dots = parts.transpose(0, 3, 1, 2, 5, 4).reshape(-1, self.pe, self.slices, self.simd)
-        return pack(dots.transpose(0, 2, 1, 3).reshape(-1, self.multipliers), self.weight_bits)
+        return dots.transpose(0, 2, 1, 3).reshape(-1, self.multipliers)
 
     def bias_words(self, bias):
         """The biases of each group of ``pe`` output channels, as integers.

@@ -53,6 +53,8 @@ class Actor:
     tail : ndarray of bool
         Output beats of the trailing single-cycle actions after the frame's own (see the module's
         text).
+    repeats : int
+        How often all of this happens in a frame of the unit, such as one that is a batch of maps.
     """
 
     name: str
@@ -61,11 +63,12 @@ class Actor:
     puts: np.ndarray
     reads: dict[str, np.ndarray] = field(default_factory=dict)
     tail: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    repeats: int = 1
 
     @property
     def work(self):
         """Cycles of one frame if the actor never waits."""
-        return int(self.duration.sum())
+        return int(self.duration.sum()) * self.repeats
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,7 @@ class _ActorState:
     def __init__(self, actor, inputs, outputs, frames):
         self.outputs = outputs
         self.inputs = list(inputs.values())
-        self.frames_left = frames
+        self.frames_left = frames * actor.repeats
         self.index = 0
         self.tail = actor.tail.tolist()
         self.tail_index = len(self.tail)  # nothing pending
@@ -284,7 +287,7 @@ def _chain(actors, edges):
     while edge is not None and edge.consumer is not None:
         actor, into = by_name.pop(edge.consumer, None), edge
         edge = by_producer.get(into.consumer)
-        if actor is None or edge is None or set(actor.takes) != {into.port}:
+        if actor is None or edge is None or set(actor.takes) != {into.port} or actor.repeats > 1:
             return None
         chain.append((actor, into, edge))
     return None if by_name or edge is None else chain
@@ -392,14 +395,15 @@ def evaluate(actors, edges, frames=1, *, interval=0, lead=0):
     sources = [edge for edge in edges if edge.producer is None]
     sinks = [edge for edge in edges if edge.consumer is None]
     for edge in sources:
-        beats = int(by_name[edge.consumer].takes[edge.port].sum())
+        consumer = by_name[edge.consumer]
+        beats = int(consumer.takes[edge.port].sum()) * consumer.repeats
         starts = np.maximum(np.arange(frames, dtype=np.int64) * interval - lead, 0)
         offered = starts.repeat(beats)
         states[edge].waiting.extend(offered.tolist())
     _run(runs, wakes)
     for edge in sinks:
         last = by_name[edge.producer]
-        if len(states[edge].taken) < frames * int(last.puts.sum() + last.tail.sum()):
+        if len(states[edge].taken) < frames * last.repeats * int(last.puts.sum() + last.tail.sum()):
             stuck = [name for name in by_name if runs[order[name]].frames_left]
             raise Deadlock(
                 f"no unit can move with {', '.join(stuck)} unfinished; a FIFO on a path that "

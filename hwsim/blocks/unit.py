@@ -74,7 +74,7 @@ class UnitConfig(ABC):
     def actors(self, name) -> tuple[Actor, ...]:
         """The unit's chain of actors, whose names start with ``name``.
 
-        The first takes from all input ports.
+        An input port belongs to the first that takes from a port of its name.
         """
 
     @property
@@ -109,7 +109,10 @@ class UnitConfig(ABC):
     def trace(self, frames=1, queue=None):
         """`Trace` of ``frames`` frames back to back, source and sink always ready."""
         actors, edges = self.chain("unit")
-        sources = tuple(Edge(None, actors[0].name, port) for port in self.inputs)
+        sources = tuple(
+            Edge(None, next(actor.name for actor in actors if port in actor.takes), port)
+            for port in self.inputs
+        )
         sink = self.output_edge(actors[-1].name, None, queue=queue)
         return evaluate(actors, (*sources, *edges, sink), frames)
 

@@ -1,0 +1,77 @@
+"""What the streaming units of the backward pass compute, in exact integers.
+
+Maps are int64, (N, C, H, W). Convolutions, and pools by maximum and sum, are those of
+`hwsim.models.reference.backward`, which are exact on integers.
+"""
+
+import numpy as np
+
+from hwsim.blocks.backward_update import SHIFT_BITS
+from hwsim.blocks.training import NOISE_BITS
+
+from .backward import conv_input_gradient, conv_weight_gradient
+from .training import noise, round_codes
+
+__all__ = ["combine", "input_gradient", "rounding", "weight_gradient"]
+
+
+def rounding(config, sums, words):
+    """What `hwsim.rtl.backward_update.Rounding` gives for ``sums``.
+
+    Parameters
+    ----------
+    config : RoundingConfig or CombineConfig
+    sums : ndarray, (N, C, H, W)
+    words : sequence of int, (N,)
+        A `rounding_word` for each frame.
+    """
+    frame = config.output
+    codes = np.empty_like(sums)
+    for k, word in enumerate(int(word) for word in words):
+        shift, seed = word % (1 << SHIFT_BITS), word >> (SHIFT_BITS + 1)
+        random = None
+        if word >> SHIFT_BITS & 1:
+            drawn = noise(seed % (1 << NOISE_BITS), frame.beats, frame.lanes)
+            random = frame.from_beats(drawn)[0]
+        codes[k] = round_codes(sums[k], shift, config.bits, random)
+    return codes
+
+
+def combine(config, x, y, factors, words):
+    """What `hwsim.rtl.backward_update.Combine` gives; ``factors`` (N, 2) and ``words`` by frame."""
+    p, q = np.asarray(factors, np.int64).reshape(-1, 2).T[:, :, None, None, None]
+    return rounding(config, p * x + q * y, words)
+
+
+def input_gradient(config, weights, dy):
+    """What `hwsim.rtl.backward_conv.ConvGradient` gives for gradients ``dy``."""
+    shape = (len(dy), config.channels, *config.shape)
+    return conv_input_gradient(_attributes(config), shape, np.asarray(weights, np.int64), dy)
+
+
+def weight_gradient(config, maps, dy):
+    """What `hwsim.rtl.backward_conv.WeightGradient` gives for batches: ports ``o`` and ``b``.
+
+    Parameters
+    ----------
+    config : WeightGradientConfig
+    maps, dy : ndarray, (N, C, H, W)
+        ``config.batch`` of them for each batch.
+
+    Returns
+    -------
+    (ndarray, ndarray)
+        (N / batch, channels, 1, 1) each, of ``config.output`` and ``config.biases``.
+    """
+    sums = []
+    for k in range(0, len(maps), config.batch):
+        part = slice(k, k + config.batch)
+        gradient = conv_weight_gradient(_attributes(config), maps[part], dy[part])
+        sums.append(config.mac.in_word_order(gradient).reshape(-1, 1, 1))
+    biases = dy.reshape(-1, config.batch, *dy.shape[1:]).sum(axis=(1, 3, 4))
+    return np.stack(sums), biases[:, :, None, None]
+
+
+def _attributes(config):
+    names = ("kernel", "strides", "dilations", "pads")
+    return {name: getattr(config, name) for name in names} | {"group": config.groups}
