@@ -26,6 +26,7 @@ __all__ = [
     "conv_weight_gradient",
     "cross_entropy",
     "root_mean_square_error",
+    "scatter",
     "sum_pool_gradient",
 ]
 
@@ -156,7 +157,7 @@ def _unbroadcast(dy, shape):
 # ------------------------------------------------------------------------------------------- pools
 
 
-def _scatter(attributes, shape, parts, dtype):
+def scatter(attributes, shape, parts, dtype):
     """Add for each tap what it read to where it read it; (N, C, spatial...) of ``shape``."""
     padded, output = pad_maps(np.zeros(shape, dtype), attributes, 0)
     for view, part in zip(taps(padded, attributes, output), parts, strict=True):
@@ -168,7 +169,7 @@ def _scatter(attributes, shape, parts, dtype):
 
 def sum_pool_gradient(attributes, shape, dy):
     """Gradient of the sum over each window for its input of ``shape``: each value gets all."""
-    return _scatter(attributes, shape, [dy] * math.prod(attributes["kernel"]), dy.dtype)
+    return scatter(attributes, shape, [dy] * math.prod(attributes["kernel"]), dy.dtype)
 
 
 def _average_pool(attributes, inputs, y, dy):

@@ -9,10 +9,18 @@ import numpy as np
 from hwsim.blocks.backward_update import SHIFT_BITS
 from hwsim.blocks.training import NOISE_BITS
 
-from .backward import conv_input_gradient, conv_weight_gradient
+from .backward import conv_input_gradient, conv_weight_gradient, scatter, sum_pool_gradient
+from .floating import pad_maps, taps
 from .training import noise, round_codes
 
-__all__ = ["combine", "input_gradient", "rounding", "weight_gradient"]
+__all__ = [
+    "combine",
+    "input_gradient",
+    "pool_gradient",
+    "rounding",
+    "weight_gradient",
+    "winner_pool",
+]
 
 
 def rounding(config, sums, words):
@@ -75,3 +83,33 @@ def weight_gradient(config, maps, dy):
 def _attributes(config):
     names = ("kernel", "strides", "dilations", "pads")
     return {name: getattr(config, name) for name in names} | {"group": config.groups}
+
+
+def winner_pool(config, maps):
+    """What `hwsim.rtl.backward_pool.WinnerPool` gives for ``maps``: maxima and winners."""
+    attributes = _pool_attributes(config)
+    padded, output = pad_maps(maps, attributes, np.iinfo(np.int64).min)
+    views = np.stack(list(taps(padded, attributes, output)))
+    return views.max(axis=0), views.argmax(axis=0)
+
+
+def _pool_attributes(config):
+    names = ("kernel", "strides", "dilations", "pads", "ceil_mode")
+    return {name: getattr(config, name) for name in names}
+
+
+def pool_gradient(config, winners, dy):
+    """What `hwsim.rtl.backward_pool.PoolGradient` gives for gradients ``dy``, (N, C, H, W).
+
+    ``winners``, of the same shape, for a maximum; None otherwise.
+    """
+    rows, columns = config.pool.tap_counts
+    attributes = _pool_attributes(config)
+    shape = (len(dy), *config.frame.shape)
+    if config.kind == "max":
+        parts = [np.where(winners == tap, dy, 0) for tap in range(config.window.taps)]
+        return scatter(attributes, shape, parts, dy.dtype)
+    if config.kind == "average":
+        factors = dict(zip(config.counts, config.reciprocals, strict=True))
+        dy = dy * np.array([[factors[r * c] for c in columns.tolist()] for r in rows.tolist()])
+    return sum_pool_gradient(attributes, shape, dy)
