@@ -103,8 +103,8 @@ class WinnerPoolConfig(UnitConfig):
 
     @property
     def memory(self):
-        """Of port ``w``: room for ``maps`` maps."""
-        return QueueConfig(self.maps * self.winners.beats)
+        """Of port ``w``: room for ``maps`` maps, and no less than port ``o`` needs."""
+        return QueueConfig(max(self.maps * self.winners.beats, self.queue.depth))
 
     @property
     def latency(self):

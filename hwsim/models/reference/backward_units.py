@@ -14,6 +14,7 @@ from .floating import pad_maps, taps
 from .training import noise, round_codes
 
 __all__ = [
+    "activation_gradient",
     "combine",
     "input_gradient",
     "pool_gradient",
@@ -113,3 +114,11 @@ def pool_gradient(config, winners, dy):
         factors = dict(zip(config.counts, config.reciprocals, strict=True))
         dy = dy * np.array([[factors[r * c] for c in columns.tolist()] for r in rows.tolist()])
     return sum_pool_gradient(attributes, shape, dy)
+
+
+def activation_gradient(config, y, dy):
+    """What `hwsim.rtl.backward_activation.ActivationGradient` gives; ``y`` as its port takes it."""
+    if config.kind == "relu":
+        return np.where(y > 0, dy, 0)
+    one = 1 << config.point
+    return dy * (y if config.kind == "sigmoid" else one + y) * (one - y)
