@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .checks import check_positive
+from .checks import check_integer, check_positive
 from .conv import ConvConfig
 from .stream import Frame
 from .timing import Actor, Edge
@@ -243,6 +243,8 @@ class WeightGradientConfig(UnitConfig):
         Maps in a batch.
     gradient_bits : int
         Of a code of the gradients.
+    bias_point : int
+        Sums for biases are multiplied by ``2**bias_point``: a bias is the weight of such a code.
 
     Members
     -------
@@ -270,9 +272,11 @@ class WeightGradientConfig(UnitConfig):
     groups: int = 1
     batch: int = 1
     gradient_bits: int = 16
+    bias_point: int = 0
 
     def __post_init__(self):
         check_positive("batch", self.batch)
+        check_integer("bias_point", self.bias_point, 0)
         check_positive("gradient_bits", self.gradient_bits)
         _ = self.conv
 
@@ -331,7 +335,7 @@ class WeightGradientConfig(UnitConfig):
     @property
     def bias_bits(self):
         """Width of a sum of gradients."""
-        return self._bits(1 << (self.gradient_bits - 1))
+        return self._bits(1 << (self.gradient_bits - 1 + self.bias_point))
 
     @property
     def output(self):

@@ -207,13 +207,14 @@ class WeightGradient(Unit):
             m,
             "biases",
             [gradients[p] for p in range(mac.pe)],
-            config.bias_bits,
+            config.bias_bits - config.bias_point,
             mac.blocks * mac.outputs,
             index=at["channel"],
             add=delay(m, go & counts, 1, "counts"),
             start=delay(m, first, 1, "bias_first"),
         )
-        m.d.comb += [queue.i_payload.eq(sums), biases.i_payload.eq(totals)]
+        m.d.comb += queue.i_payload.eq(sums)
+        m.d.comb += [biases.i_payload[p].eq(totals[p] << config.bias_point) for p in range(mac.pe)]
         return m
 
     def _schedule(self, m, windows, fresh, room):

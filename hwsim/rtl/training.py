@@ -63,9 +63,10 @@ class Round(wiring.Component):
         config = self.config
         shift = delay(m, self.shift, 2, "shift")
         relu = delay(m, self.relu, 3, "relu")
-        # Ones below the last bit that stays, and all but the highest of them.
+        # The last bit that stays, and ones below it.
+        last = Signal(NOISE_BITS + 1)
         ones = Signal(NOISE_BITS)
-        m.d.comb += ones.eq((Const(1, NOISE_BITS + 1) << self.shift) - 1)
+        m.d.comb += [last.eq(Const(1, NOISE_BITS + 1) << self.shift), ones.eq(last - 1)]
         for lane in range(config.cols):
             noise = Signal(NOISE_BITS, name=f"noise_{lane}", init=noise_offset(lane))
             with m.If(self.load):
@@ -74,10 +75,10 @@ class Round(wiring.Component):
                 m.d.sync += noise.eq(_xorshift(m, noise, lane))
             value = self.i[lane]
             odd = Signal(name=f"odd_{lane}")
-            m.d.comb += odd.eq(value >> self.shift)
+            m.d.comb += odd.eq((value & last).any())
             even = (ones >> 1) + (odd & ones[0])
             drawn = Signal(NOISE_BITS, name=f"drawn_{lane}")
-            m.d.comb += drawn.eq((noise << self.shift) >> NOISE_BITS)
+            m.d.comb += drawn.eq(noise >> (NOISE_BITS - self.shift)[: len(self.shift)])
             held = _later(m, value, f"held_{lane}")
             addend = _later(m, Mux(self.stochastic, drawn, even), f"addend_{lane}")
             total = _later(m, held + addend, f"total_{lane}")

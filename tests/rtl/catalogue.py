@@ -6,6 +6,10 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
 from hwsim.blocks.argmax import ArgmaxConfig
+from hwsim.blocks.backward_activation import ActivationGradientConfig, ReluConfig
+from hwsim.blocks.backward_conv import ConvGradientConfig, SpreadConfig, WeightGradientConfig
+from hwsim.blocks.backward_pool import PoolGradientConfig, WinnerPoolConfig
+from hwsim.blocks.backward_update import CombineConfig, RoundingConfig, UpdateConfig
 from hwsim.blocks.conv import ConvConfig, DenseConfig
 from hwsim.blocks.elementwise import AddConfig, MulConfig, TableConfig
 from hwsim.blocks.midrange import MidrangeConfig
@@ -18,6 +22,10 @@ from hwsim.blocks.stream import Frame
 from hwsim.blocks.window import WindowConfig
 from hwsim.network.fixed_point import Requantize
 from hwsim.rtl.argmax import Argmax
+from hwsim.rtl.backward_activation import ActivationGradient, Relu
+from hwsim.rtl.backward_conv import ConvGradient, Spread, WeightGradient
+from hwsim.rtl.backward_pool import PoolGradient, WinnerPool
+from hwsim.rtl.backward_update import Combine, Rounding, Update
 from hwsim.rtl.conv import Conv, Dense
 from hwsim.rtl.elementwise import Add, Mul, Table
 from hwsim.rtl.midrange import Midrange
@@ -29,6 +37,7 @@ from hwsim.rtl.window import Window
 
 FRAME = Frame(5, 6, 4, 2)
 UNSIGNED = Frame(5, 6, 4, 2, 8, False)
+WIDE = Frame(5, 6, 4, 2, 16)
 
 
 def catalogue(*names):
@@ -134,6 +143,35 @@ def _table():
     return Table(TableConfig(frame=FRAME), np.random.default_rng(2).integers(-128, 128, 256))
 
 
+def _conv_gradient(**members):
+    members = (
+        dict(
+            frame=Frame(3, 3, 4, 2, 16),
+            shape=(5, 6),
+            channels=2,
+            kernel=(3, 3),
+            strides=(2, 2),
+            pads=(1, 1, 1, 1),
+            simd=6,
+        )
+        | members
+    )
+    return ConvGradient(ConvGradientConfig(pe=1, **members))
+
+
+def _weight_gradient(**members):
+    members = (
+        dict(frame=Frame(3, 4, 4, 2, 16), out_channels=4, kernel=(3, 3), simd=6, pe=2, batch=2)
+        | members
+    )
+    return WeightGradient(WeightGradientConfig(**members))
+
+
+def _pool_gradient(kind, **members):
+    members = dict(frame=WIDE, kernel=(3, 3), strides=(2, 2)) | members
+    return PoolGradient(PoolGradientConfig(kind=kind, **members))
+
+
 _MAKERS = {
     "conv_unrolled": lambda: _conv(frame=Frame(5, 6, 3, 3), simd=27, pe=6),
     "conv_folded": _conv,
@@ -183,6 +221,39 @@ _MAKERS = {
     "queue_of_one": lambda: Queue(8, QueueConfig(1)),
     "queue_shallow": lambda: Queue(data.ArrayLayout(signed(8), 3), QueueConfig(5)),
     "queue_deep": lambda: Queue(24, QueueConfig(100)),
+    "spread": lambda: Spread(SpreadConfig(frame=WIDE, strides=(2, 3))),
+    "conv_gradient": _conv_gradient,
+    "conv_gradient_depthwise": lambda: _conv_gradient(
+        frame=Frame(5, 6, 3, 3, 16), channels=3, strides=(1, 1), groups=3, simd=9
+    ),
+    "weight_gradient": _weight_gradient,
+    "weight_gradient_depthwise": lambda: _weight_gradient(groups=4, simd=9),
+    "weight_gradient_dense": lambda: _weight_gradient(
+        frame=Frame(1, 1, 6, 2, 16), kernel=(1, 1), simd=1
+    ),
+    "weight_gradient_of_one_word": lambda: _weight_gradient(
+        frame=Frame(3, 3, 1, 1, 16), out_channels=2, simd=9
+    ),
+    "rounding": lambda: Rounding(RoundingConfig(frame=Frame(3, 2, 4, 2, 40))),
+    "combine": lambda: Combine(CombineConfig(frame=Frame(1, 1, 6, 2, 16))),
+    "update": lambda: Update(UpdateConfig(frame=Frame(1, 1, 6, 2, 16))),
+    "winner_pool": lambda: WinnerPool(
+        WinnerPoolConfig(frame=WIDE, kernel=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1), maps=2)
+    ),
+    "winner_pool_unsigned": lambda: WinnerPool(WinnerPoolConfig(frame=UNSIGNED, kernel=(2, 2))),
+    "pool_gradient_max": lambda: _pool_gradient("max", pads=(1, 1, 1, 1)),
+    "pool_gradient_max_apart": lambda: _pool_gradient("max", kernel=(2, 2)),
+    "pool_gradient_average": lambda: _pool_gradient("average"),
+    "pool_gradient_average_padded": lambda: _pool_gradient("average", pads=(1, 1, 1, 1)),
+    "pool_gradient_sum": lambda: _pool_gradient("sum"),
+    "relu": lambda: Relu(ReluConfig(frame=WIDE)),
+    "relu_gradient": lambda: ActivationGradient(ActivationGradientConfig(frame=WIDE, kind="relu")),
+    "sigmoid_gradient": lambda: ActivationGradient(
+        ActivationGradientConfig(frame=WIDE, kind="sigmoid", point=14)
+    ),
+    "tanh_gradient": lambda: ActivationGradient(
+        ActivationGradientConfig(frame=WIDE, kind="tanh", point=14)
+    ),
     "window_edge": lambda: Window(
         WindowConfig(frame=FRAME, kernel=(3, 3), pads=(1, 1, 1, 1), mode="edge")
     ),

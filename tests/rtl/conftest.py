@@ -2,17 +2,64 @@
 
 import numpy as np
 import pytest
+from amaranth.hdl import Module, Mux, ResetInserter, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
 
 from hwsim.sim.amaranth_engine import run
 from hwsim.sim.beats import pack, unpack
 from hwsim.sim.engine import Stimulus
 
 
-def _check_unit(component, inputs, expected, *, seed, outputs=("o",), stalls=0.3, more=None):
+class AfterReset(wiring.Component):
+    """A unit that gets random beats for some ``cycles``, then a reset, then its streams.
+
+    Ports for the loading of weights are the unit's own all the time.
+    """
+
+    def __init__(self, component, cycles):
+        self._component = component
+        self._cycles = cycles
+        super().__init__(dict(component.signature.members.items()))
+
+    def elaborate(self, platform):
+        m = Module()
+        component, cycles = self._component, self._cycles
+        cycle, reset, after = Signal(range(cycles + 2)), Signal(), Signal()
+        m.d.comb += [reset.eq(cycle == cycles), after.eq(cycle == cycles + 1)]
+        m.d.sync += cycle.eq(cycle + ~after)
+        m.submodules.component = ResetInserter(reset)(component)
+        rng = np.random.default_rng(cycles)
+        for name, member in component.signature.members.items():
+            inner, outer = getattr(component, name), getattr(self, name)
+            if name not in component.config.inputs and member.flow is not Out:
+                wiring.connect(m, wiring.flipped(outer), inner)
+                continue
+            if member.flow is Out:
+                m.d.comb += [
+                    outer.payload.eq(inner.payload),
+                    outer.valid.eq(inner.valid & after),
+                    inner.ready.eq(outer.ready | ~after),
+                ]
+                continue
+            payload = Value.cast(inner.payload)
+            noise = int.from_bytes(rng.bytes(len(payload) + 7 >> 3), "little")
+            m.d.comb += [
+                payload.eq(Mux(after, Value.cast(outer.payload), noise)),
+                inner.valid.eq(Mux(after, outer.valid, ~reset)),
+                outer.ready.eq(inner.ready & after),
+            ]
+        return m
+
+
+def _check_unit(
+    component, inputs, expected, *, seed, outputs=("o",), stalls=0.3, more=None, reset=0
+):
     """Run ``component`` without and with stalls on maps (N, C, H, W) by port; results are exact.
 
     Without stalls each output beat comes in the very cycle that the timing model states. ``more``
-    are (frame, expected maps) of further output ports. Returns the transfers without stalls.
+    are (frame, expected maps) of further output ports. With stalls the unit is used, and reset in
+    the cycle ``reset``, before. Returns the transfers without stalls.
     """
     more, plain = more or {}, {}
     config = component.config
@@ -30,7 +77,8 @@ def _check_unit(component, inputs, expected, *, seed, outputs=("o",), stalls=0.3
             seed=seed,
             patience=2000,
         )
-        recording = run(component, stimulus)
+        used = AfterReset(component, reset) if reset and probability else component
+        recording = run(used, stimulus)
         wanted = dict.fromkeys(outputs, (config.output, expected)) | more
         for port, (frame, maps) in wanted.items():
             payloads = recording.transfers[port].payloads

@@ -38,6 +38,7 @@ def test_relu(check_unit, seed, frames):
         {"i": codes},
         np.maximum(codes, 0),
         seed=seed,
+        reset=1 + 7 * seed,
         more={"m": (config.mask, mask)},
     )
     delays = transfers["m"].cycles - transfers["o"].cycles
@@ -53,7 +54,9 @@ def test_activation_gradient(check_unit, kind, seed, frames):
     config = ActivationGradientConfig(frame=frame, kind=kind, point=point)
     dy, y = draw_codes(rng, frame, frames), draw_codes(rng, config.outputs, frames)
     expected = activation_gradient(config, y, dy)
-    check_unit(ActivationGradient(config), {"i": dy, "y": y}, expected, seed=seed)
+    check_unit(
+        ActivationGradient(config), {"i": dy, "y": y}, expected, seed=seed, reset=1 + 7 * seed
+    )
     if kind == "relu":
         return
     one = 1 << point

@@ -49,7 +49,9 @@ def test_rounding(check_unit, seed, frames):
     config = RoundingConfig(frame=draw_frame(rng, bits), bits=int(rng.choice([8, 16])))
     sums, words = draw_codes(rng, config.frame, frames), draw_words(rng, frames)
     expected = rounding(config, sums, words)
-    check_unit(Rounding(config), {"i": sums, "s": column(words)}, expected, seed=seed)
+    check_unit(
+        Rounding(config), {"i": sums, "s": column(words)}, expected, seed=seed, reset=1 + 7 * seed
+    )
 
 
 @pytest.mark.parametrize("frames", [1, 4])
@@ -62,7 +64,7 @@ def test_combine(check_unit, seed, frames):
     factors[0] = -(1 << 15)
     expected = combine(config, x, y, factors, words)
     inputs = {"i0": x, "i1": y, "f": factors.reshape(-1, 2, 1, 1), "s": column(words)}
-    check_unit(Combine(config), inputs, expected, seed=seed)
+    check_unit(Combine(config), inputs, expected, seed=seed, reset=1 + 7 * seed)
 
 
 @pytest.mark.parametrize("frames", [1, 4])
@@ -77,4 +79,11 @@ def test_update(check_unit, seed, frames):
         inputs |= {f"{line}f": pair.reshape(-1, 2, 1, 1), f"{line}s": column(word)}
     velocities = combine(config.combine, inputs["v"], inputs["g"], factors[0], words[0])
     weights = combine(config.combine, inputs["w"], velocities, factors[1], words[1])
-    check_unit(Update(config), inputs, weights, seed=seed, more={"vo": (config.frame, velocities)})
+    check_unit(
+        Update(config),
+        inputs,
+        weights,
+        seed=seed,
+        reset=1 + 7 * seed,
+        more={"vo": (config.frame, velocities)},
+    )

@@ -44,7 +44,9 @@ __all__ = [
     "isolated",
     "random_graph_case",
     "random_lanes",
+    "streams",
     "unit_case",
+    "valid_only",
     "verilog_case",
 ]
 
@@ -361,7 +363,7 @@ def unit_case(name, cycles=150, stalls=0.3):
     )
     rng = random.Random(f"unit case {name}")
     outputs, rows = [], []
-    amaranth(circuit, _streams(circuit, rng, cycles, stalls, rows, outputs), outputs)
+    amaranth(circuit, streams(circuit, rng, cycles, stalls, rows, outputs), outputs)
     moved = sum(
         row[port] and out[port.replace("valid", "ready")]
         for row, out in zip(rows, outputs, strict=True)
@@ -370,7 +372,7 @@ def unit_case(name, cycles=150, stalls=0.3):
     )
     assert moved > cycles // 20, f"only {moved} beats went into {name}"
     graph = graph_of(circuit)
-    wrong = difference(_valid(outputs), _valid(interpreted(graph, rows)))
+    wrong = difference(valid_only(outputs), valid_only(interpreted(graph, rows)))
     if wrong:
         cycle, port, expected, got = wrong
         raise Difference(f"frontend: cycle {cycle}: {port} is {got}, not {expected}")
@@ -379,7 +381,7 @@ def unit_case(name, cycles=150, stalls=0.3):
     compare_graph(graph, stimuli, lanes=random_lanes(rng, len(stimuli)), observed=0)
 
 
-def _valid(outputs):
+def valid_only(outputs):
     """Outputs without payloads that are not offered.
 
     After a reset these are not the same in Amaranth's simulator, where it also sets what was read
@@ -394,7 +396,7 @@ def _valid(outputs):
     ]
 
 
-def _streams(circuit, rng, cycles, stalls, rows, outputs):
+def streams(circuit, rng, cycles, stalls, rows, outputs):
     """Inputs of each cycle: a beat that is offered stays until it is taken, or a reset comes."""
     row = {port: 0 for port in circuit.inputs} | {"rst": 0}
     for cycle in range(cycles):

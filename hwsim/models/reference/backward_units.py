@@ -78,7 +78,7 @@ def weight_gradient(config, maps, dy):
         gradient = conv_weight_gradient(_attributes(config), maps[part], dy[part])
         sums.append(config.mac.in_word_order(gradient).reshape(-1, 1, 1))
     biases = dy.reshape(-1, config.batch, *dy.shape[1:]).sum(axis=(1, 3, 4))
-    return np.stack(sums), biases[:, :, None, None]
+    return np.stack(sums), biases[:, :, None, None] << config.bias_point
 
 
 def _attributes(config):

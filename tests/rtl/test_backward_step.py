@@ -1,0 +1,351 @@
+# amaranth: UnusedElaboratable=no
+"""Training steps of a small network, computed by streaming units alone."""
+
+from dataclasses import replace
+
+import numpy as np
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+from onnx import TensorProto, helper, numpy_helper
+
+import hwsim
+from hwsim.blocks.backward_activation import ActivationGradientConfig, ReluConfig
+from hwsim.blocks.backward_conv import WeightGradientConfig
+from hwsim.blocks.backward_pool import PoolGradientConfig, WinnerPoolConfig
+from hwsim.blocks.backward_update import RoundingConfig, UpdateConfig, rounding_word
+from hwsim.blocks.conv import ConvConfig, DenseConfig
+from hwsim.blocks.queue import QueueConfig
+from hwsim.blocks.reshape import ForkConfig
+from hwsim.blocks.stream import Frame
+from hwsim.blocks.training import TrainingConfig
+from hwsim.models.reference.training import Reference
+from hwsim.models.training import (
+    INPUT_POINT,
+    LOGIT_POINT,
+    IntegerTraining,
+    TrainingSettings,
+    initial_weights,
+    quantized,
+)
+from hwsim.rtl.backward_activation import ActivationGradient, Relu
+from hwsim.rtl.backward_conv import WeightGradient
+from hwsim.rtl.backward_pool import PoolGradient, WinnerPool
+from hwsim.rtl.backward_update import Rounding, Update
+from hwsim.rtl.conv import Conv, Dense
+from hwsim.rtl.reshape import Fork
+from hwsim.sim import compiled_engine
+from hwsim.sim.engine import Stimulus
+
+BATCH, CLASSES = 3, 5
+IMAGE = Frame(6, 6, 1, 1, 16)
+CONV = ConvConfig(
+    frame=IMAGE,
+    out_channels=4,
+    kernel=(3, 3),
+    pads=(1, 1, 1, 1),
+    simd=9,
+    pe=2,
+    weight_bits=16,
+    loadable=True,
+)
+MAP = replace(CONV.output, bits=16)
+RELU = ReluConfig(frame=MAP, maps=BATCH)
+POOL = WinnerPoolConfig(frame=MAP, kernel=(2, 2), strides=(2, 2), maps=BATCH)
+DENSE = DenseConfig(
+    frame=POOL.output, out_channels=CLASSES, simd=2, pe=CLASSES, weight_bits=16, loadable=True
+)
+LOGITS = replace(DENSE.output, bits=16)
+BACK = DenseConfig(frame=LOGITS, out_channels=36, simd=CLASSES, pe=2, weight_bits=16, loadable=True)
+# The same beats, which are no vector but a map.
+DELTA = replace(POOL.output, bits=BACK.output.bits)
+UNPOOL = PoolGradientConfig(frame=MAP, kind="max", kernel=(2, 2), strides=(2, 2))
+MASK = ActivationGradientConfig(frame=MAP, kind="relu")
+CONV_GRADIENT = WeightGradientConfig(
+    frame=IMAGE,
+    out_channels=4,
+    kernel=(3, 3),
+    pads=(1, 1, 1, 1),
+    simd=9,
+    pe=2,
+    batch=BATCH,
+    bias_point=INPUT_POINT,
+)
+DENSE_GRADIENT = WeightGradientConfig(
+    frame=Frame(1, 1, 36, 2, 16), out_channels=CLASSES, kernel=(1, 1), simd=2, pe=CLASSES,
+    batch=BATCH, bias_point=INPUT_POINT,
+)  # fmt: skip
+GRADIENTS = {"c": CONV_GRADIENT, "y": DENSE_GRADIENT}
+
+
+def memory(frame, maps):
+    """A queue for the maps of a batch, until the backward pass needs them."""
+    return QueueConfig(maps * frame.beats)
+
+
+class Step(wiring.Component):
+    """Forward, backward and update of conv, ReLU, maximum pool, dense; a batch at a time.
+
+    Images wait until all weights are loaded.
+
+    Members
+    -------
+    x, logits, delta : stream
+        Images; what they give; the gradients of it.
+    c_load, y_load, back_load : stream
+        Weights: of the convolution, the dense layer, and the dense layer's gradient.
+    c_forward, y_forward, back : stream of settings
+        Of the roundings of maps and of the deltas that the dense layer passes on.
+    c_gradient, c_bias_gradient, y_gradient, y_bias_gradient : stream of settings
+    c_v, c_w, ... : stream
+        Ports of an `Update` for the weights and one for the biases of each layer.
+    """
+
+    def __init__(self):
+        self.units = {
+            "x": Fork(ForkConfig(frame=IMAGE, outputs=2), [QueueConfig(2), memory(IMAGE, BATCH)]),
+            "conv": Conv(CONV, np.zeros((4, 1, 3, 3), int), np.zeros(4, int)),
+            "conv_codes": Rounding(RoundingConfig(frame=CONV.output)),
+            "relu": Relu(RELU),
+            "pool": WinnerPool(POOL),
+            "features": Fork(
+                ForkConfig(frame=POOL.output, outputs=2),
+                [QueueConfig(2), memory(POOL.output, BATCH)],
+            ),
+            "dense": Dense(DENSE, np.zeros((CLASSES, 36), int), np.zeros(CLASSES, int)),
+            "dense_codes": Rounding(RoundingConfig(frame=DENSE.output)),
+            "delta": Fork(ForkConfig(frame=LOGITS, outputs=2)),
+            "back": Dense(BACK, np.zeros((36, CLASSES), int), np.zeros(36, int)),
+            "back_codes": Rounding(RoundingConfig(frame=DELTA)),
+            "unpool": PoolGradient(UNPOOL),
+            "mask": ActivationGradient(MASK),
+        }
+        ports = {
+            "x": self.units["x"].i,
+            "logits": self.units["dense_codes"].o,
+            "delta": self.units["delta"].i,
+            "c_load": self.units["conv"].w,
+            "y_load": self.units["dense"].w,
+            "back_load": self.units["back"].w,
+            "c_forward": self.units["conv_codes"].s,
+            "y_forward": self.units["dense_codes"].s,
+            "back": self.units["back_codes"].s,
+        }
+        for layer, config in GRADIENTS.items():
+            self.units[f"{layer}_gradient"] = WeightGradient(config)
+            for kind, frame in (("", config.output), ("_bias", config.biases)):
+                name = f"{layer}{kind}"
+                codes = RoundingConfig(frame=frame)
+                rounding = self.units[f"{name}_codes"] = Rounding(codes)
+                update = self.units[f"{name}_update"] = Update(UpdateConfig(frame=codes.output))
+                ports[f"{name}_gradient"] = rounding.s
+                for port in ("v", "w", "vf", "vs", "wf", "ws", "o", "vo"):
+                    ports[f"{name}_{port}"] = getattr(update, port)
+        self.ports = ports
+        outputs = ("logits", "o", "vo")
+        super().__init__(
+            {
+                name: (Out if name.split("_")[-1] in outputs else In)(
+                    stream.Signature(port.payload.shape())
+                )
+                for name, port in ports.items()
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        u = self.units
+        for name, unit in u.items():
+            m.submodules[name] = unit
+        for name, port in self.ports.items():
+            if name != "x":
+                wiring.connect(m, wiring.flipped(getattr(self, name)), port)
+        # All loads of weights have to be over.
+        ready = []
+        for name, config in (("c_load", CONV), ("y_load", DENSE), ("back_load", BACK)):
+            total = len(load(config.mac, 0, 0))
+            count = Signal(range(total + 1), name=f"{name}_count")
+            with m.If(getattr(self, name).valid & (count != total)):
+                m.d.sync += count.eq(count + 1)
+            ready.append(count == total)
+        loaded = ready[0] & ready[1] & ready[2]
+        m.d.comb += [
+            u["x"].i.valid.eq(self.x.valid & loaded),
+            u["x"].i.payload.eq(self.x.payload),
+            self.x.ready.eq(u["x"].i.ready & loaded),
+        ]
+        for source, target in (
+            (u["x"].o0, u["conv"].i),
+            (u["x"].o1, u["c_gradient"].i),
+            (u["conv"].o, u["conv_codes"].i),
+            (u["conv_codes"].o, u["relu"].i),
+            (u["relu"].o, u["pool"].i),
+            (u["relu"].m, u["mask"].y),
+            (u["pool"].o, u["features"].i),
+            (u["pool"].w, u["unpool"].w),
+            (u["features"].o0, u["dense"].i),
+            (u["features"].o1, u["y_gradient"].i),
+            (u["dense"].o, u["dense_codes"].i),
+            (u["delta"].o0, u["y_gradient"].d),
+            (u["delta"].o1, u["back"].i),
+            (u["back"].o, u["back_codes"].i),
+            (u["back_codes"].o, u["unpool"].i),
+            (u["unpool"].o, u["mask"].i),
+            (u["mask"].o, u["c_gradient"].d),
+        ):
+            wiring.connect(m, source, target)
+        for layer in GRADIENTS:
+            gradient = u[f"{layer}_gradient"]
+            for name, sums in ((layer, gradient.o), (f"{layer}_bias", gradient.b)):
+                wiring.connect(m, sums, u[f"{name}_codes"].i)
+                wiring.connect(m, u[f"{name}_codes"].o, u[f"{name}_update"].g)
+        return m
+
+
+def load(mac, weights, bias):
+    """Words that load weights and biases (numbers stand for arrays of them)."""
+    size = (mac.out_channels, mac.channels_per_group, mac.taps)
+    weights = np.broadcast_to(weights, size) if np.ndim(weights) == 0 else weights
+    return mac.load_words(weights, np.broadcast_to(bias, mac.out_channels), None)
+
+
+class Recorder(Reference):
+    """The integer reference, which notes with which shifts and factors it was asked."""
+
+    def __init__(self):
+        super().__init__(TrainingConfig())
+        self.asked = {}
+
+    def product(self, kind, a, b, *, shift, **options):
+        self.asked[kind] = shift
+        return super().product(kind, a, b, shift=shift, **options)
+
+    def combine(self, kind, x, p, y, q, *, shift, **options):
+        self.asked[kind] = p, q, shift
+        return super().combine(kind, x, p, y, q, shift=shift, **options)
+
+
+def network():
+    """Convolution, ReLU, maximum pool, dense layer."""
+    nodes = [
+        helper.make_node("Conv", ["x", "wc", "bc"], ["c"], name="c", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c"], ["r"]),
+        helper.make_node("MaxPool", ["r"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Flatten", ["p"], ["f"]),
+        helper.make_node("Gemm", ["f", "wy", "by"], ["y"], name="y", transB=1),
+    ]
+    shapes = {"wc": (4, 1, 3, 3), "bc": (4,), "wy": (CLASSES, 36), "by": (CLASSES,)}
+    graph = helper.make_graph(
+        nodes,
+        "small",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 1, 6, 6])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", CLASSES])],
+        [
+            numpy_helper.from_array(np.zeros(shape, np.float32), name)
+            for name, shape in shapes.items()
+        ],
+    )
+    return hwsim.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]))
+
+
+def words_of(layer, codes):
+    """Codes (depth + 1, outputs) as streams: words of weights, and biases."""
+    weights = codes[:-1].T
+    weights = weights.reshape(4, 1, 3, 3) if layer == "c" else DENSE.in_stream_order(weights)
+    return GRADIENTS[layer].mac.in_word_order(weights).reshape(-1), codes[-1]
+
+
+def codes_of(layer, words, biases):
+    """The reverse of `words_of`."""
+    shape = (37, CLASSES) if layer == "y" else (10, 4)
+    places = np.arange(np.prod(shape)).reshape(shape)
+    codes = np.zeros(places.size, np.int64)
+    for found, place in zip((words, biases), words_of(layer, places), strict=True):
+        codes[place] = found.reshape(-1)
+    return codes.reshape(shape)
+
+
+def inputs_of(images, codes, velocities, asked, point):
+    """What all ports but ``delta`` are given; ``point`` is that of the dense layer's input."""
+    weights = DENSE.in_stream_order(codes["y"][:-1].T)
+    kernel = codes["c"][:-1].T.reshape(4, 1, 3, 3)
+    back = asked["y input gradient"]
+    inputs = {
+        "x": IMAGE.to_beats(quantized(images, INPUT_POINT)),
+        "c_load": load(CONV.mac, kernel, codes["c"][-1] << INPUT_POINT),
+        "y_load": load(DENSE.mac, weights[:, :, None], codes["y"][-1] << point),
+        "back_load": load(BACK.mac, weights.T[:, :, None], 0),
+        "c_forward": [rounding_word(asked["c forward"])] * BATCH,
+        "y_forward": [rounding_word(asked["y forward"])] * BATCH,
+        "back": [rounding_word(back)] * BATCH,
+    }
+    for layer, input_point in (("c", INPUT_POINT), ("y", point)):
+        shift = asked[f"{layer} weight gradient"]
+        factors = {
+            "v": asked.get(f"{layer} velocity"),
+            "w": asked[f"{layer} update"],
+        }
+        states = [words_of(layer, state[layer]) for state in (velocities, codes)]
+        for k, (kind, by) in enumerate((("", 0), ("_bias", INPUT_POINT - input_point))):
+            name, config = f"{layer}{kind}", GRADIENTS[layer]
+            lanes = (config.biases if kind else config.output).lanes
+            inputs[f"{name}_gradient"] = [rounding_word(shift + by)]
+            for line, state in zip("vw", states, strict=True):
+                p, q, bits = factors[line]
+                inputs[f"{name}_{line}"] = state[k].reshape(-1, lanes)
+                inputs[f"{name}_{line}f"] = [[p, q]]
+                inputs[f"{name}_{line}s"] = [rounding_word(bits)]
+    return inputs
+
+
+def deltas(logits, point, labels):
+    """Gradients of the cross-entropy for logits, in codes: on the host."""
+    values = np.ldexp(logits.astype(np.float64), -point)
+    powers = np.exp(values - values.max(axis=1, keepdims=True))
+    delta = powers / powers.sum(axis=1, keepdims=True)
+    delta[np.arange(len(labels)), labels] -= 1
+    return quantized(delta, LOGIT_POINT)
+
+
+def test_steps():
+    """Weights and velocities equal the integer reference's after every step."""
+    rng = np.random.default_rng(1)
+    net = network()
+    settings = TrainingSettings(rate=0.1, momentum=0.9)
+    reference = IntegerTraining(net, initial_weights(net, 2), settings, Recorder())
+    codes, velocities = dict(reference.codes), dict(reference.velocities)
+    step, reuse = Step(), []
+
+    def run(inputs, stalls=0.0):
+        outputs = {
+            f"{layer}{kind}_{port}": len(inputs[f"{layer}{kind}_v"])
+            for layer in GRADIENTS
+            for kind in ("", "_bias")
+            for port in ("o", "vo")
+        }
+        stimulus = Stimulus(inputs, outputs | {"logits": BATCH}, stalls=stalls, seed=1)
+        recording = compiled_engine.run(step, stimulus, reuse=reuse)
+        return {name: port.values.astype(np.int64) for name, port in recording.outputs.items()}
+
+    for _ in range(3):
+        images, labels = rng.random((BATCH, 1, 6, 6)), rng.integers(0, CLASSES, BATCH)
+        reference.step(images.astype(np.float32), labels)
+        asked = reference.units.asked
+        point = INPUT_POINT + 14 - asked["c forward"]
+        inputs = inputs_of(images, codes, velocities, asked, point)
+        # The host needs the logits to say what the deltas are: once more, with those.
+        inputs["delta"] = np.zeros((BATCH, CLASSES), np.int64)
+        logits = run(inputs)["logits"]
+        inputs["delta"] = deltas(logits, point + 14 - asked["y forward"], labels)
+        for stalls in (0.0, 0.2):
+            found = run(inputs, stalls)
+            for layer in GRADIENTS:
+                for kept, port, expected in (
+                    (codes, "o", reference.codes),
+                    (velocities, "vo", reference.velocities),
+                ):
+                    before = kept[layer]
+                    parts = (found[f"{layer}{kind}_{port}"] for kind in ("", "_bias"))
+                    kept[layer] = codes_of(layer, *parts)
+                    assert np.array_equal(kept[layer], expected[layer])
+                    assert stalls or (kept[layer] != before).any()
