@@ -8,6 +8,8 @@ import numpy as np
 
 from hwsim.blocks.backward_update import SHIFT_BITS
 from hwsim.blocks.training import NOISE_BITS
+from hwsim.network.fixed_point import round_half_even_shift
+from hwsim.network.integer import log_index
 
 from .backward import conv_input_gradient, conv_weight_gradient, scatter, sum_pool_gradient
 from .floating import pad_maps, taps
@@ -17,6 +19,8 @@ __all__ = [
     "activation_gradient",
     "combine",
     "input_gradient",
+    "lrn",
+    "lrn_gradient",
     "pool_gradient",
     "rounding",
     "weight_gradient",
@@ -122,3 +126,27 @@ def activation_gradient(config, y, dy):
         return np.where(y > 0, dy, 0)
     one = 1 << config.point
     return dy * (y if config.kind == "sigmoid" else one + y) * (one - y)
+
+
+def lrn(config, x):
+    """What `hwsim.rtl.backward_lrn.Lrn` gives for ``x``, (N, C, H, W)."""
+    return x * config.scale.codes[_square_index(config, x)]
+
+
+def lrn_gradient(config, x, dy):
+    """What `hwsim.rtl.backward_lrn.LrnGradient` gives for gradients ``dy``."""
+    index, before = _square_index(config.lrn, x), config.lrn.before
+    shares = round_half_even_shift(dy * config.slope.codes[index] * x, config.share_shift)
+    shared = _neighbours(shares, config.lrn.size, config.lrn.size - 1 - before)
+    first, second = config.lifts
+    return (dy * config.lrn.scale.codes[index] << first) - (x * shared << second)
+
+
+def _square_index(config, x):
+    return log_index(_neighbours(x * x, config.size, config.before), config.precision)
+
+
+def _neighbours(values, size, before):
+    """Sums over ``size`` channels, ``before`` of them before a channel's own."""
+    padded = np.pad(values, [(0, 0), (before, size - 1 - before), (0, 0), (0, 0)])
+    return sum(padded[:, k : k + values.shape[1]] for k in range(size))

@@ -1,0 +1,191 @@
+"""Local response normalization across channels and its gradient, as streams, for training."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+
+from hwsim.blocks.backward_lrn import SHARE_BITS, TABLE_BITS
+
+from .backward_update import take_together
+from .queue import CreditQueue
+from .unit import Unit, beat_layout, choose, delay, reduce_tree, register
+from .window import Window
+
+__all__ = ["Lrn", "LrnGradient"]
+
+
+def _add(left, right):
+    return left + right
+
+
+def _look_up(m, config, codes, tables):
+    """Entries of ``tables`` for the sum of squares of ``codes``.
+
+    ``config.lookup_latency`` cycles later; see `hwsim.network.integer.log_index`.
+    """
+    precision = config.precision
+    squares = [
+        register(m, (code * code)[: 2 * len(code) - 1], f"square_{k}")
+        for k, code in enumerate(codes)
+    ]
+    total = reduce_tree(m, squares, _add, "squares", config.TREE_LEVELS)
+    largest = int(config.ends[1][-1])
+    width = largest.bit_length()
+    octaves = max(width - precision, 0)
+    # The octave is how many of these bits there are up to the highest that is 1.
+    high = Signal(range(octaves + 1), name="octave")
+    number = Const(0, len(high))
+    for k in range(octaves):
+        number = Mux(total[precision + k], Const(k + 1, len(high)), number)
+    m.d.sync += high.eq(number)
+    total = register(m, total[:width], "total")
+    parts = [total[:precision]] + [total[k : k + precision] for k in range(octaves)]
+    index = Signal(range(len(config.ends[0])), name="index")
+    m.d.sync += index.eq(Cat(choose(high, parts), high))
+    for name, table in tables.items():
+        m.submodules[name] = memory = Memory(
+            shape=TABLE_BITS, depth=len(table.codes), init=table.codes.tolist()
+        )
+        read = memory.read_port()
+        m.d.comb += read.addr.eq(index)
+        yield read.data
+
+
+def _times(m, left, right, name):
+    """The product two cycles later."""
+    return register(m, register(m, left * right, name), f"{name}_late")
+
+
+def _later(m, value, cycles, name):
+    for k in range(cycles):
+        value = register(m, value, f"{name}_{k}")
+    return value
+
+
+class Lrn(Unit):
+    """Local response normalization across channels.
+
+    ::
+
+        i ──> window ──> squares ──> adder tree ──> table ──┐
+                │                                           x ──> queue ──> o
+                └── own code ───────────────────────────────┘
+
+    Parameters
+    ----------
+    config : LrnConfig
+    queue : QueueConfig, optional
+
+    Members
+    -------
+    i, o : stream
+        Codes; products.
+    """
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.window = window = Window(config.window)
+        m.submodules.queue = queue = CreditQueue(beat_layout(config.output), self.queue)
+        wiring.connect(m, wiring.flipped(self.i), window.i)
+        wiring.connect(m, wiring.flipped(self.o), queue.o)
+        m.d.comb += [
+            window.o.ready.eq(queue.room),
+            queue.issue.eq(window.o.valid & queue.room),
+            queue.i_valid.eq(delay(m, queue.issue, config.latency, "issue")),
+        ]
+        codes = [window.o.payload[tap] for tap in range(config.size)]
+        (scale,) = _look_up(m, config, codes, {"scale": config.scale})
+        own = _later(m, codes[config.before], config.lookup_latency, "own")
+        m.d.comb += queue.i_payload[0].eq(_times(m, own, scale, "product"))
+        return m
+
+
+class LrnGradient(Unit):
+    """Gradient of `Lrn` for its input.
+
+    ::
+
+        i, x ──> window ──> tables ──> d s**-beta, x, d x slope ──> queue ──┐
+                                                                            │
+            ┌───────────────────────────────────────────────────────────────┘
+            └──> window ──> adder tree ──> × x ──> difference ──> queue ──> o
+
+    Parameters
+    ----------
+    config : LrnGradientConfig
+    queue : QueueConfig, optional
+
+    Members
+    -------
+    i, o : stream
+        Codes of gradients; sums.
+    x : stream
+        What was normalized.
+    """
+
+    def elaborate(self, platform):
+        m = Module()
+        config, lrn = self.config, self.config.lrn
+        m.submodules.pairs = pairs = Window(config.windows[0])
+        m.submodules.shares = shares = CreditQueue(beat_layout(config.shares), config.share_queue)
+        m.submodules.window = window = Window(config.windows[1])
+        m.submodules.queue = queue = CreditQueue(beat_layout(config.output), self.queue)
+        wiring.connect(m, shares.o, window.i)
+        wiring.connect(m, wiring.flipped(self.o), queue.o)
+        take_together(m, [(port, Const(1), Const(1)) for port in (self.i, self.x)], pairs.i.ready)
+        m.d.comb += [
+            pairs.i.valid.eq(self.i.valid & self.x.valid),
+            Value.cast(pairs.i.payload).eq(Cat(self.i.payload, self.x.payload)),
+        ]
+        for source, end, latency, name in (
+            (pairs, shares, config.share_latency, "share"),
+            (window, queue, config.latency, "sum"),
+        ):
+            m.d.comb += [
+                source.o.ready.eq(end.room),
+                end.issue.eq(source.o.valid & end.room),
+                end.i_valid.eq(delay(m, end.issue, latency, name)),
+            ]
+
+        bits = lrn.frame.bits
+        codes = [pairs.o.payload[tap][bits:].as_signed() for tap in range(lrn.size)]
+        scale, slope = _look_up(m, lrn, codes, {"scale": lrn.scale, "slope": config.slope})
+        own = pairs.o.payload[lrn.before]
+        gradient = _later(m, own[:bits].as_signed(), lrn.lookup_latency, "gradient")
+        code = _later(m, own[bits:].as_signed(), lrn.lookup_latency, "code")
+        direct = _later(m, _times(m, gradient, scale, "direct"), 3, "direct_later")
+        late = _later(m, code, 2, "code_later")
+        share = _times(m, _times(m, gradient, slope, "steep"), late, "share")
+        share = register(m, _round(share, config.share_shift), "share_code", signed(SHARE_BITS))
+        m.d.comb += Value.cast(shares.i_payload).eq(
+            Cat(direct, _later(m, late, 3, "code_last"), share)
+        )
+
+        wide = len(direct)
+        taps = [window.o.payload[tap] for tap in range(lrn.size)]
+        total = reduce_tree(
+            m,
+            [tap[wide + bits :].as_signed() for tap in taps],
+            _add,
+            "total",
+            config.TREE_LEVELS,
+        )
+        own = taps[lrn.size - 1 - lrn.before]
+        depth = config.latency - lrn.PRODUCT_LATENCY - 1
+        code = _later(m, own[wide : wide + bits].as_signed(), depth, "own_code")
+        shared = _times(m, code, total, "shared")
+        direct = _later(m, own[:wide].as_signed(), config.latency - 1, "own_direct")
+        lifts = config.lifts
+        m.d.comb += queue.i_payload[0].eq(
+            register(m, (direct << lifts[0]) - (shared << lifts[1]), "difference")
+        )
+        return m
+
+
+def _round(value, shift):
+    """``value / 2**shift`` to nearest with ties to even."""
+    if shift == 0:
+        return value
+    rest = value[: shift - 1].any() if shift > 1 else Const(0)
+    return value[shift:].as_signed() + (value[shift - 1] & (rest | value[shift]))
