@@ -109,7 +109,7 @@ class WinnerPoolConfig(UnitConfig):
     @property
     def latency(self):
         """The tree of comparisons."""
-        return self.pool.latency
+        return self.pool.tree_latency
 
     @property
     def interval(self):

@@ -9,6 +9,7 @@ from hwsim.blocks.backward_lrn import SHARE_BITS, TABLE_BITS
 from .backward_update import take_together
 from .queue import CreditQueue
 from .unit import Unit, beat_layout, choose, delay, reduce_tree, register
+from .unused import discard
 from .window import Window
 
 __all__ = ["Lrn", "LrnGradient"]
@@ -172,6 +173,18 @@ class LrnGradient(Unit):
             config.TREE_LEVELS,
         )
         own = taps[lrn.size - 1 - lrn.before]
+        # Of the other channels a window needs some bits only.
+        spare = [
+            tap[:used]
+            for source, centre, used in (
+                (pairs, lrn.before, bits),
+                (window, lrn.size - 1 - lrn.before, wide + bits),
+            )
+            for k, tap in enumerate(source.o.payload)
+            if k != centre
+        ]
+        if spare:
+            discard(m, *spare)
         depth = config.latency - lrn.PRODUCT_LATENCY - 1
         code = _later(m, own[wide : wide + bits].as_signed(), depth, "own_code")
         shared = _times(m, code, total, "shared")

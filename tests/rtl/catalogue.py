@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In
 from hwsim.blocks.argmax import ArgmaxConfig
 from hwsim.blocks.backward_activation import ActivationGradientConfig, ReluConfig
 from hwsim.blocks.backward_conv import ConvGradientConfig, SpreadConfig, WeightGradientConfig
+from hwsim.blocks.backward_lrn import LrnConfig, LrnGradientConfig
 from hwsim.blocks.backward_pool import PoolGradientConfig, WinnerPoolConfig
 from hwsim.blocks.backward_update import CombineConfig, RoundingConfig, UpdateConfig
 from hwsim.blocks.conv import ConvConfig, DenseConfig
@@ -24,6 +25,7 @@ from hwsim.network.fixed_point import Requantize
 from hwsim.rtl.argmax import Argmax
 from hwsim.rtl.backward_activation import ActivationGradient, Relu
 from hwsim.rtl.backward_conv import ConvGradient, Spread, WeightGradient
+from hwsim.rtl.backward_lrn import Lrn, LrnGradient
 from hwsim.rtl.backward_pool import PoolGradient, WinnerPool
 from hwsim.rtl.backward_update import Combine, Rounding, Update
 from hwsim.rtl.conv import Conv, Dense
@@ -172,6 +174,11 @@ def _pool_gradient(kind, **members):
     return PoolGradient(PoolGradientConfig(kind=kind, **members))
 
 
+LRN = LrnConfig(
+    frame=Frame(2, 3, 8, 1, 16), size=5, alpha=1e-2, beta=0.75, bias=1.0, point=9, precision=5
+)
+
+
 _MAKERS = {
     "conv_unrolled": lambda: _conv(frame=Frame(5, 6, 3, 3), simd=27, pe=6),
     "conv_folded": _conv,
@@ -254,6 +261,8 @@ _MAKERS = {
     "tanh_gradient": lambda: ActivationGradient(
         ActivationGradientConfig(frame=WIDE, kind="tanh", point=14)
     ),
+    "lrn": lambda: Lrn(LRN),
+    "lrn_gradient": lambda: LrnGradient(LrnGradientConfig(lrn=LRN)),
     "window_edge": lambda: Window(
         WindowConfig(frame=FRAME, kernel=(3, 3), pads=(1, 1, 1, 1), mode="edge")
     ),

@@ -34,6 +34,8 @@ UNITS = (
     "relu_gradient",
     "sigmoid_gradient",
     "tanh_gradient",
+    "lrn",
+    "lrn_gradient",
 )
 CYCLES = 400
 
