@@ -228,17 +228,29 @@ class UpdateConfig(UnitConfig):
             *self.combine.actors(f"{name}.w"),
         )
 
-    def trace(self, frames=1, queue=None):
-        """`Trace` of ``frames`` frames back to back: the sink is that of the weights."""
-        actors = self.actors("unit")
+    def chain(self, name):
+        """The actors, and the edges by way of the fork."""
+        actors = self.actors(name)
         velocities, fork, weights = (actor.name for actor in actors)
-        edges = (
-            Edge(None, velocities, "i1"),
-            *(Edge(None, velocities, port) for port in ("i0", *PER_FRAME)),
-            *(Edge(None, weights, port) for port in ("i0", *PER_FRAME)),
+        return actors, (
             self.combine.output_edge(velocities, fork),
             self.fork.output_edge(fork, weights, "i1"),
+        )
+
+    def trace(self, frames=1, queue=None):
+        """`Trace` of ``frames`` frames back to back: the sink is that of the weights."""
+        actors, edges = self.chain("unit")
+        velocities, fork, weights = (actor.name for actor in actors)
+        sources = (
+            Edge(None, velocities, "i1"),
+            *(
+                Edge(None, name, port)
+                for name in (velocities, weights)
+                for port in ("i0", *PER_FRAME)
+            ),
+        )
+        sinks = (
             self.output_edge(weights, None, queue=queue),
             self.fork.output_edge(fork, None, "vo"),
         )
-        return evaluate(actors, edges, frames)
+        return evaluate(actors, (*sources, *edges, *sinks), frames)

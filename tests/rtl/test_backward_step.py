@@ -18,6 +18,7 @@ from hwsim.blocks.conv import ConvConfig, DenseConfig
 from hwsim.blocks.queue import QueueConfig
 from hwsim.blocks.reshape import ForkConfig
 from hwsim.blocks.stream import Frame
+from hwsim.blocks.timing import Edge, evaluate
 from hwsim.blocks.training import TrainingConfig
 from hwsim.models.reference.training import Reference
 from hwsim.models.training import (
@@ -78,6 +79,28 @@ DENSE_GRADIENT = WeightGradientConfig(
 GRADIENTS = {"c": CONV_GRADIENT, "y": DENSE_GRADIENT}
 
 
+# Source and its port, target and its port.
+CONNECTIONS = (
+    ("x", "o0", "conv", "i"),
+    ("x", "o1", "c_gradient", "i"),
+    ("conv", "o", "conv_codes", "i"),
+    ("conv_codes", "o", "relu", "i"),
+    ("relu", "o", "pool", "i"),
+    ("relu", "m", "mask", "y"),
+    ("pool", "o", "features", "i"),
+    ("pool", "w", "unpool", "w"),
+    ("features", "o0", "dense", "i"),
+    ("features", "o1", "y_gradient", "i"),
+    ("dense", "o", "dense_codes", "i"),
+    ("delta", "o0", "y_gradient", "d"),
+    ("delta", "o1", "back", "i"),
+    ("back", "o", "back_codes", "i"),
+    ("back_codes", "o", "unpool", "i"),
+    ("unpool", "o", "mask", "i"),
+    ("mask", "o", "c_gradient", "d"),
+)
+
+
 def memory(frame, maps):
     """A queue for the maps of a batch, until the backward pass needs them."""
     return QueueConfig(maps * frame.beats)
@@ -86,7 +109,7 @@ def memory(frame, maps):
 class Step(wiring.Component):
     """Forward, backward and update of conv, ReLU, maximum pool, dense; a batch at a time.
 
-    Images wait until all weights are loaded.
+    Images and deltas wait until all weights are loaded.
 
     Members
     -------
@@ -158,7 +181,7 @@ class Step(wiring.Component):
         for name, unit in u.items():
             m.submodules[name] = unit
         for name, port in self.ports.items():
-            if name != "x":
+            if name not in ("x", "delta"):
                 wiring.connect(m, wiring.flipped(getattr(self, name)), port)
         # All loads of weights have to be over.
         ready = []
@@ -170,30 +193,17 @@ class Step(wiring.Component):
             ready.append(count == total)
         loaded = ready[0] & ready[1] & ready[2]
         m.d.comb += [
-            u["x"].i.valid.eq(self.x.valid & loaded),
-            u["x"].i.payload.eq(self.x.payload),
-            self.x.ready.eq(u["x"].i.ready & loaded),
+            statement
+            for name in ("x", "delta")
+            for inner, outer in [(u[name].i, getattr(self, name))]
+            for statement in (
+                inner.valid.eq(outer.valid & loaded),
+                inner.payload.eq(outer.payload),
+                outer.ready.eq(inner.ready & loaded),
+            )
         ]
-        for source, target in (
-            (u["x"].o0, u["conv"].i),
-            (u["x"].o1, u["c_gradient"].i),
-            (u["conv"].o, u["conv_codes"].i),
-            (u["conv_codes"].o, u["relu"].i),
-            (u["relu"].o, u["pool"].i),
-            (u["relu"].m, u["mask"].y),
-            (u["pool"].o, u["features"].i),
-            (u["pool"].w, u["unpool"].w),
-            (u["features"].o0, u["dense"].i),
-            (u["features"].o1, u["y_gradient"].i),
-            (u["dense"].o, u["dense_codes"].i),
-            (u["delta"].o0, u["y_gradient"].d),
-            (u["delta"].o1, u["back"].i),
-            (u["back"].o, u["back_codes"].i),
-            (u["back_codes"].o, u["unpool"].i),
-            (u["unpool"].o, u["mask"].i),
-            (u["mask"].o, u["c_gradient"].d),
-        ):
-            wiring.connect(m, source, target)
+        for source, out, target, port in CONNECTIONS:
+            wiring.connect(m, getattr(u[source], out), getattr(u[target], port))
         for layer in GRADIENTS:
             gradient = u[f"{layer}_gradient"]
             for name, sums in ((layer, gradient.o), (f"{layer}_bias", gradient.b)):
@@ -207,6 +217,57 @@ def load(mac, weights, bias):
     size = (mac.out_channels, mac.channels_per_group, mac.taps)
     weights = np.broadcast_to(weights, size) if np.ndim(weights) == 0 else weights
     return mac.load_words(weights, np.broadcast_to(bias, mac.out_channels), None)
+
+
+def planned_cycles(step):
+    """From the first pixel that a step takes to the last new weight of the convolution."""
+    units = {name: unit for name, unit in step.units.items() if "bias" not in name}
+    actors, edges, entry, last = [], [], {}, {}
+    for name, unit in units.items():
+        chain, inner = unit.config.chain(name)
+        each = 1 if name.startswith(tuple(f"{layer}_" for layer in GRADIENTS)) else BATCH
+        actors += [replace(actor, repeats=actor.repeats * each) for actor in chain]
+        edges += inner
+        last[name] = chain[-1].name
+        entry |= {(name, port): actor.name for actor in reversed(chain) for port in actor.takes}
+
+    def connect(source, out, target, port):
+        unit = units[source]
+        if isinstance(unit, Fork):
+            queue = unit.queues[int(out[1:])]
+        elif out in ("m", "w"):
+            queue = unit.config.memory
+        else:
+            queue = unit.queue
+        consumer = None if target is None else entry[target, port]
+        edges.append(unit.config.output_edge(last[source], consumer, port, queue))
+
+    for connection in CONNECTIONS:
+        connect(*connection)
+    for layer in GRADIENTS:
+        connect(f"{layer}_gradient", "o", f"{layer}_codes", "i")
+        connect(f"{layer}_codes", "o", f"{layer}_update", "i1")
+        # The new velocities; the new weights.
+        update = units[f"{layer}_update"].config
+        edges.append(update.fork.output_edge(f"{layer}_update.fork", None, "vo"))
+    sinks = [
+        ("c_update", "o", None, "o"),
+        ("y_update", "o", None, "o"),
+        ("dense_codes", "o", None, "o"),
+    ]
+    for sink in sinks:
+        connect(*sink)
+    fed = {(edge.consumer, edge.port) for edge in edges}
+    sources = [
+        Edge(None, actor.name, port)
+        for actor in actors
+        for port in actor.takes
+        if (actor.name, port) not in fed
+    ]
+    trace = evaluate(actors, [*sources, *edges])
+    final = next(edge for edge in edges if edge.producer == "c_update.w")
+    pixel = next(edge for edge in sources if edge.consumer == "x")
+    return int(trace.taken[final][-1] - trace.taken[pixel][0]) + 1
 
 
 class Recorder(Reference):
@@ -315,6 +376,7 @@ def test_steps():
     reference = IntegerTraining(net, initial_weights(net, 2), settings, Recorder())
     codes, velocities = dict(reference.codes), dict(reference.velocities)
     step, reuse = Step(), []
+    planned = planned_cycles(step)
 
     def run(inputs, stalls=0.0):
         outputs = {
@@ -325,6 +387,9 @@ def test_steps():
         }
         stimulus = Stimulus(inputs, outputs | {"logits": BATCH}, stalls=stalls, seed=1)
         recording = compiled_engine.run(step, stimulus, reuse=reuse)
+        if not stalls:
+            first, last = recording.inputs["x"].cycles[0], recording.outputs["c_o"].cycles[-1]
+            assert last - first + 1 == planned
         return {name: port.values.astype(np.int64) for name, port in recording.outputs.items()}
 
     for _ in range(3):
