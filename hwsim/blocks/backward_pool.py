@@ -17,7 +17,7 @@ from .unit import UnitConfig
 from .widths import signed_bits
 from .window import WindowConfig
 
-__all__ = ["PoolGradientConfig", "WinnerPoolConfig"]
+__all__ = ["GlobalPoolGradientConfig", "PoolGradientConfig", "WinnerPoolConfig"]
 
 # Bits of the reciprocal of the largest number of taps that windows divide by.
 RECIPROCAL_BITS = 16
@@ -25,6 +25,16 @@ RECIPROCAL_BITS = 16
 
 def _winner_bits(pool):
     return max(1, (pool.window.taps - 1).bit_length())
+
+
+def _reciprocal_point(count):
+    """Bits behind the point of a reciprocal of at most `RECIPROCAL_BITS`, and no less than half."""
+    return RECIPROCAL_BITS - 2 + count.bit_length()
+
+
+def _reciprocal(count, point):
+    """Rounded to nearest."""
+    return ((2 << point) + count) // (2 * count)
 
 
 def _check_taps(pool):
@@ -202,15 +212,12 @@ class PoolGradientConfig(UnitConfig):
     @property
     def reciprocal_point(self):
         """Bits behind the point of a reciprocal."""
-        if self.kind != "average":
-            return 0
-        return RECIPROCAL_BITS - 2 + self.counts[-1].bit_length()
+        return _reciprocal_point(self.counts[-1]) if self.kind == "average" else 0
 
     @property
     def reciprocals(self):
         """For each of the counts, rounded to nearest."""
-        one = 1 << self.reciprocal_point
-        return tuple((2 * one + count) // (2 * count) for count in self.counts)
+        return tuple(_reciprocal(count, self.reciprocal_point) for count in self.counts)
 
     @property
     def code_bits(self):
@@ -274,3 +281,73 @@ class PoolGradientConfig(UnitConfig):
             *self.window.actors(f"{name}.window"),
             Actor(f"{name}.sum", every.astype(np.int64), {"i": every}, every),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GlobalPoolGradientConfig(UnitConfig):
+    """Gradient of an average or sum over a whole map: each pixel gets it. A beat per cycle.
+
+    Parameters
+    ----------
+    frame : Frame
+        The map, signed.
+    kind : str
+        "average" or "sum".
+
+    Members
+    -------
+    reciprocal, reciprocal_point : int
+        What an average's gradient is multiplied by, in steps of ``2**-reciprocal_point``; 1 and 0
+        for a sum.
+    """
+
+    frame: Frame
+    kind: str
+
+    def __post_init__(self):
+        if self.kind not in ("average", "sum"):
+            raise ValueError(f'kind must be "average" or "sum", not {self.kind!r}')
+        if not self.frame.signed:
+            raise ValueError("frame must be of signed numbers")
+
+    @property
+    def pixels(self):
+        """Of a map."""
+        return self.frame.height * self.frame.width
+
+    @property
+    def reciprocal_point(self):
+        """Bits behind the point of the reciprocal."""
+        return _reciprocal_point(self.pixels) if self.kind == "average" else 0
+
+    @property
+    def reciprocal(self):
+        """Of the number of pixels."""
+        return _reciprocal(self.pixels, self.reciprocal_point) if self.kind == "average" else 1
+
+    @property
+    def inputs(self):
+        """Port ``i``, a vector."""
+        return {"i": replace(self.frame, height=1, width=1)}
+
+    @property
+    def output(self):
+        """Products."""
+        low, high = (end * self.reciprocal for end in (self.frame.minimum, self.frame.maximum))
+        return replace(self.frame, bits=signed_bits(low, high))
+
+    @property
+    def latency(self):
+        """A register, the product."""
+        return 2
+
+    @property
+    def interval(self):
+        """Cycles per frame in the steady state: its beats."""
+        return self.frame.beats
+
+    def actors(self, name):
+        """One actor; it takes beats for the first pixel."""
+        every = np.ones(self.frame.beats, bool)
+        first = np.arange(len(every)) < self.frame.groups
+        return (Actor(name, every.astype(np.int64), {"i": first}, every),)

@@ -2,6 +2,7 @@
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Out
 
 from .backward_conv import Spread
@@ -10,7 +11,7 @@ from .queue import CreditQueue
 from .unit import Unit, advance, beat_layout, choose, delay, reduce_tree, register
 from .window import Window
 
-__all__ = ["PoolGradient", "WinnerPool"]
+__all__ = ["GlobalPoolGradient", "PoolGradient", "WinnerPool"]
 
 
 class WinnerPool(Unit):
@@ -178,3 +179,56 @@ class PoolGradient(Unit):
             choose(row, [choose(column, [factors[r * c] for c in columns]) for r in rows])
         )
         return factor
+
+
+class GlobalPoolGradient(Unit):
+    """Gradient of an average or sum over a whole map.
+
+    ::
+
+        i ──┬─────────────> register ──> × reciprocal ──> queue ──> o
+            └──> memory ──┘
+
+    Parameters
+    ----------
+    config : GlobalPoolGradientConfig
+    queue : QueueConfig, optional
+
+    Members
+    -------
+    i, o : stream
+        Codes of gradients; products.
+    """
+
+    def elaborate(self, platform):
+        m = Module()
+        config, frame = self.config, self.config.frame
+        m.submodules.queue = queue = CreditQueue(beat_layout(config.output), self.queue)
+        wiring.connect(m, wiring.flipped(self.o), queue.o)
+        group, pixel = Signal(range(frame.groups)), Signal(range(config.pixels))
+        first = Signal()
+        go = take_together(m, [(self.i, first, first)], queue.room)
+        m.d.comb += [
+            first.eq(pixel == 0),
+            queue.issue.eq(go),
+            queue.i_valid.eq(delay(m, go, config.latency, "go")),
+        ]
+        with m.If(go):
+            advance(m, group, frame.groups)
+            with m.If(group == frame.groups - 1):
+                advance(m, pixel, config.pixels)
+        layout = beat_layout(frame)
+        m.submodules.vector = memory = Memory(shape=layout, depth=frame.groups, init=[])
+        write, read = memory.write_port(), memory.read_port(domain="comb")
+        beat = Signal(layout, reset_less=True)
+        m.d.comb += [
+            write.addr.eq(group),
+            write.data.eq(self.i.payload),
+            write.en.eq(go & first),
+            read.addr.eq(group),
+        ]
+        m.d.sync += beat.eq(Mux(first, self.i.payload, read.data))
+        for lane in range(frame.lanes):
+            product = register(m, beat[lane] * config.reciprocal, f"product_{lane}")
+            m.d.comb += queue.i_payload[lane].eq(product)
+        return m

@@ -9,7 +9,11 @@ from hwsim.blocks.argmax import ArgmaxConfig
 from hwsim.blocks.backward_activation import ActivationGradientConfig, ReluConfig
 from hwsim.blocks.backward_conv import ConvGradientConfig, SpreadConfig, WeightGradientConfig
 from hwsim.blocks.backward_lrn import LrnConfig, LrnGradientConfig
-from hwsim.blocks.backward_pool import PoolGradientConfig, WinnerPoolConfig
+from hwsim.blocks.backward_pool import (
+    GlobalPoolGradientConfig,
+    PoolGradientConfig,
+    WinnerPoolConfig,
+)
 from hwsim.blocks.backward_update import CombineConfig, RoundingConfig, UpdateConfig
 from hwsim.blocks.conv import ConvConfig, DenseConfig
 from hwsim.blocks.elementwise import AddConfig, MulConfig, TableConfig
@@ -26,7 +30,7 @@ from hwsim.rtl.argmax import Argmax
 from hwsim.rtl.backward_activation import ActivationGradient, Relu
 from hwsim.rtl.backward_conv import ConvGradient, Spread, WeightGradient
 from hwsim.rtl.backward_lrn import Lrn, LrnGradient
-from hwsim.rtl.backward_pool import PoolGradient, WinnerPool
+from hwsim.rtl.backward_pool import GlobalPoolGradient, PoolGradient, WinnerPool
 from hwsim.rtl.backward_update import Combine, Rounding, Update
 from hwsim.rtl.conv import Conv, Dense
 from hwsim.rtl.elementwise import Add, Mul, Table
@@ -253,6 +257,9 @@ _MAKERS = {
     "pool_gradient_average": lambda: _pool_gradient("average"),
     "pool_gradient_average_padded": lambda: _pool_gradient("average", pads=(1, 1, 1, 1)),
     "pool_gradient_sum": lambda: _pool_gradient("sum"),
+    "pool_global_gradient": lambda: GlobalPoolGradient(
+        GlobalPoolGradientConfig(frame=WIDE, kind="average")
+    ),
     "relu": lambda: Relu(ReluConfig(frame=WIDE)),
     "relu_gradient": lambda: ActivationGradient(ActivationGradientConfig(frame=WIDE, kind="relu")),
     "sigmoid_gradient": lambda: ActivationGradient(

@@ -131,3 +131,41 @@ def test_weight_gradient(check_unit, seed, batches):
     issued = trace.issue["unit.sums"].reshape(shape)[:, :, 0, :, 0].reshape(-1)
     expected = issued - trace.source[0] + config.BIAS_LATENCY + config.bias_queue.latency
     assert np.array_equal(transfers["b"].cycles - transfers["i"].cycles[0], expected)
+
+
+INPUT_GRADIENT = dict(
+    frame=Frame(4, 4, 2, 2, 16), shape=(4, 4), channels=3, kernel=(3, 3), simd=1, pe=1
+)
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        (
+            {},
+            "frame must be of 2 x 2 pixels for an input of 4 x 4, not of 4 x 4",
+        ),
+        (
+            {"shape": (3, 3), "kernel": (2, 2), "pads": (2, 1, 1, 1)},
+            "pads must be smaller than the 2 x 2 pixels of the kernel, not (2, 1, 1, 1)",
+        ),
+    ],
+)
+def test_wrong_input_gradient(members, message):
+    with pytest.raises(ValueError) as error:
+        ConvGradientConfig(**(INPUT_GRADIENT | members))
+    assert str(error.value) == message
+
+
+def test_wrong_weights():
+    config = ConvGradientConfig(**INPUT_GRADIENT | {"pads": (1, 1, 1, 1)})
+    with pytest.raises(ValueError) as error:
+        config.load_words(np.zeros((3, 2, 3, 3), int))
+    assert str(error.value) == "weights must have the shape (2, 3, 3, 3), not (3, 2, 3, 3)"
+
+
+def test_wrong_batch():
+    with pytest.raises(ValueError, match=r"^batch must be a positive integer, not 0$"):
+        WeightGradientConfig(
+            frame=Frame(4, 4, 1, 1), out_channels=1, kernel=(1, 1), simd=1, pe=1, batch=0
+        )

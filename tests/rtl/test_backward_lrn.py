@@ -93,3 +93,25 @@ def test_error_of_alexnet():
     (exact,) = GRADIENTS["LRN"](attributes(config), (value,), None, dy.astype(float))
     found = np.ldexp(lrn_gradient(gradient, x, dy).astype(float), -gradient.point)
     assert np.abs(found - exact).max() / np.abs(exact).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"frame": Frame(1, 1, 4, 2, 16)}, "frame must be of signed numbers, one lane"),
+        (
+            {"bias": 0.0},
+            "bias must be above 0, alpha and beta not below, not 0.0, 0.0001 and 0.75",
+        ),
+    ],
+)
+def test_wrong(members, message):
+    with pytest.raises(ValueError) as error:
+        LrnConfig(**({"frame": Frame(1, 1, 4, 1, 16)} | ALEXNET | members))
+    assert str(error.value) == message
+
+
+def test_gradient_of_a_constant_scale():
+    config = LrnConfig(frame=Frame(1, 1, 4, 1, 16), **(ALEXNET | {"alpha": 0.0}))
+    with pytest.raises(ValueError, match=r"^alpha and beta must be above 0 for a gradient$"):
+        LrnGradientConfig(lrn=config)

@@ -4,12 +4,16 @@
 import numpy as np
 import pytest
 
-from hwsim.blocks.backward_pool import PoolGradientConfig, WinnerPoolConfig
+from hwsim.blocks.backward_pool import (
+    GlobalPoolGradientConfig,
+    PoolGradientConfig,
+    WinnerPoolConfig,
+)
 from hwsim.blocks.pool import PoolConfig
 from hwsim.blocks.stream import Frame
 from hwsim.models.reference.backward import GRADIENTS
 from hwsim.models.reference.backward_units import pool_gradient, winner_pool
-from hwsim.rtl.backward_pool import PoolGradient, WinnerPool
+from hwsim.rtl.backward_pool import GlobalPoolGradient, PoolGradient, WinnerPool
 
 SEEDS = range(16)
 
@@ -97,6 +101,20 @@ def test_pool_gradient(check_unit, kind, seed, frames):
         # A reciprocal is wrong by at most half a step.
         bound = config.overlap * (1 << 15) * 2.0 ** (-1 - config.reciprocal_point)
         assert np.abs(expected * 2.0**-config.reciprocal_point - gradient).max() <= bound
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("kind", ["average", "sum"])
+def test_global_pool_gradient(check_unit, kind, seed, frames):
+    rng = np.random.default_rng(seed)
+    config = GlobalPoolGradientConfig(frame=draw_geometry(rng)["frame"], kind=kind)
+    dy = draw_maps(rng, config.inputs["i"], frames)
+    shape = (frames, *config.frame.shape)
+    expected = np.broadcast_to(dy * config.reciprocal, shape)
+    check_unit(GlobalPoolGradient(config), {"i": dy}, expected, seed=seed, reset=1 + 7 * seed)
+    error = abs(config.reciprocal * 2.0**-config.reciprocal_point * config.pixels - 1)
+    assert kind == "sum" or error <= 2.0**-15
 
 
 def test_windows_of_padding_alone():

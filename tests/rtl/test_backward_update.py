@@ -87,3 +87,27 @@ def test_update(check_unit, seed, frames):
         reset=1 + 7 * seed,
         more={"vo": (config.frame, velocities)},
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((33,), "shift must be at most 32, not 33"),
+        ((-1,), "shift must be an integer of at least 0, not -1"),
+        ((3, 1 << 32), "seed must be less than 2**32, not 4294967296"),
+    ],
+)
+def test_wrong_word(arguments, message):
+    with pytest.raises(ValueError) as error:
+        rounding_word(*arguments)
+    assert str(error.value) == message
+
+
+def test_sums_that_are_too_wide():
+    with pytest.raises(ValueError, match=r"^sums must have at most 62 bits, not 63$"):
+        RoundingConfig(frame=Frame(1, 1, 1, 1, 63))
+
+
+def test_unsigned_sums():
+    with pytest.raises(ValueError, match=r"^frame must be of signed numbers$"):
+        CombineConfig(frame=Frame(1, 1, 1, 1, 16, False))

@@ -30,6 +30,7 @@ UNITS = (
     "pool_gradient_average",
     "pool_gradient_average_padded",
     "pool_gradient_sum",
+    "pool_global_gradient",
     "relu",
     "relu_gradient",
     "sigmoid_gradient",
