@@ -17,7 +17,7 @@ from .unit import UnitConfig
 from .widths import signed_bits
 from .window import WindowConfig
 
-__all__ = ["GlobalPoolGradientConfig", "PoolGradientConfig", "WinnerPoolConfig"]
+__all__ = ["GlobalPoolGradientConfig", "MaxPoolConfig", "PoolGradientConfig"]
 
 # Bits of the reciprocal of the largest number of taps that windows divide by.
 RECIPROCAL_BITS = 16
@@ -43,7 +43,7 @@ def _check_taps(pool):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WinnerPoolConfig(UnitConfig):
+class MaxPoolConfig(UnitConfig):
     """Maximum pooling that says which tap won. All lanes of a window in one cycle.
 
     Parameters

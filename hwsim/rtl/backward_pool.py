@@ -11,10 +11,10 @@ from .queue import CreditQueue
 from .unit import Unit, advance, beat_layout, choose, delay, reduce_tree, register
 from .window import Window
 
-__all__ = ["GlobalPoolGradient", "PoolGradient", "WinnerPool"]
+__all__ = ["GlobalPoolGradient", "MaxPool", "PoolGradient"]
 
 
-class WinnerPool(Unit):
+class MaxPool(Unit):
     """Maximum pooling that says which tap won; of equal values the first in row-major order.
 
     ::
@@ -25,7 +25,7 @@ class WinnerPool(Unit):
 
     Parameters
     ----------
-    config : WinnerPoolConfig
+    config : MaxPoolConfig
     queue : QueueConfig, optional
         Of ``o``.
 
@@ -100,7 +100,7 @@ class PoolGradient(Unit):
     i, o : stream
         Codes of gradients; sums.
     w : stream
-        Only for a maximum: winners, as they come from `WinnerPool`.
+        Only for a maximum: winners, as they come from `MaxPool`.
     """
 
     def elaborate(self, platform):

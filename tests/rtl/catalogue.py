@@ -11,8 +11,8 @@ from hwsim.blocks.backward_conv import ConvGradientConfig, SpreadConfig, WeightG
 from hwsim.blocks.backward_lrn import LrnConfig, LrnGradientConfig
 from hwsim.blocks.backward_pool import (
     GlobalPoolGradientConfig,
+    MaxPoolConfig,
     PoolGradientConfig,
-    WinnerPoolConfig,
 )
 from hwsim.blocks.backward_update import CombineConfig, RoundingConfig, UpdateConfig
 from hwsim.blocks.conv import ConvConfig, DenseConfig
@@ -30,7 +30,7 @@ from hwsim.rtl.argmax import Argmax
 from hwsim.rtl.backward_activation import ActivationGradient, Relu
 from hwsim.rtl.backward_conv import ConvGradient, Spread, WeightGradient
 from hwsim.rtl.backward_lrn import Lrn, LrnGradient
-from hwsim.rtl.backward_pool import GlobalPoolGradient, PoolGradient, WinnerPool
+from hwsim.rtl.backward_pool import GlobalPoolGradient, MaxPool, PoolGradient
 from hwsim.rtl.backward_update import Combine, Rounding, Update
 from hwsim.rtl.conv import Conv, Dense
 from hwsim.rtl.elementwise import Add, Mul, Table
@@ -248,10 +248,10 @@ _MAKERS = {
     "rounding": lambda: Rounding(RoundingConfig(frame=Frame(3, 2, 4, 2, 40))),
     "combine": lambda: Combine(CombineConfig(frame=Frame(1, 1, 6, 2, 16))),
     "update": lambda: Update(UpdateConfig(frame=Frame(1, 1, 6, 2, 16))),
-    "winner_pool": lambda: WinnerPool(
-        WinnerPoolConfig(frame=WIDE, kernel=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1), maps=2)
+    "pool_max_winners": lambda: MaxPool(
+        MaxPoolConfig(frame=WIDE, kernel=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1), maps=2)
     ),
-    "winner_pool_unsigned": lambda: WinnerPool(WinnerPoolConfig(frame=UNSIGNED, kernel=(2, 2))),
+    "pool_max_winners_unsigned": lambda: MaxPool(MaxPoolConfig(frame=UNSIGNED, kernel=(2, 2))),
     "pool_gradient_max": lambda: _pool_gradient("max", pads=(1, 1, 1, 1)),
     "pool_gradient_max_apart": lambda: _pool_gradient("max", kernel=(2, 2)),
     "pool_gradient_average": lambda: _pool_gradient("average"),

@@ -6,14 +6,14 @@ import pytest
 
 from hwsim.blocks.backward_pool import (
     GlobalPoolGradientConfig,
+    MaxPoolConfig,
     PoolGradientConfig,
-    WinnerPoolConfig,
 )
 from hwsim.blocks.pool import PoolConfig
 from hwsim.blocks.stream import Frame
 from hwsim.models.reference.backward import GRADIENTS
-from hwsim.models.reference.backward_units import pool_gradient, winner_pool
-from hwsim.rtl.backward_pool import GlobalPoolGradient, PoolGradient, WinnerPool
+from hwsim.models.reference.backward_units import max_pool, pool_gradient
+from hwsim.rtl.backward_pool import GlobalPoolGradient, MaxPool, PoolGradient
 
 SEEDS = range(16)
 
@@ -54,13 +54,13 @@ def draw_maps(rng, frame, count):
 
 @pytest.mark.parametrize("frames", [1, 3])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_winner_pool(check_unit, seed, frames):
+def test_max_pool(check_unit, seed, frames):
     rng = np.random.default_rng(seed)
-    config = WinnerPoolConfig(maps=int(rng.integers(1, frames + 1)), **draw_geometry(rng))
+    config = MaxPoolConfig(maps=int(rng.integers(1, frames + 1)), **draw_geometry(rng))
     maps = draw_maps(rng, config.frame, frames)
-    maxima, winners = winner_pool(config, maps)
+    maxima, winners = max_pool(config, maps)
     transfers = check_unit(
-        WinnerPool(config),
+        MaxPool(config),
         {"i": maps},
         maxima,
         seed=seed,
@@ -84,7 +84,7 @@ def test_pool_gradient(check_unit, kind, seed, frames):
     inputs, winners = {"i": dy}, None
     if kind == "max":
         maps = draw_maps(rng, config.frame, frames)
-        winners = inputs["w"] = winner_pool(WinnerPoolConfig(**geometry), maps)[1]
+        winners = inputs["w"] = max_pool(MaxPoolConfig(**geometry), maps)[1]
     expected = pool_gradient(config, winners, dy)
     check_unit(PoolGradient(config), inputs, expected, seed=seed, reset=1 + 7 * seed)
     attributes = {
@@ -120,7 +120,7 @@ def test_global_pool_gradient(check_unit, kind, seed, frames):
 def test_windows_of_padding_alone():
     frame = Frame(2, 2, 1, 1, 16)
     with pytest.raises(ValueError) as error:
-        WinnerPoolConfig(frame=frame, kernel=(2, 2), pads=(3, 0, 0, 0))
+        MaxPoolConfig(frame=frame, kernel=(2, 2), pads=(3, 0, 0, 0))
     assert str(error.value) == ("pads must leave a tap of each window on the map, not (3, 0, 0, 0)")
 
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 import hwsim
 from hwsim.blocks.backward_activation import ActivationGradientConfig, ReluConfig
 from hwsim.blocks.backward_conv import WeightGradientConfig
-from hwsim.blocks.backward_pool import PoolGradientConfig, WinnerPoolConfig
+from hwsim.blocks.backward_pool import MaxPoolConfig, PoolGradientConfig
 from hwsim.blocks.backward_update import RoundingConfig, UpdateConfig, rounding_word
 from hwsim.blocks.conv import ConvConfig, DenseConfig
 from hwsim.blocks.queue import QueueConfig
@@ -31,7 +31,7 @@ from hwsim.models.training import (
 )
 from hwsim.rtl.backward_activation import ActivationGradient, Relu
 from hwsim.rtl.backward_conv import WeightGradient
-from hwsim.rtl.backward_pool import PoolGradient, WinnerPool
+from hwsim.rtl.backward_pool import MaxPool, PoolGradient
 from hwsim.rtl.backward_update import Rounding, Update
 from hwsim.rtl.conv import Conv, Dense
 from hwsim.rtl.reshape import Fork
@@ -52,7 +52,7 @@ CONV = ConvConfig(
 )
 MAP = replace(CONV.output, bits=16)
 RELU = ReluConfig(frame=MAP, maps=BATCH)
-POOL = WinnerPoolConfig(frame=MAP, kernel=(2, 2), strides=(2, 2), maps=BATCH)
+POOL = MaxPoolConfig(frame=MAP, kernel=(2, 2), strides=(2, 2), maps=BATCH)
 DENSE = DenseConfig(
     frame=POOL.output, out_channels=CLASSES, simd=2, pe=CLASSES, weight_bits=16, loadable=True
 )
@@ -130,7 +130,7 @@ class Step(wiring.Component):
             "conv": Conv(CONV, np.zeros((4, 1, 3, 3), int), np.zeros(4, int)),
             "conv_codes": Rounding(RoundingConfig(frame=CONV.output)),
             "relu": Relu(RELU),
-            "pool": WinnerPool(POOL),
+            "pool": MaxPool(POOL),
             "features": Fork(
                 ForkConfig(frame=POOL.output, outputs=2),
                 [QueueConfig(2), memory(POOL.output, BATCH)],

@@ -21,10 +21,10 @@ __all__ = [
     "input_gradient",
     "lrn",
     "lrn_gradient",
+    "max_pool",
     "pool_gradient",
     "rounding",
     "weight_gradient",
-    "winner_pool",
 ]
 
 
@@ -90,8 +90,8 @@ def _attributes(config):
     return {name: getattr(config, name) for name in names} | {"group": config.groups}
 
 
-def winner_pool(config, maps):
-    """What `hwsim.rtl.backward_pool.WinnerPool` gives for ``maps``: maxima and winners."""
+def max_pool(config, maps):
+    """What `hwsim.rtl.backward_pool.MaxPool` gives for ``maps``: maxima and winners."""
     attributes = _pool_attributes(config)
     padded, output = pad_maps(maps, attributes, np.iinfo(np.int64).min)
     views = np.stack(list(taps(padded, attributes, output)))
