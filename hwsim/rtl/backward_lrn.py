@@ -1,4 +1,4 @@
-"""Local response normalization across channels and its gradient, as streams, for training."""
+"""Gradient of local response normalization across channels, as a stream."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
@@ -12,7 +12,7 @@ from .unit import Unit, beat_layout, choose, delay, reduce_tree, register
 from .unused import discard
 from .window import Window
 
-__all__ = ["Lrn", "LrnGradient"]
+__all__ = ["LrnGradient"]
 
 
 def _add(left, right):
@@ -63,47 +63,8 @@ def _later(m, value, cycles, name):
     return value
 
 
-class Lrn(Unit):
-    """Local response normalization across channels.
-
-    ::
-
-        i ──> window ──> squares ──> adder tree ──> table ──┐
-                │                                           x ──> queue ──> o
-                └── own code ───────────────────────────────┘
-
-    Parameters
-    ----------
-    config : LrnConfig
-    queue : QueueConfig, optional
-
-    Members
-    -------
-    i, o : stream
-        Codes; products.
-    """
-
-    def elaborate(self, platform):
-        m = Module()
-        config = self.config
-        m.submodules.window = window = Window(config.window)
-        m.submodules.queue = queue = CreditQueue(beat_layout(config.output), self.queue)
-        wiring.connect(m, wiring.flipped(self.i), window.i)
-        wiring.connect(m, wiring.flipped(self.o), queue.o)
-        m.d.comb += [
-            window.o.ready.eq(queue.room),
-            queue.issue.eq(window.o.valid & queue.room),
-            queue.i_valid.eq(delay(m, queue.issue, config.latency, "issue")),
-        ]
-        codes = [window.o.payload[tap] for tap in range(config.size)]
-        (scale,) = _look_up(m, config, codes, {"scale": config.scale})
-        own = _later(m, codes[config.before], config.lookup_latency, "own")
-        m.d.comb += queue.i_payload[0].eq(_times(m, own, scale, "product"))
-        return m
-
-
 class LrnGradient(Unit):
-    """Gradient of `Lrn` for its input.
+    """Gradient of local response normalization for its input.
 
     ::
 
@@ -127,7 +88,7 @@ class LrnGradient(Unit):
 
     def elaborate(self, platform):
         m = Module()
-        config, lrn = self.config, self.config.lrn
+        config = self.config
         m.submodules.pairs = pairs = Window(config.windows[0])
         m.submodules.shares = shares = CreditQueue(beat_layout(config.shares), config.share_queue)
         m.submodules.window = window = Window(config.windows[1])
@@ -149,12 +110,12 @@ class LrnGradient(Unit):
                 end.i_valid.eq(delay(m, end.issue, latency, name)),
             ]
 
-        bits = lrn.frame.bits
-        codes = [pairs.o.payload[tap][bits:].as_signed() for tap in range(lrn.size)]
-        scale, slope = _look_up(m, lrn, codes, {"scale": lrn.scale, "slope": config.slope})
-        own = pairs.o.payload[lrn.before]
-        gradient = _later(m, own[:bits].as_signed(), lrn.lookup_latency, "gradient")
-        code = _later(m, own[bits:].as_signed(), lrn.lookup_latency, "code")
+        bits = config.frame.bits
+        codes = [pairs.o.payload[tap][bits:].as_signed() for tap in range(config.size)]
+        scale, slope = _look_up(m, config, codes, {"scale": config.scale, "slope": config.slope})
+        own = pairs.o.payload[config.before]
+        gradient = _later(m, own[:bits].as_signed(), config.lookup_latency, "gradient")
+        code = _later(m, own[bits:].as_signed(), config.lookup_latency, "code")
         direct = _later(m, _times(m, gradient, scale, "direct"), 3, "direct_later")
         late = _later(m, code, 2, "code_later")
         share = _times(m, _times(m, gradient, slope, "steep"), late, "share")
@@ -164,7 +125,7 @@ class LrnGradient(Unit):
         )
 
         wide = len(direct)
-        taps = [window.o.payload[tap] for tap in range(lrn.size)]
+        taps = [window.o.payload[tap] for tap in range(config.size)]
         total = reduce_tree(
             m,
             [tap[wide + bits :].as_signed() for tap in taps],
@@ -172,20 +133,20 @@ class LrnGradient(Unit):
             "total",
             config.TREE_LEVELS,
         )
-        own = taps[lrn.size - 1 - lrn.before]
+        own = taps[config.size - 1 - config.before]
         # Of the other channels a window needs some bits only.
         spare = [
             tap[:used]
             for source, centre, used in (
-                (pairs, lrn.before, bits),
-                (window, lrn.size - 1 - lrn.before, wide + bits),
+                (pairs, config.before, bits),
+                (window, config.size - 1 - config.before, wide + bits),
             )
             for k, tap in enumerate(source.o.payload)
             if k != centre
         ]
         if spare:
             discard(m, *spare)
-        depth = config.latency - lrn.PRODUCT_LATENCY - 1
+        depth = config.latency - config.PRODUCT_LATENCY - 1
         code = _later(m, own[wide : wide + bits].as_signed(), depth, "own_code")
         shared = _times(m, code, total, "shared")
         direct = _later(m, own[:wide].as_signed(), config.latency - 1, "own_direct")

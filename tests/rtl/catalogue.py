@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In
 from hwsim.blocks.argmax import ArgmaxConfig
 from hwsim.blocks.backward_activation import ActivationGradientConfig, ReluConfig
 from hwsim.blocks.backward_conv import ConvGradientConfig, SpreadConfig, WeightGradientConfig
-from hwsim.blocks.backward_lrn import LrnConfig, LrnGradientConfig
+from hwsim.blocks.backward_lrn import LrnGradientConfig
 from hwsim.blocks.backward_pool import (
     GlobalPoolGradientConfig,
     MaxPoolConfig,
@@ -29,7 +29,7 @@ from hwsim.network.fixed_point import Requantize
 from hwsim.rtl.argmax import Argmax
 from hwsim.rtl.backward_activation import ActivationGradient, Relu
 from hwsim.rtl.backward_conv import ConvGradient, Spread, WeightGradient
-from hwsim.rtl.backward_lrn import Lrn, LrnGradient
+from hwsim.rtl.backward_lrn import LrnGradient
 from hwsim.rtl.backward_pool import GlobalPoolGradient, MaxPool, PoolGradient
 from hwsim.rtl.backward_update import Combine, Rounding, Update
 from hwsim.rtl.conv import Conv, Dense
@@ -178,9 +178,13 @@ def _pool_gradient(kind, **members):
     return PoolGradient(PoolGradientConfig(kind=kind, **members))
 
 
-LRN = LrnConfig(
-    frame=Frame(2, 3, 8, 1, 16), size=5, alpha=1e-2, beta=0.75, bias=1.0, point=9, precision=5
-)
+def _lrn_gradient():
+    frame = Frame(2, 3, 8, 1, 16)
+    return LrnGradient(
+        LrnGradientConfig(
+            frame=frame, size=5, alpha=1e-2, beta=0.75, bias=1.0, point=9, precision=5
+        )
+    )
 
 
 _MAKERS = {
@@ -268,8 +272,7 @@ _MAKERS = {
     "tanh_gradient": lambda: ActivationGradient(
         ActivationGradientConfig(frame=WIDE, kind="tanh", point=14)
     ),
-    "lrn": lambda: Lrn(LRN),
-    "lrn_gradient": lambda: LrnGradient(LrnGradientConfig(lrn=LRN)),
+    "lrn_gradient": _lrn_gradient,
     "window_edge": lambda: Window(
         WindowConfig(frame=FRAME, kernel=(3, 3), pads=(1, 1, 1, 1), mode="edge")
     ),

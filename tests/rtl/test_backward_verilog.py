@@ -35,7 +35,6 @@ UNITS = (
     "relu_gradient",
     "sigmoid_gradient",
     "tanh_gradient",
-    "lrn",
     "lrn_gradient",
 )
 CYCLES = 400

@@ -19,7 +19,6 @@ __all__ = [
     "activation_gradient",
     "combine",
     "input_gradient",
-    "lrn",
     "lrn_gradient",
     "max_pool",
     "pool_gradient",
@@ -128,25 +127,17 @@ def activation_gradient(config, y, dy):
     return dy * (y if config.kind == "sigmoid" else one + y) * (one - y)
 
 
-def lrn(config, x):
-    """What `hwsim.rtl.backward_lrn.Lrn` gives for ``x``, (N, C, H, W)."""
-    return x * config.scale.codes[_square_index(config, x)]
-
-
 def lrn_gradient(config, x, dy):
     """What `hwsim.rtl.backward_lrn.LrnGradient` gives for gradients ``dy``."""
-    index, before = _square_index(config.lrn, x), config.lrn.before
+    before, after = config.before, config.size - 1 - config.before
+    index = log_index(_neighbours(x * x, before, after), config.precision)
     shares = round_half_even_shift(dy * config.slope.codes[index] * x, config.share_shift)
-    shared = _neighbours(shares, config.lrn.size, config.lrn.size - 1 - before)
     first, second = config.lifts
-    return (dy * config.lrn.scale.codes[index] << first) - (x * shared << second)
+    direct = dy * config.scale.codes[index]
+    return (direct << first) - (x * _neighbours(shares, after, before) << second)
 
 
-def _square_index(config, x):
-    return log_index(_neighbours(x * x, config.size, config.before), config.precision)
-
-
-def _neighbours(values, size, before):
-    """Sums over ``size`` channels, ``before`` of them before a channel's own."""
-    padded = np.pad(values, [(0, 0), (before, size - 1 - before), (0, 0), (0, 0)])
-    return sum(padded[:, k : k + values.shape[1]] for k in range(size))
+def _neighbours(values, before, after):
+    """Sums over channels, so many before and after each one's own."""
+    padded = np.pad(values, [(0, 0), (before, after), (0, 0), (0, 0)])
+    return sum(padded[:, k : k + values.shape[1]] for k in range(before + 1 + after))
