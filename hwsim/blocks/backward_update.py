@@ -42,13 +42,14 @@ def _check_widths(config):
     """The widths are such as `hwsim.rtl.training.Round` takes."""
     if not config.frame.signed:
         raise ValueError("frame must be of signed numbers")
-    check_integer("bits", config.bits, 2)
     if config.accumulator_bits > WIDEST_SUM:
         raise ValueError(f"sums must have at most {WIDEST_SUM} bits, not {config.accumulator_bits}")
 
 
 class _Rounds(UnitConfig):
     """What units share that end in `hwsim.rtl.training.Round`, a beat per cycle."""
+
+    bits = TrainingConfig.bits
 
     @property
     def cols(self):
@@ -76,17 +77,14 @@ class RoundingConfig(_Rounds):
     ----------
     frame : Frame
         Of the sums, signed.
-    bits : int
-        Of a code.
 
     Members
     -------
-    cols, accumulator_bits : int
-        Lanes, and bits of a sum.
+    cols, bits, accumulator_bits : int
+        Lanes, and bits of a code and of a sum.
     """
 
     frame: Frame
-    bits: int = 16
 
     def __post_init__(self):
         _check_widths(self)
@@ -119,12 +117,12 @@ class CombineConfig(_Rounds):
     Parameters
     ----------
     frame : Frame
-        Of ``x`` and ``y`` and of the result, signed.
+        Of ``x`` and ``y`` and of the result: signed, of 16 bits.
 
     Members
     -------
-    cols, accumulator_bits : int
-        Lanes, and bits of a sum.
+    cols, bits, accumulator_bits : int
+        Lanes, and bits of a code and of a sum.
     """
 
     ARITHMETIC_LATENCY = 4  # operands, products (twice), sum
@@ -133,11 +131,8 @@ class CombineConfig(_Rounds):
 
     def __post_init__(self):
         _check_widths(self)
-
-    @property
-    def bits(self):
-        """Width of a code."""
-        return self.frame.bits
+        if self.frame.bits != self.bits:
+            raise ValueError(f"frame must be of {self.bits} bits, not of {self.frame.bits}")
 
     @property
     def accumulator_bits(self):

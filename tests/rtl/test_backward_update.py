@@ -46,7 +46,7 @@ def column(words):
 def test_rounding(check_unit, seed, frames):
     rng = np.random.default_rng(seed)
     bits = int(rng.choice([17, 33, 48, 62]))
-    config = RoundingConfig(frame=draw_frame(rng, bits), bits=int(rng.choice([8, 16])))
+    config = RoundingConfig(frame=draw_frame(rng, bits))
     sums, words = draw_codes(rng, config.frame, frames), draw_words(rng, frames)
     expected = rounding(config, sums, words)
     check_unit(
@@ -111,3 +111,8 @@ def test_sums_that_are_too_wide():
 def test_unsigned_sums():
     with pytest.raises(ValueError, match=r"^frame must be of signed numbers$"):
         CombineConfig(frame=Frame(1, 1, 1, 1, 16, False))
+
+
+def test_codes_of_another_width():
+    with pytest.raises(ValueError, match=r"^frame must be of 16 bits, not of 8$"):
+        UpdateConfig(frame=Frame(1, 1, 1, 1, 8))
