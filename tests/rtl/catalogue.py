@@ -262,7 +262,7 @@ _MAKERS = {
     "pool_gradient_average_padded": lambda: _pool_gradient("average", pads=(1, 1, 1, 1)),
     "pool_gradient_sum": lambda: _pool_gradient("sum"),
     "pool_global_gradient": lambda: GlobalPoolGradient(
-        GlobalPoolGradientConfig(frame=WIDE, kind="average")
+        GlobalPoolGradientConfig(frame=Frame(1, 3, 4, 2, 16), kind="average")
     ),
     "relu": lambda: Relu(ReluConfig(frame=WIDE)),
     "relu_gradient": lambda: ActivationGradient(ActivationGradientConfig(frame=WIDE, kind="relu")),
