@@ -58,10 +58,16 @@ class TrainingEngine(StrEnum):
     reference = "reference"
 
 
+# Of `hwsim.estimate`: of no meaning where layers are split.
+FPGA_ONLY = ("design", "clock_hz")
+
+
 class Parallel(StrEnum):
     """What is split over several devices."""
 
     data = "data"
+    features = "features"
+    space = "space"
     pipeline = "pipeline"
 
 
@@ -268,7 +274,9 @@ DevicesInParallelOption = Annotated[
 ParallelOption = Annotated[
     Parallel,
     typer.Option(
-        help="What is split: the batch, or the layers of the network.", rich_help_panel=_SEVERAL
+        help="What is split: the batch, each layer's output channels, the rows of each feature "
+        "map, or the network between its layers.",
+        rich_help_panel=_SEVERAL,
     ),
 ]
 LinkBandwidthOption = Annotated[
@@ -889,6 +897,17 @@ def estimate(
     parallel: ParallelOption = Parallel.data,
     link_bandwidth: LinkBandwidthOption = None,
     link_latency: LinkLatencyOption = 0.0,
+    dataset_size: Annotated[
+        int | None,
+        typer.Option(
+            "--dataset-size",
+            min=1,
+            metavar="IMAGES",
+            help="Of an epoch: show how long training takes.",
+            show_default=False,
+        ),
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Of training.")] = 1,
     input_shape: ShapeOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -898,8 +917,10 @@ def estimate(
     """
     import hwsim
 
-    from .tables import show_estimates, show_parallel, show_serving
+    from .tables import show_estimates, show_parallel, show_serving, show_training_time
 
+    if dataset_size is not None and not training:
+        raise ValueError("--dataset-size is of training; give --training too")
     if training and requests_per_second is not None:
         raise ValueError("--requests-per-second is for inference; leave --training out")
     if (devices_in_parallel is None) != (link_bandwidth is None):
@@ -953,6 +974,8 @@ def estimate(
             result["devices"], show_parallel(terminal, estimates, split), strict=True
         ):
             entry["parallel"] = found
+    if dataset_size is not None:
+        show_training_time(terminal, result["devices"], batch, dataset_size, epochs)
     if served is not None:
         for entry, found in zip(
             result["devices"], show_serving(terminal, estimates, served), strict=True
@@ -975,8 +998,16 @@ def _split(
 ) -> list[Any]:
     """The batch or the layers split over several of each device."""
     from .models.dataflow.parallel import Link, data_parallel, pipeline_parallel
+    from .models.dataflow.split import feature_parallel, space_parallel
 
-    split = data_parallel if parallel == Parallel.data else pipeline_parallel
+    split: Any = {
+        Parallel.data: data_parallel,
+        Parallel.features: feature_parallel,
+        Parallel.space: space_parallel,
+        Parallel.pipeline: pipeline_parallel,
+    }[parallel]
+    if parallel in (Parallel.features, Parallel.space):
+        options = {name: value for name, value in options.items() if name not in FPGA_ONLY}
     joined = Link(*link)
     return [
         split(estimates.network, entry.device, count, joined, batch=batch, **options)
