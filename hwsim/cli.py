@@ -707,6 +707,90 @@ def simulate(
     return NEGATIVE if result.mismatches else DONE
 
 
+@app.command("pictures")
+def show_pictures(
+    model: ModelArgument,
+    images: ImagesOption,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="HTML file to write.", show_default=False
+        ),
+    ],
+    index: Annotated[
+        int, typer.Option("--index", min=0, metavar="K", help="Which of the images.")
+    ] = 0,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            "--layer",
+            metavar="LAYER",
+            help="Whose receptive field is drawn; the last one with a map if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    position: Annotated[
+        tuple[int, int] | None,
+        typer.Option(
+            "--position",
+            metavar="ROW COLUMN",
+            help="In its map; that of the largest value if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    shift: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--shift",
+            metavar="N",
+            help="Pixels by which the image moves; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    arch: ArchOption = Arch.streaming,
+    cycles_per_image: CyclesOption = None,
+    multipliers: MultipliersOption = None,
+    rows: RowsOption = None,
+    cols: ColsOption = None,
+    calibration: CalibrationOption = None,
+    input_shape: ShapeOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Show kernels, feature maps, shifted images and a receptive field, from simulated hardware.
+
+    A float model is quantized first, with the images of --calibration or else of --images. The exit
+    status is 1 if any value differs from the integer reference.
+    """
+    import hwsim
+
+    from .reports.pictures import pictures
+
+    if output.suffix != ".html":
+        raise ValueError(f"a report's path must end in .html, not {str(output)!r}")
+    terminal = Terminal(as_json=as_json)
+    network = _load(model, input_shape)
+    given = _images(network, images)
+    if index >= len(given):
+        raise ValueError(f"--index must be at most {len(given) - 1} in {images}, not {index}")
+    quantized = _quantized(terminal, network, model, calibration or images)
+    array = _array_options(rows, cols, None, None, None, None, False)
+    design = _build(quantized, arch, cycles_per_image, multipliers, array)
+    with terminal.progress("simulating"):
+        sections, mismatches = pictures(
+            quantized,
+            design,
+            given.images[index],
+            layer=layer,
+            position=position,
+            shifts=shift or None,
+        )
+    files = hwsim.report(*sections, title=f"{network.name}: what it sees").save(output)
+    for file in files:
+        terminal.say(f"{file}")
+    terminal.finish({"mismatches": mismatches, "files": [str(file) for file in files]})
+    return NEGATIVE if mismatches else DONE
+
+
 def _wave(path, scope, cycles, lane):
     """The waveforms that the options describe."""
     from .sim.engine import Wave

@@ -26,6 +26,7 @@ COMMANDS = (
     "verilog",
     "compile",
     "simulate",
+    "pictures",
     "estimate",
     "synth",
     "devices",
@@ -589,6 +590,28 @@ def test_estimate_of_several_devices(command):
         assert device["parallel"]["kind"] == kind
         assert device["parallel"]["devices"] == 2
         assert wanted in device["parallel"]
+
+
+def test_pictures(command, refusal, tmp_path):
+    given = ["pictures", "lenet5", "--images", "lenet5", "-o", tmp_path / "seen.html"]
+    more = ["--layer", "pool1", "--position", 3, 4, "--shift", 2, "--index", 5]
+    status, out, _ = command(*given, *more, "--json")
+    assert status == 0
+    found = json.loads(out)
+    assert found["mismatches"] == 0
+    assert [path.rpartition("/")[2] for path in found["files"]] == [
+        "seen.html",
+        "seen.md",
+        "seen-feature-maps.csv",
+        "seen-shifts.csv",
+        "seen-unit.csv",
+    ]
+    assert "Receptive field of pool1" in (tmp_path / "seen.html").read_text(encoding="utf-8")
+    assert refusal(*given, "--index", 5000).startswith("--index must be at most ")
+    assert refusal(*given, "--layer", "conv9") == (
+        "there is no map of layer 'conv9'; layers are conv1, pool1, conv2, pool2"
+    )
+    assert refusal(*given[:-1], "seen.txt") == "a report's path must end in .html, not 'seen.txt'"
 
 
 def test_time_of_training(command, refusal):
