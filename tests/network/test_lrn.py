@@ -248,12 +248,16 @@ def test_quantize_and_a_relu_behind():
 
 def within_model(size=3):
     """An LRN over pixels behind a convolution, as ONNX with a function."""
-    b = ModelBuilder(0, (1, 3, 8, 7))
+    b = ModelBuilder(0, (1, 3, 8, 7), "within")
     x = b.conv("image", 3, 4)
     b.nodes.append(lrn_node(x, "y", size=size, within=True, alpha=2.0, beta=0.75, bias=1.0))
-    graph = helper.make_graph(
-        b.nodes, "within", [b.input], [helper.make_empty_tensor_value_info("y")], b.initializers
-    )
+    return with_function(b, "y")
+
+
+def with_function(b, output):
+    """The model of a `ModelBuilder` that holds an LRN over pixels."""
+    outputs = [helper.make_empty_tensor_value_info(output)]
+    graph = helper.make_graph(b.nodes, b.name, [b.input], outputs, b.initializers)
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid(DOMAIN, 1)]
     return helper.make_model(
         graph, opset_imports=opsets, ir_version=9, functions=[function("LRNWithin", 17)]
