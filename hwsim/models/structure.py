@@ -329,12 +329,13 @@ def _lrn(s, config, queues):
         s.trees(1, len(terms), 2 * bits - 1, total)
     kept = config.precision + 1
     dropped = max(total - kept, 0)
-    # What may be dropped is found by a chain, and then dropped.
+    # What may be dropped is found by a chain of constants, and then dropped.
     s.registers(lanes * (total + bits_for(dropped + 1) + bits_for(config.entries)))
-    s.counts["mux"] += lanes * dropped * bits_for(dropped + 1)
+    s.counts["mux"] += lanes * dropped
     s.choose(lanes * dropped + 1, kept)
     s.counts["adder"] += lanes * bits_for(config.entries)
-    for _ in range(lanes):
+    # Two lanes share a memory with two ports.
+    for _ in range(ceil(lanes / 2)):
         s.tables.append((MULTIPLIER_BITS, config.entries))
     waits = config.SQUARE_LATENCY - 1 + config.tree_latency + config.LOOKUP_LATENCY
     s.registers(lanes * (waits * bits + width))

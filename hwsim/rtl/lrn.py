@@ -55,9 +55,6 @@ class LRN(Unit):
         config = self.config
         m.submodules.window = window = Window(config.window)
         m.submodules.queue = queue = CreditQueue(beat_layout(config.output), self.queue)
-        m.submodules.table = table = Memory(
-            shape=unsigned(MULTIPLIER_BITS), depth=config.entries, init=self._table
-        )
         wiring.connect(m, wiring.flipped(self.i), window.i)
         wiring.connect(m, wiring.flipped(self.o), queue.o)
         m.d.comb += [
@@ -81,6 +78,11 @@ class LRN(Unit):
             discard(m, *far)
         products = []
         for lane, neighbours in enumerate(near):
+            # A block RAM has two ports: with more, tools make logic of the table.
+            if lane % 2 == 0:
+                m.submodules[f"table_{lane // 2}"] = table = Memory(
+                    shape=unsigned(MULTIPLIER_BITS), depth=config.entries, init=self._table
+                )
             total = self._sum(m, [squares[place] for place in neighbours], f"sum_{lane}")
             read = table.read_port()
             m.d.comb += read.addr.eq(self._index(m, total, f"{lane}"))
