@@ -17,6 +17,7 @@ from benchmarks.networks import (
 )
 from hwsim import networks
 from hwsim.models import devices
+from hwsim.models.dataflow import streaming
 from hwsim.models.quantization import random_integer_network
 from hwsim.models.reference import run
 from hwsim.network.integer import LRN, Table
@@ -82,6 +83,9 @@ def test_lrn_on_both_accelerators(options):
     result = hwsim.simulate(design, images[:2], lanes=1)
     assert result.mismatches == 0
     assert result.cycles == design.cycles(images=2)
+    if options is None:
+        events = streaming.run(design.plan.actors, design.plan.edges, 2)
+        assert events.cycles == result.cycles
 
 
 @pytest.mark.parametrize("options", [None, hwsim.Systolic(rows=4, cols=4, buffer_bytes=4096)])

@@ -332,7 +332,7 @@ def _lrn(s, config, queues):
     # What may be dropped is found by a chain of constants, and then dropped.
     s.registers(lanes * (total + bits_for(dropped + 1) + bits_for(config.entries)))
     s.counts["mux"] += lanes * dropped
-    s.choose(lanes * dropped + 1, kept)
+    s.choose(lanes * dropped // 2 + 1, kept)  # of four in two look-up tables
     s.counts["adder"] += lanes * bits_for(config.entries)
     # Two lanes share a memory with two ports.
     for _ in range(ceil(lanes / 2)):
