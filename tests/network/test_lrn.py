@@ -13,6 +13,7 @@ from hwsim.models.reference import integer
 from hwsim.network import NetworkError, lower
 from hwsim.network.fixed_point import MULTIPLIER_BITS, Requantize
 from hwsim.network.functions import DOMAIN, function
+from hwsim.network.geometry import Field, fields
 from hwsim.network.integer import LRN, Conv, IntegerTensor, largest_square_sum, log_index
 from tests.onnx_models import ModelBuilder, images, run_onnxruntime
 
@@ -285,6 +286,12 @@ def test_within_a_channel_is_kept_in_files_and_agrees_with_onnxruntime(size, tmp
     for file in (made, onnx.load(tmp_path / "within.onnx")):
         theirs = run_onnxruntime(file, x)["y"]
         assert np.abs(ours - theirs).max() <= 1e-6
+
+
+def test_pixels_that_a_normalized_value_sees():
+    network = hwsim.load(within_model(4))
+    axis = Field(size=3 + 3, jump=1, start=-1)
+    assert fields(network)["y"] == (axis, axis)
 
 
 def test_another_function_of_that_name_is_written_out():
