@@ -2,6 +2,7 @@
 and by PyTorch's autograd."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -125,14 +126,15 @@ def _unary(op, draw=normal, **attributes):
     return lambda rng: Case(op, attributes, (maps(rng, draw),), (0,))
 
 
-def _lrn(rng):
+def _lrn(rng, within=False):
     attributes = {
+        "within": within,
         "alpha": float(rng.uniform(0.01, 1)),
         "beta": float(rng.uniform(0.5, 1)),
         "bias": float(rng.uniform(1, 2)),
         "size": int(rng.integers(1, 6)),
     }
-    x = normal(rng, 2, int(rng.integers(1, 9)), 3, 2)
+    x = normal(rng, 2, int(rng.integers(1, 9)), 3, 4 if within else 2)
     return Case("LRN", attributes, (x,), (0,))
 
 
@@ -183,6 +185,7 @@ CASES = {
     "GlobalAveragePool": _unary("GlobalAveragePool"),
     "GlobalMaxPool": _unary("GlobalMaxPool", apart),
     "LRN": _lrn,
+    "LRN, within a channel": partial(_lrn, within=True),
     "MatMul": _matmul,
     "MaxPool": _pool("MaxPool", apart, storage_order=0),
     "Mul": _binary("Mul"),
@@ -264,6 +267,11 @@ def torch_gradients(case, dy):
         a = x.T if attributes["trans_a"] else x
         b = rest[0].T if attributes["trans_b"] else rest[0]
         y = attributes["alpha"] * (a @ b) + attributes["beta"] * rest[1]
+    elif case.op == "LRN" and attributes["within"]:
+        size, alpha, beta, bias = (attributes[name] for name in ("size", "alpha", "beta", "bias"))
+        pads = [(size - 1) // 2, size // 2] * 2
+        means = functional.avg_pool2d(functional.pad(x * x, pads), size, 1)
+        y = x / (bias + alpha * means) ** beta
     elif case.op == "LRN":
         # An even window's longer half is below the channel in PyTorch, above it in ONNX.
         sizes = [attributes[name] for name in ("size", "alpha", "beta", "bias")]

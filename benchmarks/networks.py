@@ -3,7 +3,8 @@
 Each network of `hwsim.networks`, with random int8 weights: estimated on all devices of the catalog
 (FPGAs by the program of the systolic accelerator), compiled for a 32 x 32 array with the buffer
 that it has unless told otherwise, and planned as a streaming pipeline for the smallest part of the
-catalog that holds it. ``--docs`` writes the table of counts in docs/networks.md instead.
+catalog that holds it, which takes minutes for the larger ones: ``--only`` measures some anew and
+keeps what is published of the others. ``--docs`` writes the tables in docs/networks.md instead.
 """
 
 import argparse
@@ -22,13 +23,10 @@ from hwsim.models import devices
 from hwsim.models.estimate import estimate
 from hwsim.models.quantization import random_integer_network
 from hwsim.network import NetworkError
-from hwsim.network.integer import LRN
 
 from . import record
 
 SIZE = 32
-# Bits of weights of the largest pipeline that is planned: the search for foldings takes long.
-LARGEST_PLANNED = 1 << 24
 # One of each class, whose latency is shown.
 SHOWN = ("i7-7700k", "gtx-1080-ti", "tpu-v1", "eyeriss", "alveo-u250")
 FAMILIES = {
@@ -43,10 +41,7 @@ FAMILIES = {
     "cifar10, 256 7 x 7 three times": lambda: networks.cifar10(((7, 256),) * 3),
 }
 DOCUMENT = Path(__file__).parents[1] / "docs/networks.md"
-BEGIN, END = (
-    "<!-- counts: begin, by python -m benchmarks.networks --docs -->",
-    "<!-- counts: end -->",
-)
+PUBLISHED = Path(__file__).parents[1] / "reports/benchmarks/networks.json"
 
 
 def all_networks():
@@ -79,11 +74,35 @@ def counts_table():
     return record.table([*heads, "receptive field", "jump"], rows)
 
 
+def accelerators_table(results):
+    """For each network the array and the pipeline that it compiles to, or why there is none."""
+    rows = []
+    for r in results:
+        array, pipeline = r["systolic"], r["streaming"]
+        on_array = f"{array['cycles']:,} cycles" if array["fits"] else f"no: {array['why']}"
+        streaming = f"no: {pipeline['why']}"
+        if pipeline["fits"]:
+            streaming = f"{pipeline['interval']:,} cycles per image on {pipeline['part']}"
+        rows.append([r["network"], on_array, streaming])
+    return record.table(["network", f"{SIZE} x {SIZE} array", "streaming pipeline"], rows)
+
+
+def published():
+    """Results by network, as they are published."""
+    results = json.loads(PUBLISHED.read_text(encoding="utf-8"))["results"]
+    return {result["network"]: result for result in results}
+
+
 def document(text):
-    """``text`` of docs/networks.md with the table as it is now."""
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{counts_table()}\n{END}{after}"
+    """``text`` of docs/networks.md with the tables as they are now."""
+    tables = {"counts": counts_table(), "accelerators": accelerators_table(published().values())}
+    for name, table in tables.items():
+        begin = f"<!-- {name}: begin, by python -m benchmarks.networks --docs -->"
+        end = f"<!-- {name}: end -->"
+        before, rest = text.split(begin)
+        _, after = rest.split(end)
+        text = f"{before}{begin}\n{table}\n{end}{after}"
+    return text
 
 
 def weight_bits(network):
@@ -106,38 +125,33 @@ def parts():
 def stream(network):
     """The pipeline for the smallest part that holds it, or why there is none."""
     bits = weight_bits(network)
-    *_, (largest, _, room) = parts()
-    missing = [layer.name for layer in network.layers if isinstance(layer, LRN)]
-    if missing and bits <= room:
-        return {"fits": False, "why": f"no streaming unit computes LRN ({', '.join(missing)})"}
-    if bits > room:
-        why = (
-            f"{bits:,} bits of weights; {largest}, the largest part, has {room:,} bits of block RAM"
-        )
-        why += f"; no streaming unit computes LRN ({', '.join(missing)})" if missing else ""
+    if why := too_large(bits):
         return {"fits": False, "why": why}
-    if bits > LARGEST_PLANNED:
-        part = next(name for name, _, holds in parts() if bits <= holds)
-        why = (
-            f"not planned: {bits:,} bits of weights fit {part}, but a folding takes minutes to find"
-        )
-        return {"fits": None, "why": why}
-    try:
-        # The fewest multipliers with which a pipeline works at all.
-        fewest = plan_streaming(network, Streaming(cycles_per_image=1 << 62)).multipliers
-    except NetworkError as error:
-        return {"fits": False, "why": str(error)}
     for part, dsps, holds in parts():
-        if bits > holds or fewest > dsps:
+        if bits > holds or not dsps:
             continue
-        plan = plan_streaming(network, Streaming(multipliers=dsps))
+        try:
+            plan = plan_streaming(network, Streaming(multipliers=dsps))
+        except NetworkError as error:
+            return {"fits": False, "why": str(error)}
+        except ValueError as error:  # fewer than it works with at all
+            why = str(error)
+            continue
         return {
             "fits": True,
             "part": part,
             "multipliers": plan.multipliers,
             "interval": plan.interval,
         }
-    return {"fits": False, "why": f"{fewest:,} multipliers at least"}
+    return {"fits": False, "why": why}
+
+
+def too_large(bits):
+    """Why so many bits of weights fit no part, or an empty text."""
+    *_, (largest, _, room) = parts()
+    if bits <= room:
+        return ""
+    return f"{bits:,} bits of weights; {largest}, the largest part, has {room:,} bits of block RAM"
 
 
 def on_array(network):
@@ -267,6 +281,7 @@ def main():
     results = []
     for name, make in all_networks().items():
         if arguments.only and name not in arguments.only:
+            results.append(published()[name])
             continue
         results.append(measure(name, make))
         print(json.dumps(results[-1]), file=sys.stderr, flush=True)

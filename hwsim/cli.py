@@ -58,10 +58,16 @@ class TrainingEngine(StrEnum):
     reference = "reference"
 
 
+# Of `hwsim.estimate`: of no meaning where layers are split.
+FPGA_ONLY = ("design", "clock_hz")
+
+
 class Parallel(StrEnum):
     """What is split over several devices."""
 
     data = "data"
+    features = "features"
+    space = "space"
     pipeline = "pipeline"
 
 
@@ -268,7 +274,9 @@ DevicesInParallelOption = Annotated[
 ParallelOption = Annotated[
     Parallel,
     typer.Option(
-        help="What is split: the batch, or the layers of the network.", rich_help_panel=_SEVERAL
+        help="What is split: the batch, each layer's output channels, the rows of each feature "
+        "map, or the network between its layers.",
+        rich_help_panel=_SEVERAL,
     ),
 ]
 LinkBandwidthOption = Annotated[
@@ -699,6 +707,90 @@ def simulate(
     return NEGATIVE if result.mismatches else DONE
 
 
+@app.command("pictures")
+def show_pictures(
+    model: ModelArgument,
+    images: ImagesOption,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="HTML file to write.", show_default=False
+        ),
+    ],
+    index: Annotated[
+        int, typer.Option("--index", min=0, metavar="K", help="Which of the images.")
+    ] = 0,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            "--layer",
+            metavar="LAYER",
+            help="Whose receptive field is drawn; the last one with a map if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    position: Annotated[
+        tuple[int, int] | None,
+        typer.Option(
+            "--position",
+            metavar="ROW COLUMN",
+            help="In its map; that of the largest value if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    shift: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--shift",
+            metavar="N",
+            help="Pixels by which the image moves; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    arch: ArchOption = Arch.streaming,
+    cycles_per_image: CyclesOption = None,
+    multipliers: MultipliersOption = None,
+    rows: RowsOption = None,
+    cols: ColsOption = None,
+    calibration: CalibrationOption = None,
+    input_shape: ShapeOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Show kernels, feature maps, shifted images and a receptive field, from simulated hardware.
+
+    A float model is quantized first, with the images of --calibration or else of --images. The exit
+    status is 1 if any value differs from the integer reference.
+    """
+    import hwsim
+
+    from .reports.pictures import pictures
+
+    if output.suffix != ".html":
+        raise ValueError(f"a report's path must end in .html, not {str(output)!r}")
+    terminal = Terminal(as_json=as_json)
+    network = _load(model, input_shape)
+    given = _images(network, images)
+    if index >= len(given):
+        raise ValueError(f"--index must be at most {len(given) - 1} in {images}, not {index}")
+    quantized = _quantized(terminal, network, model, calibration or images)
+    array = _array_options(rows, cols, None, None, None, None, False)
+    design = _build(quantized, arch, cycles_per_image, multipliers, array)
+    with terminal.progress("simulating"):
+        sections, mismatches = pictures(
+            quantized,
+            design,
+            given.images[index],
+            layer=layer,
+            position=position,
+            shifts=shift or None,
+        )
+    files = hwsim.report(*sections, title=f"{network.name}: what it sees").save(output)
+    for file in files:
+        terminal.say(f"{file}")
+    terminal.finish({"mismatches": mismatches, "files": [str(file) for file in files]})
+    return NEGATIVE if mismatches else DONE
+
+
 def _wave(path, scope, cycles, lane):
     """The waveforms that the options describe."""
     from .sim.engine import Wave
@@ -889,6 +981,17 @@ def estimate(
     parallel: ParallelOption = Parallel.data,
     link_bandwidth: LinkBandwidthOption = None,
     link_latency: LinkLatencyOption = 0.0,
+    dataset_size: Annotated[
+        int | None,
+        typer.Option(
+            "--dataset-size",
+            min=1,
+            metavar="IMAGES",
+            help="Of an epoch: show how long training takes.",
+            show_default=False,
+        ),
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Of training.")] = 1,
     input_shape: ShapeOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -898,8 +1001,10 @@ def estimate(
     """
     import hwsim
 
-    from .tables import show_estimates, show_parallel, show_serving
+    from .tables import show_estimates, show_parallel, show_serving, show_training_time
 
+    if dataset_size is not None and not training:
+        raise ValueError("--dataset-size is of training; give --training too")
     if training and requests_per_second is not None:
         raise ValueError("--requests-per-second is for inference; leave --training out")
     if (devices_in_parallel is None) != (link_bandwidth is None):
@@ -953,6 +1058,8 @@ def estimate(
             result["devices"], show_parallel(terminal, estimates, split), strict=True
         ):
             entry["parallel"] = found
+    if dataset_size is not None:
+        show_training_time(terminal, result["devices"], batch, dataset_size, epochs)
     if served is not None:
         for entry, found in zip(
             result["devices"], show_serving(terminal, estimates, served), strict=True
@@ -975,8 +1082,16 @@ def _split(
 ) -> list[Any]:
     """The batch or the layers split over several of each device."""
     from .models.dataflow.parallel import Link, data_parallel, pipeline_parallel
+    from .models.dataflow.split import feature_parallel, space_parallel
 
-    split = data_parallel if parallel == Parallel.data else pipeline_parallel
+    split: Any = {
+        Parallel.data: data_parallel,
+        Parallel.features: feature_parallel,
+        Parallel.space: space_parallel,
+        Parallel.pipeline: pipeline_parallel,
+    }[parallel]
+    if parallel in (Parallel.features, Parallel.space):
+        options = {name: value for name, value in options.items() if name not in FPGA_ONLY}
     joined = Link(*link)
     return [
         split(estimates.network, entry.device, count, joined, batch=batch, **options)

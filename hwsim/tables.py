@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from .explore import Study
     from .formal import Result
-    from .models.dataflow.parallel import DataParallel, PipelineParallel
+    from .models.dataflow.parallel import PipelineParallel, Split
     from .models.dataflow.serving import Serving
     from .models.estimate import Estimates
     from .network import Network
@@ -32,6 +32,7 @@ __all__ = [
     "show_serving",
     "show_study",
     "show_synthesis",
+    "show_training_time",
 ]
 
 
@@ -152,8 +153,11 @@ def show_estimates(terminal: Terminal, estimates: "Estimates") -> dict[str, Any]
     return estimates.to_dict()
 
 
+_SPLIT = {"data": "batch", "features": "channels", "space": "rows", "pipeline": "layers"}
+
+
 def show_parallel(
-    terminal: Terminal, estimates: "Estimates", split: "list[DataParallel | PipelineParallel]"
+    terminal: Terminal, estimates: "Estimates", split: "list[PipelineParallel | Split]"
 ) -> list[dict[str, Any]]:
     """Print what several of each device gain over one."""
     rows = [found.to_dict() for found in split]
@@ -162,7 +166,7 @@ def show_parallel(
         (
             [
                 f"{row['devices']} x {entry.device.name}",
-                "batch" if row["kind"] == "data" else "layers",
+                _SPLIT[row["kind"]],
                 duration(row["latency_s"]),
                 round(row["throughput_images_per_s"]),
                 f"{row['speedup']:.3g}",
@@ -172,6 +176,34 @@ def show_parallel(
         ),
     )
     return rows
+
+
+def show_training_time(
+    terminal: Terminal, devices: list[dict[str, Any]], batch: int, images: int, epochs: int
+) -> None:
+    """Print how long training takes, and add it to what is known of each device."""
+    from .models.dataflow.training import training_time
+
+    rows = []
+    for entry in devices:
+        for found in (entry, entry.get("parallel")):
+            if found is None:
+                continue
+            epoch, all_epochs = training_time(found["latency_s"], batch, images, epochs)
+            found |= {
+                "steps_per_epoch": -(-images // batch),
+                "epoch_s": epoch,
+                "epochs": epochs,
+                "training_s": all_epochs,
+            }
+            count = f"{found['devices']} x " if found is not entry else ""
+            times = duration(epoch), duration(all_epochs)
+            rows.append([count + entry["device"], found["steps_per_epoch"], *times])
+    terminal.table(
+        ["device", "steps per epoch", "epoch", f"{epochs:,} epochs"],
+        rows,
+        title=f"training on {images:,} images",
+    )
 
 
 def show_serving(
@@ -344,7 +376,9 @@ def _verdict(result: "Result") -> str:
 
 def duration(seconds: float) -> str:
     """A time with three digits and the unit that suits it."""
-    unit, size = next(
-        ((unit, size) for unit, size in (("s", 1), ("ms", 1e-3)) if seconds >= size), ("us", 1e-6)
-    )
+    units = [("s", 1), ("ms", 1e-3), ("us", 1e-6)]
+    # Up to three minutes are seconds.
+    if seconds >= 180:
+        units = [("d", 86400), ("h", 3600), ("min", 60)]
+    unit, size = next((entry for entry in units if seconds >= entry[1]), units[-1])
     return f"{seconds / size:.3g} {unit}"

@@ -26,6 +26,7 @@ COMMANDS = (
     "verilog",
     "compile",
     "simulate",
+    "pictures",
     "estimate",
     "synth",
     "devices",
@@ -582,12 +583,50 @@ def test_estimate_of_several_devices(command):
     status, out, _ = command(*given, "--training", *several, "--link-latency", 2)
     assert status == 0
     assert "2 x v100" in out
-    for kind, wanted in (("data", "exchange_bytes"), ("pipeline", "links")):
+    kinds = ("data", "exchange_bytes"), ("features", "exchanges"), ("space", "exchanges")
+    for kind, wanted in (*kinds, ("pipeline", "links")):
         _, out, _ = command(*given, *several, "--parallel", kind, "--json")
         (device,) = json.loads(out)["devices"]
         assert device["parallel"]["kind"] == kind
         assert device["parallel"]["devices"] == 2
         assert wanted in device["parallel"]
+
+
+def test_pictures(command, refusal, tmp_path):
+    given = ["pictures", "lenet5", "--images", "lenet5", "-o", tmp_path / "seen.html"]
+    more = ["--layer", "pool1", "--position", 3, 4, "--shift", 2, "--index", 5]
+    status, out, _ = command(*given, *more, "--json")
+    assert status == 0
+    found = json.loads(out)
+    assert found["mismatches"] == 0
+    assert [path.rpartition("/")[2] for path in found["files"]] == [
+        "seen.html",
+        "seen.md",
+        "seen-feature-maps.csv",
+        "seen-shifts.csv",
+        "seen-unit.csv",
+    ]
+    assert "Receptive field of pool1" in (tmp_path / "seen.html").read_text(encoding="utf-8")
+    assert refusal(*given, "--index", 5000).startswith("--index must be at most ")
+    assert refusal(*given, "--layer", "conv9") == (
+        "there is no map of layer 'conv9'; layers are conv1, pool1, conv2, pool2"
+    )
+    assert refusal(*given[:-1], "seen.txt") == "a report's path must end in .html, not 'seen.txt'"
+
+
+def test_time_of_training(command, refusal):
+    given = ["estimate", "lenet5", "--device", "v100", "--batch", 64, "--dataset-size", 1000]
+    several = ["--devices-in-parallel", 2, "--link-bandwidth", 25, "--parallel", "features"]
+    status, out, _ = command(*given, "--training", "--epochs", 30, *several)
+    assert status == 0
+    assert "30 epochs" in out
+    _, out, _ = command(*given, "--training", "--epochs", 30, *several, "--json")
+    (device,) = json.loads(out)["devices"]
+    for found in (device, device["parallel"]):
+        assert found["steps_per_epoch"] == 16
+        assert found["epoch_s"] == 16 * found["latency_s"]
+        assert found["training_s"] == 30 * found["epoch_s"]
+    assert refusal(*given) == "--dataset-size is of training; give --training too"
 
 
 def test_several_devices_need_a_link(refusal):

@@ -4,12 +4,23 @@ import numpy as np
 import pytest
 
 import hwsim
-from benchmarks.networks import DOCUMENT, SHOWN, document, on_array, stream
+from benchmarks.networks import (
+    DOCUMENT,
+    SHOWN,
+    all_networks,
+    document,
+    on_array,
+    published,
+    stream,
+    too_large,
+    weight_bits,
+)
 from hwsim import networks
 from hwsim.models import devices
+from hwsim.models.dataflow import streaming
 from hwsim.models.quantization import random_integer_network
 from hwsim.models.reference import run
-from hwsim.network.integer import Table
+from hwsim.network.integer import LRN, Table
 from hwsim.network.random_weights import with_random_weights
 
 
@@ -50,13 +61,31 @@ def test_small_ones_on_both_accelerators(name):
     assert pipeline["multipliers"] <= part["dsps"]
 
 
-def test_lrn_has_no_streaming_unit():
-    integer = random_integer_network(networks.cifar10(((3, 4),)))
-    assert on_array(integer)[0]["fits"]
-    assert stream(integer) == {
-        "fits": False,
-        "why": "no streaming unit computes LRN (norm1)",
-    }
+@pytest.mark.parametrize("name", all_networks())
+def test_why_there_is_no_pipeline(name):
+    """Published is a pipeline for every network whose weights some part holds, and why not else."""
+    found = published()[name]
+    why = too_large(weight_bits(random_integer_network(all_networks()[name]())))
+    assert found["systolic"]["fits"]
+    assert found["streaming"]["fits"] == (why == "")
+    if why:
+        assert found["streaming"]["why"] == why
+
+
+@pytest.mark.parametrize("options", [None, hwsim.Systolic(rows=8, cols=8)])
+def test_lrn_on_both_accelerators(options):
+    """The tutorial's network with fewer kernels: normalization behind a pool, and before one."""
+    network = with_random_weights(networks.cifar10(((3, 6), (3, 6))), seed=1)
+    images = np.random.default_rng(2).normal(size=(4, 3, 24, 24)).astype(np.float32)
+    design = hwsim.build(hwsim.quantize(network, calibration=images), options)
+    integer = (design.plan if options is None else design.program).network
+    assert sum(isinstance(layer, LRN) for layer in integer.layers) == 2
+    result = hwsim.simulate(design, images[:2], lanes=1)
+    assert result.mismatches == 0
+    assert result.cycles == design.cycles(images=2)
+    if options is None:
+        events = streaming.run(design.plan.actors, design.plan.edges, 2)
+        assert events.cycles == result.cycles
 
 
 @pytest.mark.parametrize("options", [None, hwsim.Systolic(rows=4, cols=4, buffer_bytes=4096)])

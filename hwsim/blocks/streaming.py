@@ -28,6 +28,7 @@ from hwsim.network.network import NetworkError
 from .checks import check_positive
 from .conv import ConvConfig, DenseConfig
 from .elementwise import AddConfig, MulConfig, TableConfig
+from .lrn import LRNConfig
 from .midrange import MidrangeConfig
 from .pad import PadConfig
 from .pool import GlobalPoolConfig, PoolConfig
@@ -411,8 +412,12 @@ def _fold_pool(builder, layer, frame):
 def _fold_single(builder, layer, frame):
     tensor, output = (builder.network.tensors[name] for name in (layer.inputs[0], layer.output))
     frame = builder.frame(tensor.name, builder.lanes(tensor.name, frame))
-    config = TableConfig if isinstance(layer, integer.Table) else PadConfig
-    return config.for_layer(layer, frame, tensor, output)
+    match layer:
+        case integer.LRN():
+            return LRNConfig.for_layer(layer, frame, tensor, output)
+        case integer.Pad():
+            return PadConfig.for_layer(layer, frame, tensor, output)
+    return TableConfig.for_layer(layer, frame, tensor, output)
 
 
 def _fold_midrange(builder, layer, frame):
@@ -447,6 +452,7 @@ _FOLDINGS = {
     integer.Concat: _fold_concat,
     integer.Conv: _fold_conv,
     integer.Dense: _fold_dense,
+    integer.LRN: _fold_single,
     integer.Midrange: _fold_midrange,
     integer.Mul: _fold_pair,
     integer.Pad: _fold_single,

@@ -75,6 +75,8 @@ def _sums_fit(layer, tensor):
 
 
 def _check_lrn(layer, tensor, refuse):
+    if layer.within:
+        refuse("the systolic accelerator normalizes across channels only")
     if layer.precision > FACTOR_PRECISION:
         refuse(
             "the systolic accelerator takes a table with a precision of up to "

@@ -10,6 +10,7 @@ import pandas as pd
 from hwsim.blocks.argmax import ArgmaxConfig
 from hwsim.blocks.conv import ConvConfig, DenseConfig
 from hwsim.blocks.elementwise import AddConfig, MulConfig, TableConfig
+from hwsim.blocks.lrn import LRNConfig
 from hwsim.blocks.pad import PadConfig
 from hwsim.blocks.pool import GlobalPoolConfig, PoolConfig
 from hwsim.blocks.requantize import RequantizeConfig
@@ -32,6 +33,7 @@ _TYPES = {
         ForkConfig,
         Frame,
         GlobalPoolConfig,
+        LRNConfig,
         MulConfig,
         PadConfig,
         PoolConfig,

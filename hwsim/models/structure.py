@@ -13,11 +13,13 @@ from typing import Any
 from hwsim.blocks.argmax import ArgmaxConfig
 from hwsim.blocks.conv import ConvConfig, DenseConfig
 from hwsim.blocks.elementwise import AddConfig, MulConfig, TableConfig
+from hwsim.blocks.lrn import LRNConfig
 from hwsim.blocks.pad import PadConfig
 from hwsim.blocks.pool import GlobalPoolConfig, PoolConfig
 from hwsim.blocks.queue import QueueConfig
 from hwsim.blocks.reshape import ConcatConfig, ForkConfig, ResizeConfig
 from hwsim.blocks.tree import tree_latency
+from hwsim.network.fixed_point import MULTIPLIER_BITS
 
 __all__ = ["Structure", "bits_for", "unit"]
 
@@ -312,6 +314,35 @@ def _table(s, config, queues):
         s.tables.append((config.output_bits, 1 << config.frame.bits))
 
 
+def _lrn(s, config, queues):
+    window(s, config.window)
+    frame = config.frame
+    lanes, bits, width = frame.lanes, frame.bits + 1, config.requantize.accumulator_bits
+    near = [config.neighbours(lane) for lane in range(lanes)]
+    codes = len(set().union(*near))
+    s.credit_queue(queues[0], lanes * config.output.bits)
+    s.registers(config.latency + codes * 3 * bits)
+    s.counts["adder"] += codes * bits
+    s.products[bits, bits] += codes
+    total = config.largest.bit_length()
+    for terms in near:
+        s.trees(1, len(terms), 2 * bits - 1, total)
+    kept = config.precision + 1
+    dropped = max(total - kept, 0)
+    # What may be dropped is found by a chain of constants, and then dropped.
+    s.registers(lanes * (total + bits_for(dropped + 1) + bits_for(config.entries)))
+    s.counts["mux"] += lanes * dropped
+    s.choose(lanes * dropped // 2 + 1, kept)  # of four in two look-up tables
+    s.counts["adder"] += lanes * bits_for(config.entries)
+    # Two lanes share a memory with two ports.
+    for _ in range(ceil(lanes / 2)):
+        s.tables.append((MULTIPLIER_BITS, config.entries))
+    waits = config.SQUARE_LATENCY - 1 + config.tree_latency + config.LOOKUP_LATENCY
+    s.registers(lanes * (waits * bits + width))
+    s.products[bits, MULTIPLIER_BITS + 1] += lanes
+    s.requantize(config.requantize, lanes, constant=True)
+
+
 def _pad(s, config, queues):
     window(s, config.window, config.tap)
     s.queue(queues[0], _beat(config.frame))
@@ -355,6 +386,7 @@ _UNITS: dict[Any, Callable[[Structure, Any, list[QueueConfig]], None]] = {
     DenseConfig: _dense,
     ForkConfig: _fork,
     GlobalPoolConfig: _global_pool,
+    LRNConfig: _lrn,
     MulConfig: _mul,
     PadConfig: _pad,
     PoolConfig: _pool,

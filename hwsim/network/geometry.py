@@ -92,6 +92,9 @@ def _through(layer, axes, shape, output, rank):
         # Pads are begins, then ends.
         each = zip(axes, *(attributes[name] for name in _WINDOW), strict=False)
         return tuple(axis.window(*window) for axis, *window in each)
+    if layer.op == "LRN" and attributes["within"]:
+        size = attributes["size"]
+        return tuple(axis.window(size, 1, 1, (size - 1) // 2) for axis in axes)
     if layer.op == "Pad" and len(shape) == rank + 2:
         begins = attributes["pads"][2 : rank + 2]
         return tuple(a.window(1, 1, 1, begin) for a, begin in zip(axes, begins, strict=True))

@@ -263,19 +263,22 @@ def log_index(sums, precision):
     return (dropped << precision) + (sums >> dropped)
 
 
-def largest_square_sum(tensor, size):
-    """Return the largest sum of ``(code - zero_point)**2`` over ``size`` neighbouring channels."""
+def largest_square_sum(tensor, size, within=False):
+    """Return the largest sum of ``(code - zero_point)**2`` over a neighbourhood of an `LRN`."""
     reach = max(abs(code - tensor.zero_point) for code in (tensor.minimum, tensor.maximum))
-    return min(size, tensor.shape[0]) * reach**2
+    channels, height, width = tensor.shape
+    members = min(size, height) * min(size, width) if within else min(size, channels)
+    return members * reach**2
 
 
 @dataclass(frozen=True, eq=False)
 class LRN(IntegerLayer):
-    """Local response normalization: each code is scaled by what is near it on the channel axis.
+    """Local response normalization: each code is scaled by what is near it.
 
     ``requantize((x - zero_point) * table[log_index(s, precision)])``, where ``s`` is the sum of
     ``(x - zero_point)**2`` over the channels ``c - (size - 1) // 2`` to ``c + size // 2`` that
-    exist. ``requantize`` has multiplier 1: the ``table`` carries the scales under its shift.
+    exist; or ``within`` the channel over such rows and columns. ``requantize`` has multiplier 1:
+    the ``table`` carries the scales under its shift.
 
     table: int64, for each index up to that of `largest_square_sum` a number that is not negative
     and has at most `hwsim.network.fixed_point.MULTIPLIER_BITS` bits.
@@ -285,6 +288,7 @@ class LRN(IntegerLayer):
     precision: int
     table: np.ndarray
     requantize: Requantize
+    within: bool = False
 
     def accumulator_bounds(self, tensor):
         """Return (minimum, maximum) of the product, whatever the codes of the input ``tensor``."""

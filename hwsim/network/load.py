@@ -14,6 +14,7 @@ import onnx.inliner
 from google.protobuf.message import DecodeError
 from onnx import helper, numpy_helper
 
+from .functions import is_known
 from .network import Layer, Network, NetworkError, Tensor
 from .operators import OPERATORS, Node, Value, dtype_of
 
@@ -148,11 +149,16 @@ def _read_external_data(proto, folder, label):
 
 
 def _inlined(proto, label):
-    """The model with its functions written out."""
+    """The model with its functions written out, except those that are operators here."""
+    others = [function for function in proto.functions if not is_known(function)]
+    del proto.functions[:]
+    proto.functions.extend(others)
     try:
         proto = onnx.inliner.inline_local_functions(proto)
     except (RuntimeError, ValueError):
         raise NetworkError(f"{label} has functions that do not fit their calls") from None
+    if proto.functions:
+        raise NetworkError(f"{label} has functions of another operator set than its own")
     _check_names(proto, label)
     return proto
 
@@ -322,7 +328,8 @@ class _Importer:
         for output in filter(None, proto.output[len(result.shapes) :]):
             node.refuse(f"output '{output}'", f"the first {len(result.shapes)} output(s)")
         kept = tuple(proto.input)[: result.inputs]
-        return Layer(name, proto.op_type, kept, tuple(proto.output), result.attributes)
+        op = operator.layer or proto.op_type
+        return Layer(name, op, kept, tuple(proto.output), result.attributes)
 
     def _check_node(self, proto, name):
         """The node's attributes and numbers of inputs and outputs fit the operator's definition."""

@@ -14,7 +14,7 @@ Attributes of a `Layer` (lengths: one entry per spatial axis, unless said otherw
   ``count_include_pad``.
 * Gemm: ``alpha``, ``beta``, ``trans_a``, ``trans_b``. QGemm: the same without ``beta``.
 * Clip: ``minimum``, ``maximum`` (numbers, or None for no bound).
-* LRN: ``alpha``, ``beta``, ``bias``, ``size``.
+* LRN: ``alpha``, ``beta``, ``bias``, ``size``, ``within``: whether it is over pixels of a channel.
 * BatchNormalization: ``epsilon``.
 * Concat, QLinearConcat, Flatten: ``axis`` (not negative).
 * Softmax, QLinearSoftmax: ``axis`` (not negative), ``flatten``: whether it normalises over all axes
@@ -39,6 +39,7 @@ import ml_dtypes
 import numpy as np
 import onnx
 
+from .functions import DOMAIN
 from .network import NetworkError
 from .windows import arithmetic, output_size, same_pads, span
 
@@ -277,6 +278,8 @@ class Operator:
     static : tuple of int
         Positions of the inputs that must be known at import.
     domain : str
+    layer : str
+        Operator of the layer that it becomes, where that is another.
     """
 
     rule: Callable[[Node], Result]
@@ -288,6 +291,7 @@ class Operator:
     only_constant: bool = False
     static: tuple[int, ...] = ()
     domain: str = ""
+    layer: str = ""
 
 
 # ------------------------------------------------------------------------------------------ windows
@@ -587,7 +591,21 @@ def _lrn(node):
         name: node.attribute(name, default)
         for name, default in (("alpha", _float32(1e-4)), ("beta", 0.75), ("bias", 1.0))
     }
-    return Result({**attributes, "size": size}, (shape,))
+    return Result({**attributes, "size": size, "within": False}, (shape,))
+
+
+def _lrn_within(node):
+    """Local response normalization over a square of pixels: `hwsim.network.functions`."""
+    shape = _image(node, 0)
+    attributes = {name: node.required(name) for name in ("alpha", "beta", "bias")}
+    kernel, pads = tuple(node.required("kernel_shape")), tuple(node.required("pads"))
+    size, rank = kernel[0] if kernel else 0, len(shape) - 2
+    if size < 1 or kernel != (size,) * rank:
+        node.refuse(f"kernel_shape = {list(kernel)}", f"{rank} equal positive integers")
+    expected = ((size - 1) // 2,) * rank + (size // 2,) * rank
+    if pads != expected:
+        node.refuse(f"pads = {list(pads)}", f"{list(expected)}")
+    return Result({**attributes, "size": size, "within": True}, (shape,))
 
 
 def _batch_normalization(node):
@@ -950,6 +968,7 @@ OPERATORS: dict[str, Operator] = {
     "GlobalMaxPool": Operator(_global_pool),
     "Identity": Operator(_same, 1, _ANY, evaluate=lambda a, x: x),
     "LRN": Operator(_lrn),
+    "LRNWithin": Operator(_lrn_within, domain=DOMAIN, layer="LRN"),
     "MatMul": Operator(_matmul(0, 1), 1, _NUMBERS, parameters=(0, 1), macs=_matmul_macs(0, 1)),
     "MatMulInteger": Operator(
         _matmul(0, 1), 10, _BYTES, parameters=(0, 1), macs=_matmul_macs(0, 1)

@@ -341,6 +341,7 @@ class Normalized(Real):
             refuse(self.layer.op, self.layer.name, given, f"{LRN_ERROR} steps")
         fields = {
             "size": self.attributes["size"],
+            "within": self.attributes["within"],
             "precision": precision,
             "table": table,
             "requantize": Requantize(
@@ -356,7 +357,8 @@ class Normalized(Real):
         that share it. What a factor is off counts as often as the largest code that such a sum
         allows.
         """
-        largest = largest_square_sum(source, self.attributes["size"])
+        within = self.attributes["within"]
+        largest = largest_square_sum(source, self.attributes["size"], within)
         index = np.arange(int(log_index(largest, precision)) + 1)
         dropped = np.maximum((index >> precision) - 1, 0)
         first = (index - (dropped << precision)) << dropped
@@ -373,7 +375,8 @@ class Normalized(Real):
     def factor(self, sums, source):
         """Return the exact factor, float64, for sums of squares of codes."""
         alpha, beta, bias, size = (self.attributes[n] for n in ("alpha", "beta", "bias", "size"))
-        return (bias + alpha / size * source.scale**2 * sums) ** -beta
+        members = size**2 if self.attributes["within"] else size
+        return (bias + alpha / members * source.scale**2 * sums) ** -beta
 
 
 @dataclass(frozen=True, eq=False)

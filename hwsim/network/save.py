@@ -8,6 +8,7 @@ from onnx import helper, numpy_helper
 
 from hwsim.files import write_file
 
+from .functions import DOMAIN, function
 from .operators import DTYPES, MICROSOFT, OPERATORS
 
 __all__ = ["save", "to_onnx"]
@@ -58,16 +59,25 @@ class _Writer:
         graph = helper.make_graph(
             self.nodes, network.name, inputs, outputs, list(self.initializers.values())
         )
-        domains = {OPERATORS[layer.op].domain for layer in network.layers}
+        domains = {node.domain for node in self.nodes}
         opset = max(
             network.opset, OLDEST_OPSET, *(self._opset(layer) for layer in network.layers), 0
         )
         opsets = [helper.make_opsetid("", opset)]
         if MICROSOFT in domains:
             opsets.append(helper.make_opsetid(MICROSOFT, 1))
+        if DOMAIN in domains:
+            opsets.append(helper.make_opsetid(DOMAIN, 1))
         version = helper.find_min_ir_version_for(opsets, ignore_unknown=True)
         model = helper.make_model(
-            graph, opset_imports=opsets, ir_version=max(version, 7), producer_name="hwsim"
+            graph,
+            opset_imports=opsets,
+            ir_version=max(version, 8 if DOMAIN in domains else 7),
+            producer_name="hwsim",
+            functions=[
+                function(op, opset)
+                for op in sorted({node.op_type for node in self.nodes if node.domain == DOMAIN})
+            ],
         )
         onnx.checker.check_model(model)
         return model
@@ -126,10 +136,15 @@ class _Writer:
         if layer.op == "Softmax" and attributes.pop("flatten"):
             self._flat_softmax(layer, inputs, attributes["axis"])
             return
-        domain = OPERATORS[layer.op].domain
+        op = "LRNWithin" if attributes.pop("within", False) else layer.op
+        domain = OPERATORS[op].domain
         written = _attributes(layer, attributes)
+        if op == "LRNWithin":
+            size, rank = written.pop("size"), len(self.network.shape(layer.inputs[0])) - 2
+            written["kernel_shape"] = [size] * rank
+            written["pads"] = [(size - 1) // 2] * rank + [size // 2] * rank
         node = helper.make_node(
-            layer.op, inputs, layer.outputs, name=layer.name, domain=domain, **written
+            op, inputs, layer.outputs, name=layer.name, domain=domain, **written
         )
         self.nodes.append(node)
 

@@ -2,6 +2,7 @@
 
 from hwsim.blocks.conv import ConvConfig, DenseConfig
 from hwsim.blocks.elementwise import AddConfig, MulConfig, TableConfig
+from hwsim.blocks.lrn import LRNConfig
 from hwsim.blocks.midrange import MidrangeConfig
 from hwsim.blocks.pad import PadConfig
 from hwsim.blocks.pool import GlobalPoolConfig, PoolConfig
@@ -9,6 +10,7 @@ from hwsim.blocks.reshape import ConcatConfig, ForkConfig, ResizeConfig
 
 from .conv import Conv, Dense
 from .elementwise import Add, Mul, Table
+from .lrn import LRN
 from .midrange import Midrange
 from .pad import Pad
 from .pool import GlobalPool, Pool
@@ -39,6 +41,8 @@ def make_unit(stage, network):
             return Mul(config, layer.requantize, zero_points, queue)
         case TableConfig():
             return Table(config, layer.table, queue)
+        case LRNConfig():
+            return LRN(config, layer.table, layer.requantize, queue)
         case MidrangeConfig():
             return Midrange(config, queue)
         case PadConfig():

@@ -10,8 +10,7 @@ from hwsim.blocks.queue import QueueConfig
 from hwsim.blocks.reshape import ForkConfig
 from hwsim.blocks.streaming import Stage, Streaming, plan_streaming
 from hwsim.blocks.timing import Deadlock, evaluate
-from hwsim.network.fixed_point import Requantize
-from hwsim.network.integer import LRN, IntegerLayer, Shuffle
+from hwsim.network.integer import IntegerLayer, Shuffle
 from hwsim.network.network import NetworkError
 from hwsim.validation.networks import NetworkBuilder, random_network
 from tests.networks import nngen_network
@@ -120,14 +119,7 @@ def test_refuses_several_outputs():
         plan_streaming(several)
 
 
-@pytest.mark.parametrize(
-    ("kind", "constants"),
-    [
-        (IntegerLayer, ()),
-        (LRN, (5, 6, np.ones(1), Requantize([1], [0], 0, -128, 127))),
-        (Shuffle, ((0,),)),
-    ],
-)
+@pytest.mark.parametrize(("kind", "constants"), [(IntegerLayer, ()), (Shuffle, ((0,),))])
 def test_refuses_a_layer_without_a_unit(kind, constants):
     network = nngen_network()
     odd = kind("odd", (network.input.name,), "conv1_out", *constants)

@@ -6,6 +6,8 @@ import pytest
 
 import hwsim
 from hwsim.blocks.conv import ConvConfig
+from hwsim.blocks.lrn import LRNConfig
+from hwsim.blocks.requantize import RequantizeConfig
 from hwsim.blocks.stream import Frame
 from hwsim.blocks.streaming import plan_streaming
 from hwsim.models import cost_data
@@ -66,6 +68,14 @@ def test_a_plan_takes_microseconds():
         assert cost(plan) == first
     # A unit takes some 50 microseconds; generous, for slow machines.
     assert (time.perf_counter() - start) / 10 < 0.05
+
+
+def test_normalization_takes_the_multipliers_and_memories_that_yosys_found():
+    scaling = RequantizeConfig(accumulator_bits=26, multiplier_bits=0, shifts=(18, 18))
+    for lanes, dsp, bram in ((6, 12, 6), (12, 24, 12), (16, 32, 16)):
+        frame = Frame(9, 9, lanes, lanes)
+        found = cost(LRNConfig(frame=frame, size=5, precision=7, requantize=scaling))
+        assert (found.dsp, found.bram) == (dsp, bram)
 
 
 def test_a_design_is_its_plan():

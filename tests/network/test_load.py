@@ -198,7 +198,7 @@ def test_asymmetric_pads_keep_their_sides():
             None,
             {"size": 3},
             13,
-            {"alpha": pytest.approx(1e-4), "beta": 0.75, "bias": 1.0, "size": 3},
+            {"alpha": pytest.approx(1e-4), "beta": 0.75, "bias": 1.0, "size": 3, "within": False},
         ),
         ("Reshape", {"shape": np.array([0, -1])}, {}, 13, {"shape": (1, 60)}),
         ("Squeeze", {"axes": np.array([0])}, {}, 13, {"axes": (0,)}),

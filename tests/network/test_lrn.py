@@ -1,13 +1,19 @@
 """Local response normalization in integers: the index, the table and its error, ONNX Runtime."""
 
+from dataclasses import replace
+
 import numpy as np
+import onnx
 import pytest
 from onnx import helper, numpy_helper
 
 import hwsim
+from hwsim.models import reference
 from hwsim.models.reference import integer
 from hwsim.network import NetworkError, lower
 from hwsim.network.fixed_point import MULTIPLIER_BITS, Requantize
+from hwsim.network.functions import DOMAIN, function
+from hwsim.network.geometry import Field, fields
 from hwsim.network.integer import LRN, Conv, IntegerTensor, largest_square_sum, log_index
 from tests.onnx_models import ModelBuilder, images, run_onnxruntime
 
@@ -49,21 +55,26 @@ def draw_tensor(rng, name, shape):
     return IntegerTensor(name, tensor.shape, 0.1, zero, bits, signed)
 
 
+@pytest.mark.parametrize("within", [False, True])
 @pytest.mark.parametrize("seed", range(20))
-def test_reference_by_loops(seed):
+def test_reference_by_loops(seed, within):
     rng = np.random.default_rng(seed)
-    shape = (int(rng.integers(1, 9)), 2, 3)
+    shape = (int(rng.integers(1, 9)), *((4, 3) if within else (2, 3)))
     source, output = draw_tensor(rng, "x", shape), draw_tensor(rng, "y", shape)
     size, precision = int(rng.integers(1, 8)), int(rng.integers(4, 11))
-    entries = int(log_index(largest_square_sum(source, size), precision)) + 1
+    entries = int(log_index(largest_square_sum(source, size, within), precision)) + 1
     table = rng.integers(0, 1 << MULTIPLIER_BITS, entries)
     rescale = Requantize([1], [20], output.zero_point, output.minimum, output.maximum)
-    layer = LRN("lrn", ("x",), "y", size, precision, table, rescale)
+    layer = LRN("lrn", ("x",), "y", size, precision, table, rescale, within)
     codes = rng.integers(source.minimum, source.maximum + 1, (2, *shape)).astype(source.dtype)
     tensors = {"x": source, "y": output}
     sums = integer.accumulators(layer, [codes], tensors)
     for n, c, row, column in np.ndindex(*codes.shape):
-        near = codes[n, max(0, c - (size - 1) // 2) : c + size // 2 + 1, row, column].tolist()
+        near = [
+            slice(max(0, place - (size - 1) // 2), place + size // 2 + 1)
+            for place in (c, row, column)
+        ]
+        near = codes[(n, c, *near[1:]) if within else (n, near[0], row, column)].ravel().tolist()
         total = sum((code - source.zero_point) ** 2 for code in near)
         factor = int(table[index_by_bit_length(total, precision)])
         assert sums[n, c, row, column] == (int(codes[n, c, row, column]) - source.zero_point) * (
@@ -86,6 +97,7 @@ def test_largest_sum(zero_point):
     reach = {-128: 255, 0: 128, 100: 228}[zero_point]
     # Only three channels exist.
     assert largest_square_sum(tensor, 5) == 3 * reach**2
+    assert largest_square_sum(replace(tensor, shape=(1, 4, 9)), 5, within=True) == 20 * reach**2
 
 
 def model(attributes, shape, source, output):
@@ -101,7 +113,7 @@ def model(attributes, shape, source, output):
     nodes = [
         node("QuantizeLinear", "image", "x", source),
         node("DequantizeLinear", "x", "real", source),
-        helper.make_node("LRN", ["real"], ["float"], name="lrn", **attributes),
+        lrn_node("real", "float", **attributes),
         node("QuantizeLinear", "float", "y", output),
     ]
     image = helper.make_tensor_value_info("image", 1, shape)
@@ -109,7 +121,23 @@ def model(attributes, shape, source, output):
     graph = helper.make_graph(
         nodes, "lrn", [image], [helper.make_empty_tensor_value_info("y")], values
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid(DOMAIN, 1)]
+    return helper.make_model(
+        graph, opset_imports=opsets, ir_version=10, functions=[function("LRNWithin", 21)]
+    )
+
+
+def lrn_node(x, y, *, size, within=False, **attributes):
+    """The node of an LRN: of ONNX, or over pixels."""
+    if not within:
+        return helper.make_node("LRN", [x], [y], name="lrn", size=size, **attributes)
+    geometry = {
+        "kernel_shape": [size] * 2,
+        "pads": [(size - 1) // 2] * 2 + [size // 2] * 2,
+    }
+    return helper.make_node(
+        "LRNWithin", [x], [y], name="lrn", domain=DOMAIN, **geometry, **attributes
+    )
 
 
 def typical(rng):
@@ -134,16 +162,26 @@ def exact(attributes, codes, source):
     real = (codes.astype(np.float64) - source.zero_point) * source.scale
     size, result = attributes["size"], np.empty(real.shape)
     alpha, beta, bias = (np.float64(np.float32(attributes[n])) for n in ("alpha", "beta", "bias"))
+    if attributes.get("within"):
+        for _, _, row, column in np.ndindex(1, 1, *real.shape[2:]):
+            rows, columns = (
+                slice(max(0, at - (size - 1) // 2), at + size // 2 + 1) for at in (row, column)
+            )
+            total = (real[:, :, rows, columns] ** 2).sum((2, 3))
+            scale = (bias + alpha / size**2 * total) ** beta
+            result[:, :, row, column] = real[:, :, row, column] / scale
+        return result
     for c in range(real.shape[1]):
         near = real[:, max(0, c - (size - 1) // 2) : c + size // 2 + 1]
         result[:, c] = real[:, c] / (bias + alpha / size * (near**2).sum(1)) ** beta
     return result
 
 
-@pytest.mark.parametrize("seed", range(60))
-def test_error_is_bounded_and_onnxruntime_is_one_step_away_at_most(seed):
+@pytest.mark.parametrize(("seed", "within"), [(seed, seed >= 60) for seed in range(90)])
+def test_error_is_bounded_and_onnxruntime_is_one_step_away_at_most(seed, within):
     rng = np.random.default_rng(seed)
     attributes, shape, form = typical(rng)
+    attributes["within"] = within
     scale, zero, dtype = form
     limits = np.iinfo(dtype)
     source = IntegerTensor("x", shape[1:], float(np.float32(scale)), zero, 8, dtype == np.int8)
@@ -156,11 +194,10 @@ def test_error_is_bounded_and_onnxruntime_is_one_step_away_at_most(seed):
     made = model(attributes, shape, form, (step, zero if dtype == np.int8 else 128, dtype))
     network = lower(hwsim.load(made))
     (layer,), output = network.layers, network.outputs[0]
-    assert isinstance(layer, LRN)
+    assert isinstance(layer, LRN) and layer.within == within
     assert layer.table.max() < 1 << MULTIPLIER_BITS and layer.table.min() >= 0
-    assert (
-        len(layer.table) == log_index(largest_square_sum(source, layer.size), layer.precision) + 1
-    )
+    largest = largest_square_sum(source, layer.size, within)
+    assert len(layer.table) == log_index(largest, layer.precision) + 1
     product = integer.accumulators(layer, [codes], network.tensors)
     unrounded = np.ldexp(product.astype(np.float64), -int(layer.requantize.shift[0]))
     assert np.abs(unrounded - real / output.scale).max() <= TABLE_ERROR + 1e-6
@@ -205,6 +242,98 @@ def test_quantize_and_a_relu_behind():
     assert [type(layer) for layer in network.layers] == [Conv, LRN, Conv]
     rescale = network.layers[1].requantize
     assert rescale.minimum == rescale.zero_point
+
+
+# -------------------------------------------------------------------- within a channel, in a file
+
+
+def within_model(size=3):
+    """An LRN over pixels behind a convolution, as ONNX with a function."""
+    b = ModelBuilder(0, (1, 3, 8, 7), "within")
+    x = b.conv("image", 3, 4)
+    b.nodes.append(lrn_node(x, "y", size=size, within=True, alpha=2.0, beta=0.75, bias=1.0))
+    return with_function(b, "y")
+
+
+def with_function(b, output):
+    """The model of a `ModelBuilder` that holds an LRN over pixels."""
+    outputs = [helper.make_empty_tensor_value_info(output)]
+    graph = helper.make_graph(b.nodes, b.name, [b.input], outputs, b.initializers)
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(DOMAIN, 1)]
+    return helper.make_model(
+        graph, opset_imports=opsets, ir_version=9, functions=[function("LRNWithin", 17)]
+    )
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_within_a_channel_is_kept_in_files_and_agrees_with_onnxruntime(size, tmp_path):
+    made = within_model(size)
+    network = hwsim.load(made)
+    assert network.layers[1].attributes == {
+        "alpha": 2.0,
+        "beta": 0.75,
+        "bias": 1.0,
+        "size": size,
+        "within": True,
+    }
+    network.save(tmp_path / "within.onnx")
+    again = hwsim.load(tmp_path / "within.onnx")
+    assert [(y.op, y.attributes) for y in again.layers] == [
+        (y.op, y.attributes) for y in network.layers
+    ]
+    x = np.random.default_rng(1).normal(size=(1, 3, 8, 7)).astype(np.float32)
+    (ours,) = reference.run(network, x).values()
+    for file in (made, onnx.load(tmp_path / "within.onnx")):
+        theirs = run_onnxruntime(file, x)["y"]
+        assert np.abs(ours - theirs).max() <= 1e-6
+
+
+def test_pixels_that_a_normalized_value_sees():
+    network = hwsim.load(within_model(4))
+    axis = Field(size=3 + 3, jump=1, start=-1)
+    assert fields(network)["y"] == (axis, axis)
+
+
+def test_another_function_of_that_name_is_written_out():
+    made = within_model()
+    made.functions[0].node[-1].op_type = "Mul"
+    with pytest.raises(NetworkError, match=r"^operator Pow \("):
+        hwsim.load(made)
+    made.functions[0].opset_import[0].version = 13
+    with pytest.raises(NetworkError) as caught:
+        hwsim.load(made)
+    assert str(caught.value) == "within has functions of another operator set than its own"
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "accepted"),
+    [
+        ("kernel_shape", [3, 5], "2 equal positive integers"),
+        ("pads", [1, 1, 2, 2], "[1, 1, 1, 1]"),
+    ],
+)
+def test_refuses_other_neighbourhoods(name, values, accepted):
+    made = within_model()
+    (attribute,) = (a for a in made.graph.node[1].attribute if a.name == name)
+    attribute.ints[:] = values
+    with pytest.raises(NetworkError) as caught:
+        hwsim.load(made)
+    assert str(caught.value) == (
+        f"LRNWithin 'lrn': {name} = {values} is not supported; accepted: {accepted}"
+    )
+
+
+def test_streaming_both_kinds_and_not_on_the_array():
+    made = within_model()
+    network = hwsim.quantize(hwsim.load(made), images(made, 8, 1))
+    design = hwsim.build(network)
+    result = hwsim.simulate(design, images(made, 2, 2), lanes=1)
+    assert result.mismatches == 0 and result.cycles == design.cycles(images=2)
+    with pytest.raises(NetworkError) as caught:
+        hwsim.build(network, hwsim.Systolic(rows=4, cols=4))
+    assert str(caught.value) == (
+        "layer lrn: the systolic accelerator normalizes across channels only"
+    )
 
 
 # ------------------------------------------------------------------------------------- refused

@@ -8,11 +8,14 @@ import threading
 from html.parser import HTMLParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
 
 import hwsim
 from hwsim.reports import Section
 from hwsim.reports.figures import array_cycles
+from hwsim.reports.pictures import pictures
+from tests.onnx_models import ModelBuilder
 
 BROWSER = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -86,6 +89,24 @@ def browse(tmp_path):
         return Page(done.stdout), console
 
     return run
+
+
+def test_pictures_of_what_a_network_sees(browse, tmp_path):
+    b = ModelBuilder(0, (1, 3, 12, 12), "seeing")
+    x = b.node("Relu", b.conv("image", 3, 4), name="relu")
+    x = b.node("MaxPool", x, name="pool", kernel_shape=[2, 2], strides=[2, 2])
+    images = np.random.default_rng(0).random((2, 3, 12, 12)).astype(np.float32)
+    network = hwsim.quantize(hwsim.load(b.model(x)), calibration=images)
+    sections, mismatches = pictures(network, hwsim.build(network), images[0])
+    assert mismatches == 0
+    path, *_ = hwsim.report(*sections).save(tmp_path / "seen.html")
+    page, console = browse(path)
+    assert console == []
+    shown = page.all("img")
+    assert len(shown) == sum(len(section.pictures) for section in sections)
+    assert all(image["src"].startswith("data:image/png;base64,") for image in shown)
+    assert "Receptive field of pool" in [image["alt"] for image in shown]
+    assert page.of_class("js-plotly-plot")
 
 
 @pytest.fixture

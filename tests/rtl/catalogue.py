@@ -17,6 +17,7 @@ from hwsim.blocks.backward_pool import (
 from hwsim.blocks.backward_update import CombineConfig, RoundingConfig, UpdateConfig
 from hwsim.blocks.conv import ConvConfig, DenseConfig
 from hwsim.blocks.elementwise import AddConfig, MulConfig, TableConfig
+from hwsim.blocks.lrn import LRNConfig
 from hwsim.blocks.midrange import MidrangeConfig
 from hwsim.blocks.pad import PadConfig
 from hwsim.blocks.pool import GlobalPoolConfig, PoolConfig
@@ -34,6 +35,7 @@ from hwsim.rtl.backward_pool import GlobalPoolGradient, MaxPool, PoolGradient
 from hwsim.rtl.backward_update import Combine, Rounding, Update
 from hwsim.rtl.conv import Conv, Dense
 from hwsim.rtl.elementwise import Add, Mul, Table
+from hwsim.rtl.lrn import LRN
 from hwsim.rtl.midrange import Midrange
 from hwsim.rtl.pad import Pad
 from hwsim.rtl.pool import GlobalPool, Pool
@@ -145,6 +147,16 @@ def _mul():
     return Mul(MulConfig(frames=(FRAME, FRAME), requantize=scaling), requantize, (1, 0))
 
 
+def _lrn(frame=FRAME, size=3, **members):
+    requantize = Requantize([1], [18], 3, -128, 127)
+    scaling = RequantizeConfig.of(requantize, accumulator_bits=27)
+    config = LRNConfig(
+        frame=frame, size=size, precision=4, zero_point=5, requantize=scaling, **members
+    )
+    table = np.sort(np.random.default_rng(size).integers(0, 1 << 17, config.entries))[::-1]
+    return LRN(config, table, requantize)
+
+
 def _table():
     return Table(TableConfig(frame=FRAME), np.random.default_rng(2).integers(-128, 128, 256))
 
@@ -223,6 +235,10 @@ _MAKERS = {
     "add_unsigned": lambda: _add((1 << 14, 1), (FRAME, UNSIGNED)),
     "mul": _mul,
     "table": _table,
+    "lrn": _lrn,
+    "lrn_unrolled": lambda: _lrn(frame=Frame(2, 3, 5, 5), size=4),
+    "lrn_unsigned": lambda: _lrn(frame=UNSIGNED, size=7),
+    "lrn_within": lambda: _lrn(within=True),
     "concat": lambda: Concat(ConcatConfig(frames=(FRAME, Frame(5, 6, 2, 2), FRAME))),
     "fork": lambda: Fork(ForkConfig(frame=FRAME, outputs=3), [QueueConfig(d) for d in (1, 3, 70)]),
     "resize_up": lambda: Resize(ResizeConfig(frame=Frame(2, 3, 12, 2), lanes=6)),

@@ -26,7 +26,9 @@ from hwsim.rtl.verilog import Verilog, convert
 from hwsim.rtl.verilog_passes import mark_unused
 from hwsim.sim.beats import pack, unpack
 from hwsim.validation.networks import NetworkBuilder, images_for, random_network
+from tests.network.test_lrn import lrn_node, with_function
 from tests.networks import nngen_network
+from tests.onnx_models import ModelBuilder, images
 
 from .catalogue import Shelf, catalogue
 from .verilog_bench import have_icarus, lint, run_icarus, verilators
@@ -137,6 +139,34 @@ def test_reset_in_mid_frame(seed, tmp_path):
         transfers = run(design, 2, seed, tmp_path / f"{k}", reset=int(reset), stalls=20 * (k == 2))
         if k < 2:
             assert transfers.outputs[-1] - transfers.inputs[0] + 1 == design.cycles(2)
+
+
+@pytest.fixture(scope="module")
+def normalized():
+    """Normalization across channels, several beats a pixel, and within a channel."""
+    b = ModelBuilder(0, (1, 3, 7, 6), "normalized")
+    x = b.node("LRN", b.conv("image", 3, 6), size=5, alpha=2.0)
+    b.nodes.append(lrn_node(x, "y", size=3, within=True, alpha=2.0, beta=0.75, bias=1.0))
+    made = with_function(b, "y")
+    network = hwsim.quantize(hwsim.load(made), images(made, 8, 1))
+    return hwsim.build(network, Streaming(multipliers=60))
+
+
+@needs_icarus
+@pytest.mark.parametrize("stalls", [0, 40])
+def test_normalization(normalized, stalls, tmp_path):
+    transfers = run(normalized, 3, 0, tmp_path, stalls=stalls)
+    if not stalls:
+        trace = normalized.plan.trace(3)
+        cycles = np.array(transfers.outputs) - transfers.inputs[0]
+        assert np.array_equal(cycles, trace.sink - trace.source[0])
+
+
+def test_normalization_in_verilator(normalized, verilator, tmp_path):
+    assert lint(normalized.verilog, tmp_path, *verilator) == ""
+    codes = images_for(normalized.network, 3, 1)
+    result = hwsim.simulate(normalized, codes, engine="verilator", stalls=0.3, seed=2)
+    assert result.mismatches == 0
 
 
 @needs_icarus

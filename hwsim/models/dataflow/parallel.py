@@ -32,10 +32,12 @@ __all__ = [
     "DataParallel",
     "Link",
     "PipelineParallel",
+    "Split",
     "data_parallel",
     "partition",
     "pipeline_parallel",
     "pipeline_time",
+    "ring_process",
     "ring_time",
     "simulate_pipeline",
     "simulate_ring",
@@ -78,6 +80,23 @@ def ring_time(size, devices, link):
     return 2 * (devices - 1) * link.time(-(-size // devices))
 
 
+def ring_process(env, arrivals, number, steps, time):
+    """SimPy process: a device sends to the next one, and waits for the one before, in each step.
+
+    arrivals : a `simpy.Store` for each device. time : picoseconds of a step.
+    """
+
+    def send(target):
+        yield env.timeout(time)
+        yield target.put(None)
+
+    for _ in range(steps):
+        # What arrives is added, or stored, and goes on in the next step.
+        sent = env.process(send(arrivals[(number + 1) % len(arrivals)]))
+        yield arrivals[number].get()
+        yield sent
+
+
 def simulate_ring(size, starts, link):
     """An all-reduce over devices that are ready at different times.
 
@@ -101,17 +120,9 @@ def simulate_ring(size, starts, link):
     ends = list(starts)
     time = link.time(-(-size // count))
 
-    def send(target):
-        yield env.timeout(time)
-        yield arrivals[target].put(None)
-
     def device(number):
         yield env.timeout(starts[number])
-        for _ in range(2 * (count - 1)):
-            # What arrives is added, or stored, and goes on in the next step.
-            sent = env.process(send((number + 1) % count))
-            yield arrivals[number].get()
-            yield sent
+        yield from ring_process(env, arrivals, number, 2 * (count - 1), time)
         ends[number] = env.now
 
     for number in range(count):
@@ -199,31 +210,30 @@ def simulate_pipeline(times, parcels, *, buffers=1):
 
 
 @dataclass(frozen=True)
-class DataParallel:
-    """A batch split over devices.
+class Split:
+    """What several devices gain that work on a batch and then wait for one another.
 
     Members
     -------
     devices, batch : int
-    shares : tuple of int
-        Images of each device.
     compute_s : float
         Of the device with the largest share.
     exchange_s : float
-        From the last device's gradient to the last sum.
+        In which nothing is computed.
     exchange_bytes : int
-        Of the gradient, on each device.
+        Of what is exchanged, as each device has it.
     alone_s : float
         Of the batch on one device.
+    kind : str
     """
 
     devices: int
     batch: int
-    shares: tuple[int, ...]
     compute_s: float
     exchange_s: float
     exchange_bytes: int
     alone_s: float
+    kind: str
 
     @property
     def latency_s(self):
@@ -248,7 +258,7 @@ class DataParallel:
     def to_dict(self):
         """Plain data; keys carry units."""
         return {
-            "kind": "data",
+            "kind": self.kind,
             "devices": self.devices,
             "latency_s": self.latency_s,
             "throughput_images_per_s": self.throughput_images_per_s,
@@ -258,6 +268,19 @@ class DataParallel:
             "exchange_s": self.exchange_s,
             "exchange_bytes": self.exchange_bytes,
         }
+
+
+@dataclass(frozen=True)
+class DataParallel(Split):
+    """A batch split over devices.
+
+    Members
+    -------
+    shares : tuple of int
+        Images of each device.
+    """
+
+    shares: tuple[int, ...]
 
 
 def _estimate(network, device, batch, options):
@@ -316,11 +339,12 @@ def data_parallel(network, device, devices, link, *, batch, **options):
     return DataParallel(
         devices,
         batch,
-        tuple(shares),
         max(times) / PICOSECONDS,
         exchange / PICOSECONDS,
         size,
         alone.latency_s,
+        "data",
+        tuple(shares),
     )
 
 

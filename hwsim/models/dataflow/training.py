@@ -44,11 +44,12 @@ Precision Training", ICLR 2018).
 import math
 from dataclasses import dataclass, replace
 
+from hwsim.blocks.checks import check_positive
 from hwsim.network.network import NetworkError
 
 from .workload import FLOAT_BYTES, TRANSCENDENTAL, Convolution, Gemm, Work
 
-__all__ = ["OPTIMIZERS", "Optimizer", "check_optimizer", "training_step"]
+__all__ = ["OPTIMIZERS", "Optimizer", "check_optimizer", "training_step", "training_time"]
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,17 @@ def training_step(load, optimizer="sgd"):
                 f"operators that have one are {', '.join(_ACCEPTED)}"
             )
     return _Step(load, OPTIMIZERS[optimizer]).workload()
+
+
+def training_time(step_s, batch, images, epochs=1):
+    """Seconds of an epoch and of all ``epochs`` over a data set of so many images.
+
+    A last batch that is not full takes as long as a full one; nothing but steps is counted.
+    """
+    for name, value in (("batch", batch), ("images", images), ("epochs", epochs)):
+        check_positive(name, value)
+    epoch = -(-images // batch) * step_s
+    return epoch, epochs * epoch
 
 
 class _Step:

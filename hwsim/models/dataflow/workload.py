@@ -78,6 +78,12 @@ def _map_size(layer, network):
     return math.prod(network.shape(layer.inputs[0])[2:])
 
 
+def _neighbours(layer, network):
+    """Squares that an LRN sums up for a value."""
+    axes = len(network.shape(layer.inputs[0])) - 2 if layer.attributes["within"] else 1
+    return layer.attributes["size"] ** axes
+
+
 # Operations per output value.
 _MODELS = {
     "Add": lambda layer, network: 1,
@@ -88,7 +94,7 @@ _MODELS = {
     "DequantizeLinear": lambda layer, network: DEQUANTIZE,
     "GlobalAveragePool": lambda layer, network: _map_size(layer, network) + 1,
     "GlobalMaxPool": _map_size,
-    "LRN": lambda layer, network: 2 * layer.attributes["size"] + TRANSCENDENTAL + 3,
+    "LRN": lambda layer, network: 2 * _neighbours(layer, network) + TRANSCENDENTAL + 3,
     "MaxPool": _taps,
     "Mul": lambda layer, network: 1,
     "Pad": lambda layer, network: 1,

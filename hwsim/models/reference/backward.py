@@ -17,7 +17,16 @@ import numpy as np
 
 from hwsim.network.windows import span
 
-from .floating import average_pool, channelwise, convolve, max_pool_indices, pad_maps, taps
+from .floating import (
+    average_pool,
+    channelwise,
+    convolve,
+    lrn_axes,
+    max_pool_indices,
+    neighbour_sums,
+    pad_maps,
+    taps,
+)
 
 __all__ = [
     "GRADIENTS",
@@ -240,19 +249,13 @@ def _lrn(attributes, inputs, y, dy):
     """With s the sum of squares in its place: dx = dy s^-b - 2 (a b / n) x sum(dy x s^(-b - 1))."""
     (x,) = inputs
     size, beta = attributes["size"], attributes["beta"]
-    alpha = attributes["alpha"] / size
+    axes, members = lrn_axes(attributes, x.ndim)
+    alpha = attributes["alpha"] / members
     before = (size - 1) // 2
-    channels = x.shape[1]
-
-    def windows(values, before):
-        after = size - 1 - before
-        padded = np.pad(values, [(0, 0), (before, after)] + [(0, 0)] * (x.ndim - 2))
-        return sum(padded[:, k : k + channels] for k in range(size))
-
-    total = attributes["bias"] + alpha * windows(x * x, before)
+    total = attributes["bias"] + alpha * neighbour_sums(x * x, axes, size, before)
     shared = dy * x * total ** (-beta - 1)
     # Channel c reads channels from c - before on, so that those which read it end at c + before.
-    shared = windows(shared, size - 1 - before)
+    shared = neighbour_sums(shared, axes, size, size - 1 - before)
     return ((dy * total**-beta - 2 * alpha * beta * x * shared).astype(dy.dtype, copy=False),)
 
 

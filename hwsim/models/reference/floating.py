@@ -175,12 +175,28 @@ def sigmoid(x):
     return np.where(x >= 0, 1 / (1 + power), power / (1 + power)).astype(x.dtype, copy=False)
 
 
+def neighbour_sums(values, axes, size, before):
+    """Sums over ``size`` neighbours along each of ``axes``, the first ``before`` places ahead."""
+    for axis in axes:
+        moved = np.moveaxis(values, axis, 0)
+        widths = [(before, size - 1 - before)] + [(0, 0)] * (values.ndim - 1)
+        padded = np.pad(moved, widths)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, size, axis=0)
+        values = np.moveaxis(windows.sum(axis=-1), 0, axis)
+    return values
+
+
+def lrn_axes(attributes, rank):
+    """Axes of an LRN's neighbourhood in feature maps of ``rank`` axes, and how many are in it."""
+    axes = range(2, rank) if attributes["within"] else (1,)
+    return axes, attributes["size"] ** len(axes)
+
+
 def _lrn(attributes, x):
-    channels, size = x.shape[1], attributes["size"]
-    before = (size - 1) // 2
-    squares = np.pad(x * x, [(0, 0), (before, size - 1 - before)] + [(0, 0)] * (x.ndim - 2))
-    total = sum(squares[:, offset : offset + channels] for offset in range(size))
-    scale = attributes["bias"] + attributes["alpha"] / size * total
+    size = attributes["size"]
+    axes, members = lrn_axes(attributes, x.ndim)
+    total = neighbour_sums(x * x, axes, size, (size - 1) // 2)
+    scale = attributes["bias"] + attributes["alpha"] / members * total
     return (x / scale ** attributes["beta"]).astype(x.dtype, copy=False)
 
 

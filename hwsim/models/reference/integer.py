@@ -28,6 +28,8 @@ from hwsim.network.integer import (
     log_index,
 )
 
+from .floating import neighbour_sums
+
 __all__ = ["accumulators", "layer_output", "run"]
 
 # Images of one chunk are chosen so that the unfolded input of a convolution takes about this many
@@ -156,7 +158,9 @@ def accumulators(
             return factors[0] * factors[1]
         case LRN():
             steps = first.astype(np.int64) - sources[0].zero_point
-            return steps * layer.table[log_index(_neighbour_sums(layer, steps), layer.precision)]
+            axes = (2, 3) if layer.within else (1,)
+            sums = neighbour_sums(steps * steps, axes, layer.size, (layer.size - 1) // 2)
+            return steps * layer.table[log_index(sums, layer.precision)]
     raise TypeError(f"layer must be one with an accumulator, not {type(layer).__name__}")
 
 
@@ -226,14 +230,6 @@ def _windows(layer, maps, output, fill):
         ),
         writeable=False,
     )
-
-
-def _neighbour_sums(layer, steps):
-    """Return the sums of squares over ``layer.size`` channels, of (N, C, H, W)."""
-    channels, before = steps.shape[1], (layer.size - 1) // 2
-    widths = ((0, 0), (before, layer.size - 1 - before), (0, 0), (0, 0))
-    squares = np.pad(steps * steps, widths)
-    return sum(squares[:, offset : offset + channels] for offset in range(layer.size))
 
 
 def _convolve(layer, codes, source, output):
