@@ -45,6 +45,11 @@ class Section:
         names: ``latency_ms``.
     listings : mapping of str to str
         Texts of many lines, such as Verilog, by caption; folded until somebody looks.
+    linked : mapping of str to str
+        Captions of figures whose points are rows of a table, by the table's name: what is chosen
+        in one is shown in the other, and a filter stands above the table. The ``customdata`` of
+        the figure's traces are numbers of rows, None for points that have none; its last trace is
+        empty and marks what is chosen.
     """
 
     title: str
@@ -54,6 +59,7 @@ class Section:
     pictures: Mapping[str, Picture] = field(default_factory=dict)
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     listings: Mapping[str, str] = field(default_factory=dict)
+    linked: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,10 +141,13 @@ class Report:
         number = 0
         for section, tables in zip(self.sections, self._named_tables(), strict=True):
             figures = []
+            unique = dict(zip(section.tables, tables, strict=True))
             for caption, figure in section.figures.items():
                 number += 1
                 data = figure_json(figure)  # escaped for the place where it stands
-                figures.append((f"figure-{number}", caption, figure.layout.height or 450, data))
+                table = unique[section.linked[caption]] if caption in section.linked else ""
+                height = figure.layout.height or 450
+                figures.append((f"figure-{number}", caption, height, data, table))
             sections.append((_unique(slug(section.title), taken), section, figures, tables))
         templates = json.dumps(TEMPLATES, separators=(",", ":"), sort_keys=True)
         script = _environment().get_template("report.js").render(templates=templates)
@@ -149,6 +158,7 @@ class Report:
             .render(
                 report=self,
                 sections=sections,
+                filtered={table for *_, figures, _ in sections for *_, table in figures if table},
                 files={name: quote(file) for name, file in files.items()},
                 # Only these scripts may run, whatever else found its way into the page.
                 hashes=" ".join(f"'sha256-{_digest(text)}'" for text in scripts) or "'none'",
@@ -202,10 +212,11 @@ def _unique(name, taken):
 
 
 def _rows(table):
-    """Headings, whether each column holds numbers, and rows of cells."""
+    """Columns' names and headings, whether each holds numbers, and rows of cells."""
     numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in table.dtypes]
     rows = [[cell(value) for value in row] for row in table.itertuples(index=False, name=None)]
-    return [heading(column) for column in table.columns], numeric, rows
+    heads = [(clean(column), heading(column)) for column in table.columns]
+    return heads, numeric, rows
 
 
 def _lines(text):

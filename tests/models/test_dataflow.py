@@ -112,7 +112,9 @@ def test_activity_accounts_for_every_cycle(seed):
         lengths = {part: np.diff(s, axis=1).sum() + len(s) for part, s in found[actor.name].items()}
         alone = lengths["at work"] - frames * actor.work
         assert 0 <= alone <= frames * len(actor.tail)
-        working = [c for first, last in found[actor.name]["at work"] for c in range(first, last + 1)]
+        working = [
+            c for first, last in found[actor.name]["at work"] for c in range(first, last + 1)
+        ]
         assert set(trace.issue[actor.name]) <= set(working)
 
 

@@ -107,6 +107,7 @@ def make_result(names, images=2, mismatches=0):
     return Result(
         images=images,
         lanes=1,
+        inputs=np.arange(images * 36).reshape(images, 1, 6, 6),
         outputs=maps[names[1]],
         feature_maps=maps,
         layers=layers,
@@ -156,6 +157,19 @@ def make_trace(dataflow="weight-stationary"):
     return trace_array(config, random_folds(config, (4, 2)))
 
 
+def make_study(name="alexnet"):
+    """Twelve arrays for a known network."""
+    from hwsim.networks import network as known
+
+    space = {
+        "objectives": ["throughput", "dsp"],
+        "device": "ecp5-85f",
+        "constraints": {"min_frames_per_second": 1},
+        "systolic": {"rows": [4, 8, 16], "cols": [4, 8], "buffer_bytes": [64, 65536]},
+    }
+    return hwsim.explore(known(name), space, workers=1)
+
+
 def make_check(names, exact=False):
     """Three points of two groups, one of them 10 % too low."""
     from hwsim.validation import Check
@@ -200,5 +214,6 @@ def make(tmp_path):
         systolic_result=make_systolic_result,
         trace=make_trace,
         check=make_check,
+        study=make_study,
         items=partial(make_items, tmp_path),
     )
