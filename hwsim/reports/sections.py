@@ -15,6 +15,8 @@ __all__ = ["Accuracy", "Comparison", "sections_of"]
 
 # Layers of a stacked bar that get a colour each; the rest share one. So have operators.
 _LAYERS_IN_BAR = 6
+# Relative differences that are drawn.
+_DIFFERENCES = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -414,6 +416,37 @@ def comparison(item):
     )
 
 
+def differences(item):
+    """What differs between two results."""
+    first, second = item.names
+    table = item.table
+    facts = {
+        "Compared": f"{cell(item.compared)} quantities",
+        "Different": cell(len(table)),
+        "Missing in one": cell(len(item.missing)),
+    }
+    relative = table.dropna(subset="difference_percent")
+    figures = {}
+    if len(relative):
+        worst = relative["difference_percent"].abs().idxmax()
+        row = relative.loc[worst]
+        facts["Largest difference"] = f"{row['difference_percent']:+.4g} %, {row['quantity']}"
+        largest = relative["difference_percent"].abs().nlargest(_DIFFERENCES).index
+        shown = relative[relative.index.isin(largest)]
+        figures["The largest relative differences"] = bars(
+            list(shown["quantity"]),
+            {"difference": list(shown["difference_percent"])},
+            "% of the first",
+        )
+    tables = {"differences": table.infer_objects()}
+    if len(item.missing):
+        tables["missing"] = item.missing
+    text = f"The first is {first}, the second {second}. " + (
+        "They are equal." if item.equal else "What is equal in both is not listed."
+    )
+    return Section(f"{first} and {second}", text, facts, figures, tables=tables)
+
+
 def validation(item):
     """Predictions beside measurements."""
     summary, points = item.summary(), item.points
@@ -579,6 +612,7 @@ BUILDERS: dict[str, Callable] = {
     "hwsim.models.estimate.Estimates": estimates,
     "hwsim.models.roofline.GemmComparison": gemm_comparison,
     "hwsim.reports.sections.Comparison": comparison,
+    "hwsim.reports.differences.Differences": differences,
     "hwsim.validation.check.Check": validation,
     "hwsim.synth.result.Synthesis": synthesis,
     "hwsim.filters.FilterResult": filtered,

@@ -148,17 +148,17 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(tmp_path, make, browse):
     hwsim.report(*make.items(names), title=names[0]).save(tmp_path / "report.html")
     probe = tmp_path / "probe.html"
     probe.write_text(
-        """<iframe src="report.html" style="width:400px;height:800px;border:0"></iframe>
+        """<iframe src="report.html" style="width:390px;height:800px;border:0"></iframe>
         <script>onload = () => setTimeout(() => {
           const page = document.querySelector("iframe").contentDocument;
           const plots = [...page.querySelectorAll(".svg-container")];
-          const fit = plots.every(plot => plot.getBoundingClientRect().right <= 400);
+          const fit = plots.every(plot => plot.getBoundingClientRect().right <= 390);
           document.title = [page.documentElement.scrollWidth, fit, plots.length].join(" ");
         }, 3000)</script>"""
     )
     page, console = browse(probe, "--allow-file-access-from-files", "--hide-scrollbars")
     assert console == []
-    assert page.texts[0] == "400 true 33"
+    assert page.texts[0] == "390 true 33"
 
 
 def test_an_array_is_played_and_stepped(tmp_path, make, browse):

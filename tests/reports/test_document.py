@@ -100,8 +100,8 @@ def test_unknown_item():
         hwsim.report(3)
     assert str(error.value) == (
         "a report cannot show int; it shows Network, Accuracy, StreamingPlan, Design, "
-        "SystolicDesign, Result, ArrayTrace, Estimates, GemmComparison, Comparison, Check, "
-        "Synthesis, FilterResult, Study, DataFrame, Section"
+        "SystolicDesign, Result, ArrayTrace, Estimates, GemmComparison, Comparison, "
+        "Differences, Check, Synthesis, FilterResult, Study, DataFrame, Section"
     )
 
 
