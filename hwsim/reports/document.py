@@ -5,6 +5,7 @@ import datetime
 import hashlib
 import html
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -77,7 +78,7 @@ class Report:
     date: str
     sections: tuple[Section, ...]
 
-    def save(self, path):
+    def save(self, path, *, parquet=False):
         """Write the report as one HTML file, and beside it Markdown and a CSV file for each table.
 
         The HTML file needs no other file and no network. Each file is written under another name
@@ -88,6 +89,8 @@ class Report:
         path : path
             Ends in ``.html``; missing folders are made. ``dir/report.html`` brings
             ``dir/report.md`` and files such as ``dir/report-layers.csv``.
+        parquet : bool
+            Write each table as Parquet, too: ``dir/report-layers.parquet``. Needs DuckDB.
 
         Returns
         -------
@@ -97,16 +100,20 @@ class Report:
         Raises
         ------
         ValueError
-            If the name does not end in ``.html``.
+            If the name does not end in ``.html``, or if DuckDB is needed and missing.
         """
         path = Path(path)
         if path.suffix != ".html":
             raise ValueError(f"a report's path must end in .html, not {str(path)!r}")
         files = {name: f"{path.stem}-{name}.csv" for name in self._tables()}
-        texts = {path.name: self._html(files), path.with_suffix(".md").name: self.markdown()}
+        contents = {path.name: self._html(files), path.with_suffix(".md").name: self.markdown()}
         for name, table in self._tables().items():
-            texts[files[name]] = _csv(table)
-        return write_files(path.parent, texts)
+            contents[files[name]] = _csv(table)
+        if parquet:
+            write = _parquet_writer()
+            for name, table in self._tables().items():
+                contents[f"{path.stem}-{name}.parquet"] = write(table)
+        return write_files(path.parent, contents)
 
     def html(self):
         """The report as one HTML page (str) that needs no other file and no network."""
@@ -226,6 +233,29 @@ def _lines(text):
 def _csv(table):
     texts = table.astype(object).map(csv_cell) if len(table) else table
     return texts.to_csv(index=False, lineterminator="\n")
+
+
+def _parquet_writer():
+    """A function from a table to the bytes of a Parquet file."""
+    try:
+        import duckdb
+    except ImportError:
+        raise ValueError(
+            "tables as Parquet need DuckDB: install it with pip install hwsim[parquet]"
+        ) from None
+
+    def write(table):
+        # Shapes, and columns of several kinds, as text; nothing where a value is missing.
+        plain = table.map(lambda value: csv_cell(value) if isinstance(value, tuple) else value)
+        for name, column in plain.items():
+            if column.dtype == object:
+                plain[name] = column.map(str, na_action="ignore").astype("str")
+        with tempfile.TemporaryDirectory() as folder, duckdb.connect() as database:
+            path = Path(folder) / "table.parquet"
+            database.from_df(plain).write_parquet(str(path))
+            return path.read_bytes()
+
+    return write
 
 
 def _digest(script):

@@ -96,6 +96,10 @@
       const layout = { dragmode, ...figure.layout, template: templates[dark.matches ? "dark" : "light"] };
       const plot = document.getElementById(source.dataset.figure);
       const first = !plot.layout;
+      layout.height ??= 450;
+      // On a phone each entry of a legend may take a line of its own.
+      if (layout.showlegend && plot.clientWidth < 560) layout.height += 20 * data.length;
+      plot.style.height = `${layout.height}px`;
       if (frames) for (const part of [...layout.sliders[0].steps, ...layout.updatemenus[0].buttons]) part.execute = false;
       Plotly.react(plot, { data, layout, frames, config });
       if (frames && first) control(plot);
