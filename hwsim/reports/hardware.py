@@ -53,7 +53,8 @@ def plan(item):
             {"utilization": list(working["utilization_percent"])},
             "% of the multipliers' cycles",
         )
-    figures |= _pipeline_timeline(item)
+    timeline, units = _pipeline_timeline(item)
+    figures |= timeline
     facts = {
         "Cycles per image": cell(interval),
         "Latency of one image": f"{cell(item.cycles(1))} cycles",
@@ -64,11 +65,12 @@ def plan(item):
     text = (
         "One unit per layer, joined by queues, so that images follow one another without a pause."
     )
-    return Section("Streaming pipeline", text, facts, figures, tables={"stages": table})
+    tables = {"stages": table, "units": units}
+    return Section("Streaming pipeline", text, facts, figures, tables=tables)
 
 
 def _pipeline_timeline(item):
-    """What each unit does, by the model, whose cycles are those of the hardware."""
+    """What each unit does, by the model, whose cycles are the hardware's: figures and table."""
     from hwsim.models.dataflow.streaming import activity
 
     each = sum(len(actor.puts) for actor in item.actors)
@@ -84,12 +86,14 @@ def _pipeline_timeline(item):
         part: [int((1 + np.diff(parts[part])).sum()) for parts in rows.values()]
         for part in ("at work", *waits)
     }
-    return {
+    figures = {
         f"Cycles of each unit for {which}: at work, and by what it waited for": bars(
             list(rows), totals, "clock cycles", stacked=True
         ),
         caption: occupation(rows, end, "clock cycle", hatched=waits),
     }
+    columns = {f"{part.replace(' ', '_')}_cycles": counts for part, counts in totals.items()}
+    return figures, pd.DataFrame({"unit": list(rows), "images": images, **columns})
 
 
 def systolic(item):

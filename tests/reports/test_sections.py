@@ -144,6 +144,9 @@ def test_plan(make):
     assert parts["at work"] == {"a": 192, "b": 96, "c": 48}
     assert parts["blocked at output"] == {"a": 0, "b": 0, "c": 0}
     assert parts["starved of input"]["a"] == 0 < parts["starved of input"]["b"]
+    units = section.tables["units"].set_index("unit")
+    assert units["starved_of_input_cycles"].to_dict() == parts["starved of input"]
+    assert set(units["images"]) == {3}
     assert {trace.name: bool(trace.marker.pattern.shape) for trace in did.data} == {
         "at work": False,
         "starved of input": True,
