@@ -1462,6 +1462,92 @@ def validate(
     return DONE if all(check.holds for check in checks) else NEGATIVE
 
 
+@app.command("report")
+def write_report(
+    model: ModelArgument,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="HTML file; Markdown and CSV are written beside it.",
+            callback=_report_path,
+        ),
+    ] = Path("report.html"),
+    images: Annotated[
+        str | None,
+        typer.Option(
+            "--images",
+            metavar="IMAGES",
+            help=f"Images to simulate. {_IMAGES_HELP}",
+            show_default=False,
+        ),
+    ] = None,
+    count: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Simulate the first N images only.")
+    ] = 8,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--device",
+            metavar="NAME",
+            help="A device of 'hwsim devices' to estimate. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    arch: ArchOption = Arch.streaming,
+    cycles_per_image: CyclesOption = None,
+    multipliers: MultipliersOption = None,
+    rows: RowsOption = None,
+    cols: ColsOption = None,
+    dataflow: DataflowOption = None,
+    buffer_bytes: BufferOption = None,
+    accumulator_rows: AccumulatorOption = None,
+    axi_bits: AxiOption = None,
+    packed: PackedOption = False,
+    calibration: CalibrationOption = None,
+    input_shape: ShapeOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Write one report about a network: layers, an accelerator, its simulation, devices.
+
+    The accelerator is there for a network that is quantized, or that --calibration or --images can
+    quantize; it is simulated with --images. FPGAs among the devices run it. The exit status is 1 if
+    any simulated value differs from the reference.
+    """
+    import hwsim
+
+    from .models.dataflow.workload import is_quantized
+    from .reports import Comparison
+
+    array = _array_options(rows, cols, dataflow, buffer_bytes, accumulator_rows, axi_bits, packed)
+    terminal = Terminal(as_json=as_json)
+    network = _load(model, input_shape)
+    items: list[Any] = [network]
+    design: Any = None
+    mismatches = None
+    if images or calibration or is_quantized(network):
+        network = _quantized(terminal, network, model, calibration or images)
+        design = _build(network, arch, cycles_per_image, multipliers, array)
+        items.append(design)
+    if images:
+        given = _images(network, images)[:count]
+        with terminal.progress("simulating", len(given)) as show:
+            result = hwsim.simulate(design, given.images, progress=show)
+        mismatches = result.mismatches
+        cycles = f"cycles for {result.images_per_lane} images"
+        simulated = {cycles: result.cycles}
+        estimated = {cycles: design.cycles(images=result.images_per_lane)}
+        items += [result, Comparison(estimated=estimated, actual=simulated)]
+    if device:
+        with terminal.progress("estimating"):
+            items.append(hwsim.estimate(network, devices=device, design=design))
+    written = _with_report(terminal, {"mismatches": mismatches}, output, *items, title=network.name)
+    terminal.finish(written)
+    return NEGATIVE if mismatches else DONE
+
+
 @app.command()
 def compare(
     first: Annotated[Path, typer.Argument(metavar="FIRST", help=_RESULT_HELP)],

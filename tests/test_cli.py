@@ -33,6 +33,7 @@ COMMANDS = (
     "filter",
     "explore",
     "validate",
+    "report",
     "compare",
     "prove",
     "calibrate",
@@ -575,6 +576,35 @@ def test_reports_of_commands(command, tiny, tmp_path, arguments, titles):
     assert json.loads(out)["report"] == str(tmp_path / "r.html")
     page = (tmp_path / "r.md").read_text()
     assert re.findall("^## (.*)$", page, re.M) == titles
+
+
+@pytest.mark.parametrize("arch", ["streaming", "systolic"])
+def test_report(command, tiny, tmp_path, arch):
+    options = ["--rows", "4", "--cols", "4"] if arch == "systolic" else ["--multipliers", "8"]
+    status, out, err = command(
+        "report",
+        tiny / "m.onnx",
+        *("--images", tiny / "images.npz", "--count", 2, "--arch", arch, *options),
+        *("--device", "tpu-v1", "--device", "zu9eg", "-o", tmp_path / "r.html"),
+    )
+    assert (status, err) == (0, "")
+    assert out.endswith("r.html: report, with Markdown and CSV beside it\n")
+    page = (tmp_path / "r.md").read_text()
+    assert re.findall("^## (.*)$", page, re.M) == [
+        "Network tiny",
+        "Streaming pipeline" if arch == "streaming" else "Systolic accelerator",
+        "Simulation",
+        "Estimated against simulated",
+        "Devices",
+    ]
+    assert "- Largest difference: 0 %" in page
+
+
+def test_report_of_layers_alone(command, tmp_path):
+    status, out, _ = command("report", "alexnet", "-o", tmp_path / "r.html", "--json")
+    assert status == 0
+    assert json.loads(out) == {"mismatches": None, "report": str(tmp_path / "r.html")}
+    assert re.findall("^## (.*)$", (tmp_path / "r.md").read_text(), re.M) == ["Network alexnet"]
 
 
 def test_prove(command, tmp_path):

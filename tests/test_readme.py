@@ -50,7 +50,7 @@ def test_commands(tmp_path, monkeypatch, capsys):
     given = {"photo.png", "old.json", "new.json"}
     expected = {"edges.png", "int8.onnx", "verilog", "program", "validation", "report"}
     assert {path.name for path in tmp_path.iterdir()} == given | expected
-    assert len(COMMANDS) == 14
+    assert len(COMMANDS) == 15
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
