@@ -1,5 +1,6 @@
 """What differs between two results of the same command: by how much, and in what."""
 
+import io
 import json
 import math
 import re
@@ -94,20 +95,30 @@ def read_result(path):
     text = path.read_text(encoding="utf-8", errors="replace")
     if path.suffix == ".csv":
         try:
-            table = pd.read_csv(path)
+            table = pd.read_csv(io.StringIO(text))
         except ValueError:
             raise ValueError(f"{path} is not a CSV table") from None
         table = table.astype(object)
         return {"rows": table.where(table.notna(), None).to_dict("records")}
     try:
-        result = json.loads(text)
-    except ValueError:
+        result = json.loads(text, parse_int=_integer, parse_float=_real, parse_constant=str)
+    except (ValueError, RecursionError):
         result = None
     if not isinstance(result, dict):
         raise ValueError(
             f"{path} is not a result: a JSON object, as a command prints with --json, or a .csv"
         )
     return result
+
+
+def _integer(digits):
+    """A number, or as text one that arithmetic with others would not bear."""
+    return int(digits) if len(digits) < 19 else digits
+
+
+def _real(digits):
+    value = float(digits)
+    return value if math.isfinite(value) else digits
 
 
 def compare(first, second, *, names=("first", "second"), tolerance=0.0, ignore=()):
@@ -206,6 +217,8 @@ def _same(first, second, tolerance):
 
 
 def _difference(first, second):
+    """The second less the first, and that in percent of the first; NaN where it has no meaning."""
     if not (_number(first) and _number(second)):
         return math.nan, math.nan
-    return second - first, 100 * (second - first) / abs(first) if first else math.nan
+    both = second - first, 100 * (second - first) / abs(first) if first else math.nan
+    return tuple(value if math.isfinite(value) else math.nan for value in both)

@@ -16,7 +16,7 @@ from hwsim.blocks.stream import Frame
 from hwsim.blocks.timing import Actor
 from hwsim.blocks.unit import UnitConfig
 from hwsim.models.estimate import estimate
-from hwsim.reports import Accuracy, Comparison
+from hwsim.reports import Accuracy, Comparison, compare
 
 
 class WorkConfig(UnitConfig):
@@ -157,9 +157,11 @@ def make_trace(dataflow="weight-stationary"):
     return trace_array(config, random_folds(config, (4, 2)))
 
 
-def make_study(name="alexnet"):
+def make_study(title="alexnet"):
     """Twelve arrays for a known network."""
     from hwsim.networks import network as known
+
+    network = replace(known("alexnet"), name=title)
 
     space = {
         "objectives": ["throughput", "dsp"],
@@ -167,7 +169,7 @@ def make_study(name="alexnet"):
         "constraints": {"min_frames_per_second": 1},
         "systolic": {"rows": [4, 8, 16], "cols": [4, 8], "buffer_bytes": [64, 65536]},
     }
-    return hwsim.explore(known(name), space, workers=1)
+    return hwsim.explore(network, space, workers=1)
 
 
 def make_check(names, exact=False):
@@ -198,6 +200,8 @@ def make_items(folder, names):
         make_trace(),
         estimate(network, ["i7-7700k", "gtx-1080-ti", "tpu-v1"]),
         make_check(names),
+        make_study(title=names[0]),
+        compare({names[0]: 1, names[1]: names[2]}, {names[0]: 2, names[1]: ""}, names=names[:2]),
         Comparison(estimated={names[0]: 100, names[1]: 90}, actual={names[0]: 100, names[1]: 100}),
         pd.DataFrame({"name": names, names[0]: [1, 2, 3]}),
     ]

@@ -125,7 +125,7 @@ def test_every_figure_is_drawn_in_either_theme(tmp_path, make, browse):
         page, console = browse(path, f"--blink-settings=preferredColorScheme={scheme}")
         assert console == []
         figures = sum(len(section.figures) for section in report.sections)
-        assert figures == 33
+        assert figures == 36
         assert len(page.of_class("plot")) == len(page.of_class("js-plotly-plot")) == figures
         assert len(page.of_class("modebar")) == figures
         buttons = {attributes["data-title"] for attributes in page.of_class("modebar-btn")}
@@ -158,7 +158,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(tmp_path, make, browse):
     )
     page, console = browse(probe, "--allow-file-access-from-files", "--hide-scrollbars")
     assert console == []
-    assert page.texts[0] == "390 true 33"
+    assert page.texts[0] == "390 true 36"
 
 
 def test_an_array_is_played_and_stepped(tmp_path, make, browse):

@@ -144,7 +144,12 @@ def test_files(tmp_path):
 
 
 def test_what_is_no_result(tmp_path):
-    for name, text in ("a.json", "[]"), ("b.txt", "x"), ("c.json", "\udc80"):
+    for name, text in (
+        ("a.json", "[]"),
+        ("b.txt", "x"),
+        ("c.json", "\udc80"),
+        ("e.json", '{"a":' * 10**5),
+    ):
         path = tmp_path / name
         path.write_bytes(text.encode("utf-8", "surrogateescape"))
         with pytest.raises(ValueError) as refused:
@@ -156,6 +161,16 @@ def test_what_is_no_result(tmp_path):
     with pytest.raises(ValueError) as refused:
         read_result(tmp_path / "d.csv")
     assert str(refused.value) == f"{tmp_path / 'd.csv'} is not a CSV table"
+
+
+def test_numbers_beyond_all_bounds(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(f'{{"a": {10**400}, "b": 1e999, "c": NaN, "d": [{{"e": []}}], "f": -1e308}}')
+    result = read_result(path)
+    found = compare(result, result | {"a": 1, "b": 1, "c": 1, "f": 1e308})
+    assert found.table["quantity"].tolist() == ["a", "b", "c", "f"]
+    assert found.table["difference"].isna().all()
+    json.dumps(found.to_dict(), allow_nan=False)
 
 
 def test_section():
