@@ -19,7 +19,7 @@ from plotly.offline import get_plotlyjs
 
 from hwsim.files import write_files
 
-from .figures import TEMPLATES, Picture, figure_json
+from .figures import SCROLLED, TEMPLATES, Picture, figure_json
 from .text import cell, clean, csv_cell, heading, markdown, slug
 
 __all__ = ["Report", "Section", "report"]
@@ -165,6 +165,7 @@ class Report:
             .render(
                 report=self,
                 sections=sections,
+                scrolled=SCROLLED,
                 filtered={table for *_, figures, _ in sections for *_, table in figures if table},
                 files={name: quote(file) for name, file in files.items()},
                 # Only these scripts may run, whatever else found its way into the page.

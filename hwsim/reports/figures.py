@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from .text import clean, heading, short
 
 __all__ = [
+    "SCROLLED",
     "TEMPLATES",
     "Picture",
     "array_cycles",
@@ -84,6 +85,9 @@ _LEGEND = {
     "x": 0,
     "itemwidth": 30,
 }
+
+# Pixels of height above which a figure is scrolled within the page.
+SCROLLED = 1800
 
 # What a Gantt chart resolves: gaps shorter than this share of the time axis are drawn closed.
 _RESOLUTION = 400
@@ -538,14 +542,21 @@ def _rows(figure, names, height):
         ticktext=[short(clean(name)) for name in names],
     )
     _tall(figure, len(names), height)
+    if figure.layout.height > SCROLLED:
+        # The page shows the upper end only.
+        figure.update_xaxes(side="top")
+        figure.update_layout(margin_t=100, height=figure.layout.height + 36)
 
 
 def _tall(figure, rows, height):
     """Room for so many rows of ``height`` pixels."""
+    pixels = max(height * rows + 110, 190)
+    # Where a figure is scrolled, the page's tools lie on its upper end.
+    tools = 28 if pixels > SCROLLED else 0
     figure.update_layout(
-        height=max(height * rows + 110, 190),
-        margin=_MARGIN,
-        legend=_LEGEND,
+        height=pixels + tools,
+        margin=_MARGIN | {"t": _MARGIN["t"] + tools},
+        legend=_LEGEND | {"y": 1 - tools / (pixels + tools)},
         bargap=0.25,
     )
 
@@ -553,7 +564,8 @@ def _tall(figure, rows, height):
 def _close(figure):
     """Leave no room above for a legend that is not there."""
     if not figure.layout.showlegend:
-        figure.update_layout(margin_t=8, height=figure.layout.height - 28)
+        top = figure.layout.margin.t - 28
+        figure.update_layout(margin_t=top, height=figure.layout.height - 28)
 
 
 # Marks of what moves, by its number, and of what stays or passes by.
