@@ -438,13 +438,16 @@ def test_synth(command, tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("HWSIM_CACHE", str(tmp_path / "kept"))
     model = (tiny / "m.onnx", "--calibration", tiny / "images.npz", "--multipliers", 3)
     options = ("--part", "ecp5-25f", "--no-place", "-o", tmp_path / "out", "--json")
-    status, out, _ = command("synth", *model, *options)
+    report = tmp_path / "r.html"
+    status, out, _ = command("synth", *model, *options, "--report", report)
     assert status == 0
     result = json.loads(out)
     assert (result["part"], result["fmax_hz"], result["fits"]) == ("ecp5-25f", None, True)
     assert result["lut"] > 300
     assert result["dsp"] >= 3
     assert (tmp_path / "out" / "tiny.core").is_file()
+    assert result["report"] == str(report)
+    assert f"| LUT | {result['lut']:,} | 24,288 |" in report.with_suffix(".md").read_text()
     # The tables, and a part that is too small; nothing runs again.
     monkeypatch.setattr("hwsim.synth.parts._PARTS", {"ecp5-25f": ("ecp5", (), "")})
     small = "hwsim.models.devices.Device.__getitem__"

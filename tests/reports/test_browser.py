@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import hwsim
+import hwsim.networks
 from hwsim.reports import Section
-from hwsim.reports.figures import array_cycles
+from hwsim.reports.figures import SCROLLED, array_cycles
 
 BROWSER = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -319,6 +320,22 @@ def test_designs_are_hovered_chosen_and_filtered(tmp_path, make, browse):
     assert seen["words"]["output"] == f"{len(small)} of {len(every)}"
     assert seen["next"]["chosen"] == [small[0]]
     assert seen["none"]["left"] == seen["none"]["selected"] == []
+
+
+def test_tall_figures_are_scrolled_and_reached_by_keyboard(tmp_path, browse):
+    network = hwsim.networks.network("resnet50")
+    report = hwsim.report(network, hwsim.estimate(network, devices=["v100"]))
+    path = report.save(tmp_path / "report.html")[0]
+    page, console = browse(path)
+    assert console == []
+    figures = [figure for section in report.sections for figure in section.figures.values()]
+    tall = [figure for figure in figures if figure.layout.height > SCROLLED]
+    scrolled = page.of_class("tall")
+    assert len(scrolled) == len(tall) >= 4
+    assert all(region["tabindex"] == "0" and region["aria-label"] for region in scrolled)
+    assert len(page.of_class("js-plotly-plot")) == len(figures)
+    # All but the diagram, which has none, have their axis where it is seen.
+    assert sum(figure.layout.xaxis.side == "top" for figure in tall) == len(tall) - 1
 
 
 def hostile_names(url):
