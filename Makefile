@@ -12,7 +12,7 @@ UV := $(shell command -v uv 2>/dev/null)
 LOCK_OPTIONS := --quiet --upgrade --universal --python-version 3.11 --all-extras --generate-hashes --no-annotate \
     --no-config --custom-compile-command "make lock"
 
-.PHONY: demo test lint format lock clean distclean rtl
+.PHONY: demo test lint format lock clean distclean rtl reports
 .DELETE_ON_ERROR:
 
 demo: $(READY)  ## Run the main job on the bundled network; ARGS="--count 8" and such are passed on
@@ -66,3 +66,6 @@ distclean: clean  ## ... and the virtual environment
 
 rtl: $(READY)  ## Write the reference designs in rtl/ anew
 	$(BIN)/python rtl/generate.py
+
+reports: $(READY)  ## Write the demo's report in reports/demo anew
+	$(BIN)/python reports/generate.py

@@ -346,6 +346,26 @@ PackedOption = Annotated[
         rich_help_panel=_ARRAY,
     ),
 ]
+_RESULT_HELP = "A result: JSON, as a command prints it with --json, or a table of a report as CSV."
+
+
+def _report_path(path: Path | None) -> Path | None:
+    """Refuses what `Report.save` would, before anything is computed."""
+    if path is not None and path.suffix != ".html":
+        raise ValueError(f"a report's path must end in .html, not {str(path)!r}")
+    return path
+
+
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        help="Write a report: HTML, with Markdown and CSV beside it.",
+        callback=_report_path,
+        show_default=False,
+    ),
+]
 JsonOption = Annotated[
     bool,
     typer.Option(
@@ -414,14 +434,16 @@ def info(
             help="Also print receptive fields, and what a layer would cost fully connected.",
         ),
     ] = False,
+    report: ReportOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Print the layers of a network: output shape, parameters, multiply-accumulates (MACs)."""
     from .tables import show_geometry, show_layers
 
     terminal = Terminal(as_json=as_json)
-    show = show_geometry if geometry else show_layers
-    terminal.finish(show(terminal, _load(model, input_shape, strict)))
+    network = _load(model, input_shape, strict)
+    result = (show_geometry if geometry else show_layers)(terminal, network)
+    terminal.finish(_with_report(terminal, result, report, network, title=network.name))
     return DONE
 
 
@@ -653,6 +675,7 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the stalls.")] = 0,
     calibration: CalibrationOption = None,
     input_shape: ShapeOption = None,
+    report: ReportOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Simulate an accelerator cycle by cycle, and compare every output with the integer reference.
@@ -703,7 +726,8 @@ def simulate(
         "lane_cycles_per_second": result.lane_cycles_per_second,
     }
     terminal.table(["", ""], [[key.replace("_", " "), value] for key, value in summary.items()])
-    terminal.finish(summary)
+    title = f"{network.name}: simulation"
+    terminal.finish(_with_report(terminal, summary, report, network, design, result, title=title))
     return NEGATIVE if result.mismatches else DONE
 
 
@@ -993,6 +1017,7 @@ def estimate(
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Of training.")] = 1,
     input_shape: ShapeOption = None,
+    report: ReportOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Estimate latency and throughput of a network on one or more devices.
@@ -1068,7 +1093,8 @@ def estimate(
     for text in explanations:
         terminal.say()
         terminal.lines(text)
-    terminal.finish(result)
+    title = f"{network.name}: estimates"
+    terminal.finish(_with_report(terminal, result, report, network, estimates, title=title))
     return DONE
 
 
@@ -1175,6 +1201,7 @@ def synth(
     ] = None,
     calibration: CalibrationOption = None,
     input_shape: ShapeOption = None,
+    report: ReportOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Synthesize an accelerator for an FPGA by Yosys, and place and route it by nextpnr.
@@ -1200,7 +1227,9 @@ def synth(
             placed=not no_place,
         )
     files = [] if output is None else result.write(output)
-    terminal.finish(show_synthesis(terminal, result, files))
+    shown = show_synthesis(terminal, result, files)
+    title = f"{network.name} on {result.part.title}"
+    terminal.finish(_with_report(terminal, shown, report, design, result, title=title))
     return DONE if result.fits else NEGATIVE
 
 
@@ -1432,15 +1461,7 @@ def filter_picture(
             "--verilog", metavar="DIR", help="Folder for the Verilog.", show_default=False
         ),
     ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            "--report",
-            metavar="FILE",
-            help="HTML file for a report: before, after, Verilog.",
-            show_default=False,
-        ),
-    ] = None,
+    report: ReportOption = None,
     engine: Annotated[Engine, typer.Option(help="Simulator.")] = Engine.compiled,
     as_json: JsonOption = False,
 ) -> int:
@@ -1471,8 +1492,6 @@ def filter_picture(
     picture = load_picture(image)
     if output is not None:  # before anything is simulated
         picture_bytes(picture[:1, :1] if grey is None else picture[:1, :1, 0], output)
-    if report is not None and report.suffix != ".html":
-        raise ValueError(f"a report's path must end in .html, not {str(report)!r}")
     with terminal.progress("simulating"):
         result = hwsim.filter_image(picture, image_filter, engine=engine.value)
     files = []
@@ -1558,6 +1577,136 @@ def validate(
     return DONE if all(check.holds for check in checks) else NEGATIVE
 
 
+@app.command("report")
+def write_report(
+    model: ModelArgument,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="HTML file; Markdown and CSV are written beside it.",
+            callback=_report_path,
+        ),
+    ] = Path("report.html"),
+    images: Annotated[
+        str | None,
+        typer.Option(
+            "--images",
+            metavar="IMAGES",
+            help=f"Images to simulate. {_IMAGES_HELP}",
+            show_default=False,
+        ),
+    ] = None,
+    count: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Simulate the first N images only.")
+    ] = 8,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--device",
+            metavar="NAME",
+            help="A device of 'hwsim devices' to estimate. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    arch: ArchOption = Arch.streaming,
+    cycles_per_image: CyclesOption = None,
+    multipliers: MultipliersOption = None,
+    rows: RowsOption = None,
+    cols: ColsOption = None,
+    dataflow: DataflowOption = None,
+    buffer_bytes: BufferOption = None,
+    accumulator_rows: AccumulatorOption = None,
+    axi_bits: AxiOption = None,
+    packed: PackedOption = False,
+    calibration: CalibrationOption = None,
+    input_shape: ShapeOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Write one report about a network: layers, an accelerator, its simulation, devices.
+
+    The accelerator is there for a network that is quantized, or that --calibration or --images can
+    quantize; it is simulated with --images. FPGAs among the devices run it. The exit status is 1 if
+    any simulated value differs from the reference.
+    """
+    import hwsim
+
+    from .models.dataflow.workload import is_quantized
+    from .reports import Comparison
+
+    array = _array_options(rows, cols, dataflow, buffer_bytes, accumulator_rows, axi_bits, packed)
+    terminal = Terminal(as_json=as_json)
+    network = _load(model, input_shape)
+    items: list[Any] = [network]
+    design: Any = None
+    mismatches = None
+    if images or calibration or is_quantized(network):
+        network = _quantized(terminal, network, model, calibration or images)
+        design = _build(network, arch, cycles_per_image, multipliers, array)
+        items.append(design)
+    if images:
+        given = _images(network, images)[:count]
+        with terminal.progress("simulating", len(given)) as show:
+            result = hwsim.simulate(design, given.images, progress=show)
+        mismatches = result.mismatches
+        cycles = f"cycles for {result.images_per_lane} images"
+        simulated = {cycles: result.cycles}
+        estimated = {cycles: design.cycles(images=result.images_per_lane)}
+        items += [result, Comparison(estimated=estimated, actual=simulated)]
+    if device:
+        with terminal.progress("estimating"):
+            items.append(hwsim.estimate(network, devices=device, design=design))
+    written = _with_report(terminal, {"mismatches": mismatches}, output, *items, title=network.name)
+    terminal.finish(written)
+    return NEGATIVE if mismatches else DONE
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="FIRST", help=_RESULT_HELP)],
+    second: Annotated[Path, typer.Argument(metavar="SECOND", help="Another one.")],
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            min=0, metavar="PERCENT", help="Difference up to which numbers count as equal."
+        ),
+    ] = 0.0,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Quantities to leave out, * stands for anything, such as '*.energy_j'. May be "
+            "repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    report: ReportOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Compare two results of one command: what differs, and by how much.
+
+    Layers, devices and the like are matched by their names. How long the runs took is left out. The
+    exit status is 1 if anything differs.
+    """
+    from .reports import compare, read_result
+    from .tables import show_differences
+
+    terminal = Terminal(as_json=as_json)
+    names = (str(first), str(second))
+    found = compare(
+        read_result(first),
+        read_result(second),
+        names=names,
+        tolerance=tolerance / 100,
+        ignore=ignore or (),
+    )
+    result = show_differences(terminal, found)
+    terminal.finish(_with_report(terminal, result, report, found, title="Two results"))
+    return DONE if found.equal else NEGATIVE
+
+
 @app.command()
 def prove(
     name: Annotated[
@@ -1635,6 +1784,20 @@ def calibrate(
     terminal.say(f"{path}: estimate with --device {path if output else name}")
     terminal.finish(result | {"file": path})
     return DONE
+
+
+def _with_report(
+    terminal: Terminal, result: dict[str, Any], path: Path | None, *items: Any, title: str
+) -> dict[str, Any]:
+    """The result of a command; where a report is asked for, it is written, and named there."""
+    import hwsim
+
+    if path is None:
+        return result
+    with terminal.progress("writing the report"):
+        files = hwsim.report(*items, title=title).save(path)
+    terminal.say(f"{files[0]}: report, with Markdown and CSV beside it")
+    return {**result, "report": files[0]}
 
 
 def _quantized(terminal: Terminal, network: Any, model: str, calibration: str | None) -> Any:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .models.dataflow.serving import Serving
     from .models.estimate import Estimates
     from .network import Network
+    from .reports import Differences
     from .synth import Synthesis
     from .validation import Check
 
@@ -24,6 +25,7 @@ __all__ = [
     "duration",
     "show_checks",
     "show_devices",
+    "show_differences",
     "show_estimates",
     "show_geometry",
     "show_layers",
@@ -334,6 +336,21 @@ def show_synthesis(terminal: Terminal, result: "Synthesis", files: list["Path"])
 
 def _nanoseconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(1e9 * seconds, 2)
+
+
+def show_differences(terminal: Terminal, found: "Differences") -> dict[str, Any]:
+    """Print what differs between two results, and what one of them alone has."""
+    first, second = found.names
+    table = found.table.astype(object)
+    table = table.where(table.notna(), None)
+    if len(table):
+        terminal.table(
+            ["quantity", first, second, "difference", "%"], table.itertuples(index=False)
+        )
+    for row in found.missing.itertuples(index=False):
+        terminal.say(f"{row.quantity}: only in {row.only_in}")
+    terminal.say(f"{len(table):,} of {found.compared:,} quantities differ")
+    return found.to_dict()
 
 
 def show_proofs(terminal: Terminal, results: list["Result"], files: list["Path"]) -> dict[str, Any]:

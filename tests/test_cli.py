@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from functools import partial
@@ -31,7 +32,10 @@ COMMANDS = (
     "synth",
     "devices",
     "filter",
+    "explore",
     "validate",
+    "report",
+    "compare",
     "prove",
     "calibrate",
 )
@@ -435,13 +439,16 @@ def test_synth(command, tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("HWSIM_CACHE", str(tmp_path / "kept"))
     model = (tiny / "m.onnx", "--calibration", tiny / "images.npz", "--multipliers", 3)
     options = ("--part", "ecp5-25f", "--no-place", "-o", tmp_path / "out", "--json")
-    status, out, _ = command("synth", *model, *options)
+    report = tmp_path / "r.html"
+    status, out, _ = command("synth", *model, *options, "--report", report)
     assert status == 0
     result = json.loads(out)
     assert (result["part"], result["fmax_hz"], result["fits"]) == ("ecp5-25f", None, True)
     assert result["lut"] > 300
     assert result["dsp"] >= 3
     assert (tmp_path / "out" / "tiny.core").is_file()
+    assert result["report"] == str(report)
+    assert f"| LUT | {result['lut']:,} | 24,288 |" in report.with_suffix(".md").read_text()
     # The tables, and a part that is too small; nothing runs again.
     monkeypatch.setattr("hwsim.synth.parts._PARTS", {"ecp5-25f": ("ecp5", (), "")})
     small = "hwsim.models.devices.Device.__getitem__"
@@ -488,6 +495,120 @@ def test_a_check_that_does_not_hold_is_a_negative_result(command, tmp_path, monk
 def test_validate_names_the_checks(refusal):
     found = refusal("validate", "count", "-o", "nowhere")
     assert found.startswith("there is no check 'count'; checks are counts, ")
+
+
+@pytest.fixture
+def two(command, tmp_path):
+    """Two results of one command, as files."""
+    paths = []
+    for batch in 1, 2:
+        _, out, _ = command("estimate", "lenet5", "--device", "tpu-v1", "--batch", batch, "--json")
+        paths.append(tmp_path / f"{batch}.json")
+        paths[-1].write_text(out)
+    return paths
+
+
+def test_compare(command, two):
+    status, out, err = command("compare", *two)
+    assert (status, err) == (1, "")
+    rows = [line.strip("│ ").split(" │ ") for line in out.splitlines()]
+    (row,) = [row for row in rows if row[0].strip() == "devices[tpu-v1].batch"]
+    assert [part.strip() for part in row[1:]] == ["1", "2", "1", "100"]
+    assert re.fullmatch(r"\d+ of \d+ quantities differ", out.splitlines()[-1])
+
+
+def test_compare_json(command, two, tmp_path):
+    status, out, _ = command("compare", *two, "--json", "--report", tmp_path / "x" / "r.html")
+    assert status == 1
+    result = json.loads(out)
+    assert result["different"] == len(result["differences"]) > 5
+    assert result["differences"][0] == {
+        "quantity": "devices[tpu-v1].batch",
+        "first": 1,
+        "second": 2,
+        "difference": 1,
+        "difference_percent": 100,
+    }
+    assert result["missing"] == []
+    assert result["report"] == str(tmp_path / "x" / "r.html")
+    assert "devices[tpu-v1].batch" in (tmp_path / "x" / "r-differences.csv").read_text()
+
+
+def test_compare_equal_results(command, two):
+    status, out, _ = command("compare", two[0], two[0])
+    assert status == 0
+    assert re.fullmatch(r"0 of \d+ quantities differ\n", out)
+    # Whatever differs by less, or is left out.
+    status, out, _ = command("compare", *two, "--tolerance", "1000")
+    assert status == 0
+    status, out, _ = command("compare", *two, "--ignore", "devices[tpu-v1].*")
+    assert status == 0
+
+
+def test_compare_refuses(refusal, two, tmp_path):
+    text = tmp_path / "x.txt"
+    text.write_text("[1]")
+    assert refusal("compare", two[0], text) == (
+        f"{text} is not a result: a JSON object, as a command prints with --json, or a .csv"
+    )
+    assert refusal("compare", two[0], tmp_path / "none.json").endswith("No such file or directory")
+    assert refusal("compare", *two, "--report", "r.pdf") == (
+        "a report's path must end in .html, not 'r.pdf'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "titles"),
+    [
+        (["info", "M"], ["Network tiny"]),
+        (["estimate", "M", "--device", "tpu-v1"], ["Network tiny", "Devices"]),
+        (
+            ["simulate", "M", "--images", "I", "--multipliers", "8"],
+            ["Network tiny", "Streaming pipeline", "Simulation"],
+        ),
+        (
+            ["simulate", "M", "--images", "I", "--arch", "systolic", "--rows", "4", "--cols", "4"],
+            ["Network tiny", "Systolic accelerator", "Simulation"],
+        ),
+    ],
+)
+def test_reports_of_commands(command, tiny, tmp_path, arguments, titles):
+    places = {"M": tiny / "m.onnx", "I": tiny / "images.npz"}
+    arguments = [places.get(argument, argument) for argument in arguments]
+    status, out, _ = command(*arguments, "--report", tmp_path / "r.html", "--json")
+    assert status == 0
+    assert json.loads(out)["report"] == str(tmp_path / "r.html")
+    page = (tmp_path / "r.md").read_text()
+    assert re.findall("^## (.*)$", page, re.M) == titles
+
+
+@pytest.mark.parametrize("arch", ["streaming", "systolic"])
+def test_report(command, tiny, tmp_path, arch):
+    options = ["--rows", "4", "--cols", "4"] if arch == "systolic" else ["--multipliers", "8"]
+    status, out, err = command(
+        "report",
+        tiny / "m.onnx",
+        *("--images", tiny / "images.npz", "--count", 2, "--arch", arch, *options),
+        *("--device", "tpu-v1", "--device", "zu9eg", "-o", tmp_path / "r.html"),
+    )
+    assert (status, err) == (0, "")
+    assert out.endswith("r.html: report, with Markdown and CSV beside it\n")
+    page = (tmp_path / "r.md").read_text()
+    assert re.findall("^## (.*)$", page, re.M) == [
+        "Network tiny",
+        "Streaming pipeline" if arch == "streaming" else "Systolic accelerator",
+        "Simulation",
+        "Estimated against simulated",
+        "Devices",
+    ]
+    assert "- Largest difference: 0 %" in page
+
+
+def test_report_of_layers_alone(command, tmp_path):
+    status, out, _ = command("report", "alexnet", "-o", tmp_path / "r.html", "--json")
+    assert status == 0
+    assert json.loads(out) == {"mismatches": None, "report": str(tmp_path / "r.html")}
+    assert re.findall("^## (.*)$", (tmp_path / "r.md").read_text(), re.M) == ["Network alexnet"]
 
 
 def test_prove(command, tmp_path):

@@ -38,6 +38,8 @@ def test_python(document, tmp_path, monkeypatch):
 def test_commands(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Image.effect_noise((32, 24), 60).save("photo.png")
+    for name in "old.json", "new.json":
+        Path(name).write_text('{"cycles": 4021}')
     # tests/test_package.py runs the demo.
     assert ["hwsim", "demo"] in COMMANDS
     for command in COMMANDS:
@@ -45,9 +47,10 @@ def test_commands(tmp_path, monkeypatch, capsys):
             with pytest.raises(SystemExit) as left:
                 cli.main(command[1:])
             assert left.value.code == 0, command
-    expected = {"photo.png", "edges.png", "int8.onnx", "verilog", "program", "seen", "validation"}
-    assert {path.name for path in tmp_path.iterdir()} == expected
-    assert len(COMMANDS) == 14
+    given = {"photo.png", "old.json", "new.json"}
+    expected = {"edges.png", "int8.onnx", "verilog", "program", "seen", "validation", "report"}
+    assert {path.name for path in tmp_path.iterdir()} == given | expected
+    assert len(COMMANDS) == 16
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -5,6 +5,7 @@ import datetime
 import hashlib
 import html
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,7 +19,7 @@ from plotly.offline import get_plotlyjs
 
 from hwsim.files import write_files
 
-from .figures import TEMPLATES, Picture, figure_json
+from .figures import SCROLLED, TEMPLATES, Picture, figure_json
 from .text import cell, clean, csv_cell, heading, markdown, slug
 
 __all__ = ["Report", "Section", "report"]
@@ -45,6 +46,11 @@ class Section:
         names: ``latency_ms``.
     listings : mapping of str to str
         Texts of many lines, such as Verilog, by caption; folded until somebody looks.
+    linked : mapping of str to str
+        Captions of figures whose points are rows of a table, by the table's name: what is chosen
+        in one is shown in the other, and a filter stands above the table. The ``customdata`` of
+        the figure's traces are numbers of rows, None for points that have none; its last trace is
+        empty and marks what is chosen.
     """
 
     title: str
@@ -54,6 +60,7 @@ class Section:
     pictures: Mapping[str, Picture] = field(default_factory=dict)
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     listings: Mapping[str, str] = field(default_factory=dict)
+    linked: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +78,7 @@ class Report:
     date: str
     sections: tuple[Section, ...]
 
-    def save(self, path):
+    def save(self, path, *, parquet=False):
         """Write the report as one HTML file, and beside it Markdown and a CSV file for each table.
 
         The HTML file needs no other file and no network. Each file is written under another name
@@ -82,6 +89,8 @@ class Report:
         path : path
             Ends in ``.html``; missing folders are made. ``dir/report.html`` brings
             ``dir/report.md`` and files such as ``dir/report-layers.csv``.
+        parquet : bool
+            Write each table as Parquet, too: ``dir/report-layers.parquet``. Needs DuckDB.
 
         Returns
         -------
@@ -91,16 +100,20 @@ class Report:
         Raises
         ------
         ValueError
-            If the name does not end in ``.html``.
+            If the name does not end in ``.html``, or if DuckDB is needed and missing.
         """
         path = Path(path)
         if path.suffix != ".html":
             raise ValueError(f"a report's path must end in .html, not {str(path)!r}")
         files = {name: f"{path.stem}-{name}.csv" for name in self._tables()}
-        texts = {path.name: self._html(files), path.with_suffix(".md").name: self.markdown()}
+        contents = {path.name: self._html(files), path.with_suffix(".md").name: self.markdown()}
         for name, table in self._tables().items():
-            texts[files[name]] = _csv(table)
-        return write_files(path.parent, texts)
+            contents[files[name]] = _csv(table)
+        if parquet:
+            write = _parquet_writer()
+            for name, table in self._tables().items():
+                contents[f"{path.stem}-{name}.parquet"] = write(table)
+        return write_files(path.parent, contents)
 
     def html(self):
         """The report as one HTML page (str) that needs no other file and no network."""
@@ -135,10 +148,13 @@ class Report:
         number = 0
         for section, tables in zip(self.sections, self._named_tables(), strict=True):
             figures = []
+            unique = dict(zip(section.tables, tables, strict=True))
             for caption, figure in section.figures.items():
                 number += 1
                 data = figure_json(figure)  # escaped for the place where it stands
-                figures.append((f"figure-{number}", caption, figure.layout.height or 450, data))
+                table = unique[section.linked[caption]] if caption in section.linked else ""
+                height = figure.layout.height or 450
+                figures.append((f"figure-{number}", caption, height, data, table))
             sections.append((_unique(slug(section.title), taken), section, figures, tables))
         templates = json.dumps(TEMPLATES, separators=(",", ":"), sort_keys=True)
         script = _environment().get_template("report.js").render(templates=templates)
@@ -149,6 +165,8 @@ class Report:
             .render(
                 report=self,
                 sections=sections,
+                scrolled=SCROLLED,
+                filtered={table for *_, figures, _ in sections for *_, table in figures if table},
                 files={name: quote(file) for name, file in files.items()},
                 # Only these scripts may run, whatever else found its way into the page.
                 hashes=" ".join(f"'sha256-{_digest(text)}'" for text in scripts) or "'none'",
@@ -202,10 +220,11 @@ def _unique(name, taken):
 
 
 def _rows(table):
-    """Headings, whether each column holds numbers, and rows of cells."""
+    """Columns' names and headings, whether each holds numbers, and rows of cells."""
     numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in table.dtypes]
     rows = [[cell(value) for value in row] for row in table.itertuples(index=False, name=None)]
-    return [heading(column) for column in table.columns], numeric, rows
+    heads = [(clean(column), heading(column)) for column in table.columns]
+    return heads, numeric, rows
 
 
 def _lines(text):
@@ -215,6 +234,29 @@ def _lines(text):
 def _csv(table):
     texts = table.astype(object).map(csv_cell) if len(table) else table
     return texts.to_csv(index=False, lineterminator="\n")
+
+
+def _parquet_writer():
+    """A function from a table to the bytes of a Parquet file."""
+    try:
+        import duckdb
+    except ImportError:
+        raise ValueError(
+            "tables as Parquet need DuckDB: install it with pip install hwsim[parquet]"
+        ) from None
+
+    def write(table):
+        # Shapes, and columns of several kinds, as text; nothing where a value is missing.
+        plain = table.map(lambda value: csv_cell(value) if isinstance(value, tuple) else value)
+        for name, column in plain.items():
+            if column.dtype == object:
+                plain[name] = column.map(str, na_action="ignore").astype("str")
+        with tempfile.TemporaryDirectory() as folder, duckdb.connect() as database:
+            path = Path(folder) / "table.parquet"
+            database.from_df(plain).write_parquet(str(path))
+            return path.read_bytes()
+
+    return write
 
 
 def _digest(script):

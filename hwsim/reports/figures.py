@@ -1,6 +1,7 @@
 """Figures and pictures, made by Plotly. Colours are left to the page: it is light or dark."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,14 +11,17 @@ import plotly.graph_objects as go
 from .text import clean, heading, short
 
 __all__ = [
+    "SCROLLED",
     "TEMPLATES",
     "Picture",
     "array_cycles",
     "bars",
     "channels",
     "designs",
+    "diagram",
     "figure_json",
     "gantt",
+    "occupancy",
     "occupation",
     "roofline",
     "scatter",
@@ -66,9 +70,24 @@ TEMPLATES = {
     "dark": _template(_DARK, "#e6e8eb", "#a3abb4", "#3f464e", "#1d2126"),
 }
 
-# Groups of points are told apart by their shape, too, and lines by their dashes.
+# Groups of points are told apart by their shape, too, lines by their dashes, waits by a pattern.
 _DASHES = ["solid", "dash", "dot", "dashdot"]
+_PATTERNS = ["/", "\\", "x", "-", "."]
 _SYMBOLS = ["circle", "square", "diamond", "cross", "triangle-up", "x", "star"]
+
+_MARGIN = {"l": 8, "r": 16, "t": 36, "b": 48}
+# Above, where it makes room for itself.
+_LEGEND = {
+    "orientation": "h",
+    "yref": "container",
+    "y": 1,
+    "yanchor": "top",
+    "x": 0,
+    "itemwidth": 30,
+}
+
+# Pixels of height above which a figure is scrolled within the page.
+SCROLLED = 1800
 
 # What a Gantt chart resolves: gaps shorter than this share of the time axis are drawn closed.
 _RESOLUTION = 400
@@ -110,6 +129,7 @@ def bars(names, series, axis, *, log=False, stacked=False):
     figure.update_layout(
         barmode="stack" if stacked else "group", showlegend=len(series) > 1, legend_traceorder=order
     )
+    _close(figure)
     figure.update_xaxes(title_text=axis, rangemode="tozero")
     positive = [
         value for values in series.values() for value in values if value and 0 < value < np.inf
@@ -170,12 +190,108 @@ def roofline(roofs, points):
     figure.update_yaxes(**axis, title_text="operations per second")
     figure.update_layout(
         height=440,
-        margin={"l": 8, "r": 16, "t": 36, "b": 48},
+        margin=_MARGIN,
         # Below, where it makes room for itself: there may be many groups.
         legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0, "itemwidth": 30},
         showlegend=True,
     )
     return figure
+
+
+def diagram(nodes):
+    """A network from top to bottom, a row for each node; what runs beside the main path has a lane.
+
+    Parameters
+    ----------
+    nodes : sequence of (str, str, str, str, sequence of int)
+        Name, kind, what stands beside it, what hovering shows besides, and the places of the nodes
+        before it; these come earlier.
+    """
+    lanes, edges = _lanes([sources for *_, sources in nodes])
+    figure = go.Figure()
+    # Shapes have a colour of the page's.
+    figure.layout.shapes = [
+        {
+            "type": "path",
+            "layer": "below",
+            "path": f"M{lanes[source]},{source}L{lane},{source + 0.5}L{lane},{target - 0.5}"
+            f"L{lanes[target]},{target}",
+        }
+        for (source, target), lane in edges.items()
+    ]
+    kinds = Counter(kind for _, kind, *_ in nodes)
+    named = len(_SYMBOLS) - (len(kinds) > len(_SYMBOLS))
+    often = {kind for kind, _ in kinds.most_common(named)}
+    groups: dict[str, list[int]] = {}
+    for place, (_, kind, *_) in enumerate(nodes):
+        groups.setdefault(kind if kind in often else "other operators", []).append(place)
+    right = max([*lanes, *edges.values()]) + 0.35
+    for number, (kind, places) in enumerate(groups.items()):
+        figure.add_scatter(
+            x=[lanes[place] for place in places],
+            y=places,
+            name=kind,
+            text=[f"{nodes[p][0]} · {nodes[p][1]} · {nodes[p][2]}" for p in places],
+            customdata=[nodes[p][3] for p in places],
+            mode="markers",
+            marker={"size": 11, "symbol": _SYMBOLS[number % len(_SYMBOLS)]},
+            hovertemplate="%{text}<br>%{customdata}<extra></extra>",
+        )
+    figure.add_scatter(
+        x=[right] * len(nodes),
+        y=list(range(len(nodes))),
+        text=[f"{kind} · {beside}" for _, kind, beside, *_ in nodes],
+        mode="text",
+        textposition="middle right",
+        cliponaxis=False,
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    figure.update_yaxes(
+        range=[len(nodes) - 0.5, -0.5],
+        tickvals=list(range(len(nodes))),
+        ticktext=[short(clean(name)) for name, *_ in nodes],
+        showgrid=False,
+        zeroline=False,
+        fixedrange=True,
+    )
+    # The texts need room: half of what is there, or more where there are few lanes.
+    figure.update_xaxes(visible=False, range=[-0.3, max(2 * right, 5)], fixedrange=True)
+    _tall(figure, len(nodes), 24)
+    figure.update_layout(
+        showlegend=True, hovermode="closest", margin_b=8, height=figure.layout.height - 40
+    )
+    return figure
+
+
+def _lanes(sources):
+    """Lanes of nodes, and of edges by their two ends, such that none runs over another.
+
+    An edge goes on in the lane of its source if nothing else does, and a node stands in the
+    leftmost lane of those that end there.
+    """
+    targets: list[list[int]] = [[] for _ in sources]
+    for target, found in enumerate(sources):
+        for source in found:
+            targets[source].append(target)
+    free: list[int] = []  # for each lane the node from which on it is
+    lanes: list[int] = []
+    edges: dict[tuple[int, int], int] = {}
+
+    def claim(first, place, until):
+        lane = next(
+            (k for k in (first, *range(len(free))) if k < len(free) and free[k] <= place), len(free)
+        )
+        free[lane : lane + 1] = [until]
+        return lane
+
+    for place, found in enumerate(sources):
+        lanes.append(min((edges[source, place] for source in found), default=-1))
+        if lanes[-1] < 0:
+            lanes[-1] = claim(0, place, place)
+        for target in targets[place]:
+            edges[place, target] = claim(lanes[-1], place, target)
+    return lanes, edges
 
 
 def gantt(rows, axis):
@@ -200,7 +316,7 @@ def gantt(rows, axis):
     return _timeline(list(rows), found, end, axis, "transfers")
 
 
-def occupation(rows, end, axis, *, hatched=()):
+def occupation(rows, end, axis, *, hatched=(), scale=1, unit="cycles"):
     """Bars along time: what occupies each row.
 
     Where more happens in a small part of the time axis than can be shown, it is drawn as what takes
@@ -217,6 +333,10 @@ def occupation(rows, end, axis, *, hatched=()):
         What the time is.
     hatched : sequence of str
         Parts that are drawn hatched, in the order in which they take colours anew.
+    scale : float
+        By what cycles are multiplied to be shown.
+    unit : str
+        What they then are.
     """
     edges = np.linspace(0, end, min(end, 2 * _RESOLUTION) + 1).round().astype(np.int64)
     found: dict[str, list] = {}
@@ -226,15 +346,16 @@ def occupation(rows, end, axis, *, hatched=()):
             taken[k] = np.diff(_covered(np.reshape(spans, (-1, 2)), edges))
         # However little it is, it is shown.
         most = np.where(taken.any(axis=0), taken.argmax(axis=0), len(parts))
-        for piece in np.split(np.arange(len(most)), np.flatnonzero(np.diff(most)) + 1):
-            part = most[piece[0]]
+        for where in np.split(np.arange(len(most)), np.flatnonzero(np.diff(most)) + 1):
+            part = most[where[0]]
             if part < len(parts):
-                start, stop = int(edges[piece[0]]), int(edges[piece[-1] + 1])
-                count = int(taken[part, piece].sum())
-                found.setdefault(list(parts)[part], []).append((row, start, stop - start, count))
+                start, stop = int(edges[where[0]]), int(edges[where[-1] + 1])
+                count = int(taken[part, where].sum())
+                piece = (start * scale, (stop - start) * scale, count * scale)
+                found.setdefault(list(parts)[part], []).append((row, *piece))
     names = [part for parts in rows.values() for part in parts if part not in hatched]
     found = {name: found[name] for name in dict.fromkeys([*names, *hatched]) if name in found}
-    return _timeline(list(rows), found, end, axis, "cycles of it", hatched)
+    return _timeline(list(rows), found, end * scale, axis, f"{unit} of it", hatched, unit)
 
 
 def _covered(spans, edges):
@@ -281,63 +402,126 @@ def scatter(points, x, y):
     return figure
 
 
-def designs(points, x, y):
+def designs(points, others, x, y):
     """Designs by two of their objectives, both axes logarithmic; what they are shows on hovering.
+
+    The last trace is empty: a page puts there the design that is chosen, see `Section`.
 
     Parameters
     ----------
-    points : mapping of str to (sequence of str, sequence of float, sequence of float)
-        For each group: what the designs are, and the two coordinates.
+    points : mapping of str to (sequence of str, of float, of float, of int or None)
+        For each group: what the designs are, the two coordinates, and their rows in the table.
+    others : (sequence of float, sequence of float)
+        Coordinates of other designs; as they are many, and close to those, they say nothing.
     x, y : str
         Names of the columns.
     """
     figure = go.Figure(
-        [
-            go.Scattergl(
-                x=list(across),
-                y=list(up),
-                name=label,
-                text=[clean(name) for name in names],
-                mode="markers",
-                marker={
-                    "size": {"others": 4, "knee": 14}.get(label, 8),
-                    "opacity": 0.35 if label == "others" else 0.9,
-                    "symbol": _SYMBOLS[number % len(_SYMBOLS)],
-                },
-                hovertemplate="%{text}<extra>%{fullData.name}</extra>",
-            )
-            for number, (label, (names, across, up)) in enumerate(points.items())
-        ]
+        go.Scatter(
+            x=list(others[0]),
+            y=list(others[1]),
+            name="others",
+            mode="markers",
+            marker={"size": 4, "opacity": 0.35},
+            hoverinfo="skip",
+        )
+    )
+    for number, (label, (names, across, up, rows)) in enumerate(points.items(), 1):
+        figure.add_scatter(
+            x=list(across),
+            y=list(up),
+            name=label,
+            text=[clean(name) for name in names],
+            customdata=list(rows),
+            mode="markers",
+            marker={"size": 14 if label == "knee" else 8, "symbol": _SYMBOLS[number]},
+            hovertemplate="%{text}<extra>%{fullData.name}</extra>",
+        )
+    figure.add_scatter(
+        x=[],
+        y=[],
+        name="chosen",
+        mode="markers",
+        marker={"size": 22, "symbol": "circle-open", "line": {"width": 3}},
+        hoverinfo="skip",
     )
     figure.update_xaxes(type="log", title_text=heading(x))
     figure.update_yaxes(type="log", title_text=heading(y))
-    figure.update_layout(showlegend=len(points) > 1, height=480)
+    figure.update_layout(
+        showlegend=True, hovermode="closest", height=480, legend=_LEGEND, margin=_MARGIN
+    )
     return figure
 
 
-def _timeline(rows, found, end, axis, counted, hatched=()):
+def _timeline(rows, found, end, axis, counted, hatched=(), unit="cycles"):
     """Bars along time, for each part those of (row, start, length, number of what is counted)."""
+    # Cycles have numbers, of which the last one is that of a bar's end; times have none.
+    last, number = (1, ",") if unit == "cycles" else (0, ",.4~g")
     traces = []
     for part, pieces in found.items():
         names, starts, lengths, counts = zip(*pieces, strict=True)
+        pattern = _PATTERNS[hatched.index(part) % len(_PATTERNS)] if part in hatched else None
         traces.append(
             go.Bar(
                 y=names,
                 base=starts,
                 x=lengths,
                 name=part,
-                customdata=np.stack([np.add(starts, lengths) - 1, counts], axis=1),
+                customdata=np.stack([np.add(starts, lengths) - last, counts], axis=1),
                 orientation="h",
                 marker_line_width=0,
-                marker_pattern_shape="/" if part in hatched else None,
-                hovertemplate="%{y} · %{fullData.name}<br>cycles %{base:,} to %{customdata[0]:,}"
-                f"<br>%{{customdata[1]:,}} {counted}<extra></extra>",
+                marker_pattern_shape=pattern,
+                hovertemplate=f"%{{y}} · %{{fullData.name}}<br>{unit} %{{base:{number}}} to "
+                f"%{{customdata[0]:{number}}}<br>%{{customdata[1]:{number}}} {counted}"
+                "<extra></extra>",
             )
         )
     figure = go.Figure(traces)
     _rows(figure, rows, 24)
     figure.update_layout(barmode="overlay", showlegend=len(traces) > 1)
+    _close(figure)
     figure.update_xaxes(title_text=axis, range=[0, end])
+    return figure
+
+
+def occupancy(series, x, y, *, edges=None):
+    """How much is at work over time: bars on one another, without gaps, by what they belong to.
+
+    Parameters
+    ----------
+    series : mapping of str to sequence of float
+        By part: a value for each interval.
+    x, y : str
+        What time is, and what the values are.
+    edges : sequence of float, optional
+        Bounds of the intervals, one more than there are; 0, 1, 2 ... unless given.
+    """
+    count = len(next(iter(series.values())))
+    bounds = np.arange(count + 1) if edges is None else np.asarray(edges)
+    figure = go.Figure(
+        [
+            go.Bar(
+                x=bounds[:-1],
+                y=list(values),
+                width=np.diff(bounds),
+                offset=0,
+                name=part,
+                marker_line_width=0,
+                hovertemplate="%{x:,} · %{y:,.4~g} · %{fullData.name}<extra></extra>",
+            )
+            for part, values in series.items()
+        ]
+    )
+    figure.update_layout(
+        barmode="stack",
+        bargap=0,
+        height=280,
+        margin=_MARGIN,
+        legend=_LEGEND | {"traceorder": "normal"},
+        showlegend=len(series) > 1,
+    )
+    figure.update_xaxes(title_text=x, range=[bounds[0], bounds[-1]])
+    figure.update_yaxes(title_text=y, rangemode="tozero")
     return figure
 
 
@@ -357,20 +541,31 @@ def _rows(figure, names, height):
         tickvals=names,
         ticktext=[short(clean(name)) for name in names],
     )
-    legend = {
-        "orientation": "h",
-        "yref": "container",
-        "y": 1,
-        "yanchor": "top",
-        "x": 0,
-        "itemwidth": 30,
-    }
+    _tall(figure, len(names), height)
+    if figure.layout.height > SCROLLED:
+        # The page shows the upper end only.
+        figure.update_xaxes(side="top")
+        figure.update_layout(margin_t=100, height=figure.layout.height + 36)
+
+
+def _tall(figure, rows, height):
+    """Room for so many rows of ``height`` pixels."""
+    pixels = max(height * rows + 110, 190)
+    # Where a figure is scrolled, the page's tools lie on its upper end.
+    tools = 28 if pixels > SCROLLED else 0
     figure.update_layout(
-        height=max(height * len(names) + 110, 190),
-        margin={"l": 8, "r": 16, "t": 36, "b": 48},
-        legend=legend,
+        height=pixels + tools,
+        margin=_MARGIN | {"t": _MARGIN["t"] + tools},
+        legend=_LEGEND | {"y": 1 - tools / (pixels + tools)},
         bargap=0.25,
     )
+
+
+def _close(figure):
+    """Leave no room above for a legend that is not there."""
+    if not figure.layout.showlegend:
+        top = figure.layout.margin.t - 28
+        figure.update_layout(margin_t=top, height=figure.layout.height - 28)
 
 
 # Marks of what moves, by its number, and of what stays or passes by.
@@ -613,7 +808,8 @@ def channels(maps, *, limit=64, columns=8):
     )
     # The encoder that comes with Plotly: its output does not depend on what else is installed.
     source = px.imshow(pixels, binary_string=True, binary_backend="pypng").data[0].source
-    return Picture(source, grid.shape[1] * max(1, min(16, 640 // grid.shape[1])))
+    scale = max(1, min(16, 640 // grid.shape[1], 224 // height))
+    return Picture(source, grid.shape[1] * scale)
 
 
 def photograph(pixels, *, width=480):

@@ -7,27 +7,16 @@ import numpy as np
 import pandas as pd
 
 from .document import Section
-from .figures import (
-    array_cycles,
-    bars,
-    channels,
-    designs,
-    gantt,
-    occupation,
-    photograph,
-    roofline,
-    scatter,
-)
-from .text import cell, duration, heading
+from .figures import bars, designs, diagram, occupation, photograph, roofline, scatter
+from .hardware import array_trace, plan, result, synthesis, systolic, verdict
+from .text import cell, duration, heading, sentence
 
 __all__ = ["Accuracy", "Comparison", "sections_of"]
 
-# Images of which a simulation's timeline shows the beginning.
-_IMAGES_IN_TIMELINE = 6
-# Of the memory of a systolic accelerator, in cycles: as in a simulation if nothing is said.
-_MEMORY_LATENCY = 20
 # Layers of a stacked bar that get a colour each; the rest share one. So have operators.
 _LAYERS_IN_BAR = 6
+# Relative differences that are drawn.
+_DIFFERENCES = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +84,9 @@ def network(item):
     table = item.table()
     busy = table[(table["macs"] > 0) | (table["params"] > 0)]
     names = list(busy["name"])
-    figures = {}
+    figures = {
+        "Layers and the shapes of their outputs, from input to output": _diagram(item, table)
+    }
     for column, caption in (("macs", "Multiply-accumulates (MACs)"), ("params", "Parameters")):
         if names:
             figures[f"{caption} of each layer that has any"] = bars(
@@ -112,6 +103,21 @@ def network(item):
     return Section(f"Network {item.name}", facts=facts, figures=figures, tables={"layers": table})
 
 
+def _diagram(item, table):
+    """The network as `diagram` draws it."""
+    places: dict[str, int] = {}
+    nodes: list[tuple] = []
+    for tensor in item.inputs:
+        places[tensor.name] = len(nodes)
+        nodes.append((tensor.name, "input", cell(tensor.shape), "", ()))
+    for layer, row in zip(item.layers, table.itertuples(index=False), strict=True):
+        sources = list(dict.fromkeys(places[name] for name in layer.inputs if name in places))
+        places |= dict.fromkeys(filter(None, layer.outputs), len(nodes))
+        count = f"{cell(row.params)} parameters, {cell(row.macs)} MACs"
+        nodes.append((row.name, row.op, cell(row.output_shape), count, sources))
+    return diagram(nodes)
+
+
 def accuracy(item):
     """Float against int8."""
     shares = [100 * item.float_accuracy, 100 * item.int8_accuracy]
@@ -126,325 +132,6 @@ def accuracy(item):
     )
     text = f"Weights and feature maps as 8-bit integers; ranges by {item.method}."
     return Section("Quantization", text, facts, tables={"accuracy": table})
-
-
-def plan(item):
-    """Stages of a streaming pipeline, and how well each uses its multipliers."""
-    interval = item.interval
-    rows = []
-    for stage in item.stages:
-        config = stage.config
-        useful = (
-            100 * config.macs / (config.multipliers * interval)
-            if config.multipliers
-            else float("nan")
-        )
-        kind = type(config).__name__.removesuffix("Config").lower()
-        depth = max((queue.depth for queue in stage.queues), default=None)
-        lanes = config.output.lanes
-        work = (config.macs, config.multipliers, config.interval)
-        rows.append((stage.name, kind, *work, useful, lanes, depth))
-    columns = ["stage", "unit", "macs", "multipliers", "interval_cycles"]
-    columns += ["utilization_percent", "output_lanes", "queue_depth"]
-    table = pd.DataFrame(rows, columns=columns)
-    working = table[table["multipliers"] > 0]
-    figures = {
-        "Cycles that each stage needs for an image; the longest sets the pace": bars(
-            list(table["stage"]), {"interval": list(table["interval_cycles"])}, "cycles per image"
-        )
-    }
-    if len(working):
-        figures["Utilization: useful MACs over multipliers × cycles per image"] = bars(
-            list(working["stage"]),
-            {"utilization": list(working["utilization_percent"])},
-            "% of the multipliers' cycles",
-        )
-    facts = {
-        "Cycles per image": cell(interval),
-        "Latency of one image": f"{cell(item.cycles(1))} cycles",
-        "Multipliers": cell(item.multipliers),
-    }
-    if item.multipliers:
-        facts["Utilization"] = f"{100 * item.macs / (item.multipliers * interval):.1f} %"
-    text = (
-        "One unit per layer, joined by queues, so that images follow one another without a pause."
-    )
-    return Section("Streaming pipeline", text, facts, figures, tables={"stages": table})
-
-
-def systolic(item):
-    """The layers of a program for a systolic accelerator, and what its engines do, by the model."""
-    # Not before such a design is there, which has loaded most of it.
-    from hwsim.blocks.systolic.timing import Memory
-    from hwsim.models.dataflow.systolic import layer_table
-
-    program, config = item.program, item.config
-    memory = Memory(
-        read_latency=_MEMORY_LATENCY,
-        write_latency=_MEMORY_LATENCY,
-        outstanding_reads=config.outstanding,
-        outstanding_writes=config.outstanding,
-    )
-    timing = program.timing(memory)
-    table = layer_table(program, timing)
-    for column in ("utilization", "limit"):
-        table[column] *= 100
-    table = table.rename(columns={"utilization": "utilization_percent", "limit": "limit_percent"})
-    working = table[table["macs"] > 0]
-    macs, array_cycles = int(working["macs"].sum()), int(working["array_cycles"].sum())
-    figures = {}
-    if len(working):
-        names = list(working["layer"])
-        figures["Utilization: useful MACs over elements × cycles; the limit is for full speed"] = (
-            bars(
-                names,
-                {
-                    "utilization": list(working["utilization_percent"]),
-                    "limit that the array's edges set": list(working["limit_percent"]),
-                },
-                "% of the elements' cycles",
-            )
-        )
-        waits = [name for name in table if name.startswith("stall_")]
-        lost = working[waits].sum(axis=1)
-        figures["Cycles of the array in each layer: at work, and by what it waited for"] = bars(
-            names,
-            {"at work": list(working["array_cycles"] - lost)}
-            | {_stall_of(name): list(working[name]) for name in waits if working[name].any()},
-            "clock cycles",
-            stacked=True,
-        )
-    spans, hatched = _engine_spans(program.instructions, timing)
-    figures["What each engine does, and, hatched, for what it waits"] = occupation(
-        spans, timing.cycles, "clock cycle", hatched=hatched
-    )
-    packed = ", packed" if config.packed else ""
-    facts = {
-        "Array": f"{cell((config.rows, config.cols))}, {config.dataflow}{packed}",
-        "Buffer": f"{cell(config.buffer_bytes)} bytes",
-        "Accumulators": f"2 × {cell(config.accumulator_rows)} rows",
-        "Line memory for pools": f"{cell(config.pool_columns)} columns",
-        "Instructions": cell(len(program.instructions)),
-        "Memory": f"{cell(program.memory_bytes)} bytes",
-        "Read": f"{cell(int(table['bytes_read'].sum()))} bytes",
-        "Written": f"{cell(int(table['bytes_written'].sum()))} bytes",
-        "Cycles of one image": cell(timing.cycles),
-    }
-    if array_cycles:
-        share = 100 * macs / (array_cycles * config.rows * config.cols)
-        facts["Utilization"] = f"{share:.1f} %"
-    text = (
-        "One array, and a program that runs the network on it layer by layer. Cycles are those of "
-        f"the model, exact for a memory that answers after {_MEMORY_LATENCY} cycles. The table "
-        "has, beside them, those that SCALE-Sim reports for the same array and layer. An engine "
-        "that pauses within an instruction counts as at work on it."
-    )
-    return Section("Systolic accelerator", text, facts, figures, tables={"layers": table})
-
-
-def _stall_of(column):
-    return column.removeprefix("stall_").removesuffix("_cycles")
-
-
-# What an engine does with an instruction, and what keeps it from beginning.
-_WORK = {
-    "READ_WEIGHTS": "read weights",
-    "READ_ACTIVATIONS": "read activations",
-    "READ_PARAMETERS": "read parameters",
-    "READ_TABLE": "read parameters",
-    "CONVOLVE": "convolve",
-    "ACTIVATE": "activate",
-    "COMBINE": "combine",
-    "POOL": "pool",
-    "WRITE_ACTIVATIONS": "write activations",
-}
-
-
-def _engine_spans(instructions, timing):
-    """For each engine when it did what and waited for what, and which of these are waits.
-
-    Engines work on instructions in their order; where two overlap, the time belongs to the first.
-    An engine that has none waits for the last of what the next one depends on.
-    """
-    from hwsim.blocks.systolic.isa import ENGINES
-
-    numbers = {
-        name: [k for k, i in enumerate(instructions) if i.opcode.engine == engine]
-        for engine, name in enumerate(ENGINES)
-    }
-    rows: dict[str, dict[str, list]] = {name: {} for name in ENGINES}
-    for name, mine in numbers.items():
-        parts = rows[name]
-        free = 0
-        for k in mine:
-            begun, done = int(timing.taken[k]), int(timing.done[k])
-            cause, latest = "the program", int(timing.dispatched[k])
-            for other, count in zip(ENGINES, instructions[k].after, strict=True):
-                if count and (end := int(timing.done[numbers[other][count - 1]])) > latest:
-                    cause, latest = other, end
-            started = min(max(begun, int(timing.started[k])), done + 1)
-            for part, first, stop in (
-                (f"waits for {cause}", free, begun),
-                ("waits for data or room", max(free, begun), started),
-                (_WORK[instructions[k].opcode.name], max(free, started), done + 1),
-            ):
-                if first < stop:
-                    parts.setdefault(part, []).append((first, stop - 1))
-            free = max(free, done + 1)
-    waits = [part for parts in rows.values() for part in parts if part.startswith("waits")]
-    return rows, sorted(set(waits))
-
-
-def array_trace(item):
-    """A small systolic array: which operand is where in each cycle."""
-    config = item.config
-    text = (
-        "What a simulation of the hardware saw in each element: from above, what passes by on its "
-        "way down; the activation and the weight that it multiplies; the sum in it at the end of "
-        "the cycle. Colours tell folds apart"
-    )
-    if config.output_stationary:
-        text += (
-            ", marks the steps: operands of one step have one mark. Squares are sums that stay in "
-            "place, open ones finished sums that go down. The small number is that of the step, "
-            "for sums that of the row which they come from."
-        )
-    else:
-        text += (
-            ", marks the vectors: an activation and a sum with the same mark belong to the same "
-            "row of the input. Squares are weights in use, open ones weights on their way. The "
-            "small number is that of the vector, for weights that of their row."
-        )
-    if config.product_registers:
-        text += " The product of a cycle is added in the next one."
-    facts = {
-        "Array": f"{cell((config.rows, config.cols))}, {config.dataflow}",
-        "Folds": cell(item.folds),
-        "Cycles": cell(item.cycles),
-        "Latency": f"{cell(config.latency)} cycles",
-    }
-    places = np.indices((item.cycles, config.rows, config.cols)).reshape(3, -1)
-    columns = dict(zip(("cycle", "row", "column"), places, strict=True))
-    for name in ("activations", "weights", "sums", "passing"):
-        operands = getattr(item, name)
-        there = operands.folds.ravel() >= 0
-        label = name.removesuffix("s")
-        for what in ("values", "folds", "numbers"):
-            values = pd.array(getattr(operands, what).ravel(), "Int64")
-            values[~there] = pd.NA
-            columns[label if what == "values" else f"{label}_{what.removesuffix('s')}"] = values
-    figure = array_cycles(item)
-    caption = "Play, or choose a cycle; the left and right arrow keys step, the space bar plays"
-    table = pd.DataFrame(columns)
-    idle = table["activation"].isna() & table["passing"].isna() & table["sum"].isna()
-    return Section(
-        "Systolic array, cycle by cycle",
-        text,
-        facts,
-        {caption: figure},
-        tables={"array": table[~idle].reset_index(drop=True)},
-    )
-
-
-def result(item):
-    """A simulation: what was checked, when beats moved, how the first image's feature maps look."""
-    return _systolic_result(item) if item.counters else _streaming_result(item)
-
-
-def _systolic_result(item):
-    facts = _result_facts(item)
-    counters = item.counters
-    facts |= {
-        "Read": f"{cell(counters['bytes_read'])} bytes",
-        "Written": f"{cell(counters['bytes_written'])} bytes",
-    }
-    activity = item.activity
-    spans = {
-        row.name: {"results": [(row.first_cycle, row.last_cycle)]}
-        for row in activity.itertuples(index=False)
-    }
-    end = max(int(counters["cycles"]), int(activity["last_cycle"].max()) + 1)
-    engines = [name.removesuffix("_active") for name in counters if name.endswith("_active")]
-    figures = {
-        "From the first to the last result that was written of each layer": occupation(
-            spans, end, "clock cycle"
-        ),
-        "Each engine: had an instruction; the next instruction waited for other engines": bars(
-            engines,
-            {
-                "active": [counters[f"{name}_active"] for name in engines],
-                "waited for weights alone": [counters.get(f"{name}_starved") for name in engines],
-                "the next one waits": [counters[f"{name}_waiting"] for name in engines],
-            },
-            "clock cycles",
-        ),
-    }
-    tables = {
-        "simulation": item.layers.merge(activity, on="name", how="left").astype(
-            dict.fromkeys(activity.columns.drop("name"), "Int64")
-        ),
-        "counters": pd.DataFrame({"counter": list(counters), "value": list(counters.values())}),
-    }
-    text = (
-        "Every cycle of the hardware was simulated, and every value that was written compared with "
-        f"the integer reference: {_verdict(item)}. Counters and times are those of the last "
-        "image of the first lane."
-    )
-    return Section("Simulation", text, facts, figures, _maps(item), tables)
-
-
-def _result_facts(item):
-    return {
-        "Images": cell(item.images),
-        "Mismatches": f"{cell(item.mismatches)} of {cell(int(item.layers['values'].sum()))}",
-        "Cycles": cell(item.cycles),
-        "Cycles per image": cell(item.cycles_per_image),
-    }
-
-
-def _verdict(item):
-    return "some differ" if item.mismatches else "all are equal"
-
-
-def _maps(item):
-    """Pictures of the first image's feature maps."""
-    pictures = {}
-    for name, maps in item.feature_maps.items():
-        first = np.asarray(maps)[0]
-        low, high = cell(int(first.min())), cell(int(first.max()))
-        pictures[f"{name}: {cell(first.shape)}, codes {low} to {high}"] = channels(first)
-    return pictures
-
-
-def _streaming_result(item):
-    facts = _result_facts(item)
-    text = (
-        "Every cycle of the hardware was simulated, and every value on every stream compared with "
-        f"the integer reference: {_verdict(item)}."
-    )
-    transfers = {"images in": item.recording.inputs["i"].cycles}
-    transfers |= {name: item.recording.probes[name].cycles for name in item.feature_maps}
-    each = item.images_per_lane
-    shown = min(each, _IMAGES_IN_TIMELINE)
-    rows = {}
-    for name, cycles in transfers.items():
-        # Of the first lane, where there are several.
-        images = np.asarray(cycles).reshape(item.lanes, each, -1)[0, :shown]
-        rows[name] = {f"image {k + 1}": moved for k, moved in enumerate(images)}
-    which = "each image" if shown == item.images else f"each of the first {shown} images"
-    figures = {f"When the beats of {which} moved, stream by stream": gantt(rows, "clock cycle")}
-    table = item.layers.assign(**item.activity.drop(columns="name"))
-    figures["What each layer's output did: moved a beat, was held back, was waited for"] = bars(
-        list(item.activity["name"]),
-        {
-            "beats": list(item.activity["beats"]),
-            "held back": list(item.activity["held_cycles"]),
-            "waited for": list(item.activity["starved_cycles"]),
-        },
-        "clock cycles",
-        stacked=True,
-    )
-    return Section("Simulation", text, facts, figures, _maps(item), {"simulation": table})
 
 
 def estimates(item):
@@ -501,7 +188,7 @@ def estimates(item):
         if by_group:
             caption = f"Where the time goes: share of each {one} in the latency, {one_by_one}"
             figures[caption] = _shares(by_group, several)
-    figures |= _rooflines(item)
+    figures |= _layer_bars(item) | _rooflines(item) | _timelines(item)
     layers = pd.concat(
         [table.assign(device=name) for name, table in frames.items()], ignore_index=True
     )
@@ -530,14 +217,10 @@ def estimates(item):
         "Highest throughput": f"{cell(best['throughput_images_per_s'])} images/s, {best['device']}",
         "Shortest latency": f"{duration(quick['latency_ms'] / 1000)}, {quick['device']}",
     }
-    text = f"Estimates for {item.network.name}; nothing here was measured. {_sentence(NOTE)}"
+    text = f"Estimates for {item.network.name}; nothing here was measured. {sentence(NOTE)}"
     if "fpga" in classes:
         text += " Layers of an FPGA's pipeline work at the same time: their times do not add up."
     return Section("Devices", text, facts, figures, tables=tables)
-
-
-def _sentence(text):
-    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _shares(shares, several):
@@ -550,6 +233,89 @@ def _shares(shares, several):
     if len(parts) > len(largest):
         series[f"{len(parts) - len(largest)} other {several}"] = list(rest)
     return bars(list(shares), series, "% of the latency", stacked=True)
+
+
+def _layer_bars(item):
+    """Time, operations, bytes and utilization of each layer that has any, device by device."""
+    found = {}
+    for entry in item:
+        frame = entry.frame()
+        frame["operations"] = 2 * frame["macs"] + [layer.operations for layer in entry.layers]
+        # What the multipliers could have done; the phases of a training step add up.
+        frame["possible"] = (frame["macs"] / frame["utilization"]).where(frame["utilization"] > 0)
+        sums = frame.groupby("name", sort=False)[
+            ["seconds", "macs", "operations", "bytes", "possible"]
+        ].sum()
+        sums["utilization"] = 100 * (sums["macs"] / sums["possible"]).where(sums["possible"] > 0)
+        found[entry.device.name] = sums[(sums[["seconds", "operations", "bytes"]] > 0).any(axis=1)]
+    names = list(dict.fromkeys(name for sums in found.values() for name in sums.index))
+    figures = {}
+    for column, scale, caption, axis in (
+        ("seconds", 1e6, "Time of each layer", "microseconds, logarithmic"),
+        ("operations", 1, "Operations of each layer, a MAC being two", "operations, logarithmic"),
+        ("bytes", 1, "Memory traffic of each layer", "bytes, logarithmic"),
+        ("utilization", 1, "Utilization of the multipliers in each layer", "%"),
+    ):
+        values = {device: scale * sums[column].reindex(names) for device, sums in found.items()}
+        if column == "operations":
+            # The same everywhere; those of an FPGA beside the MACs are not counted.
+            values = {column: pd.DataFrame(values).max(axis=1)}
+        table = pd.DataFrame(values).astype(object)
+        table = table.where(table > 0, None)[(table > 0).any(axis=1)]
+        if len(table):
+            series = {label: list(table[label]) for label in table}
+            figures[caption] = bars(list(table.index), series, axis, log=column != "utilization")
+    return figures
+
+
+def _timelines(item):
+    """When memory and arithmetic of each device, or an FPGA's units, are at work or wait."""
+    figures = {}
+    for entry in item:
+        ops = {layer.name: layer.op for layer in entry.layers}
+        spans = [
+            (resource, name, round(start * 1e12), round(end * 1e12))
+            for resource, name, start, end in entry.timeline
+        ]
+        end = max(stop for *_, stop in spans)
+        scale, unit = next(
+            (entry for entry in ((1e-9, "ms"), (1e-6, "µs")) if end * entry[0] >= 1), (1e-3, "ns")
+        )
+        device = entry.device.name
+        rows: dict[str, dict[str, list]]
+        if entry.device.device_class == "fpga":
+            caption = f"Timeline of {device}: each unit from its first beat to its last"
+            rows, waits = {name: {"at work": []} for name, *_ in spans}, []
+            for resource, _, start, stop in spans:
+                rows[resource]["at work"].append((start, stop - 1))
+        else:
+            caption = f"Timeline of {device}: at work by operator, and, hatched, waiting"
+            time = {op: 0.0 for op in ops.values()}
+            for layer in entry.layers:
+                time[layer.op] += layer.seconds
+            often = sorted(time, key=lambda op: -time[op])[:_LAYERS_IN_BAR]
+            groups = {name: op if op in often else "other operators" for name, op in ops.items()}
+            rows, waits = _work_and_waits(spans, groups, end)
+        figures[caption] = occupation(rows, end, unit, hatched=waits, scale=scale, unit=unit)
+    return figures
+
+
+def _work_and_waits(spans, groups, end):
+    """For memory and arithmetic what they do, and for what they wait, from spans of work."""
+    resources = ("memory", "compute")
+    edges = np.unique([0, end, *(edge for *_, start, stop in spans for edge in (start, stop))])
+    doing = {resource: np.full(len(edges) - 1, "", object) for resource in resources}
+    for resource, name, start, stop in spans:
+        first, last = np.searchsorted(edges, (start, stop))
+        doing[resource][first:last] = groups[name]
+    rows: dict[str, dict[str, list]] = {}
+    for resource, other in zip(resources, resources[::-1], strict=True):
+        wait = np.where(doing[other] == "", "waits for the launch", f"waits for {other}")
+        parts = np.where(doing[resource] == "", wait, doing[resource])
+        rows[resource] = {}
+        for part, start, stop in zip(parts, edges, edges[1:], strict=False):
+            rows[resource].setdefault(part, []).append((start, stop - 1))
+    return rows, ["waits for memory", "waits for compute", "waits for the launch"]
 
 
 def _rooflines(item):
@@ -650,6 +416,37 @@ def comparison(item):
     )
 
 
+def differences(item):
+    """What differs between two results."""
+    first, second = item.names
+    table = item.table
+    facts = {
+        "Compared": f"{cell(item.compared)} quantities",
+        "Different": cell(len(table)),
+        "Missing in one": cell(len(item.missing)),
+    }
+    relative = table.dropna(subset="difference_percent")
+    figures = {}
+    if len(relative):
+        worst = relative["difference_percent"].abs().idxmax()
+        row = relative.loc[worst]
+        facts["Largest difference"] = f"{row['difference_percent']:+.4g} %, {row['quantity']}"
+        largest = relative["difference_percent"].abs().nlargest(_DIFFERENCES).index
+        shown = relative[relative.index.isin(largest)]
+        figures["The largest relative differences"] = bars(
+            list(shown["quantity"]),
+            {"difference": list(shown["difference_percent"])},
+            "% of the first",
+        )
+    tables = {"differences": table.infer_objects()}
+    if len(item.missing):
+        tables["missing"] = item.missing
+    text = f"The first is {first}, the second {second}. " + (
+        "They are equal." if item.equal else "What is equal in both is not listed."
+    )
+    return Section(f"{first} and {second}", text, facts, figures, tables=tables)
+
+
 def validation(item):
     """Predictions beside measurements."""
     summary, points = item.summary(), item.points
@@ -695,7 +492,7 @@ def filtered(item):
     }
     text = (
         "Every cycle of the hardware was simulated, and every value of every step compared with "
-        f"the integer reference: {_verdict(item)}."
+        f"the integer reference: {verdict(item)}."
     )
     for note in item.left_out:
         text += f" Mind that {note}."
@@ -745,12 +542,16 @@ def study(item):
         "Front": f"{cell(len(front))} designs",
         "Search": item.method,
     }
-    figures = {}
+    figures: dict = {}
+    linked = {}
     if len(front):
         knee = item.knee
         facts["Knee"] = f"point {knee['point']}"
         names = " and ".join(heading(column) for column in dict.fromkeys((first, second)))
-        figures[f"The front: {names}"] = designs(_design_groups(item, first, second), first, second)
+        caption = f"The front: {names}"
+        groups, others = _design_groups(item, first, second)
+        figures[caption] = designs(groups, others, first, second)
+        linked[caption] = "front"
     if item.rejected:
         figures["Why points were rejected; of several reasons the first counts"] = bars(
             list(item.rejected), {"points": list(item.rejected.values())}, "points"
@@ -765,23 +566,27 @@ def study(item):
         "Designs that no other one beats in every objective. Times and energies are those of the "
         "closed form, cells those of the cost view, unless another source stands beside them."
     )
-    return Section(f"Designs for {item.name}", text, facts, figures, tables=tables)
+    if linked:
+        text += (
+            " A design that is chosen in the plot, or in the table by mouse or arrow keys, is "
+            "marked in both. The filter takes words that a row must have, and comparisons with a "
+            "column."
+        )
+    title = f"Designs for {item.name}"
+    return Section(title, text, facts, figures, tables=tables, linked=linked)
 
 
 def _design_groups(item, first, second):
-    """For a plot: names and coordinates of the front, its knee, and some of the other points."""
+    """For a plot: the front and its knee by name, place and row, and places of other points."""
     front = item.front
     table = item.frame()
     good = table[(table["rejected"] == "") & ~table["point"].isin(front["point"])]
-    step = -(-len(good) // _OTHERS) or 1
-    knee = front[front["point"] == item.knee["point"]]
-    groups = {"others": good.iloc[::step], "front": front, "knee": knee}
-    varied = [
-        name
-        for name in table
-        if name not in ("point", "rejected") and name in front and front[name].nunique() > 1
-    ]
-    return {
+    good = good.iloc[:: -(-len(good) // _OTHERS) or 1]
+    groups = {"front": front, "knee": front[front["point"] == item.knee["point"]]}
+    # One that lies beyond the table's end has no row.
+    places = {point: row for row, point in enumerate(front["point"].head(_DESIGNS))}
+    varied = [name for name in front if name != "point" and front[name].nunique() > 1]
+    named = {
         label: (
             [
                 ", ".join(f"{name} {cell(value)}" for name, value in zip(varied, row, strict=True))
@@ -789,10 +594,11 @@ def _design_groups(item, first, second):
             ],
             list(rows[first]),
             list(rows[second]),
+            [places.get(point) for point in rows["point"]],
         )
         for label, rows in groups.items()
-        if len(rows)
     }
+    return named, (good[first], good[second])
 
 
 BUILDERS: dict[str, Callable] = {
@@ -806,7 +612,9 @@ BUILDERS: dict[str, Callable] = {
     "hwsim.models.estimate.Estimates": estimates,
     "hwsim.models.roofline.GemmComparison": gemm_comparison,
     "hwsim.reports.sections.Comparison": comparison,
+    "hwsim.reports.differences.Differences": differences,
     "hwsim.validation.check.Check": validation,
+    "hwsim.synth.result.Synthesis": synthesis,
     "hwsim.filters.FilterResult": filtered,
     "hwsim.explore.study.Study": study,
 }

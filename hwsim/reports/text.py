@@ -5,7 +5,17 @@ from numbers import Integral, Real
 
 import pandas as pd
 
-__all__ = ["cell", "clean", "csv_cell", "duration", "heading", "markdown", "short", "slug"]
+__all__ = [
+    "cell",
+    "clean",
+    "csv_cell",
+    "duration",
+    "heading",
+    "markdown",
+    "sentence",
+    "short",
+    "slug",
+]
 
 _UNITS = {
     "bytes": "bytes",
@@ -15,6 +25,7 @@ _UNITS = {
     "j": "J",
     "mhz": "MHz",
     "ms": "ms",
+    "ns": "ns",
     "percent": "%",
     "s": "s",
     "uj": "µJ",
@@ -22,7 +33,9 @@ _UNITS = {
     "w": "W",
 }
 _WORDS = {
+    "bram": "block RAM",
     "dsp": "DSP",
+    "ff": "FF",
     "lsb": "LSB",
     "lut": "LUT",
     "macs": "MACs",
@@ -88,6 +101,11 @@ def markdown(text):
     """Text as it is, in Markdown: whatever has a meaning there is escaped."""
     text = str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*\[\]|~#!]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
+
+
+def sentence(text):
+    """Text with a capital letter and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def short(text, limit=22):

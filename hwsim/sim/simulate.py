@@ -44,6 +44,8 @@ class Result:
     lanes : int
         Among which the images were divided. Each lane has as many, images in a row to each; the
         last image is repeated to fill the last lane.
+    inputs : ndarray of int, (N, C, H, W)
+        Codes of the images.
     outputs : ndarray of int, (N, C, H, W)
         Codes of the network's output.
     feature_maps : dict of tensor name to ndarray of int, (N, C, H, W)
@@ -70,6 +72,7 @@ class Result:
 
     images: int
     lanes: int
+    inputs: np.ndarray
     outputs: np.ndarray
     feature_maps: dict[str, np.ndarray]
     layers: pd.DataFrame
@@ -198,6 +201,7 @@ def _on_array(design, codes, lanes, run, options, progress):
     return Result(
         images=len(codes),
         lanes=lanes,
+        inputs=codes,
         outputs=outputs[design.network.outputs[0].name],
         feature_maps=maps,
         layers=_compare(design.network, codes, produced, maps),
@@ -246,6 +250,7 @@ def _through_pipeline(design, codes, lanes, run, options, progress):
     return Result(
         images=count,
         lanes=lanes,
+        inputs=codes,
         outputs=maps[network.outputs[0].name],
         feature_maps=maps,
         layers=_compare(network, codes, [stage.layer for stage in stages], maps),

@@ -96,6 +96,64 @@ def test_streaming_equals_the_oracle_to_the_cycle(first):
     assert stuck < 50
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_activity_accounts_for_every_cycle(seed):
+    actors, edges, frames, _ = draw_pipeline(seed)
+    try:
+        trace = evaluate(actors, edges, frames)
+    except Deadlock:
+        return
+    found = streaming.activity(actors, edges, frames)
+    for actor in actors:
+        spans = np.concatenate(list(found[actor.name].values()))
+        spans = spans[spans[:, 0].argsort()]
+        assert spans[0, 0] == 0
+        assert (spans[1:, 0] == spans[:-1, 1] + 1).all()
+        lengths = {part: np.diff(s, axis=1).sum() + len(s) for part, s in found[actor.name].items()}
+        alone = lengths["at work"] - frames * actor.work
+        assert 0 <= alone <= frames * len(actor.tail)
+        working = [
+            c for first, last in found[actor.name]["at work"] for c in range(first, last + 1)
+        ]
+        assert set(trace.issue[actor.name]) <= set(working)
+
+
+def test_activity_names_the_cause():
+    """A slow unit behind a fast one, and one behind it: the first is blocked, the last starved.
+
+    Room comes back a cycle after a beat is taken, and a beat arrives a cycle after it is issued.
+    """
+    ones = np.ones(3, bool)
+    fast, slow, end = (
+        Actor(name, np.full(3, cycles), {"i": ones}, ones)
+        for name, cycles in (("fast", 1), ("slow", 4), ("end", 1))
+    )
+    edges = [
+        Edge(None, "fast"),
+        Edge("fast", "slow", capacity=1),
+        Edge("slow", "end", capacity=1),
+        Edge("end", None),
+    ]
+    found = streaming.activity([fast, slow, end], edges)
+    assert {name: {k: v.tolist() for k, v in parts.items()} for name, parts in found.items()} == {
+        "fast": {
+            "at work": [[0, 0], [5, 5], [10, 10]],
+            "starved of input": [],
+            "blocked at output": [[1, 4], [6, 9]],
+        },
+        "slow": {
+            "at work": [[1, 3], [4, 4], [6, 8], [9, 9], [11, 13], [14, 14]],
+            "starved of input": [[0, 0], [5, 5], [10, 10]],
+            "blocked at output": [],
+        },
+        "end": {
+            "at work": [[5, 5], [10, 10], [15, 15]],
+            "starved of input": [[0, 4], [6, 9], [11, 14]],
+            "blocked at output": [],
+        },
+    }
+
+
 def one(beats):
     """An actor that passes one beat per cycle."""
     ones = np.ones(beats, bool)

@@ -16,7 +16,7 @@ from hwsim.blocks.stream import Frame
 from hwsim.blocks.timing import Actor
 from hwsim.blocks.unit import UnitConfig
 from hwsim.models.estimate import estimate
-from hwsim.reports import Accuracy, Comparison
+from hwsim.reports import Accuracy, Comparison, compare
 
 
 class WorkConfig(UnitConfig):
@@ -107,6 +107,7 @@ def make_result(names, images=2, mismatches=0):
     return Result(
         images=images,
         lanes=1,
+        inputs=np.arange(images * 36).reshape(images, 1, 6, 6),
         outputs=maps[names[1]],
         feature_maps=maps,
         layers=layers,
@@ -156,6 +157,21 @@ def make_trace(dataflow="weight-stationary"):
     return trace_array(config, random_folds(config, (4, 2)))
 
 
+def make_study(title="alexnet"):
+    """Twelve arrays for a known network."""
+    from hwsim.networks import network as known
+
+    network = replace(known("alexnet"), name=title)
+
+    space = {
+        "objectives": ["throughput", "dsp"],
+        "device": "ecp5-85f",
+        "constraints": {"min_frames_per_second": 1},
+        "systolic": {"rows": [4, 8, 16], "cols": [4, 8], "buffer_bytes": [64, 65536]},
+    }
+    return hwsim.explore(network, space, workers=1)
+
+
 def make_check(names, exact=False):
     """Three points of two groups, one of them 10 % too low."""
     from hwsim.validation import Check
@@ -184,6 +200,8 @@ def make_items(folder, names):
         make_trace(),
         estimate(network, ["i7-7700k", "gtx-1080-ti", "tpu-v1"]),
         make_check(names),
+        make_study(title=names[0]),
+        compare({names[0]: 1, names[1]: names[2]}, {names[0]: 2, names[1]: ""}, names=names[:2]),
         Comparison(estimated={names[0]: 100, names[1]: 90}, actual={names[0]: 100, names[1]: 100}),
         pd.DataFrame({"name": names, names[0]: [1, 2, 3]}),
     ]
@@ -200,5 +218,6 @@ def make(tmp_path):
         systolic_result=make_systolic_result,
         trace=make_trace,
         check=make_check,
+        study=make_study,
         items=partial(make_items, tmp_path),
     )

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import hwsim
+import hwsim.networks
 from hwsim.reports import Section
-from hwsim.reports.figures import array_cycles
+from hwsim.reports.figures import SCROLLED, array_cycles
 from hwsim.reports.pictures import pictures
 from tests.onnx_models import ModelBuilder
 
@@ -145,7 +146,7 @@ def test_every_figure_is_drawn_in_either_theme(tmp_path, make, browse):
         page, console = browse(path, f"--blink-settings=preferredColorScheme={scheme}")
         assert console == []
         figures = sum(len(section.figures) for section in report.sections)
-        assert figures == 21
+        assert figures == 36
         assert len(page.of_class("plot")) == len(page.of_class("js-plotly-plot")) == figures
         assert len(page.of_class("modebar")) == figures
         buttons = {attributes["data-title"] for attributes in page.of_class("modebar-btn")}
@@ -168,17 +169,17 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(tmp_path, make, browse):
     hwsim.report(*make.items(names), title=names[0]).save(tmp_path / "report.html")
     probe = tmp_path / "probe.html"
     probe.write_text(
-        """<iframe src="report.html" style="width:400px;height:800px;border:0"></iframe>
+        """<iframe src="report.html" style="width:390px;height:800px;border:0"></iframe>
         <script>onload = () => setTimeout(() => {
           const page = document.querySelector("iframe").contentDocument;
           const plots = [...page.querySelectorAll(".svg-container")];
-          const fit = plots.every(plot => plot.getBoundingClientRect().right <= 400);
+          const fit = plots.every(plot => plot.getBoundingClientRect().right <= 390);
           document.title = [page.documentElement.scrollWidth, fit, plots.length].join(" ");
         }, 3000)</script>"""
     )
     page, console = browse(probe, "--allow-file-access-from-files", "--hide-scrollbars")
     assert console == []
-    assert page.texts[0] == "400 true 21"
+    assert page.texts[0] == "390 true 36"
 
 
 def test_an_array_is_played_and_stepped(tmp_path, make, browse):
@@ -244,6 +245,117 @@ def test_an_array_is_played_and_stepped(tmp_path, make, browse):
     played, stopped, on, paused, end = (int(label.split()[1]) for label, _ in seen[5:])
     assert 0 < played <= stopped < on <= paused <= last == end
     assert all(texts == shown[label] for label, texts in seen)
+
+
+def test_designs_are_hovered_chosen_and_filtered(tmp_path, make, browse):
+    study = make.study()
+    hwsim.report(study).save(tmp_path / "report.html")
+    probe = tmp_path / "probe.html"
+    probe.write_text(
+        """<iframe src="report.html" style="width:1000px;height:1600px;border:0"></iframe>
+        <script>
+        const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+        onload = async () => {
+          const frame = document.querySelector("iframe").contentWindow;
+          await wait(500);
+          const page = frame.document;
+          const plot = page.querySelector(".plot[data-table]");
+          const region = page.getElementById(plot.dataset.table);
+          const rows = [...region.querySelectorAll("tbody tr")];
+          const input = page.querySelector(".filter input");
+          const front = plot.data.findIndex((trace) => trace.name === "front");
+          const seen = {};
+          const state = () => ({
+            chosen: rows.flatMap((row, k) => (row.ariaCurrent === "true" ? [k] : [])),
+            mark: [plot.data.at(-1).x[0], plot.data.at(-1).y[0]],
+            left: rows.flatMap((row, k) => (row.hidden ? [] : [k])),
+            selected: plot.data[front].selectedpoints ?? null,
+            output: page.querySelector(".filter output").textContent,
+          });
+          const press = (key) => region.dispatchEvent(new frame.KeyboardEvent("keydown", { key }));
+          const type = async (text) => {
+            input.value = text;
+            input.dispatchEvent(new frame.Event("input"));
+            await wait(200);
+            return state();
+          };
+          seen.first = state();
+          const { xaxis, yaxis } = plot._fullLayout;
+          const { x, y } = plot.data[front];
+          const corner = plot.querySelector(".nsewdrag").getBoundingClientRect();
+          const place = {
+            clientX: corner.left + xaxis.d2p(x[1]),
+            clientY: corner.top + yaxis.d2p(y[1]),
+            bubbles: true,
+          };
+          const drag = plot.querySelector(".nsewdrag");
+          drag.dispatchEvent(new frame.MouseEvent("mousemove", place));
+          await wait(300);
+          seen.hover = plot.querySelector(".hoverlayer").textContent;
+          drag.dispatchEvent(new frame.MouseEvent("mousedown", place));
+          drag.dispatchEvent(new frame.MouseEvent("mouseup", place));
+          await wait(300);
+          seen.clicked = state();
+          press("ArrowDown");
+          await wait(200);
+          seen.down = state();
+          rows[0].cells[0].click();
+          await wait(200);
+          seen.row = state();
+          seen.number = await type("rows>=8");
+          seen.words = await type("weight rows=4");
+          press("ArrowDown");
+          await wait(200);
+          seen.next = state();
+          seen.none = await type("no such word");
+          document.title = JSON.stringify(seen);
+        };
+        </script>"""
+    )
+    page, console = browse(probe, "--allow-file-access-from-files", "--virtual-time-budget=20000")
+    assert console == []
+    seen = json.loads(page.texts[0])
+    front = study.front
+    every = list(range(len(front)))
+    places = [
+        list(pair) for pair in zip(front["throughput_images_per_s"], front["dsp"], strict=True)
+    ]
+    assert len(every) > 3 and front["rows"].nunique() > 1
+    assert seen["first"] == {
+        "chosen": [],
+        "mark": [None, None],
+        "left": every,
+        "selected": None,
+        "output": f"{len(every)} of {len(every)}",
+    }
+    assert f"rows {front['rows'][1]}" in seen["hover"]
+    for step, row in (("clicked", 1), ("down", 2), ("row", 0)):
+        assert seen[step]["chosen"] == [row]
+        assert seen[step]["mark"] == places[row]
+    large, small = (
+        list(np.flatnonzero(chosen)) for chosen in (front["rows"] >= 8, front["rows"] == 4)
+    )
+    assert seen["number"]["left"] == seen["number"]["selected"] == large
+    assert seen["words"]["left"] == seen["words"]["selected"] == small
+    assert seen["words"]["output"] == f"{len(small)} of {len(every)}"
+    assert seen["next"]["chosen"] == [small[0]]
+    assert seen["none"]["left"] == seen["none"]["selected"] == []
+
+
+def test_tall_figures_are_scrolled_and_reached_by_keyboard(tmp_path, browse):
+    network = hwsim.networks.network("resnet50")
+    report = hwsim.report(network, hwsim.estimate(network, devices=["v100"]))
+    path = report.save(tmp_path / "report.html")[0]
+    page, console = browse(path)
+    assert console == []
+    figures = [figure for section in report.sections for figure in section.figures.values()]
+    tall = [figure for figure in figures if figure.layout.height > SCROLLED]
+    scrolled = page.of_class("tall")
+    assert len(scrolled) == len(tall) >= 4
+    assert all(region["tabindex"] == "0" and region["aria-label"] for region in scrolled)
+    assert len(page.of_class("js-plotly-plot")) == len(figures)
+    # All but the diagram, which has none, have their axis where it is seen.
+    assert sum(figure.layout.xaxis.side == "top" for figure in tall) == len(tall) - 1
 
 
 def hostile_names(url):

@@ -16,15 +16,18 @@ from hwsim.models.estimate import estimate
 from hwsim.models.roofline import gemm_comparison
 from hwsim.reports import Accuracy, Comparison, Section
 from hwsim.reports.figures import (
+    _lanes,
     array_cycles,
     bars,
     channels,
+    diagram,
     figure_json,
     gantt,
     occupation,
     photograph,
 )
-from hwsim.reports.sections import BUILDERS, _engine_spans, sections_of
+from hwsim.reports.hardware import _engine_spans
+from hwsim.reports.sections import BUILDERS, _work_and_waits, sections_of
 from hwsim.reports.text import heading
 
 
@@ -39,8 +42,73 @@ def test_network(make):
     assert section.facts["Parameters"] == "18"
     assert section.facts["MACs"] == "288"
     assert list(section.tables["layers"]["name"]) == ["conv1", "relu1"]
-    shown = [values(figure) for figure in section.figures.values()]
+    picture, *others = section.figures.values()
+    assert list(picture.layout.yaxis.ticktext) == ["image", "conv1", "relu1"]
+    *kinds, beside = picture.data
+    assert [(trace.name, *trace.x, *trace.y) for trace in kinds] == [
+        ("input", 0, 0),
+        ("Conv", 0, 1),
+        ("Relu", 0, 2),
+    ]
+    assert beside.text[1] == "Conv · 1\u00a0×\u00a02\u00a0×\u00a04\u00a0×\u00a04"
+    assert kinds[1].customdata == ("18 parameters, 288 MACs",)
+    assert [shape.path for shape in picture.layout.shapes] == [
+        "M0,0L0,0.5L0,0.5L0,1",
+        "M0,1L0,1.5L0,1.5L0,2",
+    ]
+    shown = [values(figure) for figure in others]
     assert shown == [{"Multiply-accumulates (MACs)": {"conv1": 288}}, {"Parameters": {"conv1": 18}}]
+
+
+def test_diagram_of_branches():
+    """A residual block in whose second branch there is a layer: three edges, two lanes."""
+    nodes = [
+        ("in", "input", "", "", []),
+        ("a", "Conv", "", "", [0]),
+        ("b", "Conv", "", "", [1]),
+        ("skip", "Conv", "", "", [0]),
+        ("add", "Add", "", "", [2, 3]),
+    ]
+    figure = diagram(nodes)
+    place = {y: x for trace in figure.data[:-1] for x, y in zip(trace.x, trace.y, strict=True)}
+    assert place == {0: 0, 1: 0, 2: 0, 3: 1, 4: 0}
+    assert sorted(shape.path for shape in figure.layout.shapes) == [
+        "M0,0L0,0.5L0,0.5L0,1",
+        "M0,0L1,0.5L1,2.5L1,3",
+        "M0,1L0,1.5L0,1.5L0,2",
+        "M0,2L0,2.5L0,3.5L0,4",
+        "M1,3L1,3.5L1,3.5L0,4",
+    ]
+
+
+@pytest.mark.parametrize("name", ["googlenet", "resnet50"])
+def test_edges_of_a_diagram_meet_no_other(name):
+    """No two edges share a lane at a time, and none runs through a node."""
+    from hwsim.networks import network as known
+
+    network = known(name)
+    sections_of(network)
+    places = {network.inputs[0].name: 0}
+    sources = [[]]
+    for layer in network.layers:
+        sources.append(list({places[name] for name in layer.inputs if name in places}))
+        places |= dict.fromkeys(layer.outputs, len(sources) - 1)
+    lanes, edges = _lanes(sources)
+    assert len(edges) == sum(map(len, sources)) > len(network.layers)
+    taken = [(lane, row) for (a, b), lane in edges.items() for row in range(a, b)]
+    assert len(set(taken)) == len(taken)
+    inside = {(lane, row) for (a, b), lane in edges.items() for row in range(a + 1, b)}
+    assert not inside & {(lane, row) for row, lane in enumerate(lanes)}
+    assert max(lanes) < 5
+
+
+def test_many_operators_share_the_last_mark():
+    nodes = [(f"n{k}", f"op{min(k, 9)}", "", "", []) for k in range(12)]
+    *kinds, _ = diagram(nodes).data
+    assert len(kinds) == 7
+    assert "other operators" in {trace.name for trace in kinds}
+    assert sum(len(trace.y) for trace in kinds) == 12
+    assert len({trace.marker.symbol for trace in kinds}) == 7
 
 
 def test_accuracy():
@@ -68,9 +136,21 @@ def test_plan(make):
     assert table["queue_depth"].to_dict() == {"a": 2, "b": 3, "c": 4}
     assert table["utilization_percent"].tolist()[:2] == [100 * 512 / 640, 100 * 64 / 128]
     assert np.isnan(table["utilization_percent"]["c"])
-    pace, use = section.figures.values()
+    pace, use, spent, did = section.figures.values()
     assert values(pace) == {"interval": {"a": 64, "b": 32, "c": 16}}
     assert values(use) == {"utilization": {"a": 80, "b": 50}}
+    # Three images: a never waits, b and c wait for their input.
+    parts = values(spent)
+    assert parts["at work"] == {"a": 192, "b": 96, "c": 48}
+    assert parts["blocked at output"] == {"a": 0, "b": 0, "c": 0}
+    assert parts["starved of input"]["a"] == 0 < parts["starved of input"]["b"]
+    units = section.tables["units"].set_index("unit")
+    assert units["starved_of_input_cycles"].to_dict() == parts["starved of input"]
+    assert set(units["images"]) == {3}
+    assert {trace.name: bool(trace.marker.pattern.shape) for trace in did.data} == {
+        "at work": False,
+        "starved of input": True,
+    }
     assert section.facts["Utilization"] == f"{100 * 576 / (12 * 64):.1f} %"
     assert section.facts["Latency of one image"] == f"{plan.cycles(1)} cycles"
 
@@ -105,6 +185,7 @@ def test_result(make):
     assert next(zip(first.y, first.base, first.x, strict=True)) == ("images in", 0, 36)
     assert list(zip(second.y, second.base, second.x, strict=True))[-1] == ("fc1", 190, 5)
     assert list(section.pictures) == [
+        "The first image: 1\u00a0×\u00a06\u00a0×\u00a06, codes 0 to 35",
         "conv1: 2\u00a0×\u00a04\u00a0×\u00a04, codes -16 to 15",
         "fc1: 5\u00a0×\u00a01\u00a0×\u00a01, codes 0 to 4",
     ]
@@ -151,7 +232,19 @@ def test_systolic_design(make):
     assert row["limit_percent"] == 100 * 288 / (3 * 16 * 16)
     assert row["utilization_percent"] == 100 * 288 / (row["array_cycles"] * 16)
     assert section.facts["Utilization"] == f"{row['utilization_percent']:.1f} %"
-    used, spent, engines = section.figures.values()
+    used, spent, busy, engines = section.figures.values()
+    (share,) = busy.data
+    assert share.name == "conv1"
+    assert np.dot(share.y, share.width) == pytest.approx(100 * 288 / 16)
+    assert max(share.y) <= 100
+    (convolution,) = [k for k, i in enumerate(design.program.instructions) if i.opcode == 5]
+    begun, end = timing.started[convolution], timing.done[convolution] + 1
+    outside = [
+        y
+        for x, width, y in zip(share.x, share.width, share.y, strict=True)
+        if x + width <= begun or x >= end
+    ]
+    assert outside and not any(outside)
     assert values(used) == {
         "utilization": {"conv1": row["utilization_percent"]},
         "limit that the array's edges set": {"conv1": row["limit_percent"]},
@@ -203,7 +296,7 @@ def test_systolic_result(make):
         "waited for weights alone": {"read": None, "matrix": 5, "vector": None, "write": None},
         "the next one waits": {"read": 50, "matrix": 51, "vector": 52, "write": 53},
     }
-    assert len(section.pictures) == 2
+    assert len(section.pictures) == 3
     table = section.tables["simulation"]
     assert table["last_cycle"].tolist() == [60, 94]
     assert section.tables["counters"].set_index("counter")["value"]["cycles"] == 400
@@ -240,7 +333,11 @@ def test_array_trace(make, dataflow):
         "Cycles": str(trace.cycles),
         "Latency": f"{trace.config.latency} cycles",
     }
-    (figure,) = section.figures.values()
+    figure, busy = section.figures.values()
+    assert [fold.name for fold in busy.data] == ["fold 0", "fold 1"]
+    # Each element multiplies once for each vector of the 4 and 2; output-stationary for each step.
+    assert [sum(fold.y) for fold in busy.data] == [4 * 6, 2 * 6]
+    assert np.sum([fold.y for fold in busy.data], axis=0).max() <= 6
     assert [frame.name for frame in figure.frames] == [str(k) for k in range(trace.cycles)]
     assert len(figure.layout.shapes) == 6
     parts = [trace.activations, trace.weights, trace.sums, trace.passing, trace.a, trace.w, trace.y]
@@ -292,7 +389,33 @@ def test_estimates(make):
     )
     captions = list(section.figures)
     assert captions[3].startswith("Where the time goes: share of each operator in the latency, on")
-    throughput, latency, shares, operators, *roofs = section.figures.values()
+    throughput, latency, shares, operators, *rest = section.figures.values()
+    time, operations, traffic, used = rest[:4]
+    roofs, lines = rest[4:7], rest[7:]
+    frames = {entry.device.name: entry.frame().set_index("name") for entry in estimates}
+    for device, found in values(time).items():
+        for name, value in found.items():
+            expected = 1e6 * frames[device]["seconds"][name]
+            assert value == (pytest.approx(expected) if expected else None)
+    assert values(operations) == {"operations": {"conv1": 576, "relu1": 32}}
+    for figure, column, scale in (traffic, "bytes", 1), (used, "utilization", 100):
+        for device, found in values(figure).items():
+            for name, value in found.items():
+                assert (value or 0) == pytest.approx(scale * frames[device][column][name])
+    for entry, figure in zip(estimates, lines, strict=True):
+        end = 1e6 * entry.latency_s
+        assert figure.layout.xaxis.title.text == "µs"
+        assert figure.layout.xaxis.range == (0, pytest.approx(end, rel=1e-3))
+        for row in "memory", "compute":
+            bars_of = [
+                length
+                for trace in figure.data
+                for name, length in zip(trace.y, trace.x, strict=True)
+                if name == row
+            ]
+            assert sum(bars_of) == pytest.approx(end, rel=1e-3)
+        hatched = {trace.name for trace in figure.data if trace.marker.pattern.shape}
+        assert hatched == {t.name for t in figure.data if t.name.startswith("waits for ")}
     for figure in throughput, latency:
         assert figure.layout.xaxis.type == "log"
         assert [trace.name for trace in figure.data] == ["cpu", "gpu", "tpu"]
@@ -302,7 +425,7 @@ def test_estimates(make):
     assert {trace.name for trace in operators.data} == {"Conv", "Relu"}
     assert "TDP energy (J)" in map(heading, devices.columns)
     assert section.text.endswith("no scaling to the device's process is made.")
-    for entry, caption, figure in zip(estimates, captions[4:], roofs, strict=True):
+    for entry, caption, figure in zip(estimates, captions[8:11], roofs, strict=True):
         assert caption.startswith(f"Roofline of {entry.device.name}: ")
         assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
         roof, *groups = figure.data
@@ -314,6 +437,25 @@ def test_estimates(make):
         # Told apart by more than their colour.
         marks = [group.marker.symbol for group in groups]
         assert len(set(marks)) == len(marks)
+
+
+def test_work_and_waits():
+    spans = [("memory", "a", 0, 10), ("compute", "a", 10, 30), ("memory", "b", 40, 50)]
+    rows, waits = _work_and_waits(spans, {"a": "Conv", "b": "Relu"}, 60)
+    assert rows == {
+        "memory": {
+            "Conv": [(0, 9)],
+            "waits for compute": [(10, 29)],
+            "waits for the launch": [(30, 39), (50, 59)],
+            "Relu": [(40, 49)],
+        },
+        "compute": {
+            "waits for memory": [(0, 9), (40, 49)],
+            "Conv": [(10, 29)],
+            "waits for the launch": [(30, 39), (50, 59)],
+        },
+    }
+    assert set(waits) == {"waits for memory", "waits for compute", "waits for the launch"}
 
 
 def test_estimates_of_a_training_step(make):

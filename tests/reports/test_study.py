@@ -1,17 +1,10 @@
 """The section of an exploration."""
 
 import hwsim
-from hwsim.networks import network as known
 
 
-def test_section_of_a_study(tmp_path):
-    space = {
-        "objectives": ["throughput", "dsp"],
-        "device": "ecp5-85f",
-        "constraints": {"min_frames_per_second": 1},
-        "systolic": {"rows": [4, 8, 16], "cols": [4, 8], "buffer_bytes": [64, 65536]},
-    }
-    study = hwsim.explore(known("alexnet"), space, workers=1)
+def test_section_of_a_study(tmp_path, make):
+    study = make.study()
     report = hwsim.report(study, date="2026-01-01")
     (section,) = report.sections
     assert section.title == "Designs for alexnet"

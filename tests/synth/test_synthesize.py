@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import hwsim
 from hwsim.synth import parts, synthesize
 from hwsim.synth.count import count
 from hwsim.synth.netlist import Memory, Netlist, unit_of
@@ -40,6 +41,21 @@ def test_ecp5(on_ecp5, design):
     assert 20e6 < result.fmax_hz < 400e6
     assert result.placement.bitstream.startswith(b"\xff\x00Part: LFE5U-25F-8CABGA381")
     assert result.tools.keys() == {"yosys", "nextpnr-ecp5", "ecppack"}
+
+
+def test_report(on_ice40):
+    (section,) = hwsim.report(on_ice40).sections
+    assert section.title == "tiny on ice40up5k"
+    table = section.tables["resources"].set_index("resource")
+    assert list(table.index) == ["LUT", "FF", "DSP", "block RAM"]
+    assert table["used"].tolist() == [getattr(on_ice40, n) for n in ("lut", "ff", "dsp", "bram")]
+    shown, paths = section.figures.values()
+    sums = [sum(shares) for shares in zip(*(unit.x for unit in shown.data), strict=True)]
+    assert sums == pytest.approx(table["share_percent"].tolist())
+    assert section.facts["Fastest clock"] == f"{on_ice40.fmax_hz / 1e6:.1f} MHz"
+    assert max(paths.data[0].x) == pytest.approx(1e9 * on_ice40.timing["delay_s"].max())
+    steps = section.tables["critical-path"]["delay_ns"]
+    assert steps.sum() == pytest.approx(1e9 * on_ice40.critical_path.delay_s)
 
 
 def test_critical_path_has_the_names_of_the_design(on_ecp5, design):

@@ -19,7 +19,7 @@ import simpy
 from hwsim.blocks.checks import check_integer, check_positive
 from hwsim.blocks.timing import Deadlock, Trace
 
-__all__ = ["Memory", "Pipeline", "run", "run_shared"]
+__all__ = ["Memory", "Pipeline", "activity", "run", "run_shared"]
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,8 @@ class _Unit(_Party):
         self.frames = frames
         self.finished = False
         self.issues = []
+        # When each action began, could have ended, and ended.
+        self.actions: list[tuple[int, int, int]] = []
         self.durations = actor.duration.tolist()
         self.puts = actor.puts.tolist()
         self.tail = actor.tail.tolist()
@@ -166,7 +168,7 @@ class _Unit(_Party):
             ready = yield from self._trail(ready)
             for k, duration in enumerate(self.durations):
                 start = yield from self._beats(self.reads[k], ready)
-                end = start + duration - 1
+                end = last = start + duration - 1
                 put = self.puts[k] or (self.pending > 0 and self.tail[-self.pending])
                 if put:
                     end = yield from self._room(end)
@@ -174,6 +176,7 @@ class _Unit(_Party):
                 self._issue(end, put)
                 for channel in self.takes[k]:
                     channel.take(end)
+                self.actions.append((start, last, end))
                 ready = end + 1
             self.pending = len(self.tail)
         self.finished = True
@@ -182,7 +185,7 @@ class _Unit(_Party):
             if self.tail[-self.pending]:
                 end = yield from self._room(ready)
             yield from self.reach(end)
-            ready = self._alone(end)
+            ready = self._alone(ready, end)
 
     def _beats(self, channels, cycle):
         for channel in channels:
@@ -215,7 +218,7 @@ class _Unit(_Party):
             ):
                 return arrived
             if room is not None and room <= self.env.now:
-                ready = self._alone(room)
+                ready = self._alone(ready, room)
                 continue
             # Stamps lie at most at the next of these cycles, or a neighbour has yet to leave them.
             next_cycle = min((c for c in (arrived, room) if c is not None), default=None)
@@ -232,8 +235,9 @@ class _Unit(_Party):
         """First cycle from ``cycle`` on in which all queues offer something; None: not known."""
         return max([cycle, *(queue[0] for queue in queues)]) if all(queues) else None
 
-    def _alone(self, cycle):
+    def _alone(self, ready, cycle):
         self._issue(cycle, self.tail[-self.pending])
+        self.actions.append((ready, ready, cycle))
         return cycle + 1
 
     def _issue(self, cycle, put):
@@ -386,6 +390,38 @@ def run(actors, edges, frames=1, *, interval=0):
     line = _Line(env, Pipeline(tuple(actors), tuple(edges)), frames, interval)
     env.run()
     return line.trace()
+
+
+def activity(actors, edges, frames=1):
+    """What each unit of a pipeline does in every cycle, until its last action.
+
+    Arguments are those of `run`.
+
+    Returns
+    -------
+    dict of str to dict of str to ndarray of int, (n, 2)
+        By actor and by what it does: first and last cycle of each span. It is "at work", "starved
+        of input": free, and a beat is missing, or "blocked at output": all but done, and there is
+        no room for its beat.
+    """
+    env = simpy.Environment()
+    line = _Line(env, Pipeline(tuple(actors), tuple(edges)), frames, 0)
+    env.run()
+    line.trace()
+    return {name: _spans(unit.actions) for name, unit in line.units.items()}
+
+
+def _spans(actions):
+    begun, last, end = np.reshape(actions, (-1, 3)).T
+    free = np.concatenate([[0], end[:-1] + 1])
+    # The cycle in which a beat leaves is one of work, whenever it comes.
+    work = np.stack([[begun, last - 1], [end, end]], axis=1).reshape(2, -1).T
+    spans = {
+        "at work": work[np.argsort(work[:, 0], kind="stable")],
+        "starved of input": np.stack([free, begun - 1], axis=1),
+        "blocked at output": np.stack([last, end - 1], axis=1),
+    }
+    return {name: found[found[:, 0] <= found[:, 1]] for name, found in spans.items()}
 
 
 def run_shared(pipelines, memory, frames=1, *, interval=0):
