@@ -234,7 +234,7 @@ def diagram(nodes):
             text=[f"{nodes[p][0]} · {nodes[p][1]} · {nodes[p][2]}" for p in places],
             customdata=[nodes[p][3] for p in places],
             mode="markers",
-            marker={"size": 11, "symbol": _SYMBOLS[number % len(_SYMBOLS)]},
+            marker={"size": 11, "symbol": _SYMBOLS[number]},
             hovertemplate="%{text}<br>%{customdata}<extra></extra>",
         )
     figure.add_scatter(

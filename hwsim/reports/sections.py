@@ -269,35 +269,40 @@ def _layer_bars(item):
 
 
 def _timelines(item):
-    """When memory and arithmetic of each device, or an FPGA's units, are at work or wait."""
+    """When memory and arithmetic of each device are at work or wait; of an FPGA, its layers."""
     figures = {}
     for entry in item:
-        ops = {layer.name: layer.op for layer in entry.layers}
         spans = [
             (resource, name, round(start * 1e12), round(end * 1e12))
             for resource, name, start, end in entry.timeline
         ]
-        end = max(stop for *_, stop in spans)
+        end = max((stop for *_, stop in spans), default=0)
+        if not end:
+            continue
         scale, unit = next(
-            (entry for entry in ((1e-9, "ms"), (1e-6, "µs")) if end * entry[0] >= 1), (1e-3, "ns")
+            (way for way in ((1e-9, "ms"), (1e-6, "µs")) if end * way[0] >= 1), (1e-3, "ns")
         )
-        device = entry.device.name
-        rows: dict[str, dict[str, list]]
         if entry.device.device_class == "fpga":
-            caption = f"Timeline of {device}: each unit from its first beat to its last"
-            rows, waits = {name: {"at work": []} for name, *_ in spans}, []
-            for resource, _, start, stop in spans:
-                rows[resource]["at work"].append((start, stop - 1))
+            what = "each layer from its first cycle to its last"
+            rows = {name: {"at work": [(start, stop - 1)]} for _, name, start, stop in spans}
+            waits: list[str] = []
         else:
-            caption = f"Timeline of {device}: at work by operator, and, hatched, waiting"
-            time = {op: 0.0 for op in ops.values()}
-            for layer in entry.layers:
-                time[layer.op] += layer.seconds
-            often = sorted(time, key=lambda op: -time[op])[:_LAYERS_IN_BAR]
-            groups = {name: op if op in often else "other operators" for name, op in ops.items()}
-            rows, waits = _work_and_waits(spans, groups, end)
+            what = "at work by operator, and, hatched, waiting"
+            rows, waits = _work_and_waits(spans, _groups(entry), end)
+        caption = f"Timeline of {entry.device.name}: {what}"
         figures[caption] = occupation(rows, end, unit, hatched=waits, scale=scale, unit=unit)
     return figures
+
+
+def _groups(entry):
+    """For each layer its operator, or that it is another one than those that take the time."""
+    time: dict[str, float] = {}
+    for layer in entry.layers:
+        time[layer.op] = time.get(layer.op, 0) + layer.seconds
+    often = sorted(time, key=lambda op: -time[op])[:_LAYERS_IN_BAR]
+    return {
+        layer.name: layer.op if layer.op in often else "other operators" for layer in entry.layers
+    }
 
 
 def _work_and_waits(spans, groups, end):

@@ -119,11 +119,15 @@ def make_result(names, images=2, mismatches=0):
     )
 
 
+def make_integers(folder, names):
+    """The network of `make_network`, quantized."""
+    images = np.random.default_rng(0).random((4, 1, 6, 6), np.float32)
+    return hwsim.quantize(make_network(folder, names), calibration=images)
+
+
 def make_systolic(folder, names):
     """The network of `make_network` as a program for an array of 4 x 4."""
-    network = make_network(folder, names)
-    images = np.random.default_rng(0).random((4, 1, 6, 6), np.float32)
-    return hwsim.build(hwsim.quantize(network, calibration=images), hwsim.Systolic(rows=4, cols=4))
+    return hwsim.build(make_integers(folder, names), hwsim.Systolic(rows=4, cols=4))
 
 
 def make_systolic_result(names):
@@ -212,6 +216,7 @@ def make(tmp_path):
     """Makers of items, mostly with given names, and of ``items`` of all kinds."""
     return SimpleNamespace(
         network=partial(make_network, tmp_path),
+        integers=partial(make_integers, tmp_path),
         plan=make_plan,
         result=make_result,
         systolic=partial(make_systolic, tmp_path),

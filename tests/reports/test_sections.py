@@ -7,6 +7,7 @@ from importlib import import_module
 from itertools import pairwise
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 from PIL import Image
@@ -437,6 +438,39 @@ def test_estimates(make):
         # Told apart by more than their colour.
         marks = [group.marker.symbol for group in groups]
         assert len(set(marks)) == len(marks)
+
+
+@pytest.mark.parametrize("arch", ["streaming", "systolic"])
+def test_timeline_of_an_fpga(make, arch):
+    network = make.integers(["conv1", "relu1"])
+    architecture = hwsim.Systolic(rows=4, cols=4) if arch == "systolic" else hwsim.Streaming()
+    estimates = estimate(network, ["zu9eg"], design=architecture)
+    (section,) = sections_of(estimates)
+    (figure,) = [f for caption, f in section.figures.items() if caption.startswith("Timeline")]
+    (entry,) = estimates
+    assert list(figure.layout.yaxis.ticktext) == [name for _, name, *_ in entry.timeline]
+    (bars_of,) = figure.data
+    ends = [base + length for base, length in zip(bars_of.base, bars_of.x, strict=True)]
+    scale = {"ns": 1e9, "µs": 1e6}[figure.layout.xaxis.title.text]
+    # A pipeline's last beat is on its way for a while after its unit has let go of it.
+    assert 0.7 < max(ends) / (scale * entry.latency_s) <= (1 if arch == "streaming" else 1.01)
+
+
+def test_nothing_that_takes_time(tmp_path):
+    """A network of one layer that an array does on the way."""
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Flatten", ["x"], ["y"], "flatten")],
+        "flat",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 2, 2])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, 4])],
+    )
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "m.onnx"
+    )
+    estimates = estimate(hwsim.load(tmp_path / "m.onnx"), ["tpu-v1"])
+    (section,) = sections_of(estimates)
+    assert not [caption for caption in section.figures if caption.startswith("Timeline")]
 
 
 def test_work_and_waits():
