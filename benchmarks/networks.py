@@ -80,9 +80,10 @@ def accelerators_table(results):
     for r in results:
         array, pipeline = r["systolic"], r["streaming"]
         on_array = f"{array['cycles']:,} cycles" if array["fits"] else f"no: {array['why']}"
-        streaming = f"no: {pipeline['why']}"
         if pipeline["fits"]:
             streaming = f"{pipeline['interval']:,} cycles per image on {pipeline['part']}"
+        else:
+            streaming = f"no: {pipeline['why']}"
         rows.append([r["network"], on_array, streaming])
     return record.table(["network", f"{SIZE} x {SIZE} array", "streaming pipeline"], rows)
 

@@ -143,7 +143,8 @@ class _EdgeState:
         self.waiting.append(t + self.edge.forward)
         if self.room is not None:
             self.room.popleft()
-        self.peak = max(self.peak, len(self.waiting))
+        if len(self.waiting) > self.peak:
+            self.peak = len(self.waiting)
         if self.edge.consumer is None:
             self.take(t + self.edge.forward)
 
@@ -209,7 +210,8 @@ class _ActorState:
             self.issues.append(t)
             for edge in self.outputs:
                 edge.issue(t)
-        self.tail_index = min(self.tail_index + 1, len(self.tail))
+        if self.tail_index < len(self.tail):
+            self.tail_index += 1
         if not alone:
             for edge in self.takes[self.index]:
                 edge.take(t)
@@ -222,19 +224,30 @@ class _ActorState:
         return True, t + 1
 
     def _arrived(self, t):
-        return all(edge.waiting and edge.waiting[0] <= t for edge in self.reads[self.index])
+        # Loops: these run for every action, and generators would take twice as long.
+        for edge in self.reads[self.index]:  # noqa: SIM110
+            if not edge.waiting or edge.waiting[0] > t:
+                return False
+        return True
 
     def _next_arrival(self):
-        if not self.frames_left or not all(edge.waiting for edge in self.reads[self.index]):
+        if not self.frames_left:
             return None
-        return max(edge.waiting[0] for edge in self.reads[self.index])
+        arrival = 0
+        for edge in self.reads[self.index]:
+            if not edge.waiting:
+                return None
+            if edge.waiting[0] > arrival:
+                arrival = edge.waiting[0]
+        return arrival
 
     def _next_room(self, t):
         for edge in self.outputs:
             if edge.room is not None:
                 if not edge.room:
                     return None
-                t = max(t, edge.room[0])
+                if edge.room[0] > t:
+                    t = edge.room[0]
         return t
 
 
@@ -267,13 +280,15 @@ def _run(runs, wakes):
             continue
         due[k] = None
         moved, again = runs[k].act(t)
-        calls = [(k, again)] if again is not None else []
-        if moved:
-            calls += [(other, t + delay) for other, delay in wakes[k]]
-        for other, when in calls:
-            if due[other] is None or when < due[other]:
-                due[other] = when
-                heapq.heappush(agenda, (when, other))
+        if again is not None and (due[k] is None or again < due[k]):
+            due[k] = again
+            heapq.heappush(agenda, (again, k))
+        if not moved:
+            continue
+        for other, delay in wakes[k]:
+            if due[other] is None or t + delay < due[other]:
+                due[other] = t + delay
+                heapq.heappush(agenda, (t + delay, other))
 
 
 def _chain(actors, edges):

@@ -115,7 +115,8 @@ def step(network, training):
 def test_shares_that_divide_add_up(small, splitter, training):
     load = step(small, training)
     share, _ = splitter(small, load, 4).split()
-    for whole, part in zip(load.works, share.works, strict=True):
+    own = [work for work in share.works if work.op != "Exchange"]
+    for whole, part in zip(load.works, own, strict=True):
         by_all = (splitter is _Space and "gemm" in whole.name) or part.phase == "update"
         if whole.free or (splitter is _Space and by_all):
             # Every device computes the dense layer, and updates all weights.
@@ -150,7 +151,7 @@ def test_what_is_exchanged_across_features(small):
 
 def test_what_is_exchanged_inside_convolutions(small):
     load = step(small, True)
-    _, exchanges = _Space(small, load, 4).split()
+    share, exchanges = _Space(small, load, 4).split()
     row = {name: load.sizes[name] // rows for name, rows in (("relu1_out", 16), ("pool_out", 8))}
     weights = 4 * (8 * 4 * 9 + 8 + 12 * 8 * 15 + 12)
     relu2 = load.sizes["relu2_out"]
@@ -164,7 +165,7 @@ def test_what_is_exchanged_inside_convolutions(small):
         (REDUCE, "gradients of weights", weights),
     ]
     assert exchanges[3].name.endswith(".gradient")
-    assert exchanges[-1].before == len(load.works)
+    assert exchanges[-1].before == len(share.works)
 
 
 def test_a_depthwise_convolution_stays_on_its_device():
@@ -213,6 +214,23 @@ def test_a_global_average_is_added(small):
     # Of six rows two each.
     (whole,) = (w for w in load.works if w.name == "mean.input_gradient")
     assert back.element_ops * 3 == whole.element_ops
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("splitter", [_Features, _Space])
+@pytest.mark.parametrize("name", ["googlenet", "resnet18", "mobilenet_v2"])
+def test_every_map_is_there_before_it_is_read(name, splitter, training):
+    network = networks.network(name)
+    load = step(network, training)
+    share, exchanges = splitter(network, load, 4).split()
+    there = {tensor.name for tensor in network.inputs} | load.parked
+    for work in share.works:
+        if not work.free or work.op == "Exchange":
+            assert there.issuperset(work.inputs), work.name
+        there.update(work.outputs)
+    assert there <= share.sizes.keys()
+    befores = [exchange.before for exchange in exchanges]
+    assert befores == sorted(befores)
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -40,7 +40,7 @@ from . import tiles
 from .mapping import PICOSECONDS, choose_precision, map_workload
 from .parallel import Link, Split, ring_process, ring_time
 from .training import INPUT, UPDATE, WEIGHT, check_optimizer, training_step
-from .workload import is_quantized, workload
+from .workload import Work, is_quantized, workload
 
 __all__ = [
     "Exchange",
@@ -286,18 +286,21 @@ class _Splitter:
         self.exchanges: list[Exchange] = []
         self.whole: dict[str, str] = {}  # map of which a device has a part: where it lies gathered
         self.inputs = {tensor.name for tensor in network.inputs}
-        self.index = 0
+        self.works: list[Work] = []
+        self.later: list[tuple] = []  # exchanges behind the work at hand
 
     def split(self):
         """(`Workload` of a device, exchanges)."""
         if self.devices == 1:
             return self.load, []
-        works = []
         for work in self.load.works:
-            works.append(work if work.free else self.share(work))
-            self.index += 1
+            share = work if work.free else self.share(work)
+            self.works.append(share)
+            for exchange in self.later:
+                self.exchange(*exchange)
+            self.later = []
         self.finish()
-        return replace(self.load, works=tuple(works), sizes=self.sizes), self.exchanges
+        return replace(self.load, works=tuple(self.works), sizes=self.sizes), self.exchanges
 
     def share(self, work):
         """A device's part of a work."""
@@ -306,10 +309,15 @@ class _Splitter:
     def finish(self):
         """What is exchanged in the end."""
 
-    def exchange(self, kind, name, size):
-        """Exchange something before the work at hand."""
+    def exchange(self, kind, name, size, source="", made=""):
+        """Exchange something before the work at hand; a map may come about from another by it."""
         if size:
-            self.exchanges.append(Exchange(kind, name, self.index, size))
+            self.exchanges.append(Exchange(kind, name, len(self.works), size))
+        if made:
+            # It takes no time of the device's, but from here on there is the map.
+            note = f"{kind} {name}"
+            work = Work(f"{name}.{kind}", "Exchange", inputs=(source,), outputs=(made,), note=note)
+            self.works.append(work)
 
     def gathered(self, name):
         """The whole of a feature map, gathered at its first use."""
@@ -317,8 +325,8 @@ class _Splitter:
             self.whole[name] = f"{name}.whole"
             self.sizes[f"{name}.whole"] = self.load.sizes[name]
             # What comes from outside is given to each device as it needs it.
-            if name not in self.inputs:
-                self.exchange(GATHER, name, self.load.sizes[name])
+            size = 0 if name in self.inputs else self.load.sizes[name]
+            self.exchange(GATHER, name, size, name, self.whole[name])
         return self.whole[name]
 
     def layer(self, work):
@@ -381,7 +389,7 @@ class _Features(_Splitter):
         for name in work.outputs:
             outputs.append(f"{name}.part")
             size = self.sizes[outputs[-1]] = self.load.sizes[name]
-            self.exchanges.append(Exchange(SCATTER, name, self.index + 1, size))
+            self.later.append((SCATTER, name, size, outputs[-1], name))
         return tuple(outputs)
 
     def smaller(self, work, **changes):
@@ -492,7 +500,7 @@ class _Space(_Splitter):
         if work.op.endswith("GlobalAveragePool") and strips:
             # Sums of strips are added.
             self.split_layers.add(work.name)
-            self.exchanges.append(Exchange(REDUCE, output, self.index + 1, self.sizes[output]))
+            self.later.append((REDUCE, output, self.sizes[output]))
             return self.smaller(work, source)
         # A vector for all pixels may come with strips.
         fits = all(name in strips or self.rows(name) == 1 for name in work.inputs)
