@@ -5,7 +5,7 @@ from math import ceil
 
 import numpy as np
 
-from hwsim.blocks.systolic.config import Systolic
+from hwsim.blocks.systolic.config import LARGEST_BUFFER, Systolic
 from hwsim.models import devices
 from hwsim.models.cost import cost
 
@@ -37,7 +37,20 @@ def _array_cost(rows, cols, buffer_bytes, accumulator_rows):
     found = cost(
         Systolic(rows=rows, cols=cols, buffer_bytes=buffer_bytes, accumulator_rows=accumulator_rows)
     )
-    return found.lut, found.ff, found.dsp, found.bram
+    return np.array([found.lut, found.ff, found.dsp, found.bram])
+
+
+def _array_costs(rows, cols, buffers, depths):
+    """Of each array; those that differ in both memories are put together from two that do not.
+
+    No part of an accelerator has anything to do with both its buffer and its accumulators.
+    """
+    large, few = LARGEST_BUFFER, 2
+    return [
+        _array_cost(r, c, buffer, few)
+        + (_array_cost(r, c, large, depth) - _array_cost(r, c, large, few))
+        for r, c, buffer, depth in zip(rows, cols, buffers, depths, strict=True)
+    ]
 
 
 def smallest_buffer(rows, cols):
@@ -66,12 +79,9 @@ def systolic_cells(device, rows, cols, buffer_bytes, accumulator_rows):
         packed = packed * size + line
     _, first, where = np.unique(packed, return_index=True, return_inverse=True)
     possible = (buffers >= smallest_buffer(rows, cols)) & (deep >= 2)
-    found = np.array(
-        [
-            _array_cost(*map(int, table[:, k])) if possible[k] else (np.nan,) * 4
-            for k in first.tolist()
-        ]
-    )
+    found = np.full((len(first), 4), np.nan)
+    good = possible[first]
+    found[good] = _array_costs(*table[:, first[good]].tolist())
     return tuple(found[where].T)
 
 

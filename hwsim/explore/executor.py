@@ -61,12 +61,16 @@ class Local:
 
 
 class Processes:
-    """In processes of this machine, started afresh, so that they work on every system.
+    """In this process and others of this machine.
+
+    The others are started afresh, so that they work on every system; this one works while they
+    start, so that a short run is not held up.
 
     Parameters
     ----------
     job : Job
     workers : int
+        This process included.
     """
 
     def __init__(self, job, workers):
@@ -77,7 +81,7 @@ class Processes:
     def _start(self):
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
-                self.workers,
+                self.workers - 1,
                 mp_context=get_context("spawn"),
                 initializer=_begin,
                 initargs=(self.job,),
@@ -91,7 +95,7 @@ class Processes:
         flying: dict[Any, tuple] = {}
         attempts: dict[str, int] = {}
         while True:
-            while len(flying) < AHEAD * self.workers:
+            while len(flying) < AHEAD * (self.workers - 1):
                 task = again.popleft() if again else next(source, None)
                 if task is None:
                     break
@@ -103,6 +107,12 @@ class Processes:
                     again.append(task)
             if not flying:
                 return
+            if not any(future.done() for future in flying):
+                # Nothing to take in: one for this process.
+                task = next(source, None)
+                if task is not None:
+                    yield (task[0], *_one(task[1], self.job))
+                    continue
             for future in wait(flying, return_when=FIRST_COMPLETED).done:
                 task, pool = flying.pop(future)
                 try:

@@ -1,12 +1,17 @@
 """Slower looks at a design: events, the program's cycles, RTL simulation, synthesis."""
 
+from fractions import Fraction
+
 import numpy as np
 
 from hwsim.blocks.streaming import Streaming, plan_streaming
 from hwsim.blocks.systolic.config import Systolic
+from hwsim.blocks.systolic.timing import usual_memory
 from hwsim.compiler.compile import compile_network
 from hwsim.models import devices
 from hwsim.models.dataflow import streaming
+from hwsim.models.dataflow.systolic_simulation import SharedMemory
+from hwsim.models.dataflow.systolic_simulation import run as run_program
 from hwsim.models.dataflow.workload import is_quantized
 from hwsim.models.estimate import estimate
 from hwsim.network.lower import lower
@@ -60,6 +65,8 @@ def events(network, integer, point):
     clock, batch = point["clock_mhz"] * 1e6, point["batch"]
     bandwidth = point["memory_gb_per_s"] * 1e9
     if point["architecture"] == "systolic":
+        if _buildable(point) and is_quantized(network):
+            return _program_events(network, integer, point)
         device = devices.array(
             rows=point["rows"],
             cols=point["cols"],
@@ -79,6 +86,20 @@ def events(network, integer, point):
     images = min(batch, 4)
     trace = streaming.run_shared([pipeline], memory, images)[0]
     return _times(trace.cycles / clock, images, clock)
+
+
+def _program_events(network, integer, point):
+    compiled = compile_network(_integer(network, integer), _architecture(point))
+    clock, batch = point["clock_mhz"] * 1e6, point["batch"]
+    beats = point["memory_gb_per_s"] * 1e9 / clock / compiled.config.axi_bytes
+    share = min(Fraction(1), Fraction(beats).limit_denominator(64))
+    shared = SharedMemory(
+        memory=usual_memory(compiled.config),
+        bandwidth=(max(1, share.numerator), share.denominator),
+        total_bandwidth=share < 1,
+    )
+    cycles = run_program(compiled, shared).cycles
+    return _times(cycles * batch / clock, batch, clock)
 
 
 def program(network, integer, point):

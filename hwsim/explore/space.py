@@ -20,7 +20,7 @@ import numpy as np
 from hwsim.blocks.systolic.config import LARGEST_ACCUMULATOR_ROWS, LARGEST_BUFFER
 from hwsim.models import devices
 
-__all__ = ["ARCHITECTURES", "CONSTRAINTS", "OBJECTIVES", "Axis", "Block", "Space"]
+__all__ = ["ARCHITECTURES", "CONSTRAINTS", "OBJECTIVES", "Axis", "Block", "Space", "unbuildable"]
 
 ARCHITECTURES = ("systolic", "streaming")
 OBJECTIVES = {
@@ -479,10 +479,9 @@ def _check_devices(file, space, names):
             )
 
 
-def _check_hardware(file, block):
-    """Whether each value is one that `hwsim.Systolic` takes."""
+def unbuildable(block):
+    """What is wrong with the first value that `hwsim.Systolic` does not take, or None."""
     axes = {axis.name: axis.values for axis in block.axes}
-    where = f"{file}, [systolic]"
     for name, largest in (
         ("rows", 256),
         ("cols", 256),
@@ -491,12 +490,17 @@ def _check_hardware(file, block):
     ):
         for value in axes[name]:
             if value > largest:
-                raise ValueError(
-                    f"{where}: {name} must be at most {largest:,} for designs whose cells are "
-                    f"counted, not {value:,}"
-                )
+                return f"{name} must be at most {largest:,}", value
             if name in ("buffer_bytes", "accumulator_rows") and value & (value - 1):
-                raise ValueError(
-                    f"{where}: {name} must be a power of two for designs whose cells are counted, "
-                    f"not {value:,}"
-                )
+                return f"{name} must be a power of two", value
+    return None
+
+
+def _check_hardware(file, block):
+    """Whether each value is one that `hwsim.Systolic` takes."""
+    wrong = unbuildable(block)
+    if wrong:
+        rule, value = wrong
+        raise ValueError(
+            f"{file}, [systolic]: {rule} for designs whose cells are counted, not {value:,}"
+        )

@@ -6,11 +6,13 @@ import pytest
 import hwsim
 from hwsim.blocks.streaming import Streaming, plan_streaming
 from hwsim.blocks.systolic.config import Systolic
+from hwsim.compiler.compile import compile_network
 from hwsim.data import bundled
 from hwsim.explore.front import knee, pareto
 from hwsim.models import devices
 from hwsim.models.cost import cost
 from hwsim.models.estimate import estimate
+from hwsim.models.programs import Programs
 from hwsim.network.lower import lower
 from hwsim.networks import network as known
 
@@ -49,6 +51,13 @@ def study(quantized):
     return hwsim.explore(quantized, SPACE, workers=1)
 
 
+def sizes(row):
+    return {
+        name: int(getattr(row, name))
+        for name in ("rows", "cols", "buffer_bytes", "accumulator_rows")
+    }
+
+
 def dominated(values):
     """The definition, pair by pair."""
     return [
@@ -81,8 +90,9 @@ def test_knee_lies_farthest_below_the_line():
 
 def test_arrays_have_the_numbers_of_estimates(study, quantized):
     table = study.frame()
-    table = table[(table["architecture"] == "systolic") & table["latency_s"].notna()]
-    for row in table.sample(12, random_state=0).itertuples():
+    table = table[(table["dataflow"] == "row-stationary") & table["latency_s"].notna()]
+    assert len(table) > 3
+    for row in table.itertuples():
         device = devices.array(
             rows=int(row.rows),
             cols=int(row.cols),
@@ -96,15 +106,28 @@ def test_arrays_have_the_numbers_of_estimates(study, quantized):
         assert round(row.latency_s * 1e12) == round(found.latency_s * 1e12)
         assert row.throughput_images_per_s == pytest.approx(row.batch / row.latency_s, rel=1e-12)
         assert row.energy_per_image_j == pytest.approx(found.energy_j / row.batch, rel=1e-12)
-        cells = cost(
-            Systolic(
-                rows=int(row.rows),
-                cols=int(row.cols),
-                buffer_bytes=int(row.buffer_bytes),
-                accumulator_rows=int(row.accumulator_rows),
-            )
+        cells = cost(Systolic(**sizes(row)))
+        assert (row.dsp, row.bram) == (cells.dsp, cells.bram)
+        assert (row.lut, row.ff) == pytest.approx((cells.lut, cells.ff), rel=1e-12)
+
+
+def test_accelerators_have_the_numbers_of_their_programs(study, quantized):
+    table = study.frame()
+    table = table[(table["dataflow"] == "weight-stationary") & table["latency_s"].notna()]
+    assert len(table) > 3
+    integer = lower(quantized)
+    for row in table.itertuples():
+        config = Systolic(**sizes(row))
+        (cycles,) = (
+            Programs(integer)
+            .run(*sizes(row).values(), row.memory_gb_per_s * 1e9 / (row.clock_mhz * 1e6))
+            .cycles
         )
-        assert (row.lut, row.ff, row.dsp, row.bram) == (cells.lut, cells.ff, cells.dsp, cells.bram)
+        assert row.latency_s == cycles * row.batch / (row.clock_mhz * 1e6)
+        assert row.throughput_images_per_s == pytest.approx(row.batch / row.latency_s, rel=1e-12)
+        if row.memory_gb_per_s * 10 >= config.axi_bytes:
+            assert cycles == pytest.approx(compile_network(integer, config).cycles(), rel=0.15)
+        assert study.sources(row.point)["latency_s"] == "closed form of programs"
 
 
 def test_pipelines_have_the_numbers_of_their_plans(study, quantized):
@@ -170,7 +193,7 @@ def test_json_says_where_each_number_is_from(study):
     for entry in found["front"]:
         numbers = {"latency_s", "throughput_images_per_s", "energy_per_image_j", "utilization"}
         assert numbers <= entry["sources"].keys()
-        assert entry["sources"]["latency_s"] == "closed form"
+        assert entry["sources"]["latency_s"].startswith("closed form")
         assert entry["sources"]["lut"].startswith("cost view")
 
 

@@ -43,8 +43,9 @@ def test_a_systolic_accelerator_at_every_fidelity(quantized):
     refined = study.knee["refined"]
     assert refined["program"]["cycles"] == refined["rtl"]["cycles"]
     assert refined["rtl"]["mismatches"] == 0
-    # The closed form equals the timeline of events to the picosecond.
-    assert round(refined["events"]["latency_s"] * 1e12) == round(study.knee["latency_s"] * 1e12)
+    # Where instructions come from the same memory.
+    assert 1 <= refined["events"]["cycles"] / refined["program"]["cycles"] <= 1.05
+    assert study.knee["latency_s"] == pytest.approx(refined["rtl"]["latency_s"], rel=0.05)
     report = hwsim.report(study)
     assert set(report.sections[0].tables) == {"front", "refined"}
 
