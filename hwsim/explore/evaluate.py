@@ -24,7 +24,7 @@ from hwsim.network.lower import lower
 from hwsim.network.network import NetworkError, check_network
 
 from .cells import available, plan_cells, smallest_buffer, systolic_cells
-from .space import RESOURCES, Space, unbuildable
+from .space import COMMON, RESOURCES, Space, unbuildable
 
 __all__ = ["COLUMNS", "Job", "evaluate", "make_job", "reasons"]
 
@@ -173,7 +173,7 @@ def evaluate(job, numbers):
         if not len(here):
             continue
         digits = block.digits(numbers[here])
-        slow = [axis for axis in block.axes[:4]]
+        slow = [axis for axis in block.axes if axis.name in COMMON]
         group = np.zeros(len(here), np.int64)
         for axis in slow:
             group = group * len(axis.values) + digits[axis.name]
@@ -231,7 +231,8 @@ def _systolic(job, same, points, columns):
         small = sizes[2] < smallest_buffer(*sizes[:2])
         _reject(columns, small, CONFIGURATION)
     if needed:
-        for name, column in zip(RESOURCES, systolic_cells(same["device"], *sizes), strict=True):
+        cells = systolic_cells(same["device"], same["packed"], *sizes)
+        for name, column in zip(RESOURCES, cells, strict=True):
             columns[name][:] = column
     if needed or job.space.prices:
         _check_cells(job, same["device"], columns)

@@ -17,7 +17,7 @@ from hwsim.models.estimate import estimate
 from hwsim.network.lower import lower
 from hwsim.network.network import NetworkError
 
-__all__ = ["FIDELITIES", "events_of"]
+__all__ = ["FIDELITIES", "architecture", "events_of"]
 
 # Images of an RTL simulation, at most.
 _IMAGES = 2
@@ -35,7 +35,14 @@ def _buildable(point):
     return point["dataflow"] == "weight-stationary" and point["operand_bits"] == 8
 
 
-def _architecture(point):
+def architecture(point):
+    """The `hwsim.Streaming` or `hwsim.Systolic` that a point is.
+
+    Raises
+    ------
+    ValueError
+        If hwsim does not build such an array.
+    """
     if point["architecture"] == "streaming":
         folding = ("multipliers", "cycles_per_image")
         return Streaming(**{name: point[name] for name in folding if name in point})
@@ -45,7 +52,7 @@ def _architecture(point):
             "not built; weight-stationary with 8 bits is"
         )
     names = ("rows", "cols", "buffer_bytes", "accumulator_rows")
-    return Systolic(**{name: point[name] for name in names})
+    return Systolic(**{name: point[name] for name in names}, packed=point.get("packed", False))
 
 
 def _integer(network, integer):
@@ -79,7 +86,7 @@ def events(network, integer, point):
         )
         (found,) = estimate(network, [device], batch=batch, precision=f"int{point['operand_bits']}")
         return _times(max(end for *_, end in found.timeline), batch, clock)
-    plan = plan_streaming(_integer(network, integer), _architecture(point))
+    plan = plan_streaming(_integer(network, integer), architecture(point))
     memory = streaming.Memory(bytes_per_cycle=max(1, int(bandwidth // clock)))
     ends = (-(-frame.lanes * frame.bits // 8) for frame in (plan.input, plan.output))
     pipeline = streaming.Pipeline(plan.actors, plan.edges, *ends)
@@ -89,7 +96,7 @@ def events(network, integer, point):
 
 
 def _program_events(network, integer, point):
-    compiled = compile_network(_integer(network, integer), _architecture(point))
+    compiled = compile_network(_integer(network, integer), architecture(point))
     clock, batch = point["clock_mhz"] * 1e6, point["batch"]
     beats = point["memory_gb_per_s"] * 1e9 / clock / compiled.config.axi_bytes
     share = min(Fraction(1), Fraction(beats).limit_denominator(64))
@@ -104,7 +111,7 @@ def _program_events(network, integer, point):
 
 def program(network, integer, point):
     """Latency of the compiled program on the accelerator: the cycles that the RTL takes."""
-    compiled = compile_network(_integer(network, integer), _architecture(point))
+    compiled = compile_network(_integer(network, integer), architecture(point))
     cycles = compiled.timing().cycles
     clock, batch = point["clock_mhz"] * 1e6, point["batch"]
     return _times(cycles * batch / clock, batch, clock)
@@ -113,9 +120,9 @@ def program(network, integer, point):
 def _build(network, integer, point):
     from hwsim.rtl.build import build
 
-    architecture = _architecture(point)
+    found = architecture(point)
     _integer(network, integer)
-    return build(network, architecture)
+    return build(network, found)
 
 
 def rtl(network, integer, point):

@@ -171,7 +171,7 @@ def _domain(optuna, space):
     for block in space.blocks:
         for axis in block.axes:
             key, count = f"{block.architecture}.{axis.name}", len(axis.values)
-            if count > 1 and axis.name in ("device", "dataflow", "operand_bits"):
+            if count > 1 and axis.name in ("device", "dataflow", "operand_bits", "packed"):
                 found[key] = optuna.distributions.CategoricalDistribution(list(range(count)))
             elif count > 1:
                 found[key] = optuna.distributions.IntDistribution(0, count - 1)
@@ -193,6 +193,8 @@ def _repair(space, block, digits):
     rows, cols = (values[name][digits[name]] for name in ("rows", "cols"))
     device = values["device"][digits["device"]]
     dsps = available(device).get("dsp") if space.fits else None
+    if dsps is not None and values["packed"][digits["packed"]]:
+        dsps *= 2
     if dsps is not None and rows * cols > dsps:
         fitting = [k for k, value in enumerate(values["cols"]) if rows * value <= dsps]
         if fitting:

@@ -403,7 +403,7 @@ def _followers(network, unit, root, spilled, copies):
             copied = [n for k, n in enumerate(layer.inputs) if (layer.name, k) in copies]
             channels = sum(network.tensors[name].shape[0] for name in copied)
         elif isinstance(layer, Shuffle):
-            pixels, instructions = pixels * channels, channels
+            pixels, instructions, channels = pixels * channels, channels, 1
         else:
             taps = {Add: 2, Mul: 2}.get(type(layer), getattr(layer, "size", 1))
             pixels *= taps

@@ -1,0 +1,248 @@
+"""The best ECP5-85F design for LeNet-5, and for SqueezeNet, at 30 frames per second.
+
+    python -m benchmarks.study_ecp5 --report reports/studies --synthesis
+
+Explores the spaces in ``reports/studies/*.toml``, looks at the chosen designs again by program and
+by events, with ``--synthesis`` at the smallest by Yosys too, and writes the report and the fronts.
+The clock is that of the part in the catalog of devices, 100 MHz unless it has another one.
+"""
+
+import argparse
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pandas as pd
+
+import hwsim
+from hwsim.explore.refine import FIDELITIES, architecture
+from hwsim.files import write_files
+from hwsim.models import devices
+from hwsim.network.lower import lower
+from hwsim.network.random_weights import with_random_weights
+from hwsim.synth import synthesize
+
+from . import record
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "reports" / "studies"
+PART = "ecp5-85f"
+# GB/s at most, and what has that.
+MEMORIES = {0.3: "SDRAM of 16 bits at 150 MHz", 1.6: "DDR3-800 of 16 bits"}
+TITLES = {"lenet5": "LeNet-5", "squeezenet": "SqueezeNet"}
+ROOM = {
+    "luts": "tables",
+    "flip_flops": "flip-flops",
+    "dsps": "DSPs",
+    "block_rams": "block RAMs of 18 Kb",
+}
+# Elements of an array that Yosys is given; compiled to WebAssembly it takes minutes for these.
+SYNTHESIZED = 16
+PICKS = {
+    "least": "least of the part",
+    "knee": "knee",
+    "fastest": "fastest",
+    "too slow": "fastest, too slow",
+}
+COLUMNS = (
+    *("architecture", "rows", "cols", "packed", "buffer_bytes", "accumulator_rows", "multipliers"),
+    *("clock_mhz", "memory_gb_per_s", "throughput_images_per_s", "energy_per_image_j"),
+    *("utilization", "lut", "ff", "dsp", "bram", "cost"),
+)
+
+
+def lenet5():
+    """The bundled LeNet-5, int8."""
+    return hwsim.load(ROOT / "rtl/lenet5/lenet5_int8.onnx")
+
+
+def squeezenet():
+    """SqueezeNet 1.0 as it comes with the package onnx, with random weights, int8."""
+    path = Path(onnx.__file__).parent / "backend/test/data/light/light_squeezenet.onnx"
+    network = with_random_weights(hwsim.load(path), 0)
+    image = np.random.default_rng(0).uniform(0, 1, (1, 3, 224, 224)).astype(np.float32)
+    return hwsim.quantize(network, calibration=image)
+
+
+NETWORKS = {"lenet5": (lenet5, (0.3,)), "squeezenet": (squeezenet, (0.3, 1.6))}
+"""What makes each network, and the memories."""
+
+
+def clock_mhz():
+    """Of the part."""
+    return devices.load(PART)["clock"] / 1e6
+
+
+def space(name, memory):
+    """The space of a network, with one of `MEMORIES`."""
+    table = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    return {"clock_mhz": clock_mhz(), **table, "memory_gb_per_s": memory}
+
+
+def explore(name):
+    """A network, and a `Study` for each memory."""
+    make, memories = NETWORKS[name]
+    network = make()
+    return network, {
+        memory: hwsim.explore(network, space(name, memory), workers=1) for memory in memories
+    }
+
+
+def front_csv(studies):
+    """The fronts with all memories, as text."""
+    table = pd.concat([study.front.reindex(columns=COLUMNS) for study in studies.values()])
+    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+
+
+def picks(study):
+    """Numbers of the designs that answer the question, by their names in `PICKS`.
+
+    Where no design is fast enough, the fastest one that fits.
+    """
+    front = study.front
+    if not study.feasible:
+        front = study.frame()
+        front = front[front["rejected"].str.startswith("below")]
+        return {"too slow": int(front.loc[front["throughput_images_per_s"].idxmax(), "point"])}
+    return {
+        "least": int(front.loc[front["cost"].idxmin(), "point"]),
+        "knee": study.knee["point"],
+        "fastest": int(front.loc[front["throughput_images_per_s"].idxmax(), "point"]),
+    }
+
+
+def design(point):
+    """A point in words."""
+    if point["architecture"] == "streaming":
+        return f"pipeline of {point['multipliers']} multipliers"
+    packed = ", packed" if point.get("packed") else ""
+    return (
+        f"{point['rows']} x {point['cols']}{packed}, {point['buffer_bytes'] // 1024} KiB, "
+        f"{point['accumulator_rows']} rows"
+    )
+
+
+def refined_rows(network, studies, synthesis):
+    """The chosen designs again: frames per second by program, by events; cells by Yosys."""
+    rows = []
+    for memory, study in studies.items():
+        for pick, number in picks(study).items():
+            point = study.space.point(number)
+            form = study.frame([number]).iloc[0]
+            if point["architecture"] == "streaming":
+                continue  # its cycles are the RTL's
+            frames = []
+            for fidelity in ("program", "events"):
+                found = FIDELITIES[fidelity](network, None, point)
+                frames.append(f"{found['images'] / found['latency_s']:,.1f}")
+            cells = {}
+            if synthesis and point["rows"] * point["cols"] <= SYNTHESIZED:
+                design = hwsim.build(network, architecture(point))
+                found = synthesize(design, PART, placed=False)
+                cells = {name: getattr(found, name) for name in ("lut", "ff", "dsp", "bram")}
+            rows.append(
+                [
+                    f"{memory:g} GB/s, {PICKS[pick]}",
+                    f"{form['throughput_images_per_s']:,.1f}",
+                    *frames,
+                    " / ".join(f"{cells[k]:,} ({form[k]:,.0f})" for k in cells),
+                ]
+            )
+    return rows
+
+
+def pick_rows(studies):
+    """A row for each chosen design: words, then what the closed form and the cost view say."""
+    rows = []
+    for memory, study in studies.items():
+        for pick, number in picks(study).items():
+            found = study.frame([number]).iloc[0]
+            rows.append(
+                [
+                    f"{memory:g} GB/s, {PICKS[pick]}",
+                    design(study.space.point(number)),
+                    f"{found['throughput_images_per_s']:,.1f}",
+                    f"{found['energy_per_image_j'] * 1e3:.3g} mJ",
+                    *(f"{round(found[name]):,}" for name in ("lut", "ff", "dsp", "bram")),
+                    f"{found['cost']:.0f} %",
+                ]
+            )
+    return rows
+
+
+def sections(name, studies, refined):
+    """The report's part on one network, as Markdown."""
+    heads = ["", "design", "frames/s", "energy per frame", "LUT", "FF", "DSP", "block RAM", "part"]
+    parts = [f"## {TITLES[name]}\n", record.table(heads, pick_rows(studies))]
+    for memory, study in studies.items():
+        why = "; ".join(f"{reason}: {count:,}" for reason, count in study.rejected.items())
+        parts.append(
+            f"\n{memory:g} GB/s: {study.points:,} designs, {study.feasible:,} keep to the "
+            f"constraints, {len(study.front)} are on the front "
+            f"([{name}.csv]({name}.csv)). Rejected: {why}.\n"
+        )
+    heads = [
+        "",
+        "closed form",
+        "program",
+        "events",
+        "LUT / FF / DSP / block RAM: Yosys (cost view)",
+    ]
+    parts += [
+        "Frames per second again, by slower means; LUT / FF / DSP / block RAM:\n",
+        record.table(heads, refined),
+        "",
+    ]
+    return "\n".join(parts)
+
+
+def text(parts, weights):
+    """The report as Markdown."""
+    has = ", ".join(f"{devices.load(PART)[q]:,.0f} {word}" for q, word in ROOM.items())
+    memories = "; ".join(f"{rate:g} GB/s, as {what} has" for rate, what in MEMORIES.items())
+    return f"""# Which design on an ECP5-85F at 30 frames per second?
+
+For the bundled LeNet-5, and for SqueezeNet 1.0 (224 x 224, random weights, on which cycles do not
+depend), both int8, one image at a time, at {clock_mhz():g} MHz. The part has {has}.
+Memories, reads and writes together and at most: {memories}.
+
+The spaces are [lenet5.toml](lenet5.toml) and [squeezenet.toml](squeezenet.toml): systolic
+accelerators of all shapes, packed (two columns to a DSP) or not, and for LeNet-5 streaming
+pipelines. SqueezeNet's weights, {weights:,} bytes, are more than all block RAMs of the part hold,
+so that it has no pipeline. Objectives are the share of the part (tables, DSPs and block RAMs in per
+cent, added up: 300 is all of it), frames per second, and energy. "Least of the part" answers the
+question; the others say what more buys.
+
+{"".join(parts)}Cells are those of the cost view, which is calibrated on unpacked arrays of
+up to 8 x 8 elements: the DSPs of packed ones are exact, their logic is taken to be that of the same
+array unpacked. Whether the part reaches the clock is not checked here: see docs/synthesis.md.
+
+Made by `python -m benchmarks.study_ecp5 --report reports/studies --synthesis`.
+"""
+
+
+def main():
+    """Explore, print, and write what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--report", metavar="FOLDER", type=Path)
+    parser.add_argument("--synthesis", action="store_true")
+    arguments = parser.parse_args()
+    parts, files, weights = [], {}, 0
+    for name in NETWORKS:
+        network, studies = explore(name)
+        refined = refined_rows(network, studies, arguments.synthesis)
+        parts.append(sections(name, studies, refined) + "\n")
+        files[f"{name}.csv"] = front_csv(studies)
+        # The last one's.
+        weights = sum(
+            layer.weights.size for layer in lower(network).layers if hasattr(layer, "weights")
+        )
+    report = text(parts, weights)
+    print(report)
+    if arguments.report:
+        write_files(arguments.report, {"ecp5-85f.md": report, **files})
+
+
+if __name__ == "__main__":
+    main()
