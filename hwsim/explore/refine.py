@@ -1,5 +1,6 @@
 """Slower looks at a design: events, the program's cycles, RTL simulation, synthesis."""
 
+import shutil
 from fractions import Fraction
 
 import numpy as np
@@ -9,6 +10,7 @@ from hwsim.blocks.systolic.config import Systolic
 from hwsim.blocks.systolic.timing import usual_memory
 from hwsim.compiler.compile import compile_network
 from hwsim.models import devices
+from hwsim.models.cost import FAMILIES, cost
 from hwsim.models.dataflow import streaming
 from hwsim.models.dataflow.systolic_simulation import SharedMemory
 from hwsim.models.dataflow.systolic_simulation import run as run_program
@@ -22,6 +24,7 @@ __all__ = ["FIDELITIES", "architecture", "events_of"]
 # Images of an RTL simulation, at most.
 _IMAGES = 2
 _SEED = 0
+PLACED_LUTS = 6000
 
 
 def events_of(point):
@@ -143,16 +146,32 @@ def rtl(network, integer, point):
 
 
 def synthesis(network, integer, point):
-    """Cells, and where open tools can place it the clock, of the design on its device."""
-    from hwsim.synth import synthesize
+    """Cells by Yosys, and by nextpnr the clock, where it knows the part and does not take too long.
+
+    ``tools`` says which were at work. What is only compiled to WebAssembly places thousands of
+    cells in minutes: designs of more than `PLACED_LUTS` tables are placed by a native nextpnr only.
+    """
+    from hwsim.synth import parts, synthesize
 
     if "device" not in point:
         raise ValueError("synthesis needs a device in the space")
-    found = synthesize(_build(network, integer, point), point["device"])
+    design = _build(network, integer, point)
+    family = parts.load(point["device"]).family
+    native = shutil.which(family.place) is not None
+    large = family.name in FAMILIES and cost(design, family.name).lut > PLACED_LUTS
+    placed = native or not large
+    found = synthesize(design, point["device"], placed=placed, target_hz=point["clock_mhz"] * 1e6)
     numbers = {name: getattr(found, name) for name in ("lut", "ff", "dsp", "bram", "fmax_hz")}
-    if found.problems:
-        numbers["problem"] = "; ".join(found.problems)
-    return {name: value for name, value in numbers.items() if value is not None}
+    numbers = {name: value for name, value in numbers.items() if value is not None}
+    numbers["tools"] = ", ".join(found.tools.values())
+    problems = list(found.problems)
+    if not placed:
+        problems.append(f"not placed: more than {PLACED_LUTS:,} tables, and no native nextpnr")
+    elif "fmax_hz" in numbers and numbers["fmax_hz"] < point["clock_mhz"] * 1e6:
+        problems.append(f"the clock is {point['clock_mhz']:g} MHz, more than nextpnr reaches")
+    if problems:
+        numbers["problem"] = "; ".join(problems)
+    return numbers
 
 
 FIDELITIES = {"events": events, "program": program, "rtl": rtl, "synthesis": synthesis}
