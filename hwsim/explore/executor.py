@@ -5,11 +5,12 @@ done, in any order. A chunk that is lost with its process is evaluated again.
 """
 
 import os
+import threading
 import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,14 @@ _job = None
 def _begin(job):
     global _job
     _job = job
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent():
+    """Leave nothing behind where the process of the run is killed."""
+    parent: Any = parent_process()
+    parent.join()
+    os._exit(1)
 
 
 def _one(numbers, job=None):
