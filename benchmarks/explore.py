@@ -2,8 +2,9 @@
 
     python -m benchmarks.explore --zigzag-python B/bin/python --report reports/benchmarks
 
-One run: a space of a million whole-network points of ResNet-18, closed form, on one process and on
-two, and, where its Python is given, ZigZag once on the same network. Wall-clock time depends on
+One run: spaces of one and of four million whole-network points of ResNet-18, closed form, on one
+process and on two; where its Python is given, ZigZag once on the same network; and what samplers
+find of a front that is known. Wall-clock time depends on
 what else the machine does: the processor time of the evaluations is given too.
 """
 
@@ -42,10 +43,11 @@ SPACE = {
 }
 
 
-def measure(network, workers):
-    """Explore with so many processes."""
+def measure(network, workers, step):
+    """Explore with so many processes, bandwidths so many GB/s apart."""
+    memory = SPACE["memory_gb_per_s"] | {"step": step, "to": 17 - step}
     begin = time.perf_counter()
-    study = hwsim.explore(network, Space.load(SPACE), workers=workers)
+    study = hwsim.explore(network, Space.load(SPACE | {"memory_gb_per_s": memory}), workers=workers)
     found = len(study.front)
     seconds = time.perf_counter() - begin
     return study, {
@@ -176,16 +178,19 @@ def main():
         "python -m benchmarks.explore", **({} if absent else {"ZigZag": ZIGZAG})
     )
     network = load(resnet18())
-    first, one = measure(network, 1)
-    second, two = measure(network, 2)
+    runs, equal = [], True
+    for step in (1, 0.25):
+        (first, one), (second, two) = (measure(network, workers, step) for workers in (1, 2))
+        runs += [one, two]
+        equal &= first.front.equals(second.front)
     results = {
-        "runs": [one, two],
-        "fronts_equal": first.front.equals(second.front),
+        "runs": runs,
+        "fronts_equal": equal,
         "zigzag": absent or run_zigzag(arguments.zigzag_python, resnet18(stored=True)),
     }
     results["quality"] = quality(load(LENET))
     if not absent:
-        results["ratio"] = results["zigzag"]["seconds"] * one["points_per_s"]
+        results["ratio"] = results["zigzag"]["seconds"] * runs[0]["points_per_s"]
     report = text(results, facts)
     if arguments.report:
         record.write(arguments.report, "explore", {"conditions": facts, "results": results}, report)
