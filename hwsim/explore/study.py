@@ -207,6 +207,8 @@ class Study:
         )
         if cells == CALIBRATED_SOURCE and odd:
             cells += " of the weight-stationary array with 8 bits"
+        if cells == CALIBRATED_SOURCE and point.get("packed"):
+            cells += ", logic as of the unpacked array"
         form = "closed form"
         if point["architecture"] == "systolic" and self._job.runs_programs(point):
             form += " of programs"

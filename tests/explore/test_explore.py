@@ -210,6 +210,21 @@ def test_cost_adds_up(digits):
     assert np.array_equal(table["cost"], price + 0.5 * table["lut"] + 2 * table["dsp"])
 
 
+def test_packed_arrays_take_half_the_multipliers_where_they_are_wide_enough(quantized):
+    table = {"rows": 8, "cols": 8, "packed": [False, True], "buffer_bytes": 65536}
+    found = {
+        device: hwsim.explore(
+            quantized, {"objectives": ["dsp"], "device": device, "systolic": table}, workers=1
+        )
+        for device in ("zynq-7020", "ecp5-85f")
+    }
+    assert found["zynq-7020"].frame()["dsp"].tolist() == [64, 32]
+    # 18 x 18 bits: two multipliers for a pair of products, and three for each column's scaling.
+    assert found["ecp5-85f"].frame()["dsp"].tolist() == [88, 88]
+    assert found["ecp5-85f"].sources(1)["lut"] == "cost view, logic as of the unpacked array"
+    assert found["ecp5-85f"].space.point(1)["packed"] is True
+
+
 def test_without_cells_arrays_may_have_any_size():
     space = {"systolic": {"rows": [300], "cols": [500], "buffer_bytes": [3 << 20]}}
     study = hwsim.explore(known("resnet18"), space, workers=1)
