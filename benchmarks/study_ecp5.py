@@ -209,7 +209,7 @@ def text(parts, weights):
 For the bundled LeNet-5, and for SqueezeNet 1.0 (224 x 224, random weights, on which cycles do not
 depend), both int8, one image at a time. The part has {has}.
 Memories, reads and writes together and at most: {memories}.
-Clocks: {clock_mhz():g} MHz, as the models have unless told otherwise, and the goal, {GOAL_MHZ:g} MHz.
+Clocks: {clock_mhz():g} MHz, as models have unless told otherwise; {GOAL_MHZ:g} MHz, the goal.
 
 The spaces are [lenet5.toml](lenet5.toml) and [squeezenet.toml](squeezenet.toml): systolic
 accelerators of all shapes, and for LeNet-5 streaming pipelines. SqueezeNet's weights, {weights:,}

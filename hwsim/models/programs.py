@@ -373,6 +373,33 @@ def _least_buffer(network, root):
     return least
 
 
+def _vector_work(layer, network, copies):
+    """What a `_Follower` says of the vector unit."""
+    channels, height, width = network.tensors[layer.output].shape
+    work = {"channels": channels, "pixels": height * width, "instructions": 1}
+    work |= {"latency": _COMBINE, "again": 0}
+    if isinstance(layer, Pool):
+        along = passes(layer, 1, (0, width), _USUAL.pool_columns)
+        down = passes(layer, 0, (0, height), height)
+        columns = sum(x.pixels for x in along)
+        work["pixels"] = columns * sum(x.pixels for x in down)
+        work["instructions"] = len(along) * len(down)
+        work["latency"] += POOL_LATENCY - TAP_LATENCY
+        work["again"] = columns * max(layer.kernel[0] - layer.strides[0], 0)
+    elif isinstance(layer, Concat):
+        # Most inputs lie where they belong.
+        copied = [n for k, n in enumerate(layer.inputs) if (layer.name, k) in copies]
+        work["channels"] = sum(network.tensors[name].shape[0] for name in copied)
+    elif isinstance(layer, Shuffle):
+        # Channel by channel.
+        work |= {"pixels": height * width * channels, "instructions": channels, "channels": 1}
+    elif isinstance(layer, Add | Mul):
+        work["pixels"] *= 2
+    elif isinstance(layer, LRN):
+        work["pixels"] *= layer.size
+    return work
+
+
 def _followers(network, unit, root, spilled, copies):
     """Lists of `_Follower` by the number of the convolution."""
     found: dict[int, list[_Follower]] = {}
@@ -382,31 +409,16 @@ def _followers(network, unit, root, spilled, copies):
         if isinstance(layer, MIXING):
             shares[output] = {number: 1.0}
             continue
-        channels, height, width = network.tensors[output].shape
         shares[output] = {}
         for name in layer.inputs if isinstance(layer, Concat) else layer.inputs[:1]:
-            part = network.tensors[name].shape[0] / channels
+            part = network.tensors[name].shape[0] / network.tensors[output].shape[0]
             for number, share in shares[name].items():
                 shares[output][number] = shares[output].get(number, 0) + share * part
         outside = {root[name] for name in (*layer.inputs, output)} & spilled
         if outside or isinstance(layer, Add | Mul):
             shares[output] = {unit[output]: 1.0}
-        pixels, instructions, again, latency = height * width, 1, 0, _COMBINE
-        if isinstance(layer, Pool):
-            latency += POOL_LATENCY - TAP_LATENCY
-            along = passes(layer, 1, (0, width), _USUAL.pool_columns)
-            down = passes(layer, 0, (0, height), height)
-            columns = sum(x.pixels for x in along)
-            pixels, instructions = columns * sum(x.pixels for x in down), len(along) * len(down)
-            again = columns * max(layer.kernel[0] - layer.strides[0], 0)
-        elif isinstance(layer, Concat):
-            copied = [n for k, n in enumerate(layer.inputs) if (layer.name, k) in copies]
-            channels = sum(network.tensors[name].shape[0] for name in copied)
-        elif isinstance(layer, Shuffle):
-            pixels, instructions, channels = pixels * channels, channels, 1
-        else:
-            taps = {Add: 2, Mul: 2}.get(type(layer), getattr(layer, "size", 1))
-            pixels *= taps
+        work = _vector_work(layer, network, copies)
+        channels = work["channels"]
         table = {LRN: FACTOR_BYTES * FACTORS, Table: CODES}.get(type(layer), 0)
 
         moved = {
@@ -419,11 +431,7 @@ def _followers(network, unit, root, spilled, copies):
             follower = _Follower(
                 output=output,
                 inputs=tuple(root[name] for name in layer.inputs),
-                channels=channels,
-                pixels=pixels,
-                instructions=instructions,
-                latency=latency,
-                again=again,
+                **work,
                 table=table,
                 share=share,
                 read=made,
@@ -438,7 +446,7 @@ class _Run:
     """Layer after layer, on points with one size of the buffer."""
 
     def __init__(self, programs, memory, rows, cols, accumulator_rows, bytes_per_cycle):
-        self.programs, self.network, self.memory = programs, programs.network, memory
+        self.network, self.memory = programs.network, memory
         self.rows, self.cols, self.deep = rows, cols, accumulator_rows
         # As `hwsim.Systolic` has it.
         banks = 2.0 ** np.ceil(np.log2(np.maximum(rows, cols)))
@@ -471,9 +479,8 @@ class _Run:
         network = self.network
         name, shape = network.input.name, network.input.shape
         words = self.words(math.prod(shape))
-        complete = self.free + LATENCY + _TRANSFER + words
-        self.ready[name] = complete, shape[1], words / shape[1]
-        self._follow(self._work(-1, 1.0), complete, 1.0, 1.0, 0.0)
+        self.ready[name] = self.free + LATENCY + _TRANSFER + words, shape[1], words / shape[1]
+        self._follow(self._work(-1, 1.0), name, 1.0, 0.0)
         for number, layer in enumerate(network.layers):
             if isinstance(layer, MIXING):
                 self._convolve(number, layer)
@@ -586,7 +593,7 @@ class _Run:
             self.bytes = self.bytes + height * self._row(layer.output)
         self.ready[layer.output] = done, strips, period * tiles
         drain = self.latency + 2 * pixels + _ACTIVATE
-        self._follow(work, done, items, strips, drain)
+        self._follow(work, layer.output, items, drain)
 
     def _supplied(self, folds):
         key = (self.rows * 512 + self.cols) * (1 << 24) + np.maximum(np.round(folds), 1)
@@ -608,10 +615,10 @@ class _Run:
         array = tiles * matrix + activate + self.latency + self.rows + LATENCY
         return np.maximum(tiles * activate + lump, array) / tiles + wait / tiles
 
-    def _follow(self, work, done, items, strips, drain):
-        """Layers of the vector unit, after what is ``done``."""
+    def _follow(self, work, name, items, drain):
+        """Layers of the vector unit, which work on the tensor ``name`` and so on."""
         before = 0.0
-        _, parts, time = next(reversed(self.ready.values()))
+        done, strips, time = self.ready[name]
         for follower, cycles, _ in work:
             if follower.table:
                 table = LATENCY + 2 * _TRANSFER + np.ceil(follower.table / self.port) * self.beat
@@ -621,7 +628,7 @@ class _Run:
                 done = done + lost
             before = before + cycles
             done = done + cycles / np.where(follower.written, strips, items) + 1
-            self.ready[follower.output] = done, parts, time
+            self.ready[follower.output] = done, strips, time
             self.bytes = self.bytes + follower.share * (
                 follower.read + follower.loaded + follower.written
             )
