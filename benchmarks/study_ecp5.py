@@ -3,7 +3,7 @@
     python -m benchmarks.study_ecp5 --report reports/studies --synthesis
 
 Explores the spaces in ``reports/studies/*.toml``, looks at the chosen designs again by program and
-by events, with ``--synthesis`` at the smallest by Yosys too, and writes the report and the fronts.
+by events, with ``--synthesis`` at the smallest by Yosys and nextpnr, and writes report and fronts.
 The clock is that of the part in the catalog of devices, 100 MHz unless it has another one.
 """
 
@@ -16,12 +16,11 @@ import onnx
 import pandas as pd
 
 import hwsim
-from hwsim.explore.refine import FIDELITIES, architecture
+from hwsim.explore.refine import FIDELITIES, PLACED_LUTS
 from hwsim.files import write_files
 from hwsim.models import devices
 from hwsim.network.lower import lower
 from hwsim.network.random_weights import with_random_weights
-from hwsim.synth import synthesize
 
 from . import record
 
@@ -37,8 +36,7 @@ ROOM = {
     "dsps": "DSPs",
     "block_rams": "block RAMs of 18 Kb",
 }
-# Elements of an array that Yosys is given; compiled to WebAssembly it takes minutes for these.
-SYNTHESIZED = 16
+CELLS = "LUT / FF / DSP / block RAM by Yosys (cost view)"
 PICKS = {
     "least": "least of the part",
     "knee": "knee",
@@ -131,31 +129,25 @@ def design(point):
 
 
 def refined_rows(network, studies, synthesis):
-    """The chosen designs again: frames per second by program, by events; cells by Yosys."""
+    """The chosen designs again: frames per second by program and by events; cells and clock."""
     rows = []
     for case, study in studies.items():
         for pick, number in picks(study).items():
             point = study.space.point(number)
             form = study.frame([number]).iloc[0]
-            if point["architecture"] == "streaming":
-                continue  # its cycles are the RTL's
-            frames = []
-            for fidelity in ("program", "events"):
+            row = [f"{words(case)}, {PICKS[pick]}", f"{form['throughput_images_per_s']:,.1f}"]
+            # A pipeline's cycles are the RTL's.
+            arrays = point["architecture"] == "systolic"
+            for fidelity in ("program", "events") if arrays else ():
                 found = FIDELITIES[fidelity](network, None, point)
-                frames.append(f"{found['images'] / found['latency_s']:,.1f}")
-            cells = {}
-            if synthesis and point["rows"] * point["cols"] <= SYNTHESIZED:
-                design = hwsim.build(network, architecture(point))
-                found = synthesize(design, PART, placed=False)
-                cells = {name: getattr(found, name) for name in ("lut", "ff", "dsp", "bram")}
-            rows.append(
-                [
-                    f"{words(case)}, {PICKS[pick]}",
-                    f"{form['throughput_images_per_s']:,.1f}",
-                    *frames,
-                    " / ".join(f"{cells[k]:,} ({form[k]:,.0f})" for k in cells),
-                ]
-            )
+                row.append(f"{found['images'] / found['latency_s']:,.1f}")
+            row += [""] * (4 - len(row))
+            if synthesis and form["lut"] <= PLACED_LUTS and pick == "least":
+                found = FIDELITIES["synthesis"](network, None, point)
+                names = ("lut", "ff", "dsp", "bram")
+                row.append(" / ".join(f"{found[k]:,} ({form[k]:,.0f})" for k in names))
+                row.append(f"{found['fmax_hz'] / 1e6:.0f} MHz" if "fmax_hz" in found else "")
+            rows.append(row + [""] * (6 - len(row)))
     return rows
 
 
@@ -189,13 +181,7 @@ def sections(name, studies, refined):
             f"constraints, {len(study.front)} are on the front "
             f"([{name}.csv]({name}.csv)). Rejected: {why}.\n"
         )
-    heads = [
-        "",
-        "closed form",
-        "program",
-        "events",
-        "LUT / FF / DSP / block RAM by Yosys (cost view)",
-    ]
+    heads = ["", "closed form", "program", "events", CELLS, "clock by nextpnr"]
     parts += ["Frames per second again, by slower means:\n", record.table(heads, refined), ""]
     return "\n".join(parts)
 

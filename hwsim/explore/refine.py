@@ -19,7 +19,7 @@ from hwsim.models.estimate import estimate
 from hwsim.network.lower import lower
 from hwsim.network.network import NetworkError
 
-__all__ = ["FIDELITIES", "architecture", "events_of"]
+__all__ = ["FIDELITIES", "PLACED_LUTS", "events_of"]
 
 # Images of an RTL simulation, at most.
 _IMAGES = 2
