@@ -10,6 +10,7 @@ import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from itertools import chain, islice
 from multiprocessing import get_context, parent_process
 from typing import Any
 
@@ -100,6 +101,11 @@ class Processes:
     def run(self, chunks):
         """Evaluate chunks; see the module."""
         source = iter(chunks)
+        first = list(islice(source, 2))
+        if len(first) < 2:
+            yield from Local(self.job).run(first)
+            return
+        source = chain(first, source)
         again: deque[tuple] = deque()
         flying: dict[Any, tuple] = {}
         attempts: dict[str, int] = {}

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwsim.explore import Space, explore
+from hwsim.explore import Space, executor, explore
 from hwsim.explore.evaluate import make_job, pack
 from hwsim.explore.executor import Dask
 from hwsim.explore.store import Store
@@ -40,6 +40,13 @@ def equal(first, second):
 def test_two_processes_find_the_same(network, alone):
     assert len(alone.space.chunks()) == 5
     assert equal(alone, explore(network, SPACE, workers=2))
+
+
+def test_one_chunk_starts_no_process(network, monkeypatch):
+    monkeypatch.setattr(executor.Processes, "_start", None)
+    table = SPACE | {"memory_gb_per_s": 1}
+    assert len(Space.load(table).chunks()) == 1
+    assert explore(network, table, workers=2).points == len(Space.load(table))
 
 
 def test_two_processes_sample_the_same(network):
