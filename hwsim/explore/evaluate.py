@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 import hwsim.blocks
+import hwsim.compiler
 import hwsim.models
+import hwsim.network
 from hwsim.blocks.streaming import Streaming, plan_streaming
 from hwsim.models import space
 from hwsim.models.dataflow.workload import Workload, is_quantized, workload
@@ -123,8 +125,9 @@ def make_job(network, found):
 def _code():
     """Digest of the code whose results these are, so that a store never mixes versions."""
     total = hashlib.sha256()
-    parts = [Path(hwsim.models.__file__), Path(hwsim.blocks.__file__), Path(__file__)]
-    for folder in (part.parent for part in parts):
+    packages = (hwsim.blocks, hwsim.compiler, hwsim.models, hwsim.network)
+    parts = [*(str(package.__file__) for package in packages), __file__]
+    for folder in (Path(part).parent for part in parts):
         for path in sorted(folder.rglob("*")):
             if path.suffix in (".py", ".toml", ".json"):
                 total.update(path.name.encode() + path.read_bytes())

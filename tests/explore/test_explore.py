@@ -1,5 +1,7 @@
 """`explore`: numbers, front, knee, reasons."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from hwsim.blocks.streaming import Streaming, plan_streaming
 from hwsim.blocks.systolic.config import Systolic
 from hwsim.compiler.compile import compile_network
 from hwsim.data import bundled
+from hwsim.explore.evaluate import evaluate, make_job
 from hwsim.explore.front import knee, pareto
 from hwsim.models import devices
 from hwsim.models.cost import cost
@@ -128,6 +131,15 @@ def test_accelerators_have_the_numbers_of_their_programs(study, quantized):
         if row.memory_gb_per_s * 10 >= config.axi_bytes:
             assert cycles == pytest.approx(compile_network(integer, config).cycles(), rel=0.15)
         assert study.sources(row.point)["latency_s"] == "closed form of programs"
+
+
+def test_jobs_go_to_other_processes(study, quantized):
+    job = make_job(quantized, study.space)
+    sent = pickle.loads(pickle.dumps(job))
+    assert sent.key == job.key
+    numbers = np.arange(0, study.space.blocks[0].stop, 5)
+    here, there = evaluate(job, numbers), evaluate(sent, numbers)
+    assert all(np.array_equal(here[name], there[name], equal_nan=True) for name in here)
 
 
 def test_pipelines_have_the_numbers_of_their_plans(study, quantized):
