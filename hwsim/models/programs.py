@@ -46,7 +46,7 @@ from hwsim.compiler.layout import share_storages
 from hwsim.compiler.plan import LARGEST_SHARE
 from hwsim.compiler.pooling import passes
 from hwsim.compiler.schedule import MIXING, Place, allocate, input_rows
-from hwsim.compiler.tiling import convolution, lanes
+from hwsim.compiler.tiling import convolution, lanes, shuffle_groups
 from hwsim.network.integer import LRN, Add, Concat, Mul, Pool, Shuffle, Table
 
 __all__ = ["Points", "Programs", "supply"]
@@ -284,7 +284,7 @@ class _Memory:
     followers : dict of int to list of _Follower
         By the convolution.
     sections : dict of str to set of int
-        In which each storage lies that is not in memory.
+        In which large storages lie that are not in memory.
     """
 
     least: int
@@ -329,7 +329,7 @@ class _Memory:
                 )
             )
             for place in places
-            if place.name not in spilled
+            if place.name not in spilled and place.size > config.section_bytes // 2
         }
         followers = _followers(network, unit, root, spilled, copies)
         return cls(_least_buffer(network, root), spilled, root, budget, followers, sections)
@@ -391,8 +391,13 @@ def _vector_work(layer, network, copies):
         copied = [n for k, n in enumerate(layer.inputs) if (layer.name, k) in copies]
         work["channels"] = sum(network.tensors[name].shape[0] for name in copied)
     elif isinstance(layer, Shuffle):
-        # Channel by channel.
-        work |= {"pixels": height * width * channels, "instructions": channels, "channels": 1}
+        groups = shuffle_groups(layer.order)
+        if groups:
+            # On the array, with a fold for each group, and the vector unit after it.
+            work["pixels"] *= groups + 1
+        else:
+            # Channel by channel.
+            work |= {"pixels": height * width * channels, "instructions": channels, "channels": 1}
     elif isinstance(layer, Add | Mul):
         work["pixels"] *= 2
     elif isinstance(layer, LRN):
@@ -565,10 +570,12 @@ class _Run:
             [matrix, vector, words, fetch, np.where(items > 2, both / 2, 0.0)]
         )
         # Of a section of the buffer one engine reads at a time.
-        read = memory.sections.get(memory.root[name], set())
+        source = memory.root[name]
+        read = memory.sections.get(source, set())
         until = 0.0
         for place, (follower, *_) in enumerate(work, 1):
-            if any(read & memory.sections.get(other, set()) for other in follower.inputs):
+            others = {n for n in follower.inputs if n not in memory.spilled}
+            if source in others or any(read & memory.sections.get(n, set()) for n in others):
                 until = sum(cycles for _, cycles, _ in work[:place]) / items
         alone = both + until
         period = np.maximum(period, np.where(until > 0, alone, 0.0))
