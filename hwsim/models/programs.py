@@ -569,28 +569,9 @@ class _Run:
         period = np.maximum.reduce(
             [matrix, vector, words, fetch, np.where(items > 2, both / 2, 0.0)]
         )
-        # Of a section of the buffer one engine reads at a time.
-        source = memory.root[name]
-        read = memory.sections.get(source, set())
-        until = 0.0
-        for place, (follower, *_) in enumerate(work, 1):
-            others = {n for n in follower.inputs if n not in memory.spilled}
-            if source in others or any(read & memory.sections.get(n, set()) for n in others):
-                until = sum(cycles for _, cycles, _ in work[:place]) / items
-        alone = both + until
-        period = np.maximum(period, np.where(until > 0, alone, 0.0))
+        period = np.maximum(period, self._alone(name, work, both, items))
         period = np.maximum(period, self._serial(layer, work, strips, tiles, matrix, activate))
-        # What the layer reads must be there: for the first strip, and for the last one.
-        complete, parts, time = self.ready[name]
-        share = ((strip - 1) * geometry.strides[0] + geometry.kernel[0]) / network.tensors[
-            name
-        ].shape[1]
-        first = complete - (parts - np.ceil(np.minimum(share, 1) * parts)) * time
-        there = np.maximum(first, complete - (strips - 1) * tiles * period)
-        if outside:
-            strip_bytes = share * network.tensors[name].shape[1] * self._row(name)
-            wait = np.ceil(strip_bytes / self.port) * self.beat
-            there = there + wait + LATENCY + _TRANSFER
+        there = self._there(name, geometry, strip, strips, tiles * period)
         start = np.maximum(self.free, there + _ISSUE + self.rows)
         end = start + (items - 1) * period + matrix
         done = end - np.minimum(fold, matrix) + 2 * last + self.latency + _ACTIVATE + 1
@@ -602,7 +583,35 @@ class _Run:
         drain = self.latency + 2 * pixels + _ACTIVATE
         self._follow(work, layer.output, items, drain)
 
+    def _there(self, name, geometry, strip, strips, time):
+        """When a layer can begin: for its first strip, and so that all is there for its last."""
+        complete, parts, before = self.ready[name]
+        height = self.network.tensors[name].shape[1]
+        lines = np.minimum((strip - 1) * geometry.strides[0] + geometry.kernel[0], height)
+        first = complete - (parts - np.ceil(lines / height * parts)) * before
+        there = np.maximum(first, complete - (strips - 1) * time)
+        if self.memory.root[name] in self.memory.spilled:
+            wait = np.ceil(lines * self._row(name) / self.port) * self.beat
+            there = there + wait + LATENCY + _TRANSFER
+        return there
+
+    def _alone(self, name, work, both, items):
+        """Cycles for each item if a layer that follows reads where this one does.
+
+        Of a section of the buffer one engine reads at a time.
+        """
+        memory = self.memory
+        source = memory.root[name]
+        read = memory.sections.get(source, set())
+        until = np.zeros(len(self.rows))
+        for place, (follower, *_) in enumerate(work, 1):
+            others = {n for n in follower.inputs if n not in memory.spilled}
+            if source in others or any(read & memory.sections.get(n, set()) for n in others):
+                until = sum(cycles for _, cycles, _ in work[:place]) / items
+        return np.where(until > 0, both + until, 0.0)
+
     def _supplied(self, folds):
+        """`supply` for all points."""
         key = (self.rows * 512 + self.cols) * (1 << 24) + np.maximum(np.round(folds), 1)
         keys, where = np.unique(key.astype(np.int64), return_inverse=True)
         pairs = [(*divmod(int(key) >> 24, 512), int(key) & ((1 << 24) - 1)) for key in keys]
