@@ -6,7 +6,7 @@ from hwsim.network.integer import Add, Concat, Conv, Dense, Mul
 
 from .tiling import convolution, fold_count, round_up
 
-__all__ = ["Layout", "Storage", "View", "lay_out"]
+__all__ = ["Layout", "Storage", "View", "lay_out", "share_storages"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def lay_out(network, config, spilled=frozenset(), copied=frozenset()):
     -------
     Layout
     """
-    places, copies = _share(network, copied)
+    places, copies = share_storages(network, copied)
     roots = {root for root, _ in places.values()}
     # Storages whose pitches must agree, because one instruction reads them together.
     alike = {root: root for root in roots}
@@ -92,7 +92,7 @@ def lay_out(network, config, spilled=frozenset(), copied=frozenset()):
     return Layout(views, frozenset(copies))
 
 
-def _share(network, copied):
+def share_storages(network, copied):
     """(root, first channel) of each tensor, and the inputs of concatenations that are copied."""
     places: dict[str, tuple[str, int]] = {}
     copies = set()

@@ -62,37 +62,39 @@ class Convolution:
         """Bytes from a tap to the next one, (down, along), for the pitches of a map."""
         return self.dilations[0] * row, self.dilations[1] * pixel
 
+    def together(self, config):
+        """How many groups a product of matrices takes, so that all take least time."""
+        return _together(self, config.rows, config.cols)
+
     def groups_of(self, config):
-        """`Group` by `Group`: so many of the convolution's at once that it takes least time."""
-        return _groups(self, config.rows, config.cols)
-
-
-@lru_cache(maxsize=4096)
-def _groups(geometry, rows, cols):
-    g, count = geometry.groups, 1
-    inputs, outputs = geometry.channels // g, geometry.outputs // g
-
-    def split(together):
-        return [
+        """`Group` by `Group`."""
+        count = self.together(config)
+        inputs, outputs = self.channels // self.groups, self.outputs // self.groups
+        return tuple(
             Group(
                 first * inputs,
-                min(together, g - first) * inputs,
+                min(count, self.groups - first) * inputs,
                 first * outputs,
-                min(together, g - first) * outputs,
+                min(count, self.groups - first) * outputs,
             )
-            for first in range(0, g, together)
-        ]
-
-    def cost(together):
-        return sum(
-            -(-geometry.taps * part.channels // rows) * -(-part.outputs // cols)
-            for part in split(together)
+            for first in range(0, self.groups, count)
         )
 
-    if g > 1:
-        most = max(1, rows // inputs, cols // outputs)
-        count = min(range(1, min(g, most) + 1), key=lambda together: (cost(together), together))
-    return tuple(split(count))
+
+@lru_cache(maxsize=1 << 16)
+def _together(geometry, rows, cols):
+    groups = geometry.groups
+    inputs, outputs = geometry.channels // groups, geometry.outputs // groups
+
+    def folds(together):
+        return -(-geometry.taps * together * inputs // rows) * -(-together * outputs // cols)
+
+    def cost(together):
+        whole, rest = divmod(groups, together)
+        return whole * folds(together) + folds(rest)
+
+    most = min(groups, max(1, rows // inputs, cols // outputs))
+    return min(range(1, most + 1), key=lambda together: (cost(together), together))
 
 
 def convolution(layer, network):

@@ -5,7 +5,7 @@ from math import ceil
 
 import numpy as np
 
-from hwsim.blocks.systolic.config import Systolic
+from hwsim.blocks.systolic.config import LARGEST_BUFFER, Systolic
 from hwsim.models import devices
 from hwsim.models.cost import cost
 
@@ -33,11 +33,30 @@ def available(device):
 
 
 @lru_cache(maxsize=1 << 18)
-def _array_cost(rows, cols, buffer_bytes, accumulator_rows):
+def _array_cost(packed, rows, cols, buffer_bytes, accumulator_rows):
     found = cost(
-        Systolic(rows=rows, cols=cols, buffer_bytes=buffer_bytes, accumulator_rows=accumulator_rows)
+        Systolic(
+            rows=rows,
+            cols=cols,
+            buffer_bytes=buffer_bytes,
+            accumulator_rows=accumulator_rows,
+            packed=packed,
+        )
     )
-    return found.lut, found.ff, found.dsp, found.bram
+    return np.array([found.lut, found.ff, found.dsp, found.bram])
+
+
+def _array_costs(packed, rows, cols, buffers, depths):
+    """Of each array; those that differ in both memories are put together from two that do not.
+
+    No part of an accelerator has anything to do with both its buffer and its accumulators.
+    """
+    large, few = LARGEST_BUFFER, 2
+    return [
+        _array_cost(packed, r, c, buffer, few)
+        + (_array_cost(packed, r, c, large, depth) - _array_cost(packed, r, c, large, few))
+        for r, c, buffer, depth in zip(rows, cols, buffers, depths, strict=True)
+    ]
 
 
 def smallest_buffer(rows, cols):
@@ -47,7 +66,7 @@ def smallest_buffer(rows, cols):
     return 2 * Systolic().sections * banks
 
 
-def systolic_cells(device, rows, cols, buffer_bytes, accumulator_rows):
+def systolic_cells(device, packed, rows, cols, buffer_bytes, accumulator_rows):
     """(lut, ff, dsp, bram) of arrays, each an array; those that cannot be built are NaN."""
     rows, cols, buffers, deep = (
         np.asarray(values, np.int64) for values in (rows, cols, buffer_bytes, accumulator_rows)
@@ -57,21 +76,18 @@ def systolic_cells(device, rows, cols, buffer_bytes, accumulator_rows):
         # As an estimate on such a part takes it: accumulators are doubled, 32 bits each.
         room = np.ceil((buffers + 8 * deep * cols) / size)
         none = np.full(len(rows), np.nan)
-        return none, none, (rows * cols).astype(np.float64), room
+        return none, none, rows * cols / (1 + packed), room
     table = np.stack([rows, cols, buffers, deep])
     # One number for each different array: sorting that is quicker than sorting columns.
     span = [int(line.max()) + 1 for line in table]
-    packed = table[0]
+    numbers = table[0]
     for line, size in zip(table[1:], span[1:], strict=True):
-        packed = packed * size + line
-    _, first, where = np.unique(packed, return_index=True, return_inverse=True)
+        numbers = numbers * size + line
+    _, first, where = np.unique(numbers, return_index=True, return_inverse=True)
     possible = (buffers >= smallest_buffer(rows, cols)) & (deep >= 2)
-    found = np.array(
-        [
-            _array_cost(*map(int, table[:, k])) if possible[k] else (np.nan,) * 4
-            for k in first.tolist()
-        ]
-    )
+    found = np.full((len(first), 4), np.nan)
+    good = possible[first]
+    found[good] = _array_costs(packed, *table[:, first[good]].tolist())
     return tuple(found[where].T)
 
 

@@ -1,5 +1,6 @@
 """From points to numbers: the closed form, for a chunk of points at a time."""
 
+import contextlib
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -10,19 +11,22 @@ from typing import Any
 import numpy as np
 
 import hwsim.blocks
+import hwsim.compiler
 import hwsim.models
+import hwsim.network
 from hwsim.blocks.streaming import Streaming, plan_streaming
 from hwsim.models import space
 from hwsim.models.dataflow.workload import Workload, is_quantized, workload
 from hwsim.models.energy import layer_energy
 from hwsim.models.fpga import SETTLED
 from hwsim.models.processors.array import Spatial
+from hwsim.models.programs import Programs
 from hwsim.network.integer import IntegerNetwork
 from hwsim.network.lower import lower
 from hwsim.network.network import NetworkError, check_network
 
 from .cells import available, plan_cells, smallest_buffer, systolic_cells
-from .space import RESOURCES, Space
+from .space import COMMON, RESOURCES, Space, unbuildable
 
 __all__ = ["COLUMNS", "Job", "evaluate", "make_job", "reasons"]
 
@@ -33,7 +37,9 @@ COLUMNS = (
 """What is found for each point. ``excess`` is by how much, relatively, it misses the limit that it
 was rejected for; latency is that of the batch. What is not known, or not needed, is NaN."""
 
-FEASIBLE, CONFIGURATION, FOLDING = 0, 1, 2
+FEASIBLE, CONFIGURATION, FOLDING, PROGRAM = range(4)
+# Of the first resource; limits come after the last one.
+RESOURCE = PROGRAM + 1
 # Of what cannot be built at all.
 _FAR = 1e3
 
@@ -51,6 +57,8 @@ class Job:
         For arrays.
     integer : IntegerNetwork or None
         For streaming pipelines.
+    programs : Programs or None
+        For the arrays that hwsim builds, see `runs_programs`.
     key : str
         A name for the space, the network and the code that evaluates it.
     """
@@ -59,11 +67,20 @@ class Job:
     name: str
     works: dict[tuple[int, int], Workload]
     integer: IntegerNetwork | None
+    programs: Programs | None
     key: str
     plans: dict[tuple[int, int], Any] = field(default_factory=dict)
 
     def __getstate__(self):
         return {**vars(self), "plans": {}}
+
+    def runs_programs(self, point):
+        """Whether a point is an accelerator that hwsim builds, with programs to run."""
+        return (
+            self.programs is not None
+            and point["dataflow"] == "weight-stationary"
+            and point["operand_bits"] == 8
+        )
 
 
 def make_job(network, found):
@@ -75,7 +92,7 @@ def make_job(network, found):
         If the network cannot be run by an architecture of the space.
     """
     check_network(network)
-    works, integer = {}, None
+    works, integer, programs = {}, None, None
     quantized = is_quantized(network)
     for block in found.blocks:
         axes = {axis.name: axis.values for axis in block.axes}
@@ -95,18 +112,22 @@ def make_job(network, found):
         for batch in axes["batch"]:
             for bits in axes["operand_bits"]:
                 works[batch, bits] = workload(network, batch, f"int{bits}", fuse=Spatial.fuses)
+        if quantized and not unbuildable(block):
+            with contextlib.suppress(NetworkError):  # none if hwsim cannot build it
+                programs = Programs(lower(network))
     total = hashlib.sha256()
     for part in (found.key, _code(), _digest(network)):
         total.update(part.encode() + b"\n")
-    return Job(found, network.name, works, integer, total.hexdigest())
+    return Job(found, network.name, works, integer, programs, total.hexdigest())
 
 
 @cache
 def _code():
     """Digest of the code whose results these are, so that a store never mixes versions."""
     total = hashlib.sha256()
-    parts = [Path(hwsim.models.__file__), Path(hwsim.blocks.__file__), Path(__file__)]
-    for folder in (part.parent for part in parts):
+    packages = (hwsim.blocks, hwsim.compiler, hwsim.models, hwsim.network)
+    parts = [*(str(package.__file__) for package in packages), __file__]
+    for folder in (Path(part).parent for part in parts):
         for path in sorted(folder.rglob("*")):
             if path.suffix in (".py", ".toml", ".json"):
                 total.update(path.name.encode() + path.read_bytes())
@@ -137,6 +158,7 @@ def _digest(network):
 def reasons(found):
     """Why points of a space are rejected, by number; number 0 is for those that are not."""
     names = ["", "the array needs a larger buffer", "the folding cannot be reached"]
+    names.append("the network needs a larger buffer or more accumulator rows")
     names += [f"more {name} than the device has" for name in RESOURCES]
     for name, _, _ in found.limits:
         which = "below" if name.startswith("min_") else "above"
@@ -154,7 +176,7 @@ def evaluate(job, numbers):
         if not len(here):
             continue
         digits = block.digits(numbers[here])
-        slow = [axis for axis in block.axes[:4]]
+        slow = [axis for axis in block.axes if axis.name in COMMON]
         group = np.zeros(len(here), np.int64)
         for axis in slow:
             group = group * len(axis.values) + digits[axis.name]
@@ -185,7 +207,7 @@ def _check_cells(job, device, columns):
         columns["cost"][:] = total
     if job.space.fits:
         room = available(device)
-        for number, name in enumerate(RESOURCES, FOLDING + 1):
+        for number, name in enumerate(RESOURCES, RESOURCE):
             if name in room:
                 with np.errstate(invalid="ignore"):
                     excess = columns[name] / room[name] - 1
@@ -193,7 +215,7 @@ def _check_cells(job, device, columns):
 
 
 def _check_limits(job, columns):
-    first = FOLDING + 1 + len(RESOURCES)
+    first = RESOURCE + len(RESOURCES)
     for number, (name, column, limit) in enumerate(job.space.limits, first):
         values = columns[column]
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -206,32 +228,50 @@ def _check_limits(job, columns):
 
 def _systolic(job, same, points, columns):
     """Points that have device, dataflow, width of operands and batch in common."""
-    needed = job.space.needs
+    needed, programs = job.space.needs, job.runs_programs(same)
     sizes = [points[name] for name in ("rows", "cols", "buffer_bytes", "accumulator_rows")]
-    if needed:
+    if needed or programs:
         small = sizes[2] < smallest_buffer(*sizes[:2])
         _reject(columns, small, CONFIGURATION)
-        for name, column in zip(RESOURCES, systolic_cells(same["device"], *sizes), strict=True):
+    if needed:
+        cells = systolic_cells(same["device"], same["packed"], *sizes)
+        for name, column in zip(RESOURCES, cells, strict=True):
             columns[name][:] = column
     if needed or job.space.prices:
         _check_cells(job, same["device"], columns)
     good = np.flatnonzero(columns["reason"] == FEASIBLE)
-    if len(good):
+    if not len(good):
+        return
+    batch, load = same["batch"], job.works[same["batch"], same["operand_bits"]]
+    rows, cols, buffers, deep = (size[good] for size in sizes)
+    clock = points["clock_mhz"][good] * 1e6
+    bandwidth = points["memory_gb_per_s"][good] * 1e9
+    if programs:
+        found = job.programs.run(rows, cols, buffers, deep, bandwidth / clock)
+        works = [work for work in load.works if not work.free]
+        macs, operations = sum(w.macs for w in works), sum(w.element_ops for w in works)
+        moved = layer_energy(0, 0, "int8", {}, 1).memory_j * found.bytes * batch
+        seconds = found.cycles * batch / clock
+        energy = layer_energy(macs, operations, "int8", {}, 0).total_j + moved
+        utilization = macs / (rows * cols * found.cycles * batch)
+    else:
         timing = space.evaluate(
-            job.works[same["batch"], same["operand_bits"]],
+            load,
             dataflow=same["dataflow"],
-            rows=sizes[0][good],
-            cols=sizes[1][good],
-            scratchpad_size=sizes[2][good],
-            accumulator_rows=sizes[3][good],
-            clock_hz=points["clock_mhz"][good] * 1e6,
-            memory_bandwidth=points["memory_gb_per_s"][good] * 1e9,
+            rows=rows,
+            cols=cols,
+            scratchpad_size=buffers,
+            accumulator_rows=deep,
+            clock_hz=clock,
+            memory_bandwidth=bandwidth,
         )
-        columns["latency_s"][good] = timing.seconds
-        columns["throughput_images_per_s"][good] = same["batch"] / timing.seconds
-        columns["energy_per_image_j"][good] = timing.energy_j / same["batch"]
-        columns["utilization"][good] = timing.utilization
-        _check_limits(job, columns)
+        seconds, energy, utilization = timing.seconds, timing.energy_j, timing.utilization
+    columns["latency_s"][good] = seconds
+    columns["throughput_images_per_s"][good] = batch / seconds
+    columns["energy_per_image_j"][good] = energy / batch
+    columns["utilization"][good] = utilization
+    _reject(columns, (columns["reason"] == FEASIBLE) & np.isnan(columns["latency_s"]), PROGRAM)
+    _check_limits(job, columns)
 
 
 def _streaming(job, same, points, columns):

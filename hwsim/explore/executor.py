@@ -5,11 +5,13 @@ done, in any order. A chunk that is lost with its process is evaluated again.
 """
 
 import os
+import threading
 import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from itertools import chain, islice
+from multiprocessing import get_context, parent_process
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,14 @@ _job = None
 def _begin(job):
     global _job
     _job = job
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent():
+    """Leave nothing behind where the process of the run is killed."""
+    parent: Any = parent_process()
+    parent.join()
+    os._exit(1)
 
 
 def _one(numbers, job=None):
@@ -61,12 +71,16 @@ class Local:
 
 
 class Processes:
-    """In processes of this machine, started afresh, so that they work on every system.
+    """In this process and others of this machine.
+
+    The others are started afresh, so that they work on every system; this one works while they
+    start, so that a short run is not held up.
 
     Parameters
     ----------
     job : Job
     workers : int
+        This process included.
     """
 
     def __init__(self, job, workers):
@@ -77,7 +91,7 @@ class Processes:
     def _start(self):
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
-                self.workers,
+                self.workers - 1,
                 mp_context=get_context("spawn"),
                 initializer=_begin,
                 initargs=(self.job,),
@@ -87,11 +101,16 @@ class Processes:
     def run(self, chunks):
         """Evaluate chunks; see the module."""
         source = iter(chunks)
+        first = list(islice(source, 2))
+        if len(first) < 2:
+            yield from Local(self.job).run(first)
+            return
+        source = chain(first, source)
         again: deque[tuple] = deque()
         flying: dict[Any, tuple] = {}
         attempts: dict[str, int] = {}
         while True:
-            while len(flying) < AHEAD * self.workers:
+            while len(flying) < AHEAD * (self.workers - 1):
                 task = again.popleft() if again else next(source, None)
                 if task is None:
                     break
@@ -103,6 +122,12 @@ class Processes:
                     again.append(task)
             if not flying:
                 return
+            if not any(future.done() for future in flying):
+                # Nothing to take in: one for this process.
+                task = next(source, None)
+                if task is not None:
+                    yield (task[0], *_one(task[1], self.job))
+                    continue
             for future in wait(flying, return_when=FIRST_COMPLETED).done:
                 task, pool = flying.pop(future)
                 try:

@@ -1,22 +1,30 @@
 """Slower looks at a design: events, the program's cycles, RTL simulation, synthesis."""
 
+import shutil
+from fractions import Fraction
+
 import numpy as np
 
 from hwsim.blocks.streaming import Streaming, plan_streaming
 from hwsim.blocks.systolic.config import Systolic
+from hwsim.blocks.systolic.timing import usual_memory
 from hwsim.compiler.compile import compile_network
 from hwsim.models import devices
+from hwsim.models.cost import FAMILIES, cost
 from hwsim.models.dataflow import streaming
+from hwsim.models.dataflow.systolic_simulation import SharedMemory
+from hwsim.models.dataflow.systolic_simulation import run as run_program
 from hwsim.models.dataflow.workload import is_quantized
 from hwsim.models.estimate import estimate
 from hwsim.network.lower import lower
 from hwsim.network.network import NetworkError
 
-__all__ = ["FIDELITIES", "events_of"]
+__all__ = ["FIDELITIES", "PLACED_LUTS", "events_of"]
 
 # Images of an RTL simulation, at most.
 _IMAGES = 2
 _SEED = 0
+PLACED_LUTS = 6000
 
 
 def events_of(point):
@@ -30,7 +38,14 @@ def _buildable(point):
     return point["dataflow"] == "weight-stationary" and point["operand_bits"] == 8
 
 
-def _architecture(point):
+def architecture(point):
+    """The `hwsim.Streaming` or `hwsim.Systolic` that a point is.
+
+    Raises
+    ------
+    ValueError
+        If hwsim does not build such an array.
+    """
     if point["architecture"] == "streaming":
         folding = ("multipliers", "cycles_per_image")
         return Streaming(**{name: point[name] for name in folding if name in point})
@@ -40,7 +55,7 @@ def _architecture(point):
             "not built; weight-stationary with 8 bits is"
         )
     names = ("rows", "cols", "buffer_bytes", "accumulator_rows")
-    return Systolic(**{name: point[name] for name in names})
+    return Systolic(**{name: point[name] for name in names}, packed=point.get("packed", False))
 
 
 def _integer(network, integer):
@@ -60,6 +75,8 @@ def events(network, integer, point):
     clock, batch = point["clock_mhz"] * 1e6, point["batch"]
     bandwidth = point["memory_gb_per_s"] * 1e9
     if point["architecture"] == "systolic":
+        if _buildable(point) and is_quantized(network):
+            return _program_events(network, integer, point)
         device = devices.array(
             rows=point["rows"],
             cols=point["cols"],
@@ -72,7 +89,7 @@ def events(network, integer, point):
         )
         (found,) = estimate(network, [device], batch=batch, precision=f"int{point['operand_bits']}")
         return _times(max(end for *_, end in found.timeline), batch, clock)
-    plan = plan_streaming(_integer(network, integer), _architecture(point))
+    plan = plan_streaming(_integer(network, integer), architecture(point))
     memory = streaming.Memory(bytes_per_cycle=max(1, int(bandwidth // clock)))
     ends = (-(-frame.lanes * frame.bits // 8) for frame in (plan.input, plan.output))
     pipeline = streaming.Pipeline(plan.actors, plan.edges, *ends)
@@ -81,9 +98,23 @@ def events(network, integer, point):
     return _times(trace.cycles / clock, images, clock)
 
 
+def _program_events(network, integer, point):
+    compiled = compile_network(_integer(network, integer), architecture(point))
+    clock, batch = point["clock_mhz"] * 1e6, point["batch"]
+    beats = point["memory_gb_per_s"] * 1e9 / clock / compiled.config.axi_bytes
+    share = min(Fraction(1), Fraction(beats).limit_denominator(64))
+    shared = SharedMemory(
+        memory=usual_memory(compiled.config),
+        bandwidth=(max(1, share.numerator), share.denominator),
+        total_bandwidth=share < 1,
+    )
+    cycles = run_program(compiled, shared).cycles
+    return _times(cycles * batch / clock, batch, clock)
+
+
 def program(network, integer, point):
     """Latency of the compiled program on the accelerator: the cycles that the RTL takes."""
-    compiled = compile_network(_integer(network, integer), _architecture(point))
+    compiled = compile_network(_integer(network, integer), architecture(point))
     cycles = compiled.timing().cycles
     clock, batch = point["clock_mhz"] * 1e6, point["batch"]
     return _times(cycles * batch / clock, batch, clock)
@@ -92,9 +123,9 @@ def program(network, integer, point):
 def _build(network, integer, point):
     from hwsim.rtl.build import build
 
-    architecture = _architecture(point)
+    found = architecture(point)
     _integer(network, integer)
-    return build(network, architecture)
+    return build(network, found)
 
 
 def rtl(network, integer, point):
@@ -115,16 +146,32 @@ def rtl(network, integer, point):
 
 
 def synthesis(network, integer, point):
-    """Cells, and where open tools can place it the clock, of the design on its device."""
-    from hwsim.synth import synthesize
+    """Cells by Yosys, and by nextpnr the clock, where it knows the part and does not take too long.
+
+    ``tools`` says which were at work. What is only compiled to WebAssembly places thousands of
+    cells in minutes: designs of more than `PLACED_LUTS` tables are placed by a native nextpnr only.
+    """
+    from hwsim.synth import parts, synthesize
 
     if "device" not in point:
         raise ValueError("synthesis needs a device in the space")
-    found = synthesize(_build(network, integer, point), point["device"])
+    design = _build(network, integer, point)
+    family = parts.load(point["device"]).family
+    native = shutil.which(family.place) is not None
+    large = family.name in FAMILIES and cost(design, family.name).lut > PLACED_LUTS
+    placed = native or not large
+    found = synthesize(design, point["device"], placed=placed, target_hz=point["clock_mhz"] * 1e6)
     numbers = {name: getattr(found, name) for name in ("lut", "ff", "dsp", "bram", "fmax_hz")}
-    if found.problems:
-        numbers["problem"] = "; ".join(found.problems)
-    return {name: value for name, value in numbers.items() if value is not None}
+    numbers = {name: value for name, value in numbers.items() if value is not None}
+    numbers["tools"] = ", ".join(found.tools.values())
+    problems = list(found.problems)
+    if not placed:
+        problems.append(f"not placed: more than {PLACED_LUTS:,} tables, and no native nextpnr")
+    elif "fmax_hz" in numbers and numbers["fmax_hz"] < point["clock_mhz"] * 1e6:
+        problems.append(f"the clock is {point['clock_mhz']:g} MHz, more than nextpnr reaches")
+    if problems:
+        numbers["problem"] = "; ".join(problems)
+    return numbers
 
 
 FIDELITIES = {"events": events, "program": program, "rtl": rtl, "synthesis": synthesis}

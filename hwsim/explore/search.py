@@ -12,7 +12,7 @@ import numpy as np
 
 from hwsim.blocks.checks import check_integer, check_positive
 
-from .cells import available, smallest_buffer
+from .cells import available, family, smallest_buffer
 from .evaluate import FEASIBLE
 from .space import OBJECTIVES
 
@@ -25,7 +25,7 @@ EXHAUSTIVE_FOLDINGS = 256
 LARGEST_EXHAUSTIVE = 1 << 26
 SAMPLES = 2048
 # Points between two answers, whatever the number of workers; and in a chunk of these.
-_BATCH = {"nsga2": 64, "tpe": 16}
+_BATCH = {"nsga2": 16, "tpe": 16}
 _CHUNK = 8
 # What a sampler is told of a point that has no value.
 _WORST = 1e30
@@ -171,7 +171,7 @@ def _domain(optuna, space):
     for block in space.blocks:
         for axis in block.axes:
             key, count = f"{block.architecture}.{axis.name}", len(axis.values)
-            if count > 1 and axis.name in ("device", "dataflow", "operand_bits"):
+            if count > 1 and axis.name in ("device", "dataflow", "operand_bits", "packed"):
                 found[key] = optuna.distributions.CategoricalDistribution(list(range(count)))
             elif count > 1:
                 found[key] = optuna.distributions.IntDistribution(0, count - 1)
@@ -193,6 +193,8 @@ def _repair(space, block, digits):
     rows, cols = (values[name][digits[name]] for name in ("rows", "cols"))
     device = values["device"][digits["device"]]
     dsps = available(device).get("dsp") if space.fits else None
+    if dsps is not None and values["packed"][digits["packed"]] and not family(device):
+        dsps *= 2
     if dsps is not None and rows * cols > dsps:
         fitting = [k for k, value in enumerate(values["cols"]) if rows * value <= dsps]
         if fitting:

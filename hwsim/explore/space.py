@@ -20,7 +20,16 @@ import numpy as np
 from hwsim.blocks.systolic.config import LARGEST_ACCUMULATOR_ROWS, LARGEST_BUFFER
 from hwsim.models import devices
 
-__all__ = ["ARCHITECTURES", "CONSTRAINTS", "OBJECTIVES", "Axis", "Block", "Space"]
+__all__ = [
+    "ARCHITECTURES",
+    "COMMON",
+    "CONSTRAINTS",
+    "OBJECTIVES",
+    "Axis",
+    "Block",
+    "Space",
+    "unbuildable",
+]
 
 ARCHITECTURES = ("systolic", "streaming")
 OBJECTIVES = {
@@ -61,6 +70,7 @@ _OWN: dict[str, dict[str, tuple[Any, ...] | None]] = {
     "systolic": {
         "dataflow": ("weight-stationary",),
         "operand_bits": (8,),
+        "packed": (False,),
         "rows": None,
         "cols": None,
         "buffer_bytes": (1 << 20,),
@@ -68,10 +78,9 @@ _OWN: dict[str, dict[str, tuple[Any, ...] | None]] = {
     },
     "streaming": {"multipliers": (0,), "cycles_per_image": (0,)},
 }
-# What a chunk of points has in common comes first; only the rest differs within an evaluation.
 _ORDER = {
     "systolic": (
-        *("device", "dataflow", "operand_bits", "batch"),
+        *("device", "dataflow", "operand_bits", "packed", "batch"),
         *("rows", "cols", "buffer_bytes", "accumulator_rows", "clock_mhz", "memory_gb_per_s"),
     ),
     "streaming": (
@@ -79,6 +88,11 @@ _ORDER = {
         *("device", "batch", "clock_mhz", "memory_gb_per_s"),
     ),
 }
+# These, the slow digits, are the same for all points that are evaluated together.
+COMMON = (
+    *("device", "dataflow", "operand_bits", "packed", "batch"),
+    *("multipliers", "cycles_per_image"),
+)
 _TEXTS = ("device", "dataflow")
 _REALS = ("clock_mhz", "memory_gb_per_s")
 _KEYS = (*_SHARED, "architecture", "objectives", "constraints", "cost", *ARCHITECTURES)
@@ -309,8 +323,11 @@ def _read(file, table):
             f"{file} has {len(space):,} points; at most {LARGEST_SPACE:,} are accepted"
         )
     _check_devices(file, space, shared["device"])
-    if space.needs and "systolic" in architectures:
-        _check_hardware(file, next(b for b in blocks if b.architecture == "systolic"))
+    for block in blocks:
+        if block.architecture == "systolic":
+            _check_packed(file, block)
+            if space.needs:
+                _check_hardware(file, block)
     return space
 
 
@@ -391,6 +408,9 @@ def _check_value(where, name, value):
             raise ValueError(
                 f"{where}: dataflow must be {', '.join(devices.DATAFLOWS)}, not {value!r}"
             )
+    elif name == "packed":
+        if not isinstance(value, bool):
+            raise ValueError(f"{where}: packed must be true or false, not {value!r}")
     elif name in _REALS:
         if not _is_number(value) or not 1e-6 <= value <= 1e5:
             raise ValueError(f"{where}: {name} must lie in 1e-06 to 100000, not {value!r}")
@@ -479,10 +499,9 @@ def _check_devices(file, space, names):
             )
 
 
-def _check_hardware(file, block):
-    """Whether each value is one that `hwsim.Systolic` takes."""
+def unbuildable(block):
+    """What is wrong with the first value that `hwsim.Systolic` does not take, or None."""
     axes = {axis.name: axis.values for axis in block.axes}
-    where = f"{file}, [systolic]"
     for name, largest in (
         ("rows", 256),
         ("cols", 256),
@@ -491,12 +510,30 @@ def _check_hardware(file, block):
     ):
         for value in axes[name]:
             if value > largest:
-                raise ValueError(
-                    f"{where}: {name} must be at most {largest:,} for designs whose cells are "
-                    f"counted, not {value:,}"
-                )
+                return f"{name} must be at most {largest:,}", value
             if name in ("buffer_bytes", "accumulator_rows") and value & (value - 1):
-                raise ValueError(
-                    f"{where}: {name} must be a power of two for designs whose cells are counted, "
-                    f"not {value:,}"
-                )
+                return f"{name} must be a power of two", value
+    return None
+
+
+def _check_packed(file, block):
+    """Whether two columns can share a multiplier, if that is asked for."""
+    axes = {axis.name: axis.values for axis in block.axes}
+    where = f"{file}, [systolic]"
+    if True not in axes["packed"]:
+        return
+    if axes["dataflow"] != ("weight-stationary",) or axes["operand_bits"] != (8,):
+        raise ValueError(f"{where}: packed goes with weight-stationary and 8 bits alone")
+    odd = next((value for value in axes["cols"] if value % 2), None)
+    if odd is not None:
+        raise ValueError(f"{where}: cols must be even where packed, not {odd}")
+
+
+def _check_hardware(file, block):
+    """Whether each value is one that `hwsim.Systolic` takes."""
+    wrong = unbuildable(block)
+    if wrong:
+        rule, value = wrong
+        raise ValueError(
+            f"{file}, [systolic]: {rule} for designs whose cells are counted, not {value:,}"
+        )

@@ -10,7 +10,7 @@ from hwsim.network.network import NetworkError
 
 from . import refine as refinement
 from .cells import CALIBRATED_SOURCE, RULE_SOURCE, available, family
-from .evaluate import COLUMNS, CONFIGURATION, FEASIBLE, FOLDING, reasons
+from .evaluate import COLUMNS, CONFIGURATION, FEASIBLE, FOLDING, PROGRAM, RESOURCE, reasons
 from .front import knee, pareto
 from .search import signed_objectives
 from .space import OBJECTIVES, RESOURCES
@@ -187,12 +187,14 @@ class Study:
             target = {n: point[n] for n in ("multipliers", "cycles_per_image") if n in point}
             text = ", ".join(f"{name} = {value:,}" for name, value in target.items())
             return f"no folding has {text or 'so few multipliers'}"
-        if reason <= FOLDING + len(RESOURCES):
-            name = RESOURCES[reason - FOLDING - 1]
+        if reason == PROGRAM:
+            return self._job.programs.problem(point["buffer_bytes"], point["accumulator_rows"])
+        if reason < RESOURCE + len(RESOURCES):
+            name = RESOURCES[reason - RESOURCE]
             device = point["device"]
             room = available(device)[name]
             return f"needs {found[name]:,.0f} {name}, but {device} has {room:,.0f}"
-        name, column, limit = self.space.limits[reason - FOLDING - 1 - len(RESOURCES)]
+        name, column, limit = self.space.limits[reason - RESOURCE - len(RESOURCES)]
         return f"{column} is {found[column]:.4g}, and {name} asks for {limit:.4g}"
 
     def sources(self, number):
@@ -205,8 +207,13 @@ class Study:
         )
         if cells == CALIBRATED_SOURCE and odd:
             cells += " of the weight-stationary array with 8 bits"
+        if cells == CALIBRATED_SOURCE and point.get("packed"):
+            cells += ", logic as of the unpacked array"
+        form = "closed form"
+        if point["architecture"] == "systolic" and self._job.runs_programs(point):
+            form += " of programs"
         return {
-            name: cells if name in (*RESOURCES, "cost") else "closed form"
+            name: cells if name in (*RESOURCES, "cost") else form
             for name in _MEASURES
             if not np.isnan(self._columns[name][place])
         }

@@ -92,6 +92,8 @@ FAMILIES = {
 }
 # What a bit of a table costs in logic (yosys, memory_libmap, -logic-cost-rom).
 _TABLE_COST = 1 / 16
+# Operands, with sign, of two products at once: a DSP48 takes them, an 18 x 18 multiplier does not.
+_PACKED = 25, 9
 # What it costs, for each bit, that a block RAM does not say what is read when the same word is
 # written.
 _COLLISION = 0.5
@@ -210,7 +212,7 @@ def part_features(part, config, rules):
             "column": config.cols,
             "element": config.array.elements,
         }
-        dsp = config.array.elements
+        dsp = config.array.elements * (dsps({_PACKED: 1}, rules) if config.packed else 1)
         width = max(config.axi_bytes, config.row_bytes)
         words = config.weight_words * config.axi_bytes // width
         memories = [

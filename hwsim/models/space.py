@@ -35,6 +35,7 @@ VARIABLES = {
     "accumulator_rows": "accumulator_rows",
     "element_ops_per_cycle": "element_ops_per_cycle",
 }
+RATES = ("clock_hz", "memory_bandwidth")
 WHOLE = ("rows", "cols", "accumulator_rows")
 # As in `hwsim.models.devices.array`.
 DEFAULTS = {"clock_hz": 1e9, "memory_bandwidth": 16e9, "scratchpad_size": 2**20}
@@ -320,19 +321,17 @@ class _Level:
     def run(self, points):
         """Picoseconds, busy cycles and bytes of each point."""
         plan, device = self.plan, self.plan.device
-        capacity = points["scratchpad_size"]
-        numbers = {
-            "rows": points["rows"],
-            "columns": points["cols"],
-            "scratchpad_size": capacity,
-        }
-        if "accumulator_rows" in points:
-            numbers["accumulator_rows"] = points["accumulator_rows"]
-        design = replace(plan.design, **numbers)
         self.clock = points["clock_hz"]
         self.bandwidth = points["memory_bandwidth"] * device["memory_efficiency"]
-        lanes = device["arrays"] * points["element_ops_per_cycle"] * plan.efficiency
-        total = np.zeros((3, len(capacity)))
+        # Neighbours that differ in clock and bandwidth alone are one array.
+        table = np.stack([values for name, values in points.items() if name not in RATES])
+        first = np.append(True, (table[:, 1:] != table[:, :-1]).any(axis=0))
+        self.array = np.cumsum(first) - 1
+        arrays = {name: values[first] for name, values in points.items() if name not in RATES}
+        capacity = arrays["scratchpad_size"]
+        lanes = device["arrays"] * arrays.pop("element_ops_per_cycle") * plan.efficiency
+        design = replace(plan.design, columns=arrays.pop("cols"), **arrays)
+        total = np.zeros((3, len(self.clock)))
         total[0] = plan.dispatch
         if self.products.count:
             resident, operations, weights, reads, writes = self.products.columns[-5:]
@@ -356,15 +355,22 @@ class _Level:
         return total
 
     def _add(self, total, rows, busy, tiles, loads, writes, ending=None):
-        end = 0.0 if ending is None else np.ceil(ending / self.clock * PICOSECONDS)
+        def spread(values):
+            return values if np.ndim(values) < 2 or values.shape[1] == 1 else values[:, self.array]
+
+        busy_cycles = busy if ending is None else busy + ending
+        for place, values in ((1, busy_cycles), (2, loads + writes)):
+            values = np.broadcast_to(values, busy.shape)
+            total[place] += (rows.times @ values)[self.array]
+        loads, busy, writes, tiles = map(spread, (loads, busy, writes, tiles))
+        end = 0.0 if ending is None else np.ceil(spread(ending) / self.clock * PICOSECONDS)
         times = (
             self._each(loads, self.bandwidth, tiles),
             self._each(busy, self.clock, tiles),
             self._each(writes, self.bandwidth, tiles),
         )
-        total[0] += rows.times @ np.broadcast_to(_time(tiles, *times, end), busy.shape)
-        total[1] += rows.times @ (busy if ending is None else busy + ending)
-        total[2] += rows.times @ np.broadcast_to(loads + writes, busy.shape)
+        shape = (rows.count, total.shape[1])
+        total[0] += rows.times @ np.broadcast_to(_time(tiles, *times, end), shape)
 
     @staticmethod
     def _each(amount, rate, tiles):

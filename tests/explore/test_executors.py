@@ -7,11 +7,12 @@ import sqlite3
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hwsim.explore import Space, explore
+from hwsim.explore import Space, executor, explore
 from hwsim.explore.evaluate import make_job, pack
 from hwsim.explore.executor import Dask
 from hwsim.explore.store import Store
@@ -39,6 +40,13 @@ def equal(first, second):
 def test_two_processes_find_the_same(network, alone):
     assert len(alone.space.chunks()) == 5
     assert equal(alone, explore(network, SPACE, workers=2))
+
+
+def test_one_chunk_starts_no_process(network, monkeypatch):
+    monkeypatch.setattr(executor.Processes, "_start", None)
+    table = SPACE | {"memory_gb_per_s": 1}
+    assert len(Space.load(table).chunks()) == 1
+    assert explore(network, table, workers=2).points == len(Space.load(table))
 
 
 def test_two_processes_sample_the_same(network):
@@ -116,6 +124,31 @@ def test_a_killed_run_goes_on_where_it_was(network, alone, tmp_path):
     again = explore(network, SPACE, workers=1, store=store)
     assert again.evaluated == 0
     assert equal(alone, again)
+
+
+def children(process):
+    return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+
+
+def lives(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_killed_run_leaves_no_process_behind(tmp_path):
+    process = runner(tmp_path / "a.db", 2, tmp_path / "log", 0.5)
+    wait_for_chunks(process, tmp_path / "a.db", 1)
+    started = children(process)
+    assert started
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    deadline = time.monotonic() + 30
+    while any(map(lives, started)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_two_runs_share_a_store(network, alone, tmp_path):

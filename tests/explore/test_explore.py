@@ -1,16 +1,21 @@
 """`explore`: numbers, front, knee, reasons."""
 
+import pickle
+
 import numpy as np
 import pytest
 
 import hwsim
 from hwsim.blocks.streaming import Streaming, plan_streaming
 from hwsim.blocks.systolic.config import Systolic
+from hwsim.compiler.compile import compile_network
 from hwsim.data import bundled
+from hwsim.explore.evaluate import evaluate, make_job
 from hwsim.explore.front import knee, pareto
 from hwsim.models import devices
 from hwsim.models.cost import cost
 from hwsim.models.estimate import estimate
+from hwsim.models.programs import Programs
 from hwsim.network.lower import lower
 from hwsim.networks import network as known
 
@@ -49,6 +54,13 @@ def study(quantized):
     return hwsim.explore(quantized, SPACE, workers=1)
 
 
+def sizes(row):
+    return {
+        name: int(getattr(row, name))
+        for name in ("rows", "cols", "buffer_bytes", "accumulator_rows")
+    }
+
+
 def dominated(values):
     """The definition, pair by pair."""
     return [
@@ -81,8 +93,9 @@ def test_knee_lies_farthest_below_the_line():
 
 def test_arrays_have_the_numbers_of_estimates(study, quantized):
     table = study.frame()
-    table = table[(table["architecture"] == "systolic") & table["latency_s"].notna()]
-    for row in table.sample(12, random_state=0).itertuples():
+    table = table[(table["dataflow"] == "row-stationary") & table["latency_s"].notna()]
+    assert len(table) > 3
+    for row in table.itertuples():
         device = devices.array(
             rows=int(row.rows),
             cols=int(row.cols),
@@ -96,15 +109,37 @@ def test_arrays_have_the_numbers_of_estimates(study, quantized):
         assert round(row.latency_s * 1e12) == round(found.latency_s * 1e12)
         assert row.throughput_images_per_s == pytest.approx(row.batch / row.latency_s, rel=1e-12)
         assert row.energy_per_image_j == pytest.approx(found.energy_j / row.batch, rel=1e-12)
-        cells = cost(
-            Systolic(
-                rows=int(row.rows),
-                cols=int(row.cols),
-                buffer_bytes=int(row.buffer_bytes),
-                accumulator_rows=int(row.accumulator_rows),
-            )
+        cells = cost(Systolic(**sizes(row)))
+        assert (row.dsp, row.bram) == (cells.dsp, cells.bram)
+        assert (row.lut, row.ff) == pytest.approx((cells.lut, cells.ff), rel=1e-12)
+
+
+def test_accelerators_have_the_numbers_of_their_programs(study, quantized):
+    table = study.frame()
+    table = table[(table["dataflow"] == "weight-stationary") & table["latency_s"].notna()]
+    assert len(table) > 3
+    integer = lower(quantized)
+    for row in table.itertuples():
+        config = Systolic(**sizes(row))
+        (cycles,) = (
+            Programs(integer)
+            .run(*sizes(row).values(), row.memory_gb_per_s * 1e9 / (row.clock_mhz * 1e6))
+            .cycles
         )
-        assert (row.lut, row.ff, row.dsp, row.bram) == (cells.lut, cells.ff, cells.dsp, cells.bram)
+        assert row.latency_s == cycles * row.batch / (row.clock_mhz * 1e6)
+        assert row.throughput_images_per_s == pytest.approx(row.batch / row.latency_s, rel=1e-12)
+        if row.memory_gb_per_s * 10 >= config.axi_bytes:
+            assert cycles == pytest.approx(compile_network(integer, config).cycles(), rel=0.15)
+        assert study.sources(row.point)["latency_s"] == "closed form of programs"
+
+
+def test_jobs_go_to_other_processes(study, quantized):
+    job = make_job(quantized, study.space)
+    sent = pickle.loads(pickle.dumps(job))
+    assert sent.key == job.key
+    numbers = np.arange(0, study.space.blocks[0].stop, 5)
+    here, there = evaluate(job, numbers), evaluate(sent, numbers)
+    assert all(np.array_equal(here[name], there[name], equal_nan=True) for name in here)
 
 
 def test_pipelines_have_the_numbers_of_their_plans(study, quantized):
@@ -170,7 +205,7 @@ def test_json_says_where_each_number_is_from(study):
     for entry in found["front"]:
         numbers = {"latency_s", "throughput_images_per_s", "energy_per_image_j", "utilization"}
         assert numbers <= entry["sources"].keys()
-        assert entry["sources"]["latency_s"] == "closed form"
+        assert entry["sources"]["latency_s"].startswith("closed form")
         assert entry["sources"]["lut"].startswith("cost view")
 
 
@@ -185,6 +220,21 @@ def test_cost_adds_up(digits):
     table = hwsim.explore(digits, space, workers=1).frame()
     price = table["device"].map({"ecp5-25f": 10.0, "ecp5-85f": 40.0})
     assert np.array_equal(table["cost"], price + 0.5 * table["lut"] + 2 * table["dsp"])
+
+
+def test_packed_arrays_take_half_the_multipliers_where_they_are_wide_enough(quantized):
+    table = {"rows": 8, "cols": 8, "packed": [False, True], "buffer_bytes": 65536}
+    found = {
+        device: hwsim.explore(
+            quantized, {"objectives": ["dsp"], "device": device, "systolic": table}, workers=1
+        )
+        for device in ("zynq-7020", "ecp5-85f")
+    }
+    assert found["zynq-7020"].frame()["dsp"].tolist() == [64, 32]
+    # 18 x 18 bits: two multipliers for a pair of products, and three for each column's scaling.
+    assert found["ecp5-85f"].frame()["dsp"].tolist() == [88, 88]
+    assert found["ecp5-85f"].sources(1)["lut"] == "cost view, logic as of the unpacked array"
+    assert found["ecp5-85f"].space.point(1)["packed"] is True
 
 
 def test_without_cells_arrays_may_have_any_size():

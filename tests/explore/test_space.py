@@ -76,7 +76,7 @@ def test_equal_spaces_have_equal_keys():
         (
             {"systolic": SYSTOLIC | {"colums": 1}},
             "space, [systolic] has 'colums' (did you mean 'cols'?); accepted are dataflow, "
-            "operand_bits, rows, cols, buffer_bytes, accumulator_rows",
+            "operand_bits, packed, rows, cols, buffer_bytes, accumulator_rows",
         ),
         (
             {"systolic": SYSTOLIC | {"rows": 0}},
@@ -112,6 +112,18 @@ def test_equal_spaces_have_equal_keys():
         (
             {"systolic": SYSTOLIC | {"operand_bits": 4}},
             "space, [systolic]: operand_bits must be 8 or 16, not 4",
+        ),
+        (
+            {"systolic": SYSTOLIC | {"packed": 1}},
+            "space, [systolic]: packed must be true or false, not 1",
+        ),
+        (
+            {"systolic": SYSTOLIC | {"packed": [False, True], "cols": [4, 5]}},
+            "space, [systolic]: cols must be even where packed, not 5",
+        ),
+        (
+            {"systolic": SYSTOLIC | {"packed": True, "dataflow": "nvdla"}},
+            "space, [systolic]: packed goes with weight-stationary and 8 bits alone",
         ),
         (
             {"systolic": SYSTOLIC, "clock_mhz": "fast"},
