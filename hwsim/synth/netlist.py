@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from .absorb import absorb
 from .tools import find
 from .wrapper import DESIGN, wrapper
 
@@ -125,6 +126,11 @@ def synthesize_netlist(verilog, family):
         netlist = (folder / "netlist.json").read_text()
     found = statistics["modules"]["\\" + verilog.top]["num_cells_by_type"]
     cells = {kind: count for kind, count in found.items() if not kind.startswith("$")}
+    if family.name == "ecp5":
+        flat = json.loads(netlist)
+        gone = absorb(flat["modules"][name]["cells"])
+        cells["TRELLIS_FF"] = cells.get("TRELLIS_FF", 0) - len(gone)
+        netlist = json.dumps(flat)
     units = _units(json.loads(netlist)["modules"][name]["cells"])
     memories = _memories(dumped, log, verilog.top)
     return Netlist(cells, units, memories, netlist if family.place else "")
