@@ -70,8 +70,6 @@ class MacConfig(UnitConfig):
     """
 
     TREE_LEVELS = 2  # of the adder tree, between registers
-    # Registers outside of adder tree and requantization: operands, products, accumulators.
-    REGISTERS = 3
 
     frame: Frame
     out_channels: int
@@ -217,10 +215,19 @@ class MacConfig(UnitConfig):
         return tree_latency(self.simd, self.TREE_LEVELS)
 
     @property
+    def product_latency(self):
+        """Cycles from the issue to products.
+
+        Operands, the same again beside the weights that leave their memory, those of each
+        multiplier, products; with fixed weights operands and products alone.
+        """
+        return 2 if self.fixed else 4
+
+    @property
     def latency(self):
-        """Operands, products, adder tree, accumulators, and requantization."""
+        """Products, adder tree, accumulators, and requantization."""
         scaling = 0 if self.requantize is None else self.requantize.latency
-        return self.REGISTERS + self.tree_latency + scaling
+        return self.product_latency + self.tree_latency + 1 + scaling
 
     @property
     def macs(self):

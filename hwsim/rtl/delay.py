@@ -17,9 +17,10 @@ class Delay(wiring.Component):
 
     A step is a clock cycle in which ``en`` is high.
 
-    A ring of ``steps - 1`` entries, of which every step reads the oldest and overwrites it, and an
-    output register. What lies in the ring survives a reset: whoever reads it must know from when on
-    it is meaningful.
+    A ring of ``steps - 2`` entries (two steps: one), of which every step reads the oldest and
+    overwrites it, the register at its output, and another one behind it, because block RAM is slow
+    to show what it has read. What lies in the ring survives a reset: whoever reads it must know
+    from when on it is meaningful.
 
     Parameters
     ----------
@@ -50,7 +51,7 @@ class Delay(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        depth = self.steps - 1
+        depth = max(self.steps - 2, 1)
         m.submodules.ring = ring = Memory(shape=len(Cat(self.i)), depth=depth, init=[])
         write, read = ring.write_port(), ring.read_port()
         index = Signal(range(depth))
@@ -62,6 +63,11 @@ class Delay(wiring.Component):
             write.data.eq(Cat(self.i)),
             read.en.eq(self.en),
             read.addr.eq(index),
-            Cat(self.o).eq(read.data),
         ]
+        last = read.data
+        if self.steps > 2:
+            last = Signal(len(read.data), name="last", reset_less=True)
+            with m.If(self.en):
+                m.d.sync += last.eq(read.data)
+        m.d.comb += Cat(self.o).eq(last)
         return m

@@ -72,10 +72,10 @@ class Mac(Unit):
 
         # From here on nothing waits. A number in a name is the number of cycles since the issue.
         bias_bits = config.pe * config.accumulator_bits
-        summed = 2 + config.tree_latency
+        summed = config.product_latency + config.tree_latency
         load = self._load(m) if config.loadable else None
         sums = self._sums(m, slice_, output, word, load)
-        early = delay(m, channel, summed - 1, "channel")
+        early = delay(m, channel, summed - 2, "channel")
         bias = self._constants(m, "biases", self._bias_words, bias_bits, early, load, 0)
         totals = self._accumulate(
             m,
@@ -140,15 +140,14 @@ class Mac(Unit):
         return word, slice_, output, channel
 
     def _sums(self, m, slice_, output, word, load):
-        """A cycle's sum of products for each output channel, ``2 + tree_latency`` cycles later."""
+        """A cycle's sum of products for each output channel."""
         config = self.config
         if config.fixed:
             return self._fixed_sums(m)
         wide = config.multipliers * config.weight_bits
         weights = self._constants(m, "weights", self._weight_words, wide, word, load)
-        weights = data.View(
-            data.ArrayLayout(signed(config.weight_bits), config.multipliers), weights
-        )
+        layout = data.ArrayLayout(signed(config.weight_bits), config.multipliers)
+        weights = data.View(layout, register(m, weights, "weights_late"))
         operands = list(self._operands(m, slice_, output))
         bits = min(config.frame.bits + config.weight_bits, config.accumulator_bits)
         sums = []
@@ -188,7 +187,10 @@ class Mac(Unit):
         return total[:bits].as_signed() if len(total) > bits else total
 
     def _operands(self, m, slice_, output):
-        """Each output channel's ``simd`` codes of the beat: registers, shared where they agree."""
+        """Each output channel's ``simd`` codes of the beat, three cycles later.
+
+        Output channels that read the same codes share their registers.
+        """
         config = self.config
         layout = data.ArrayLayout(Shape(config.frame.bits, config.frame.signed), config.simd)
         outputs_per_group = config.out_channels // config.groups
@@ -206,6 +208,10 @@ class Mac(Unit):
                 m.d.sync += Value.cast(operands).eq(
                     choose(output, codes) if len(slices) > 1 else codes[0]
                 )
+                # For as long as the weights take, which leave their memory late.
+                for k in range(1, 3):
+                    name = f"operands_{len(registers)}_{k}"
+                    operands = register(m, operands, name, layout)
                 registers[groups] = operands
             yield registers[groups]
 
@@ -254,7 +260,7 @@ class Mac(Unit):
         return Value.cast(totals)
 
     def _constants(self, m, name, words, bits, address, load, offset=None):
-        """The word at ``address``, one cycle later.
+        """The word at ``address``, two cycles later: block RAM is slow to show it.
 
         ``load`` overwrites words with the bits from ``offset`` on.
 
@@ -276,7 +282,7 @@ class Mac(Unit):
                 write.addr.eq(index[: len(write.addr)]),
                 write.data.eq(self.w.payload[first : first + bits]),
             ]
-        return read.data
+        return register(m, read.data, f"{name}_word")
 
     def _load(self, m):
         """Where the next beat of port ``w`` goes: whether to biases and multipliers; address."""

@@ -120,13 +120,19 @@ class CreditQueue(wiring.Component):
         m = Module()
         m.submodules.fifo = queue = Queue(self._shape, self.config)
         credit = Signal(range(self.config.depth + 1), init=self.config.depth)
+        room = Signal(init=1)  # whether there is any credit
+        returned = Signal()
         m.d.comb += [
-            self.room.eq(credit != 0),
+            returned.eq(self.o.valid & self.o.ready),
+            self.room.eq(room),
             queue.i.valid.eq(self.i_valid),
             queue.i.payload.eq(self.i_payload),
         ]
         wiring.connect(m, wiring.flipped(self.o), queue.o)
-        m.d.sync += credit.eq(credit + (self.o.valid & self.o.ready) - self.issue)
+        m.d.sync += [
+            credit.eq(credit + returned - self.issue),
+            room.eq(returned | (credit > self.issue)),
+        ]
         return m
 
 

@@ -58,10 +58,13 @@ class Window(Unit):
         leaves = Signal()  # the step issues a window
         clear = Signal()  # if the step issues a window, there is room for it
 
+        # Where the frame and its windows stand is known a step ahead, so that what follows from it
+        # comes from registers.
         coming = _Scan(m, own, "in", (config.rows, config.columns, config.frame.groups))
+        arrives = _Flags(m, own)
         m.d.comb += [
-            start.eq(coming.at(0)),
-            takes.eq(_inside_map(config, coming)),
+            start.eq(arrives.flag("in_start", coming.at(0), True)),
+            takes.eq(arrives.flag("in_map", _inside_map(config, coming), config.lead == (0, 0))),
             clear.eq(~leaves | ~self.o.valid | self.o.ready),
             step.eq(clear & (self.i.valid | drain | ~(takes | start))),
             own.eq(step & ~drain),
@@ -79,10 +82,21 @@ class Window(Unit):
         in_row = (
             going.column.index < config.shape[1] if strides_per_row > config.shape[1] else Const(1)
         )
+        before = (config.first - 1) % config.steps
+        departs = _Flags(m, step, launch)
         m.d.comb += [
-            launch.eq(own & coming.at((config.first - 1) % config.steps)),
-            final.eq(going.at(config.last - config.first)),
-            leaves.eq(active & going.row.on_stride & going.column.on_stride & in_row),
+            launch.eq(own & arrives.flag("in_launch", coming.at(before), before == 0)),
+            final.eq(
+                departs.flag(
+                    "out_final", going.at(config.last - config.first), config.last == config.first
+                )
+            ),
+            leaves.eq(
+                active
+                & departs.flag(
+                    "out_leaves", _all(going.row.on_stride, going.column.on_stride, in_row), True
+                )
+            ),
         ]
         if config.tail:
             m.d.comb += drain.eq(start & active & ~self.i.valid)
@@ -91,7 +105,7 @@ class Window(Unit):
         with m.Elif(step & final):
             m.d.sync += active.eq(0)
 
-        taps = self._taps(m, step, going)
+        taps = self._taps(m, step, going, departs)
         load = Signal()  # a window goes to the register
         m.d.comb += [
             load.eq(step & leaves),
@@ -118,12 +132,20 @@ class Window(Unit):
                 m.d.sync += register.eq(tap)
             yield register
 
-    def _taps(self, m, step, going):
+    def _taps(self, m, step, going, departs):
         """All taps, padded: one value for each."""
         config = self.config
         (kh, kw), (dh, dw) = config.kernel, config.dilations
         rows, columns = (
-            _Axis(m, name, index, size, stride, length, [k * dilation - pad for k in range(kernel)])
+            _Axis(
+                departs,
+                name,
+                index,
+                size,
+                stride,
+                length,
+                [k * dilation - pad for k in range(kernel)],
+            )
             for name, index, size, stride, length, kernel, dilation, pad in zip(
                 ("row", "column"),
                 (going.row.index, going.column.index),
@@ -193,7 +215,7 @@ class _Axis:
     ``index * stride + offsets[k]`` of ``length``.
     """
 
-    def __init__(self, m, name, index, size, stride, length, offsets):
+    def __init__(self, flags, name, index, size, stride, length, offsets):
         self.before = []
         self.after = []
         for k, offset in enumerate(offsets):
@@ -201,8 +223,8 @@ class _Axis:
             first_inside = -(offset // stride)
             first_after = -((offset - length) // stride)
             self.before.append(
-                _flag(
-                    m,
+                _outside(
+                    flags,
                     f"{name}_{k}_before",
                     index < first_inside,
                     first_inside > 0,
@@ -210,8 +232,8 @@ class _Axis:
                 )
             )
             self.after.append(
-                _flag(
-                    m,
+                _outside(
+                    flags,
                     f"{name}_{k}_after",
                     index >= first_after,
                     first_after < size,
@@ -260,16 +282,48 @@ def _mux(flag, if_high, if_low):
     return if_high if isinstance(flag, Const) else Mux(flag, if_high, if_low)
 
 
-def _flag(m, name, value, ever, always):
-    """A named signal that is ``value``.
+def _outside(flags, name, value, ever, always):
+    """A flag that is ``value``: in the first output a tap lies before the map, or in it.
 
     A constant if it is ``always`` high, None if it is not ``ever``.
     """
     if not ever or always:
         return Const(1) if ever else None
-    flag = Signal(name=name)
-    m.d.comb += flag.eq(value)
-    return flag
+    return flags.flag(name, value, name.endswith("before"))
+
+
+def _all(*values):
+    """Whether all are high; a constant if all are constants."""
+    result = Const(1)
+    for value in values:
+        if not isinstance(value, Const):
+            result = value if isinstance(result, Const) else result & value
+    return result
+
+
+class _Flags:
+    """Registers with what is so at a position, from a `_Scan` that is a step ahead of it.
+
+    ``step`` goes on to the next position, ``clear`` back to the first.
+    """
+
+    def __init__(self, m, step, clear=None):
+        self._m = m
+        self._step = step
+        self._clear = clear
+
+    def flag(self, name, value, first):
+        """``value``, which is ``first`` at the first position; a constant stays one."""
+        if isinstance(value, Const):
+            return value
+        m = self._m
+        flag = Signal(name=name, init=first)
+        with m.If(self._step):
+            m.d.sync += flag.eq(value)
+        if self._clear is not None:
+            with m.If(self._clear):
+                m.d.sync += flag.eq(first)
+        return flag
 
 
 def _inside_map(config, position):
@@ -290,13 +344,18 @@ def _inside_map(config, position):
 
 
 class _Scan:
-    """A position on a grid: rows x columns x groups. ``en`` moves it, ``clear`` resets it."""
+    """The next position on a grid: rows x columns x groups.
+
+    It starts behind the first one. ``en`` moves it, ``clear`` takes it back to its start.
+    """
 
     def __init__(self, m, en, name, sizes, strides=(1, 1), clear=None):
         self.sizes = sizes
-        self.row = _Counter(f"{name}_row", sizes[0], strides[0])
-        self.column = _Counter(f"{name}_column", sizes[1], strides[1])
-        self.group = _Counter(f"{name}_group", sizes[2])
+        pixel, group = divmod(1, sizes[2])
+        row, column = divmod(pixel, sizes[1])
+        self.row = _Counter(f"{name}_row", sizes[0], strides[0], row % sizes[0])
+        self.column = _Counter(f"{name}_column", sizes[1], strides[1], column)
+        self.group = _Counter(f"{name}_group", sizes[2], 1, group)
         with m.If(en):
             self.group.advance(m)
             with m.If(self.group.at_end):
@@ -306,7 +365,7 @@ class _Scan:
         if clear is not None:
             with m.If(clear):
                 for counter in (self.row, self.column, self.group):
-                    counter.clear(m)
+                    counter.restart(m)
 
     def at(self, step):
         """Whether the position is that of a step, counted from the start of the grid."""
@@ -318,14 +377,16 @@ class _Scan:
 class _Counter:
     """Counts through ``0 ... size - 1`` and round again.
 
-    The count is kept as whole strides (``index``) and what is left (``phase``).
+    It starts at ``start``. The count is kept as whole strides (``index``) and what is left
+    (``phase``).
     """
 
-    def __init__(self, name, size, stride=1):
+    def __init__(self, name, size, stride, start):
         self.last = size - 1
         self.stride = stride
-        self.index = Signal(range(self.last // stride + 1), name=name)
-        self.phase = Signal(range(min(size, stride)), name=f"{name}_phase")
+        index, phase = divmod(start, stride)
+        self.index = Signal(range(self.last // stride + 1), name=name, init=index)
+        self.phase = Signal(range(min(size, stride)), name=f"{name}_phase", init=phase)
 
     def at(self, value):
         """Whether the count is ``value``."""
@@ -359,3 +420,6 @@ class _Counter:
 
     def clear(self, m):
         m.d.sync += [self.index.eq(0), self.phase.eq(0)]
+
+    def restart(self, m):
+        m.d.sync += [self.index.eq(self.index.init), self.phase.eq(self.phase.init)]

@@ -15,19 +15,19 @@ module filters_mac_queue_fifo(
   reg [3:0] read_index;
   wire write__en;
   reg [3:0] write_index;
-  reg [31:0] storage [0:10];
+  reg [31:0] storage [0:13];
   always @(posedge clk) if (write__en) storage[write_index] <= i__payload;
   assign o__payload = storage[read_index];
-  assign i__ready = level != 4'hb;
+  assign i__ready = level != 4'he;
   assign write__en = i__valid & i__ready;
   assign o__valid = |level;
   assign fetch = o__valid & o__ready;
   always @(posedge clk)
     if (rst) write_index <= 4'h0;
-    else if (write__en) write_index <= (write_index == 4'ha) ? 4'h0 : (write_index + 4'h1);
+    else if (write__en) write_index <= (write_index == 4'hd) ? 4'h0 : (write_index + 4'h1);
   always @(posedge clk)
     if (rst) read_index <= 4'h0;
-    else if (fetch) read_index <= (read_index == 4'ha) ? 4'h0 : (read_index + 4'h1);
+    else if (fetch) read_index <= (read_index == 4'hd) ? 4'h0 : (read_index + 4'h1);
   always @(posedge clk)
     if (rst) level <= 4'h0;
     else level <= (level + { 3'h0, write__en }) - { 3'h0, fetch };

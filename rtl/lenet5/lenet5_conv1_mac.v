@@ -52,26 +52,35 @@ module lenet5_conv1_mac(
   wire [18:0] _15_;
   wire [18:0] _16_;
   reg [18:0] biases_data;
+  reg [18:0] biases_word;
   reg [2:0] channel;
   reg [2:0] channel_1;
   reg [2:0] channel_2;
   reg [2:0] channel_3;
   reg [2:0] channel_4;
+  reg [2:0] channel_5;
   reg [2:0] channel_late_1;
+  reg [16:0] factors_data;
   wire go;
   reg go_1;
   reg go_2;
   reg go_3;
   reg go_4;
   reg go_5;
+  reg go_6;
+  reg go_7;
   wire [7:0] i_payload;
   reg i_valid;
-  reg issue_6;
-  reg issue_7;
+  reg issue_10;
+  reg issue_11;
+  reg issue_12;
+  reg issue_13;
   reg issue_8;
   reg issue_9;
   reg [16:0] multiplier;
   reg [199:0] operands_0;
+  reg [199:0] operands_0_1;
+  reg [199:0] operands_0_2;
   reg [2:0] output_;
   reg [15:0] product_0_0;
   reg [15:0] product_0_1;
@@ -111,13 +120,15 @@ module lenet5_conv1_mac(
   reg [18:0] sum_0_5_0;
   reg [18:0] totals;
   reg [199:0] weights_data;
+  reg [199:0] weights_late;
+  reg [199:0] weights_word;
   reg [2:0] word;
   reg [18:0] biases [0:5];
   initial $readmemb("lenet5_conv1_mac_biases.mem", biases);
-  always @(posedge clk) biases_data <= biases[channel_4];
+  always @(posedge clk) biases_data <= biases[channel_5];
   reg [16:0] factors [0:5];
   initial $readmemb("lenet5_conv1_mac_factors.mem", factors);
-  always @(posedge clk) multiplier <= factors[channel_late_1];
+  always @(posedge clk) factors_data <= factors[channel_late_1];
   reg [199:0] weights [0:5];
   initial $readmemb("lenet5_conv1_mac_weights.mem", weights);
   always @(posedge clk) weights_data <= weights[word];
@@ -141,36 +152,40 @@ module lenet5_conv1_mac(
   assign _15_ = $signed(sum_0_2_4) + $signed(sum_0_2_5);
   assign _16_ = $signed(_15_) + $signed({ {3{sum_0_2_6[15]}}, sum_0_2_6 });
   always @(posedge clk) begin
+    weights_word <= weights_data;
+    weights_late <= weights_word;
     operands_0 <= { i__payload_24, i__payload_23, i__payload_22, i__payload_21, i__payload_20,
         i__payload_19, i__payload_18, i__payload_17, i__payload_16, i__payload_15, i__payload_14,
         i__payload_13, i__payload_12, i__payload_11, i__payload_10, i__payload_9, i__payload_8,
         i__payload_7, i__payload_6, i__payload_5, i__payload_4, i__payload_3, i__payload_2,
         i__payload_1, i__payload_0 };
-    product_0_0 <= $signed(operands_0[7:0]) * $signed(weights_data[7:0]);
-    product_0_1 <= $signed(operands_0[15:8]) * $signed(weights_data[15:8]);
-    product_0_2 <= $signed(operands_0[23:16]) * $signed(weights_data[23:16]);
-    product_0_3 <= $signed(operands_0[31:24]) * $signed(weights_data[31:24]);
-    product_0_4 <= $signed(operands_0[39:32]) * $signed(weights_data[39:32]);
-    product_0_5 <= $signed(operands_0[47:40]) * $signed(weights_data[47:40]);
-    product_0_6 <= $signed(operands_0[55:48]) * $signed(weights_data[55:48]);
-    product_0_7 <= $signed(operands_0[63:56]) * $signed(weights_data[63:56]);
-    product_0_8 <= $signed(operands_0[71:64]) * $signed(weights_data[71:64]);
-    product_0_9 <= $signed(operands_0[79:72]) * $signed(weights_data[79:72]);
-    product_0_10 <= $signed(operands_0[87:80]) * $signed(weights_data[87:80]);
-    product_0_11 <= $signed(operands_0[95:88]) * $signed(weights_data[95:88]);
-    product_0_12 <= $signed(operands_0[103:96]) * $signed(weights_data[103:96]);
-    product_0_13 <= $signed(operands_0[111:104]) * $signed(weights_data[111:104]);
-    product_0_14 <= $signed(operands_0[119:112]) * $signed(weights_data[119:112]);
-    product_0_15 <= $signed(operands_0[127:120]) * $signed(weights_data[127:120]);
-    product_0_16 <= $signed(operands_0[135:128]) * $signed(weights_data[135:128]);
-    product_0_17 <= $signed(operands_0[143:136]) * $signed(weights_data[143:136]);
-    product_0_18 <= $signed(operands_0[151:144]) * $signed(weights_data[151:144]);
-    product_0_19 <= $signed(operands_0[159:152]) * $signed(weights_data[159:152]);
-    product_0_20 <= $signed(operands_0[167:160]) * $signed(weights_data[167:160]);
-    product_0_21 <= $signed(operands_0[175:168]) * $signed(weights_data[175:168]);
-    product_0_22 <= $signed(operands_0[183:176]) * $signed(weights_data[183:176]);
-    product_0_23 <= $signed(operands_0[191:184]) * $signed(weights_data[191:184]);
-    product_0_24 <= $signed(operands_0[199:192]) * $signed(weights_data[199:192]);
+    operands_0_1 <= operands_0;
+    operands_0_2 <= operands_0_1;
+    product_0_0 <= $signed(operands_0_2[7:0]) * $signed(weights_late[7:0]);
+    product_0_1 <= $signed(operands_0_2[15:8]) * $signed(weights_late[15:8]);
+    product_0_2 <= $signed(operands_0_2[23:16]) * $signed(weights_late[23:16]);
+    product_0_3 <= $signed(operands_0_2[31:24]) * $signed(weights_late[31:24]);
+    product_0_4 <= $signed(operands_0_2[39:32]) * $signed(weights_late[39:32]);
+    product_0_5 <= $signed(operands_0_2[47:40]) * $signed(weights_late[47:40]);
+    product_0_6 <= $signed(operands_0_2[55:48]) * $signed(weights_late[55:48]);
+    product_0_7 <= $signed(operands_0_2[63:56]) * $signed(weights_late[63:56]);
+    product_0_8 <= $signed(operands_0_2[71:64]) * $signed(weights_late[71:64]);
+    product_0_9 <= $signed(operands_0_2[79:72]) * $signed(weights_late[79:72]);
+    product_0_10 <= $signed(operands_0_2[87:80]) * $signed(weights_late[87:80]);
+    product_0_11 <= $signed(operands_0_2[95:88]) * $signed(weights_late[95:88]);
+    product_0_12 <= $signed(operands_0_2[103:96]) * $signed(weights_late[103:96]);
+    product_0_13 <= $signed(operands_0_2[111:104]) * $signed(weights_late[111:104]);
+    product_0_14 <= $signed(operands_0_2[119:112]) * $signed(weights_late[119:112]);
+    product_0_15 <= $signed(operands_0_2[127:120]) * $signed(weights_late[127:120]);
+    product_0_16 <= $signed(operands_0_2[135:128]) * $signed(weights_late[135:128]);
+    product_0_17 <= $signed(operands_0_2[143:136]) * $signed(weights_late[143:136]);
+    product_0_18 <= $signed(operands_0_2[151:144]) * $signed(weights_late[151:144]);
+    product_0_19 <= $signed(operands_0_2[159:152]) * $signed(weights_late[159:152]);
+    product_0_20 <= $signed(operands_0_2[167:160]) * $signed(weights_late[167:160]);
+    product_0_21 <= $signed(operands_0_2[175:168]) * $signed(weights_late[175:168]);
+    product_0_22 <= $signed(operands_0_2[183:176]) * $signed(weights_late[183:176]);
+    product_0_23 <= $signed(operands_0_2[191:184]) * $signed(weights_late[191:184]);
+    product_0_24 <= $signed(operands_0_2[199:192]) * $signed(weights_late[199:192]);
     sum_0_2_0 <= $signed(_1_) + $signed(_2_);
     sum_0_2_1 <= $signed(_3_) + $signed(_4_);
     sum_0_2_2 <= $signed(_5_) + $signed(_6_);
@@ -181,40 +196,52 @@ module lenet5_conv1_mac(
     sum_0_4_0 <= $signed(_13_) + $signed(_14_);
     sum_0_4_1 <= _16_;
     sum_0_5_0 <= $signed(sum_0_4_0) + $signed(sum_0_4_1);
+    biases_word <= biases_data;
+    multiplier <= factors_data;
   end
   always @(posedge clk)
     if (rst) begin
-      go_2 <= 1'h0;
       go_3 <= 1'h0;
       go_4 <= 1'h0;
       go_5 <= 1'h0;
+      go_6 <= 1'h0;
+      go_7 <= 1'h0;
       channel_1 <= 3'h0;
       channel_2 <= 3'h0;
       channel_3 <= 3'h0;
       channel_4 <= 3'h0;
+      channel_5 <= 3'h0;
       go_1 <= 1'h0;
-      issue_6 <= 1'h0;
-      issue_7 <= 1'h0;
+      go_2 <= 1'h0;
       issue_8 <= 1'h0;
       issue_9 <= 1'h0;
+      issue_10 <= 1'h0;
+      issue_11 <= 1'h0;
+      issue_12 <= 1'h0;
+      issue_13 <= 1'h0;
       i_valid <= 1'h0;
       channel_late_1 <= 3'h0;
     end else begin
-      go_2 <= go_1;
       go_3 <= go_2;
       go_4 <= go_3;
       go_5 <= go_4;
+      go_6 <= go_5;
+      go_7 <= go_6;
       channel_1 <= channel;
       channel_2 <= channel_1;
       channel_3 <= channel_2;
       channel_4 <= channel_3;
+      channel_5 <= channel_4;
       go_1 <= go;
-      issue_6 <= go_5;
-      issue_7 <= issue_6;
-      issue_8 <= issue_7;
+      go_2 <= go_1;
+      issue_8 <= go_7;
       issue_9 <= issue_8;
-      i_valid <= issue_9;
-      channel_late_1 <= channel_4;
+      issue_10 <= issue_9;
+      issue_11 <= issue_10;
+      issue_12 <= issue_11;
+      issue_13 <= issue_12;
+      i_valid <= issue_13;
+      channel_late_1 <= channel_5;
     end
   always @(posedge clk)
     if (rst) begin
@@ -227,7 +254,7 @@ module lenet5_conv1_mac(
       channel <= (channel == 3'h5) ? 3'h0 : (channel + 3'h1);
     end
   always @(posedge clk)
-    if (go_5) totals <= $signed(biases_data) + $signed(sum_0_5_0);
+    if (go_7) totals <= $signed(biases_word) + $signed(sum_0_5_0);
   lenet5_queue queue (
     .clk(clk),
     .i__payload(i_payload),

@@ -11,24 +11,24 @@ module lenet5_fifo(
 );
   wire fetch;
   wire i__ready;
-  reg [3:0] level;
+  reg [4:0] level;
   reg [3:0] read_index;
   wire write__en;
   reg [3:0] write_index;
-  reg [7:0] storage [0:11];
+  reg [7:0] storage [0:15];
   always @(posedge clk) if (write__en) storage[write_index] <= i__payload;
   assign o__payload = storage[read_index];
-  assign i__ready = level != 4'hc;
+  assign i__ready = level != 5'h10;
   assign write__en = i__valid & i__ready;
   assign o__valid = |level;
   assign fetch = o__valid & o__ready;
   always @(posedge clk)
     if (rst) write_index <= 4'h0;
-    else if (write__en) write_index <= (write_index == 4'hb) ? 4'h0 : (write_index + 4'h1);
+    else if (write__en) write_index <= (write_index == 4'hf) ? 4'h0 : (write_index + 4'h1);
   always @(posedge clk)
     if (rst) read_index <= 4'h0;
-    else if (fetch) read_index <= (read_index == 4'hb) ? 4'h0 : (read_index + 4'h1);
+    else if (fetch) read_index <= (read_index == 4'hf) ? 4'h0 : (read_index + 4'h1);
   always @(posedge clk)
-    if (rst) level <= 4'h0;
-    else level <= (level + { 3'h0, write__en }) - { 3'h0, fetch };
+    if (rst) level <= 5'h00;
+    else level <= (level + { 4'h0, write__en }) - { 4'h0, fetch };
 endmodule

@@ -27,10 +27,10 @@ module lenet5_pool1_window(
   wire _11_;
   wire _12_;
   reg active;
-  wire [15:0] delay_6_ring_data;
-  wire final_;
+  wire [15:0] delay_6_last;
   reg [4:0] in_column;
   reg [2:0] in_group;
+  reg in_launch;
   reg [4:0] in_row;
   wire launch;
   wire leaves;
@@ -38,29 +38,35 @@ module lenet5_pool1_window(
   wire load;
   reg [3:0] out_column;
   reg out_column_phase;
+  reg out_final;
   reg [2:0] out_group;
+  reg out_leaves;
   reg [3:0] out_row;
   reg out_row_phase;
   wire own;
+  assign _1_ = in_column == 5'h1b;
   assign _5_ = out_column_phase + 1'h1;
   assign _6_ = out_column + 4'h1;
   assign _4_ = _3_ & out_column_phase;
-  assign i__ready = ((~leaves) | (~o__valid)) | o__ready;
-  assign own = i__ready & i__valid;
   assign _0_ = in_group == 3'h5;
-  assign launch = own & (((in_row == 5'h01) & (in_column == 5'h00)) & _0_);
   assign _8_ = (out_row == 4'hd) & _7_;
   assign _3_ = out_column == 4'hd;
   assign _2_ = out_group == 3'h5;
-  assign final_ = (_8_ & (_3_ & _9_)) & _2_;
   assign _7_ = !out_row_phase;
   assign _9_ = !out_column_phase;
-  assign leaves = (active & _7_) & _9_;
+  assign i__ready = ((~leaves) | (~o__valid)) | o__ready;
+  assign own = i__ready & i__valid;
+  assign launch = own & in_launch;
+  assign leaves = active & out_leaves;
   assign load = own & leaves;
-  assign _1_ = in_column == 5'h1b;
   always @(posedge clk)
-    if (rst) in_group <= 3'h0;
-    else if (own) in_group <= _0_ ? 3'h0 : (in_group + 3'h1);
+    if (rst) begin
+      in_group <= 3'h1;
+      in_launch <= 1'h0;
+    end else if (own) begin
+      in_group <= _0_ ? 3'h0 : (in_group + 3'h1);
+      in_launch <= ((in_row == 5'h01) & (in_column == 5'h00)) & _0_;
+    end
   always @(posedge clk)
     if (rst) in_column <= 5'h00;
     else if (own & _0_) in_column <= _1_ ? 5'h00 : (in_column + 5'h01);
@@ -68,8 +74,15 @@ module lenet5_pool1_window(
     if (rst) in_row <= 5'h00;
     else if (_10_) in_row <= (in_row == 5'h1b) ? 5'h00 : (in_row + 5'h01);
   always @(posedge clk)
-    if (launch | rst) out_group <= 3'h0;
-    else if (own) out_group <= _2_ ? 3'h0 : (out_group + 3'h1);
+    if (launch | rst) begin
+      out_group <= 3'h1;
+      out_final <= 1'h0;
+      out_leaves <= 1'h1;
+    end else if (own) begin
+      out_group <= _2_ ? 3'h0 : (out_group + 3'h1);
+      out_final <= (_8_ & (_3_ & _9_)) & _2_;
+      out_leaves <= _7_ & _9_;
+    end
   always @(posedge clk)
     if (launch | rst) begin
       out_column <= 4'h0;
@@ -89,14 +102,14 @@ module lenet5_pool1_window(
       active <= 1'h0;
       o__valid <= 1'h0;
     end else begin
-      active <= launch ? 1'h1 : ((own & final_) ? 1'h0 : active);
+      active <= launch ? 1'h1 : ((own & out_final) ? 1'h0 : active);
       o__valid <= load ? 1'h1 : (o__ready ? 1'h0 : o__valid);
     end
   always @(posedge clk)
     if (load) begin
-      tap_0_0 <= delay_6_ring_data[15:8];
+      tap_0_0 <= delay_6_last[15:8];
       tap_0_1 <= line_168;
-      tap_1_0 <= delay_6_ring_data[7:0];
+      tap_1_0 <= delay_6_last[7:0];
       tap_1_1 <= i__payload;
     end
   assign _10_ = own & _1_ & _0_;
@@ -105,8 +118,8 @@ module lenet5_pool1_window(
   lenet5_pool1_window_delay_162 delay_162 (
     .clk(clk),
     .en(own),
-    .i__0(delay_6_ring_data[7:0]),
-    .ring_data(line_168),
+    .i__0(delay_6_last[7:0]),
+    .last(line_168),
     .rst(rst)
   );
   lenet5_pool1_window_delay_6 delay_6 (
@@ -114,7 +127,7 @@ module lenet5_pool1_window(
     .en(own),
     .i__0(i__payload),
     .i__1(line_168),
-    .ring_data(delay_6_ring_data),
+    .last(delay_6_last),
     .rst(rst)
   );
 endmodule
