@@ -42,7 +42,7 @@ class ArrayConfig:
     operand_registers : int
         0 or 1: registers before a multiplier, of its own.
     product_registers : int
-        0 or 1: registers between multiplier and adder.
+        0 to 2: registers between multiplier and adder, the first of the multiplier's own.
     packed : bool
         One multiplier of 25 × 18 bits, that of a DSP48, serves two neighbouring columns.
 
@@ -72,7 +72,7 @@ class ArrayConfig:
     depth: int = 0
     accumulator_bits: int = 0
     operand_registers: int = 1
-    product_registers: int = 1
+    product_registers: int = 2
     packed: bool = False
 
     def __post_init__(self):
@@ -87,8 +87,8 @@ class ArrayConfig:
                 raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}")
         check_integer("depth", self.depth, 0)
         check_integer("accumulator_bits", self.accumulator_bits, 0)
-        for name in ("operand_registers", "product_registers"):
-            _check_range(name, getattr(self, name), 0, 1)
+        _check_range("operand_registers", self.operand_registers, 0, 1)
+        _check_range("product_registers", self.product_registers, 0, 2)
         if self.packed:
             self._check_packed()
         self._set_accumulator()

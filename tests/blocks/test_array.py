@@ -23,7 +23,7 @@ KINDS = {"weight-stationary": {}, "output-stationary": OUTPUT}
         ({"activation_bits": 33}, "activation_bits must be at most 32, not 33"),
         ({"weight_bits": 64}, "weight_bits must be at most 32, not 64"),
         ({"operand_registers": 2}, "operand_registers must be at most 1, not 2"),
-        ({"product_registers": 2}, "product_registers must be at most 1, not 2"),
+        ({"product_registers": 3}, "product_registers must be at most 2, not 3"),
         (
             {"product_registers": -1},
             "product_registers must be an integer of at least 0, not -1",
@@ -117,7 +117,7 @@ def test_accumulator_of_own_choice():
 @pytest.mark.parametrize("dataflow", KINDS)
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("operands", [0, 1])
-@pytest.mark.parametrize("products", [0, 1])
+@pytest.mark.parametrize("products", [0, 1, 2])
 def test_latency(dataflow, packed, operands, products):
     """Down the rows, along the elements of a row, and through the registers of one of them."""
     registers = {"operand_registers": operands, "product_registers": products}
@@ -133,15 +133,15 @@ def test_latency(dataflow, packed, operands, products):
     ("lengths", "cycles"),
     [
         ([], 0),
-        ([1], 4 + 1 + 9),
-        ([9], 4 + 9 + 9),
-        ([9, 4, 5], 4 + 9 + 4 + 5 + 9),
-        ([1, 2, 3], 4 + 4 + 4 + 3 + 9),  # four rows of weights before each
+        ([1], 4 + 1 + 10),
+        ([9], 4 + 9 + 10),
+        ([9, 4, 5], 4 + 9 + 4 + 5 + 10),
+        ([1, 2, 3], 4 + 4 + 4 + 3 + 10),  # four rows of weights before each
     ],
 )
 def test_cycles_of_weight_stationary(lengths, cycles):
     config = ArrayConfig(rows=4, cols=4)
-    assert config.latency == 9
+    assert config.latency == 10
     assert config.cycles(lengths) == cycles
 
 
@@ -149,15 +149,15 @@ def test_cycles_of_weight_stationary(lengths, cycles):
     ("lengths", "cycles"),
     [
         ([], 0),
-        ([1], 1 + 10 + 3),
-        ([9], 9 + 10 + 3),
-        ([9, 4, 5], 9 + 4 + 5 + 10 + 3),
-        ([1, 2, 3], 1 + 4 + 4 + 10 + 3),  # four rows of results after each
+        ([1], 1 + 11 + 3),
+        ([9], 9 + 11 + 3),
+        ([9, 4, 5], 9 + 4 + 5 + 11 + 3),
+        ([1, 2, 3], 1 + 4 + 4 + 11 + 3),  # four rows of results after each
     ],
 )
 def test_cycles_of_output_stationary(lengths, cycles):
     config = ArrayConfig(rows=4, cols=4, **OUTPUT)
-    assert config.latency == 10
+    assert config.latency == 11
     assert config.cycles(lengths) == cycles
 
 

@@ -40,7 +40,7 @@ def skewed(port, config, axis):
 
 @pytest.mark.parametrize(("rows", "cols"), [(1, 1), (1, 3), (3, 1), (3, 2)])
 @pytest.mark.parametrize("operands", [0, 1])
-@pytest.mark.parametrize("products", [0, 1])
+@pytest.mark.parametrize("products", [0, 2])
 def test_weight_stationary(rows, cols, operands, products):
     registers = operands + products
     config = weight_stationary(rows, cols, operand_registers=operands, product_registers=products)
@@ -79,7 +79,7 @@ def test_weight_stationary(rows, cols, operands, products):
 
 @pytest.mark.parametrize(("rows", "cols"), [(1, 1), (1, 3), (3, 1), (3, 2)])
 @pytest.mark.parametrize("operands", [0, 1])
-@pytest.mark.parametrize("products", [0, 1])
+@pytest.mark.parametrize("products", [0, 2])
 def test_output_stationary(rows, cols, operands, products):
     registers = operands + products
     config = output_stationary(rows, cols, operand_registers=operands, product_registers=products)

@@ -20,7 +20,7 @@ from amaranth.lib.wiring import In, Out
 
 from hwsim.blocks.array import ArrayConfig
 from hwsim.rtl.once import Once
-from hwsim.rtl.unit import delay
+from hwsim.rtl.unit import delay, register
 
 __all__ = ["OutputStationaryArray", "WeightStationaryArray"]
 
@@ -497,10 +497,8 @@ def _products(m, a, weight, config):
         fill = low[-1] if config.weight_signed else Const(0, 1)
         weight = Cat(low, fill.replicate(config.activation_bits), high)
     product = a * (weight.as_signed() if config.weight_signed else weight)
-    if config.product_registers:
-        register = Signal(product.shape(), name="product", reset_less=True)
-        m.d.sync += register.eq(product)
-        product = register
+    for k in range(config.product_registers):
+        product = register(m, product, f"product_{k}" if k else "product")
     if not config.packed:
         return [product]
     if not product.shape().signed:

@@ -160,7 +160,7 @@ def draw(seed, dataflow, largest=9):
         weight_signed=bool(rng.integers(2)),
         depth=20 if dataflow == "output-stationary" else 0,
         operand_registers=int(rng.integers(2)),
-        product_registers=int(rng.integers(2)),
+        product_registers=int(rng.integers(3)),
         packed=packed,
     )
     return config, [int(n) for n in rng.integers(1, 21, rng.integers(1, 6))], rng
