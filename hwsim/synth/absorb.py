@@ -50,7 +50,7 @@ class _Nets:
     def __init__(self, cells):
         self.cells = cells
         self.driver = {}
-        self.users = Counter()
+        self.users: Counter[int] = Counter()
         self.register_of = {}  # the flip-flops whose input a bit is
         for name, cell in cells.items():
             for port, bits in cell["connections"].items():
@@ -109,7 +109,7 @@ def _absorb_operands(name, nets):
     """Move the registers of both operands; returns which they are, others may read them still."""
     cell = nets.cells[name]
     connections = cell["connections"]
-    registers = {}
+    registers: dict[str, str] = {}
     for ports in _OPERANDS:
         found = {
             port: nets.driver.get(connections[port][0])

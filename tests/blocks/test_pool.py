@@ -62,7 +62,7 @@ def test_global_pool(lanes):
     )
     assert config.cycles(3) == 3 * frame.beats + config.latency + 1
     # Where a beat is a pixel, one result comes in so many cycles, and the queue need not hold more.
-    assert config.queue.depth == (8 if lanes == 1 else 2)
+    assert config.queue.depth == (9 if lanes == 1 else 3)
 
 
 @pytest.mark.parametrize(

@@ -68,8 +68,8 @@ def test_ice40(on_ice40):
     assert result.placement.bitstream[:4] == b"\xff\x00\x00\xff"
     # There is no distributed RAM on this part.
     assert result.warnings == (
-        "memory conv1.mac.queue.fifo.storage (5 x 8 bits) lies in flip-flops",
-        "memory conv1.window.delay_5.ring (4 x 8 bits) lies in flip-flops",
+        "memory conv1.mac.queue.fifo.storage (7 x 8 bits) lies in flip-flops",
+        "memory conv1.window.delay_5.ring (3 x 8 bits) lies in flip-flops",
     )
 
 
@@ -93,7 +93,7 @@ def test_memories(on_ecp5):
     memories = on_ecp5.memories.set_index("memory")
     assert memories.loc["conv1.mac.queue.fifo.storage"].to_dict() == {
         "width": 8,
-        "depth": 5,
+        "depth": 7,
         "written": True,
         "place": "distributed RAM",
     }
