@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
+    from . import networks
     from .blocks.streaming import Streaming
     from .blocks.systolic.config import Systolic
+    from .explore import explore
     from .filters import filter_image
     from .models.estimate import estimate
     from .models.quantization import quantize
@@ -30,8 +32,10 @@ __all__ = [
     "__version__",
     "build",
     "estimate",
+    "explore",
     "filter_image",
     "load",
+    "networks",
     "quantize",
     "report",
     "simulate",
@@ -54,6 +58,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("explore", "networks"):  # packages; that of exploration is the function, too
+        return import_module(f"hwsim.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'hwsim' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOMES[name]), name)

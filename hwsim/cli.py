@@ -51,6 +51,13 @@ class Engine(StrEnum):
     verilator = "verilator"
 
 
+class TrainingEngine(StrEnum):
+    """What carries out a training step."""
+
+    rtl = "rtl"
+    reference = "reference"
+
+
 class Parallel(StrEnum):
     """What is split over several devices."""
 
@@ -85,6 +92,14 @@ class Method(StrEnum):
 
     min_max = "min-max"
     percentile = "percentile"
+
+
+class Search(StrEnum):
+    """Which points of a design space are evaluated."""
+
+    exhaustive = "exhaustive"
+    nsga2 = "nsga2"
+    tpe = "tpe"
 
 
 class Border(StrEnum):
@@ -123,8 +138,9 @@ ModelArgument = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="An ONNX file, float or quantized, or the name of a bundled network: lenet5, digits, "
-        "mnist_cnn.",
+        help="An ONNX file, float or quantized; the name of a bundled network: lenet5, digits, "
+        "mnist_cnn; or, for its layers and estimates, a known one such as alexnet, vgg16, "
+        "resnet50, mobilenet_v2 or 48x48-100C3-MP2-500N-10.",
         show_default=False,
     ),
 ]
@@ -383,13 +399,21 @@ def info(
     model: ModelArgument,
     input_shape: ShapeOption = None,
     strict: StrictOption = False,
+    geometry: Annotated[
+        bool,
+        typer.Option(
+            "--geometry",
+            help="Also print receptive fields, and what a layer would cost fully connected.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Print the layers of a network: output shape, parameters, multiply-accumulates (MACs)."""
-    from .tables import show_layers
+    from .tables import show_geometry, show_layers
 
     terminal = Terminal(as_json=as_json)
-    terminal.finish(show_layers(terminal, _load(model, input_shape, strict)))
+    show = show_geometry if geometry else show_layers
+    terminal.finish(show(terminal, _load(model, input_shape, strict)))
     return DONE
 
 
@@ -693,6 +717,101 @@ def _wave(path, scope, cycles, lane):
 
 
 @app.command()
+def train(
+    model: ModelArgument,
+    images: ImagesOption,
+    count: CountOption = None,
+    steps: Annotated[int, typer.Option(min=1, metavar="N", help="Steps in all.")] = 100,
+    batch: Annotated[int, typer.Option(min=1, metavar="B", help="Images in a step.")] = 16,
+    rate: Annotated[float, typer.Option(metavar="R", help="Learning rate, at most 1.")] = 0.02,
+    momentum: Annotated[float, typer.Option(metavar="M", help="At least 0, less than 1.")] = 0.9,
+    stochastic: Annotated[
+        bool,
+        typer.Option(
+            "--stochastic", help="Round gradients and weights stochastically, not to nearest."
+        ),
+    ] = False,
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Of weights, order of images, and rounding.")
+    ] = 0,
+    rows: Annotated[int, typer.Option(min=1, max=256, help="Rows of the array.")] = 16,
+    cols: Annotated[int, typer.Option(min=1, max=256, help="Columns of the array.")] = 16,
+    engine: Annotated[
+        TrainingEngine,
+        typer.Option(help="Simulated hardware, compared with the reference; or that alone."),
+    ] = TrainingEngine.rtl,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Keep the state in this .npz, and go on from it if it is there.",
+            show_default=False,
+        ),
+    ] = None,
+    checkpoint_steps: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Steps between two checkpoints.")
+    ] = 10,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Write the trained network, an ONNX file.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Train a network from random weights, in 16-bit integers on simulated hardware."""
+    terminal = Terminal(as_json=as_json)
+    network = _load(model, None)
+    found = _images(network, images)
+    from .blocks.training import TrainingConfig
+    from .models.training import TrainingSettings
+    from .sim.trainer import train as run
+
+    labels = None if found.labels is None else found.labels[:count]
+    with terminal.progress("training", steps) as show:
+        result = run(
+            network,
+            found.images[:count],
+            labels,
+            steps=steps,
+            batch=batch,
+            settings=TrainingSettings(
+                rate=rate, momentum=momentum, stochastic=stochastic, seed=seed
+            ),
+            config=TrainingConfig(rows=rows, cols=cols),
+            engine=engine.value,
+            checkpoint=checkpoint,
+            checkpoint_steps=checkpoint_steps,
+            progress=lambda done, loss: show(done),
+        )
+    if output is not None:
+        result.network.save(output)
+    summary = {
+        name: getattr(result, name)
+        for name in (
+            "steps images loss accuracy float_accuracy test_images mismatches cycles "
+            "planned_cycles cycles_per_image seconds"
+        ).split()
+    }
+    terminal.table(["", "value"], [[name.replace("_", " "), v] for name, v in summary.items()])
+    terminal.finish(
+        {
+            "engine": engine.value,
+            **summary,
+            "losses": result.losses,
+            "float_losses": result.float_losses,
+            "cycles_by_work": result.cycles_by_work,
+        }
+    )
+    agree = result.mismatches == 0 and result.cycles == result.planned_cycles
+    return DONE if agree else NEGATIVE
+
+
+@app.command()
 def estimate(
     model: ModelArgument,
     device: Annotated[
@@ -971,6 +1090,119 @@ def synth(
 
 
 @app.command()
+def explore(
+    model: ModelArgument,
+    space: Annotated[
+        Path,
+        typer.Option(
+            "--space",
+            metavar="FILE",
+            help="TOML file with parameters, objectives and constraints; see docs/exploration.md.",
+            show_default=False,
+        ),
+    ],
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            "--store",
+            metavar="FILE",
+            help="Database for results as they come. An interrupted run goes on from it.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Local processes; one for each processor if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Dask scheduler, tcp://host:port, instead of local processes.",
+            show_default=False,
+        ),
+    ] = None,
+    method: Annotated[
+        Search | None,
+        typer.Option(
+            help="Points to evaluate: all, or those that a sampler of Optuna asks for; all of a "
+            "small space if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Points that a sampler asks for; 2,048 if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sampler.")] = 0,
+    refine: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="K",
+            help="Designs nearest to the knee to simulate by events; the knee also at RTL, and "
+            "synthesized.",
+        ),
+    ] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="Folder for a report, with the front as CSV.",
+            show_default=False,
+        ),
+    ] = None,
+    calibration: CalibrationOption = None,
+    input_shape: ShapeOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Explore a design space: the Pareto front, its knee, and why other designs were rejected.
+
+    The exit status is 1 if no design keeps to the constraints.
+    """
+    import hwsim
+
+    from .explore import Space
+    from .tables import show_study
+
+    terminal = Terminal(as_json=as_json)
+    points = Space.load(space)
+    network = _load(model, input_shape)
+    if calibration is not None:
+        network = _quantized(terminal, network, model, calibration)
+    with terminal.progress("exploring", total=len(points) if samples is None else None) as progress:
+        study = hwsim.explore(
+            network,
+            points,
+            store=store,
+            workers=workers,
+            scheduler=scheduler,
+            method=method and method.value,
+            samples=samples,
+            seed=seed,
+            refine=refine,
+            progress=lambda done, total: progress(done),
+        )
+    files = []
+    if output is not None:
+        files = hwsim.report(study, title=f"{network.name}: designs").save(output / "explore.html")
+    terminal.finish(show_study(terminal, study, files))
+    return DONE if study.feasible else NEGATIVE
+
+
+@app.command()
 def devices(
     name: Annotated[
         str | None,
@@ -1212,6 +1444,46 @@ def validate(
 
 
 @app.command()
+def prove(
+    name: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Proofs to run; all of them if none is named."),
+    ] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Cycles of each proof, instead of its own.", show_default=False
+        ),
+    ] = None,
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="DIR", help="Folder for counterexamples."),
+    ] = Path("counterexamples"),
+    as_json: JsonOption = False,
+) -> int:
+    """Prove that streams keep their contract, and that pipelines with forks never get stuck.
+
+    Writes a counterexample as NAME.vcd. Exit status 1 if a proof fails. Needs the extra "formal".
+    """
+    from .files import write_files
+    from .formal import PROOFS, require_solver
+    from .tables import show_proofs
+
+    terminal = Terminal(as_json=as_json)
+    for unknown in set(name or ()) - set(PROOFS):
+        raise ValueError(f"there is no proof '{unknown}'; proofs are {', '.join(PROOFS)}")
+    require_solver()
+    results = []
+    for chosen in dict.fromkeys(name or PROOFS):
+        with terminal.progress(chosen):
+            results.append(PROOFS[chosen].run(depth))
+    traces = {f"{r.name}.vcd": r.trace for r in results if r.trace}
+    files = write_files(output, traces) if traces else []
+    terminal.finish(show_proofs(terminal, results, files))
+    return DONE if all(result.holds for result in results) else NEGATIVE
+
+
+@app.command()
 def calibrate(
     processor: Annotated[Calibrated, typer.Argument(help="What to measure.", show_default=False)],
     output: Annotated[
@@ -1315,27 +1587,36 @@ def _architecture(
 
 
 def _load(model: str, input_shapes: Sequence[str] | None, strict: bool = False) -> Any:
-    """Load the network in a file, or a bundled one."""
+    """Load the network in a file, a bundled one, or a known one."""
     import hwsim
 
     from .data import bundled, bundled_networks
 
-    path = Path(model)
-    if not path.exists():
-        names = bundled_networks()
-        if model not in names:
-            raise FileNotFoundError(
-                f"{model} does not exist; give an ONNX file or a bundled network: "
-                f"{', '.join(names)}"
-            )
-        path = bundled(f"{model}/{model}.onnx")
+    source: Any = Path(model)
+    if not source.exists():
+        known = model not in bundled_networks()
+        source = _known(model) if known else bundled(f"{model}/{model}.onnx")
     shapes: dict[str, tuple[int, ...]] = {}
     for text in input_shapes or ():
         name, shape = _shape(text)
         if name in shapes:
             raise ValueError(f"--input-shape names {name!r} more than once")
         shapes[name] = shape
-    return hwsim.load(path, shapes or None, strict=strict)
+    return hwsim.load(source, shapes or None, strict=strict)
+
+
+def _known(model: str) -> Any:
+    """The ONNX model of a known network, by its name or notation."""
+    from . import networks
+    from .data import bundled_networks
+
+    if model in networks.NAMES or networks.is_notation(model):
+        return networks.model(model)
+    raise FileNotFoundError(
+        f"{model} does not exist; give an ONNX file, a bundled network "
+        f"({', '.join(bundled_networks())}), a known one ({', '.join(networks.NAMES)}) or a "
+        "notation such as 28x28-20C5-MP2-500N-10"
+    )
 
 
 def _shape(text: str) -> tuple[str, tuple[int, ...]]:

@@ -8,6 +8,8 @@ from .terminal import Terminal
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from .explore import Study
+    from .formal import Result
     from .models.dataflow.parallel import DataParallel, PipelineParallel
     from .models.dataflow.serving import Serving
     from .models.estimate import Estimates
@@ -15,14 +17,20 @@ if TYPE_CHECKING:
     from .synth import Synthesis
     from .validation import Check
 
+# Designs of a front that are printed.
+_DESIGNS = 20
+
 __all__ = [
     "duration",
     "show_checks",
     "show_devices",
     "show_estimates",
+    "show_geometry",
     "show_layers",
     "show_parallel",
+    "show_proofs",
     "show_serving",
+    "show_study",
     "show_synthesis",
 ]
 
@@ -44,6 +52,47 @@ def show_layers(terminal: Terminal, network: "Network") -> dict[str, Any]:
         "params": network.params,
         "macs": network.macs,
     }
+
+
+def show_geometry(terminal: Terminal, network: "Network") -> dict[str, Any]:
+    """Print receptive fields and costs of the layers; returns them with the totals."""
+    table = network.geometry()
+    heads = ["layer", "operator", "output shape", "receptive field", "jump", "start"]
+    terminal.table(
+        [*heads, "parameters", "MACs", "dense parameters", "dense MACs"],
+        (
+            [
+                row.name,
+                row.op,
+                " x ".join(map(str, row.output_shape)),
+                *map(_axes, (row.receptive_field, row.jump, row.start)),
+                row.params,
+                row.macs,
+                row.dense_params,
+                row.dense_macs,
+            ]
+            for row in table.itertuples(index=False)
+        ),
+        title=network.name,
+        total=[
+            "total",
+            *[""] * 5,
+            network.params,
+            network.macs,
+            int(table["dense_params"].sum()),
+            int(table["dense_macs"].sum()),
+        ],
+    )
+    return {
+        "layers": table.to_dict("records"),
+        "params": network.params,
+        "macs": network.macs,
+    }
+
+
+def _axes(numbers: tuple[int, ...]) -> str:
+    """A number per axis; one where all are equal."""
+    return " x ".join(map(str, numbers if len(set(numbers)) > 1 else numbers[:1]))
 
 
 def show_devices(terminal: Terminal, name: str | Path | None) -> dict[str, Any]:
@@ -156,6 +205,40 @@ def show_serving(
     return [found.to_dict() for found in served]
 
 
+def show_study(terminal: Terminal, study: "Study", files: "list[Path]") -> dict[str, Any]:
+    """Print the front, the knee, what was rejected, and what other fidelities say."""
+    front = study.front
+    varied = [name for name in front if name == "point" or front[name].nunique() > 1]
+    wanted = list(study.columns.values())
+    columns = [*dict.fromkeys([*varied, *wanted])]
+    rows = front[columns].head(_DESIGNS)
+    terminal.table(
+        [name.replace("_", " ") for name in columns],
+        (
+            [None if value != value else value for value in row]
+            for row in rows.astype(object).fillna("").itertuples(index=False)
+        ),
+        title=f"{study.name}: front of {len(front):,} designs"
+        + (f", the first {_DESIGNS}" if len(front) > _DESIGNS else ""),
+    )
+    if study.knee is not None:
+        terminal.say(f"knee: point {study.knee['point']}")
+    if study.rejected:
+        terminal.table(["rejected because", "points"], list(study.rejected.items()))
+    if study.refined:
+        terminal.table(
+            ["point", "from", "what", "value"],
+            study.refinements.astype(object).itertuples(index=False),
+        )
+    terminal.say(
+        f"{study.points:,} points ({study.method}), {study.feasible:,} feasible; "
+        f"{study.evaluated:,} evaluated in {study.seconds:.3g} s, {study.reused:,} from the store"
+    )
+    if files:
+        terminal.say(f"{files[0]}: report")
+    return study.to_dict() | {"files": files}
+
+
 def show_checks(terminal: Terminal, checks: list["Check"], files: list["Path"]) -> dict[str, Any]:
     """Print the errors of each check, group by group."""
     rows = []
@@ -219,6 +302,44 @@ def show_synthesis(terminal: Terminal, result: "Synthesis", files: list["Path"])
 
 def _nanoseconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(1e9 * seconds, 2)
+
+
+def show_proofs(terminal: Terminal, results: list["Result"], files: list["Path"]) -> dict[str, Any]:
+    """Print what was proven, how, and what fails."""
+    terminal.table(
+        ["proof", "property", "method", "depth", "result", "time"],
+        (
+            [r.name, r.property, r.method, r.depth, _verdict(r), duration(r.seconds)]
+            for r in results
+        ),
+    )
+    for result in results:
+        for claim in result.broken:
+            terminal.say(f"{result.name}: {claim}")
+    for file in files:
+        terminal.say(f"{file}: counterexample")
+    return {
+        "proofs": [
+            {
+                "name": r.name,
+                "property": r.property,
+                "method": r.method,
+                "depth": r.depth,
+                "holds": r.holds,
+                "refuted": r.refuted,
+                "broken": list(r.broken),
+                "seconds": r.seconds,
+            }
+            for r in results
+        ],
+        "counterexamples": files,
+    }
+
+
+def _verdict(result: "Result") -> str:
+    if result.holds:
+        return "holds"
+    return "refuted" if result.refuted else "not proven"
 
 
 def duration(seconds: float) -> str:

@@ -20,7 +20,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import hwsim
-from hwsim import cli
+from hwsim import cli, networks
 from hwsim.rtl.streaming import Design, _identifier, _instance_names
 from hwsim.rtl.verilog import RESERVED, Verilog
 
@@ -344,7 +344,8 @@ KNOWN = (
 COMMANDS = {
     "no such model": (
         ["info", "no.onnx"],
-        "no.onnx does not exist; give an ONNX file or a bundled network: digits, lenet5, mnist_cnn",
+        "no.onnx does not exist; give an ONNX file, a bundled network (digits, lenet5, mnist_cnn), "
+        f"a known one ({', '.join(networks.NAMES)}) or a notation such as 28x28-20C5-MP2-500N-10",
     ),
     "folder": (["info", "."], ". is a folder; give an ONNX file"),
     "device file": (["info", "/dev/null"], "/dev/null is not an ONNX file, or is damaged"),

@@ -11,10 +11,14 @@ import PIL.Image
 import pytest
 
 import hwsim
-from hwsim import cli, validation
+from hwsim import cli, networks, validation
 from hwsim.data import bundled
 from hwsim.models import calibrate
 
+ACCEPTED_MODELS = (
+    "give an ONNX file, a bundled network (digits, lenet5, mnist_cnn), a known one "
+    f"({', '.join(networks.NAMES)}) or a notation such as 28x28-20C5-MP2-500N-10"
+)
 COMMANDS = (
     "demo",
     "info",
@@ -27,6 +31,7 @@ COMMANDS = (
     "devices",
     "filter",
     "validate",
+    "prove",
     "calibrate",
 )
 ARRAY = ("--rows", 4, "--cols", 4, "--buffer-bytes", 1024)
@@ -136,6 +141,45 @@ def test_info_json(command):
     }
 
 
+def test_info_geometry(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    status, out, err = command("info", "lenet5", "--geometry")
+    assert (status, err) == (0, "")
+    lines = [line.strip("│ ").split() for line in out.splitlines()]
+    expected = "conv2 │ Conv │ 1 x 16 x 10 x 10 │ 14 │ 2 │ -2 │ 2,416 │ 240,000 │ 1,883,200"
+    assert any(line[:23] == expected.split() for line in lines)
+    _, out, _ = command("info", "lenet5", "--geometry", "--json")
+    layer = json.loads(out)["layers"][3]
+    assert layer["name"] == "conv2"
+    found = [layer[name] for name in ("receptive_field", "jump", "start")]
+    assert found == [[14, 14], [2, 2], [-2, -2]]
+    assert layer["dense_params"] == 6 * 14 * 14 * 1600 + 1600
+
+
+def test_known_networks(command):
+    _, out, _ = command("info", "resnet50", "--json")
+    assert json.loads(out)["params"] == 25_557_032
+    _, out, _ = command("info", "48x48-100C3-MP2-200C2-MP2-500N-3755", "--json")
+    assert len(json.loads(out)["layers"]) == 10
+    _, out, _ = command("estimate", "vgg16", "--device", "tpu-v1", "--json")
+    assert json.loads(out)["devices"][0]["device"] == "tpu-v1"
+    _, out, _ = command("info", "alexnet", "--input-shape", "image=2,3,227,227", "--json")
+    assert json.loads(out)["macs"] == 2 * 1_135_256_096
+
+
+def test_a_bundled_network_goes_before_a_known_one(command):
+    """The trained one, whose convolution pads images of 28 x 28."""
+    _, out, _ = command("info", "lenet5", "--json")
+    assert json.loads(out)["layers"][0]["name"] == "conv1"
+
+
+def test_notation_is_refused(refusal):
+    assert refusal("info", "28x28-20D5-10") == (
+        "part 2 of 28x28-20D5-10 is '20D5'; accepted: 100C3, MP2 and 500N, with numbers from 1 to "
+        "999999"
+    )
+
+
 def test_info_with_an_input_shape(command):
     _, out, _ = command("info", "lenet5", "--input-shape", "image=3,1,28,28", "--json")
     assert json.loads(out)["macs"] == 3 * 416520
@@ -150,9 +194,7 @@ def test_info_refuses_an_input_shape(refusal, text):
 
 def test_missing_model(refusal, tmp_path):
     path = tmp_path / "m.onnx"
-    assert refusal("info", path) == (
-        f"{path} does not exist; give an ONNX file or a bundled network: digits, lenet5, mnist_cnn"
-    )
+    assert refusal("info", path) == f"{path} does not exist; {ACCEPTED_MODELS}"
 
 
 def test_missing_images(refusal, tmp_path):
@@ -174,8 +216,7 @@ def test_option_out_of_range(refusal):
 
 def test_control_characters_of_a_message_do_not_reach_the_terminal(refusal):
     assert refusal("info", "\033[2Jx\n.onnx") == (
-        "\ufffd[2Jx .onnx does not exist; give an ONNX file or a bundled network: digits, lenet5, "
-        "mnist_cnn"
+        f"\ufffd[2Jx .onnx does not exist; {ACCEPTED_MODELS}"
     )
 
 
@@ -446,6 +487,37 @@ def test_a_check_that_does_not_hold_is_a_negative_result(command, tmp_path, monk
 def test_validate_names_the_checks(refusal):
     found = refusal("validate", "count", "-o", "nowhere")
     assert found.startswith("there is no check 'count'; checks are counts, ")
+
+
+def test_prove(command, tmp_path):
+    pytest.importorskip("z3", reason="the solver is an extra")
+    status, out, _ = command("prove", "queue-2", "residual-3x3", "-o", tmp_path / "no", "--json")
+    assert status == 0
+    first, second = json.loads(out)["proofs"]
+    assert (first["name"], first["method"], first["depth"]) == ("queue-2", "induction", 3)
+    assert (second["name"], second["method"]) == ("residual-3x3", "marked graph")
+    assert first["holds"] and second["holds"] and first["seconds"] > 0
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_proof_that_fails_is_a_negative_result(command, tmp_path):
+    pytest.importorskip("z3", reason="the solver is an extra")
+    status, out, _ = command("prove", "add", "--depth", 1, "-o", tmp_path)
+    assert status == 1
+    assert "not proven" in out
+    assert (tmp_path / "add.vcd").read_text().startswith("$")
+
+
+def test_prove_names_the_proofs(refusal):
+    found = refusal("prove", "queue")
+    assert found.startswith("there is no proof 'queue'; proofs are queue-1, queue-2, ")
+
+
+def test_prove_needs_a_solver(refusal, monkeypatch, tmp_path):
+    monkeypatch.setattr("hwsim.formal.solver._path", lambda: str(tmp_path))
+    assert refusal("prove", "queue-2") == (
+        'a proof needs the solver z3: install hwsim with the extra "formal"'
+    )
 
 
 def test_estimate(command):

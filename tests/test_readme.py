@@ -45,9 +45,9 @@ def test_commands(tmp_path, monkeypatch, capsys):
             with pytest.raises(SystemExit) as left:
                 cli.main(command[1:])
             assert left.value.code == 0, command
-    expected = {"photo.png", "edges.png", "int8.onnx", "verilog", "program"}
+    expected = {"photo.png", "edges.png", "int8.onnx", "verilog", "program", "validation"}
     assert {path.name for path in tmp_path.iterdir()} == expected
-    assert len(COMMANDS) == 10
+    assert len(COMMANDS) == 13
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

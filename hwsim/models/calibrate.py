@@ -1,8 +1,9 @@
 """`calibrate_cpu`: this machine's processor as a device file, every number measured.
 
 Clock, multipliers, cache levels and memory are measured with the loops of `hwsim.models.probes`;
-what a framework adds, with ONNX Runtime. The fastest of many short runs counts, because whatever
-else the machine does can only make a run slower.
+what a framework adds, with ONNX Runtime. For peaks the fastest of many short runs counts, because
+whatever else the machine does can only make a run slower; for what is usually reached of them, and
+for what a framework adds, the median.
 """
 
 import ctypes
@@ -89,7 +90,7 @@ def _measure(seconds, buffer_bytes):
     }
     if count > 1:
         # By the threads' own clocks, so that it does not matter what else runs.
-        every = _parallel(count, lambda _: loops.multiply(turns, 1.0), part, own=True)
+        every = min(_parallel(count, lambda _: loops.multiply(turns, 1.0), part, own=True))
         whole = min(count * work / every / (count * per_cycle), clock)
         found["all_core_clock"] = (
             whole / 1e9,
@@ -128,9 +129,14 @@ def _measure(seconds, buffer_bytes):
     single = buffer.read(size, part)
     what = f"measured: {size // MIB:,} MiB read"
     found["core_memory_bandwidth"] = (single / 1e9, "GB/s", f"{what} on one core")
-    every = max(buffer.read_by(count, 2 * part), single) if count > 1 else single
+    every, usual = buffer.read_by(count, 2 * part)
+    every = max(every, single)
     found["memory_bandwidth"] = (every / 1e9, "GB/s", f"{what} on {count} cores together")
-    found["memory_efficiency"] = (1, "1", "derived: the bandwidth is what was reached")
+    found["memory_efficiency"] = (
+        min(usual / every, 1.0),
+        "1",
+        "measured: the median of these runs in parts of the fastest",
+    )
     found |= _framework(count, clock, per_cycle, part)
     return found
 
@@ -141,24 +147,24 @@ def _framework(count, clock, per_cycle, part):
     side = GEMM_SIDE
     weights = numpy_helper.from_array(_numbers(side, side), "w")
     product = _runner([helper.make_node("MatMul", ["x", "w"], ["y"])], (side, side), [weights], 1)
-    rate = side**3 / _fastest(product, part)
+    rate = side**3 / _usual(product, part)
     share = min(rate / (clock * per_cycle), 1.0)
-    dispatch = _fastest(_convolutions(16, 1, 1, 1), part) / LAYERS
+    dispatch = _usual(_convolutions(16, 1, 1, 1), part) / LAYERS
     lrn = _runner([helper.make_node("LRN", ["x"], ["y"], size=5)], (1, 64, 32, 32), [], 1)
-    power = _fastest(lrn, part) / (64 * 32 * 32)
+    power = _usual(lrn, part) / (64 * 32 * 32)
     found = {
         "compute_efficiency": (
             share,
             "1",
-            f"measured: {rate / 1e9:.4g} billion multiply-adds per second in a product of matrices"
-            f" of {side} x {side} on one core, {version}",
+            f"measured: {rate / 1e9:.4g} billion multiply-adds per second, in the median, in a"
+            f" product of matrices of {side} x {side} on one core, {version}",
         ),
         "dispatch_time": (dispatch * 1e6, "us", f"measured: a convolution of one pixel, {version}"),
         "power_cycles": (power * clock, "cycle", f"measured: LRN, per value, {version}"),
     }
     if count > 1:
         alone, together = (
-            _fastest(_convolutions(32, 3, 14, threads), part) / LAYERS for threads in (1, count)
+            _usual(_convolutions(32, 3, 14, threads), part) / LAYERS for threads in (1, count)
         )
         sync = max(together - dispatch - (alone - dispatch) / count, 0)
         found["sync_time"] = (
@@ -260,31 +266,38 @@ class _Buffer:
         return turns * self._step / time_s
 
     def read_by(self, count, seconds):
-        """Bytes per second in which cores read a part of the buffer each."""
+        """Bytes per second in which cores read a part of the buffer each: most, and usually."""
         length = self.size // count // self._step * self._step
         turns = length // self._step
-        time_s = _parallel(
+        runs = _parallel(
             count, lambda core: probes().read(self._start + core * length, length, turns), seconds
         )
-        return count * length / time_s
+        return count * length / min(runs), count * length / float(np.median(runs))
 
 
-def _fastest(function, seconds, spent=None):
-    """Seconds of the fastest run, of at least three; ``spent`` has its threads' own, if given."""
+def _runs(function, seconds, spent=None):
+    """Seconds of each run, of at least three; ``spent`` has its threads' own, if given."""
     function()
-    best, runs = float("inf"), 0
+    runs: list[float] = []
     end = time.perf_counter() + seconds
-    while runs < 3 or time.perf_counter() < end:
+    while len(runs) < 3 or time.perf_counter() < end:
         start = time.perf_counter()
         function()
         passed = time.perf_counter() - start
-        best = min(best, passed if spent is None else max(spent))
-        runs += 1
-    return best
+        runs.append(passed if spent is None else max(spent))
+    return runs
+
+
+def _fastest(function, seconds):
+    return min(_runs(function, seconds))
+
+
+def _usual(function, seconds):
+    return float(np.median(_runs(function, seconds)))
 
 
 def _parallel(count, function, seconds, own=False):
-    """Seconds of the fastest run of ``function(core)`` on ``count`` cores at the same time.
+    """Seconds of each run of ``function(core)`` on ``count`` cores at the same time.
 
     With ``own``, the time that the slowest thread ran, without that in which it waited for a core.
     """
@@ -311,7 +324,7 @@ def _parallel(count, function, seconds, own=False):
         done.wait()
 
     try:
-        return _fastest(run, seconds, spent if own else None)
+        return _runs(run, seconds, spent if own else None)
     finally:
         going = False
         start.wait()

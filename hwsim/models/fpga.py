@@ -12,6 +12,7 @@ from hwsim.compiler.compile import compile_network
 from hwsim.network.lower import lower
 from hwsim.network.network import NetworkError
 
+from .cost import FAMILIES, cost
 from .dataflow import streaming
 from .dataflow.systolic import layer_table
 from .dataflow.workload import is_quantized
@@ -39,9 +40,11 @@ def estimate_fpga(network, device, batch, design=None, clock_hz=None, memory=Non
     if isinstance(architecture, StreamingPlan):
         if memory is not None and not isinstance(memory, streaming.Memory):
             raise TypeError("memory of a streaming pipeline must be a dataflow.streaming.Memory")
+        notes += _room_for_logic(architecture, device)
         return _pipeline(architecture, device, batch, clock, memory, notes)
     if memory is not None and not isinstance(memory, Memory):
         raise TypeError("memory of a systolic accelerator must be a blocks.systolic.timing.Memory")
+    notes += _room_for_logic(architecture.config, device)
     return _systolic(architecture, device, batch, clock, memory, notes)
 
 
@@ -245,6 +248,20 @@ def _streaming_timeline(plan, trace, clock):
         end = max(issues) + 1
         rows.append((stage.name, stage.name, first[actors[0]] / clock, end / clock))
     return tuple(sorted(rows, key=lambda row: row[2]))
+
+
+def _room_for_logic(design, device):
+    """Look-up tables and flip-flops that are missing, for families with a cost view."""
+    family = device.name.partition("-")[0]
+    if family not in FAMILIES:
+        return []
+    needed = cost(design, family)
+    kinds = (("look-up tables", needed.lut, "luts"), ("flip-flops", needed.ff, "flip_flops"))
+    return [
+        f"does not fit: about {round(count):,} {kind}, but {device.name} has {int(device[name]):,}"
+        for kind, count, name in kinds
+        if name in device and count > device[name]
+    ]
 
 
 def _room_for_pipeline(plan, device):

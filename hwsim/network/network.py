@@ -105,6 +105,15 @@ class Network:
 
         return table(self)
 
+    def geometry(self):
+        """Layers as a DataFrame: receptive fields, and costs as fully connected layers.
+
+        Columns and definitions stand in `hwsim.network.geometry`.
+        """
+        from .geometry import geometry
+
+        return geometry(self)
+
     @property
     def params(self):
         """Trained parameters: weights, biases, scales of batch normalizations; shared ones once."""

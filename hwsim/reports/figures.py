@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from .text import clean, short
+from .text import clean, heading, short
 
 __all__ = [
     "TEMPLATES",
@@ -15,6 +15,7 @@ __all__ = [
     "array_cycles",
     "bars",
     "channels",
+    "designs",
     "figure_json",
     "gantt",
     "occupation",
@@ -276,6 +277,40 @@ def scatter(points, x, y):
     limits = [float(np.log10(end)) for end in ends]
     figure.update_xaxes(type="log", title_text=x, range=limits)
     figure.update_yaxes(type="log", title_text=y, range=limits)
+    figure.update_layout(showlegend=len(points) > 1, height=480)
+    return figure
+
+
+def designs(points, x, y):
+    """Designs by two of their objectives, both axes logarithmic; what they are shows on hovering.
+
+    Parameters
+    ----------
+    points : mapping of str to (sequence of str, sequence of float, sequence of float)
+        For each group: what the designs are, and the two coordinates.
+    x, y : str
+        Names of the columns.
+    """
+    figure = go.Figure(
+        [
+            go.Scattergl(
+                x=list(across),
+                y=list(up),
+                name=label,
+                text=[clean(name) for name in names],
+                mode="markers",
+                marker={
+                    "size": {"others": 4, "knee": 14}.get(label, 8),
+                    "opacity": 0.35 if label == "others" else 0.9,
+                    "symbol": _SYMBOLS[number % len(_SYMBOLS)],
+                },
+                hovertemplate="%{text}<extra>%{fullData.name}</extra>",
+            )
+            for number, (label, (names, across, up)) in enumerate(points.items())
+        ]
+    )
+    figure.update_xaxes(type="log", title_text=heading(x))
+    figure.update_yaxes(type="log", title_text=heading(y))
     figure.update_layout(showlegend=len(points) > 1, height=480)
     return figure
 

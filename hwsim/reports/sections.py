@@ -11,13 +11,14 @@ from .figures import (
     array_cycles,
     bars,
     channels,
+    designs,
     gantt,
     occupation,
     photograph,
     roofline,
     scatter,
 )
-from .text import cell, duration
+from .text import cell, duration, heading
 
 __all__ = ["Accuracy", "Comparison", "sections_of"]
 
@@ -732,6 +733,71 @@ def _kernel_table(rows):
 
 
 # By the names of the classes: a report must not load simulators that it does not need.
+# Points of a front that a table shows, and points beside it that a plot does.
+_DESIGNS = 200
+_OTHERS = 3000
+
+
+def study(item):
+    """An exploration: the front, its knee, why designs were rejected, other fidelities."""
+    front, wanted = item.front, item.columns
+    first, second = (list(wanted.values()) * 2)[:2]
+    facts = {
+        "Points": cell(item.points),
+        "Feasible": cell(item.feasible),
+        "Front": f"{cell(len(front))} designs",
+        "Search": item.method,
+    }
+    figures = {}
+    if len(front):
+        knee = item.knee
+        facts["Knee"] = f"point {knee['point']}"
+        names = " and ".join(heading(column) for column in dict.fromkeys((first, second)))
+        figures[f"The front: {names}"] = designs(_design_groups(item, first, second), first, second)
+    if item.rejected:
+        figures["Why points were rejected; of several reasons the first counts"] = bars(
+            list(item.rejected), {"points": list(item.rejected.values())}, "points"
+        )
+    tables = {"front": front.head(_DESIGNS)}
+    if item.refined:
+        table = item.refinements
+        # Numbers and, where something could not be done, the reason.
+        table["value"] = table["value"].map(lambda v: v if isinstance(v, str) else cell(v))
+        tables["refined"] = table
+    text = (
+        "Designs that no other one beats in every objective. Times and energies are those of the "
+        "closed form, cells those of the cost view, unless another source stands beside them."
+    )
+    return Section(f"Designs for {item.name}", text, facts, figures, tables=tables)
+
+
+def _design_groups(item, first, second):
+    """For a plot: names and coordinates of the front, its knee, and some of the other points."""
+    front = item.front
+    table = item.frame()
+    good = table[(table["rejected"] == "") & ~table["point"].isin(front["point"])]
+    step = -(-len(good) // _OTHERS) or 1
+    knee = front[front["point"] == item.knee["point"]]
+    groups = {"others": good.iloc[::step], "front": front, "knee": knee}
+    varied = [
+        name
+        for name in table
+        if name not in ("point", "rejected") and name in front and front[name].nunique() > 1
+    ]
+    return {
+        label: (
+            [
+                ", ".join(f"{name} {cell(value)}" for name, value in zip(varied, row, strict=True))
+                for row in rows[varied].astype(object).itertuples(index=False)
+            ],
+            list(rows[first]),
+            list(rows[second]),
+        )
+        for label, rows in groups.items()
+        if len(rows)
+    }
+
+
 BUILDERS: dict[str, Callable] = {
     "hwsim.network.network.Network": network,
     "hwsim.reports.sections.Accuracy": accuracy,
@@ -745,4 +811,5 @@ BUILDERS: dict[str, Callable] = {
     "hwsim.reports.sections.Comparison": comparison,
     "hwsim.validation.check.Check": validation,
     "hwsim.filters.FilterResult": filtered,
+    "hwsim.explore.study.Study": study,
 }

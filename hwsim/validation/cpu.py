@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from hwsim import networks
 from hwsim.models import devices
 from hwsim.models.estimate import estimate
 from hwsim.network import load
-from hwsim.network.known import known
 
 from . import data
 from .check import Check
@@ -76,7 +76,7 @@ def cpu_torch():
     """Torch on two Xeon E5-2630 v3, layer by layer."""
     rows = []
     for row in data.read(TORCH).itertuples(index=False):
-        network = known(row.network.lower().replace("-", ""))
+        network = networks.network(row.network.lower().replace("-", ""))
         found = estimate(network, [TORCH_DEVICE], batch=TORCH_BATCH, fuse=False)
         rows.append(
             {

@@ -9,11 +9,11 @@ from functools import cache
 
 import pandas as pd
 
+from hwsim import networks
 from hwsim.models import devices
 from hwsim.models.dataflow.mapping import PICOSECONDS, map_workload
 from hwsim.models.dataflow.tiles import finish
 from hwsim.models.dataflow.workload import FLOAT_BYTES, Convolution, Gemm, Work, Workload, workload
-from hwsim.network.known import known
 
 from .check import Check
 from .data import read
@@ -30,6 +30,9 @@ FITTED = (
     "overlap_tiles",
 )
 """Constants of the class of GPUs that were fitted to the DeepBench kernels."""
+
+# What the measured networks are called in `hwsim.networks`, where that differs.
+TOPOLOGIES = {"alexnet": "alexnet_caffe"}
 
 
 @cache
@@ -139,7 +142,7 @@ def network_seconds(name, device, batch=16):
     In training mode a batch normalization passes over its input twice: for mean and variance, and
     to normalize.
     """
-    load = workload(known(name), batch, "fp32")
+    load = workload(networks.network(TOPOLOGIES.get(name, name)), batch, "fp32")
     works = []
     for work in load.works:
         works.append(work)

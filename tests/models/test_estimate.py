@@ -281,6 +281,13 @@ def test_an_array_that_does_not_fit_is_flagged(integer):
     )
 
 
+def test_logic_that_does_not_fit_is_flagged(integer):
+    found = estimate(integer, ["ecp5-25f", "ecp5-85f"], design=Systolic(rows=8, cols=8))
+    small, large = (" ".join(entry.notes) for entry in found)
+    assert "look-up tables, but ecp5-25f has 24,288" in small
+    assert "look-up tables" not in large
+
+
 def test_the_memory_must_be_that_of_the_architecture(integer, plan):
     with pytest.raises(TypeError, match=r"^memory of a systolic accelerator must be a"):
         estimate(integer, "ecp5-85f", design=Systolic(rows=4, cols=4), memory=Memory(8))

@@ -101,7 +101,7 @@ def test_unknown_item():
     assert str(error.value) == (
         "a report cannot show int; it shows Network, Accuracy, StreamingPlan, Design, "
         "SystolicDesign, Result, ArrayTrace, Estimates, GemmComparison, Comparison, Check, "
-        "FilterResult, DataFrame, Section"
+        "FilterResult, Study, DataFrame, Section"
     )
 
 

@@ -1,0 +1,259 @@
+"""Training in integers: sums equal the gradients of the reference, and a network learns."""
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import hwsim
+from hwsim.blocks.training import TrainingConfig
+from hwsim.data import bundled
+from hwsim.models.reference.backward import conv_input_gradient, conv_weight_gradient
+from hwsim.models.reference.training import Reference
+from hwsim.models.training import (
+    LOGIT_POINT,
+    WEIGHT_POINT,
+    FloatTraining,
+    IntegerTraining,
+    TrainingSettings,
+    initial_weights,
+    point_for,
+    quantized,
+    stages,
+)
+from hwsim.network.network import NetworkError
+
+
+def chain(seed=0, *, size=9, trans_b=True, bias=True):
+    """A small network: conv, ReLU, pool, conv with stride, padding and dilation, ReLU, dense."""
+    rng = np.random.default_rng(seed)
+
+    def constant(name, *shape):
+        return numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), name)
+
+    extra = ["b1"] if bias else []
+    nodes = [
+        helper.make_node("Conv", ["x", "w1", *extra], ["c1"], name="c1", pads=[1, 0, 0, 2]),
+        helper.make_node("Relu", ["c1"], ["r1"]),
+        helper.make_node("MaxPool", ["r1"], ["p1"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node(
+            "Conv",
+            ["p1", "w2"],
+            ["c2"],
+            name="c2",
+            strides=[2, 1],
+            pads=[2, 1, 1, 0],
+            dilations=[1, 2],
+        ),
+        helper.make_node("Relu", ["c2"], ["r2"]),
+        helper.make_node("Flatten", ["r2"], ["f"]),
+        helper.make_node("Gemm", ["f", "w3", "b3"], ["y"], name="y", transB=int(trans_b)),
+    ]
+    # The map of c1 is 8 x 9 and pooled to 4 x 4; that of c2 is 3 x 3.
+    weights = [
+        constant("w1", 3, 2, 3, 3),
+        constant("w2", 4, 3, 2, 2),
+        constant("w3", *((5, 36) if trans_b else (36, 5))),
+        constant("b3", 5),
+    ]
+    if bias:
+        weights.append(constant("b1", 3))
+    graph = helper.make_graph(
+        nodes,
+        "chain",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 2, size, size))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 5))],
+        weights,
+    )
+    opset = [helper.make_opsetid("", 20)]
+    return hwsim.load(helper.make_model(graph, opset_imports=opset, ir_version=10))
+
+
+def data(network, count, seed=0):
+    rng = np.random.default_rng(seed)
+    shape = network.inputs[0].shape[1:]
+    return rng.uniform(size=(count, *shape)).astype(np.float32), rng.integers(5, size=count)
+
+
+class Exact(Reference):
+    """The reference, which keeps operands and drops no bits."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.calls = {}
+
+    def product(self, kind, a, b, **options):
+        self.calls[kind] = (a, b)
+        return super().product(kind, a, b, **options)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("bias", [False, True])
+def test_sums_are_the_gradients(seed, bias):
+    """Products of the rotated kernel and of inputs with deltas are the reference's gradients."""
+    network = chain(seed, bias=bias)
+    units = Exact(TrainingConfig())
+    weights = initial_weights(network, seed)
+    training = IntegerTraining(network, weights, TrainingSettings(seed=seed), units)
+    codes = {stage.name: training.codes[stage.name] for stage in training.stages}
+    training.step(*data(network, 3, seed))
+    for stage in training.stages[:2]:
+        columns, delta = units.calls[f"{stage.name} weight gradient"]
+        delta = delta.reshape(3, *stage.map_shape, stage.outputs).transpose(0, 3, 1, 2)
+        forward, _ = units.calls[f"{stage.name} forward"]
+        depth = stage.matrix(weights[stage.weight]).shape[0]
+        # The input again, from what the windows read: one tap that reads each place is enough.
+        maps = _maps(stage, forward[:, :depth])
+        attributes = {**stage.attributes, "group": 1}
+        expected = conv_weight_gradient(attributes, maps, delta)
+        assert (
+            columns @ units.calls[f"{stage.name} weight gradient"][1]
+            == _matrix(expected, columns, delta, bias=bool(stage.bias))
+        ).all()
+    stage = training.stages[1]
+    columns, rotated = units.calls["c2 input gradient"]
+    delta = units.calls["c2 weight gradient"][1]
+    delta = delta.reshape(3, *stage.map_shape, stage.outputs).transpose(0, 3, 1, 2)
+    kernel = codes["c2"].T.reshape(4, 3, 2, 2)
+    attributes = {**stage.attributes, "group": 1}
+    expected = conv_input_gradient(attributes, (3, *stage.shape), kernel, delta)
+    found = (columns @ rotated).reshape(3, *stage.shape[1:], 3).transpose(0, 3, 1, 2)
+    assert (found == expected).all()
+
+
+def _maps(stage, columns):
+    """Input maps whose windows ``columns`` are."""
+    kernel, a = stage.attributes["kernel"], stage.attributes
+    windows = columns.reshape(3, *stage.map_shape, stage.shape[0], *kernel)
+    maps = np.zeros((3, *stage.shape), np.int64)
+    for n, y, x, c, i, j in np.ndindex(*windows.shape):
+        row = y * a["strides"][0] + i * a["dilations"][0] - a["pads"][0]
+        col = x * a["strides"][1] + j * a["dilations"][1] - a["pads"][1]
+        if 0 <= row < stage.shape[1] and 0 <= col < stage.shape[2]:
+            maps[n, c, row, col] = windows[n, y, x, c, i, j]
+    return maps
+
+
+def _matrix(gradient, columns, delta, *, bias):
+    matrix = gradient.reshape(len(gradient), -1).T
+    if not bias:
+        return matrix
+    return np.concatenate([matrix, (columns[-1, 0] * delta.sum(axis=(0, 2, 3)))[None]])
+
+
+@pytest.mark.parametrize("trans_b", [False, True])
+def test_weights_there_and_back(trans_b):
+    network = chain(trans_b=trans_b)
+    weights = initial_weights(network, 1)
+    training = IntegerTraining(network, weights, TrainingSettings(), Reference(TrainingConfig()))
+    found = training.weights()
+    assert found.keys() == weights.keys()
+    for name, array in weights.items():
+        assert found[name].shape == array.shape
+        # Rounded to the nearest code; none is near ±2.
+        assert np.abs(found[name] - array).max() <= 2.0 ** -(WEIGHT_POINT + 1)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("stochastic", [False, True])
+def test_learns_as_in_float(momentum, stochastic):
+    """A few images, by heart; later the steps are chaotic, and the last bit decides."""
+    network = hwsim.load(bundled("lenet5/lenet5.onnx"))
+    with np.load(bundled("lenet5/images.npz")) as archive:
+        images = archive["images"][:16].astype(np.float32) / np.float32(255)
+        labels = archive["labels"][:16].astype(np.int64)
+    rate = 0.02 if momentum else 0.05
+    settings = TrainingSettings(rate=rate, momentum=momentum, stochastic=stochastic)
+    weights = initial_weights(network, 0)
+    training = IntegerTraining(network, weights, settings, Reference(TrainingConfig()))
+    in_float = FloatTraining(network, weights, settings)
+    losses = [(training.step(images, labels), in_float.step(images, labels)) for _ in range(8)]
+    assert losses[-1][0] < 0.4 * losses[0][0]
+    assert all(abs(integer - real) < 0.06 for integer, real in losses)
+
+
+def test_stochastic_rounding_has_a_seed():
+    network = chain()
+    images, labels = data(network, 4)
+
+    def codes(seed):
+        settings = TrainingSettings(stochastic=True, seed=seed)
+        training = IntegerTraining(
+            network, initial_weights(network, 0), settings, Reference(TrainingConfig())
+        )
+        training.step(images, labels)
+        return training.codes["y"]
+
+    assert (codes(1) == codes(1)).all()
+    assert (codes(1) != codes(2)).any()
+
+
+@pytest.mark.parametrize("largest", [1e-6, 0.3, 0.5, 0.99, 1.0, 7.9, 8.0, 20000.0])
+def test_point(largest):
+    """One bit to spare: the code lies in [2**13, 2**14], unless the point is as high as it may."""
+    point = point_for(largest, 24)
+    code = quantized(largest, point)
+    assert code <= 1 << 14
+    assert code >= 1 << 13 or point == 24
+
+
+def test_points_follow_the_codes():
+    network = chain()
+    training = IntegerTraining(
+        network, initial_weights(network, 0), TrainingSettings(), Reference(TrainingConfig())
+    )
+    training.step(*data(network, 4))
+    points = dict(training.points)
+    training._largest = {"map/c1": 32767, "delta/c1": 1 << 13, "gradient/c1": (1 << 13) - 1}
+    training._move_points(4)
+    assert training.points["map/c1"] == points["map/c1"] - 1
+    assert training.points["delta/c1"] == points["delta/c1"]
+    assert training.points["gradient/c1"] in (
+        points["gradient/c1"] + 1,
+        training._gradient_limit(4),
+    )
+    assert training.points["delta/y"] == LOGIT_POINT
+
+
+def test_stages_of_lenet():
+    found = stages(hwsim.load(bundled("lenet5/lenet5.onnx")))
+    assert [(stage.name, stage.relu, stage.window) for stage in found] == [
+        ("conv1", True, (2, 2)),
+        ("conv2", True, (2, 2)),
+        ("fc1", True, (1, 1)),
+        ("fc2", True, (1, 1)),
+        ("fc3", False, (1, 1)),
+    ]
+
+
+def test_refused():
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], name="a"),
+        helper.make_node("Sigmoid", ["a"], ["y"], name="act"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "refused",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 1, 3, 3))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 1, 1, 1))],
+        [numpy_helper.from_array(np.ones((1, 1, 3, 3), np.float32), "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    with pytest.raises(NetworkError) as raised:
+        stages(hwsim.load(model))
+    assert str(raised.value) == (
+        "Sigmoid 'act': this layer is not supported in training; accepted: a chain of Conv, Gemm, "
+        "Relu, MaxPool and Flatten, with constant weights"
+    )
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"rate": 0.0}, "rate must lie in (0, 1], not 0.0"),
+        ({"momentum": 1.0}, "momentum must lie in [0, 1), not 1.0"),
+    ],
+)
+def test_settings_wrong(members, message):
+    with pytest.raises(ValueError) as raised:
+        TrainingSettings(**members)
+    assert str(raised.value) == message

@@ -1,0 +1,168 @@
+"""Training on simulated hardware: equal to the reference, and it survives being killed."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import hwsim
+from hwsim.blocks.training import TrainingConfig
+from hwsim.cli import _run
+from hwsim.data import bundled
+from hwsim.models.training import TrainingSettings
+from hwsim.sim.trainer import train
+from tests.models.test_integer_training import chain, data
+
+SMALL = TrainingConfig(rows=4, cols=5, taps=4)
+
+
+@pytest.mark.parametrize("stochastic", [False, True])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_rtl_equals_the_reference(stochastic, momentum):
+    network = chain()
+    images, labels = data(network, 20)
+    settings = TrainingSettings(rate=0.03, momentum=momentum, stochastic=stochastic)
+    options = {"steps": 4, "batch": 5, "settings": settings, "config": SMALL}
+    found = train(network, images, labels, engine="rtl", **options)
+    assert found.mismatches == 0
+    assert found.cycles == found.planned_cycles
+    expected = train(network, images, labels, engine="reference", **options)
+    assert found.losses == expected.losses
+    assert found.cycles_by_work == expected.cycles_by_work
+    for name, array in expected.network.constants.items():
+        assert np.array_equal(found.network.constants[name], array)
+    assert (found.steps, found.images, found.test_images) == (4, 20, 4)
+
+
+def test_lenet_on_rtl():
+    """Two steps of LeNet-5, every weight compared; cycles as planned."""
+    network = hwsim.load(bundled("lenet5/lenet5.onnx"))
+    with np.load(bundled("lenet5/images.npz")) as archive:
+        images = archive["images"][:10].astype(np.float32) / np.float32(255)
+        labels = archive["labels"][:10]
+    seen = []
+    result = train(
+        network, images, labels, steps=2, batch=4, progress=lambda done, loss: seen.append(done)
+    )
+    assert result.mismatches == 0
+    assert result.cycles == result.planned_cycles
+    assert seen == [1, 2]
+
+
+def test_a_mismatch_is_seen(monkeypatch):
+    """A weight that differs by one code is counted."""
+    from hwsim.sim.training import Simulated
+
+    genuine = Simulated.combine
+
+    def wrong(self, kind, *arguments, **options):
+        codes = genuine(self, kind, *arguments, **options)
+        if kind == "y update":
+            codes[0] += 1
+        return codes
+
+    monkeypatch.setattr(Simulated, "combine", wrong)
+    network = chain()
+    images, labels = data(network, 10)
+    result = train(network, images, labels, steps=1, batch=4, config=SMALL)
+    assert result.mismatches == 1
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A model and images."""
+    network = chain()
+    images, labels = data(network, 20)
+    network.save(tmp_path / "chain.onnx")
+    np.savez(tmp_path / "images.npz", images=images, labels=labels)
+    return tmp_path
+
+
+def command(folder, *more, steps=40):
+    model, images = folder / "chain.onnx", folder / "images.npz"
+    text = f"train {model} --images {images} --steps {steps} --batch 4 --engine reference --json"
+    return [*text.split(), *map(str, more)]
+
+
+def result_of(capsys, arguments):
+    capsys.readouterr()
+    assert _run(arguments) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_killed_and_resumed(files, capsys):
+    """A run that is killed and goes on ends where one without a break does."""
+    checkpoint = files / "state.npz"
+    whole = result_of(capsys, command(files))
+    arguments = command(files, "--checkpoint", checkpoint, "--checkpoint-steps", 1, steps=100_000)
+    with subprocess.Popen(
+        [sys.executable, "-m", "hwsim", *arguments], stdout=subprocess.PIPE
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not checkpoint.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    with np.load(checkpoint) as archive:
+        done = int(archive["reference/steps"])
+    assert done >= 1
+    steps = max(40, done + 3)
+    resumed = result_of(capsys, command(files, "--checkpoint", checkpoint, steps=steps))
+    expected = whole if steps == 40 else result_of(capsys, command(files, steps=steps))
+    del resumed["seconds"], expected["seconds"]
+    assert resumed == expected
+
+
+def test_output(files, capsys):
+    """The trained network can be loaded and has other weights."""
+    result_of(capsys, command(files, "-o", files / "trained.onnx", steps=3))
+    trained = hwsim.load(files / "trained.onnx")
+    assert (trained.constants["w3"] != chain().constants["w3"]).all()
+
+
+def test_other_checkpoint(files, capsys):
+    checkpoint = files / "state.npz"
+    result_of(capsys, command(files, "--checkpoint", checkpoint, steps=2))
+    assert _run(command(files, "--checkpoint", checkpoint, "--seed", 3)) == 2
+    message = f"{checkpoint} is a checkpoint of training with seed = 0, not 3"
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_damaged_checkpoint(files, capsys):
+    checkpoint = files / "state.npz"
+    checkpoint.write_bytes(b"PK\x03\x04")
+    assert _run(command(files, "--checkpoint", checkpoint)) == 2
+    message = f"{checkpoint} is not a checkpoint that can be read"
+    assert message in capsys.readouterr().err.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"engine": "gpu"}, "engine must be rtl or reference, not 'gpu'"),
+        ({"steps": 0}, "steps must be a positive integer, not 0"),
+        ({"batch": 17}, "batch must be at most 16, the images to learn from, not 17"),
+        ({"test_share": 0.0}, "test_share must lie between 0 and 1, not 0.0"),
+        ({"config": TrainingConfig(taps=2)}, "taps must be at least 4, not 2"),
+        ({"config": TrainingConfig(bits=8)}, "bits must be 16 in training, not 8"),
+    ],
+)
+def test_wrong(options, message):
+    network = chain()
+    images, labels = data(network, 20)
+    with pytest.raises(ValueError) as raised:
+        train(network, images, labels, **options)
+    assert str(raised.value) == message
+
+
+def test_without_labels():
+    network = chain()
+    with pytest.raises(ValueError, match=r"^training needs a label for each image$"):
+        train(network, data(network, 20)[0], None)
+    with pytest.raises(ValueError, match=r"^labels must lie in 0 to 4, the network's outputs$"):
+        train(network, data(network, 20)[0], np.full(20, 5))
