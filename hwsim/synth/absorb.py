@@ -1,8 +1,9 @@
-"""Registers around the multipliers of ECP5, moved into them.
+"""Registers around the multipliers and behind the block RAMs of ECP5, moved into them.
 
-`MULT18X18D` has registers for its operands and for the product. Yosys leaves them unused, and with
-them most of the multiplier's speed: the registers that a design has before and after a multiplier
-lie somewhere else, and the way there and back is added to the multiplication.
+`MULT18X18D` has registers for its operands and for the product, `DP16KD` one for what was read.
+Yosys leaves them unused, and with them most of the speed: the registers that a design has before
+and after a multiplier lie somewhere else, and the way there and back is added to the
+multiplication; a block RAM without its register takes as long as a whole multiplier.
 """
 
 from collections import Counter
@@ -13,16 +14,17 @@ __all__ = ["absorb"]
 
 _OPERANDS = tuple(tuple(f"{side}{bit}" for bit in range(18)) for side in "AB")
 _PRODUCT = tuple(f"P{bit}" for bit in range(36))
+_READ = tuple(f"DO{side}{bit}" for side in "AB" for bit in range(18))
 # What a register may follow to be moved away from it: nothing but a way lies between.
 _REGISTERS = ("TRELLIS_FF", "DP16KD", "MULT18X18D")
 
 
 def absorb(cells):
-    """Move registers into multipliers, in place.
+    """Move registers into multipliers and block RAMs, in place.
 
     A product's register moves if nothing else uses the product; the operands' registers move if
-    both operands have some, and these follow other registers. What else reads an operand's register
-    keeps it.
+    both operands have some (or one is constant), and these follow other registers. What else reads
+    an operand's register keeps it. What a block RAM has read moves if nothing else uses it.
 
     Parameters
     ----------
@@ -35,8 +37,12 @@ def absorb(cells):
         Names of the flip-flops that are gone.
     """
     nets = _Nets(cells)
-    multipliers = [name for name, cell in cells.items() if cell["type"] == "MULT18X18D"]
-    gone = [register for name in multipliers for register in _absorb_product(name, nets)]
+    memories, multipliers = (
+        [name for name, cell in cells.items() if cell["type"] == kind]
+        for kind in ("DP16KD", "MULT18X18D")
+    )
+    gone = [register for name in memories for register in _absorb_read(name, nets)]
+    gone += [register for name in multipliers for register in _absorb_product(name, nets)]
     moved = {register for name in multipliers for register in _absorb_operands(name, nets)}
     unread = [name for name in moved if not nets.users[cells[name]["connections"]["Q"][0]]]
     for name in unread:
@@ -59,21 +65,30 @@ class _Nets:
                         self.driver[bit] = name
                     elif not isinstance(bit, str):
                         self.users[bit] += 1
-            if self.movable(name):
+            if self.plain(name):
                 self.register_of[cell["connections"]["DI"][0]] = name
 
-    def movable(self, name):
-        """Whether a cell is a register of the design that always loads and is never reset."""
+    def plain(self, name):
+        """Whether a cell is a register of the design that is never reset."""
         cell = self.cells.get(name)
         if cell is None or cell["type"] != "TRELLIS_FF" or not name.startswith(f"{DESIGN}."):
             return False
         options, connections = cell["parameters"], cell["connections"]
         return (
-            options["CEMUX"].strip() == "1"
+            options["CEMUX"].strip() in ("1", "CE")
             and options["CLKMUX"].strip() == "CLK"
             and options["REGSET"].strip() == "RESET"
             and set(connections.get("LSR", ())) <= {"0"}
         )
+
+    def movable(self, name):
+        """Whether a cell is such a register and always loads."""
+        return self.plain(name) and self.enable(name) == "1"
+
+    def enable(self, name):
+        """The bit that lets a register load; "1" if it always does."""
+        cell = self.cells[name]
+        return "1" if cell["parameters"]["CEMUX"].strip() == "1" else cell["connections"]["CE"][0]
 
     def clock(self, name):
         """The clock of a register."""
@@ -96,9 +111,37 @@ def _absorb_product(name, nets):
     if not used or None in registers or any(nets.users[connections[p][0]] > 1 for p in used):
         return []
     clocks = {nets.clock(register) for register in registers}
-    if len(clocks) > 1:
+    if len(clocks) > 1 or not all(map(nets.movable, registers)):
         return []
     _set_register(cell, "OUTPUT", clocks.pop())
+    for port, register in zip(used, registers, strict=True):
+        connections[port] = nets.cells.pop(register)["connections"]["Q"]
+        nets.driver[connections[port][0]] = name
+    return registers
+
+
+def _absorb_read(name, nets):
+    """Move the registers behind what a block RAM reads; returns what is gone."""
+    cell = nets.cells[name]
+    connections = cell["connections"]
+    used = [port for port in _READ if nets.users[connections.get(port, ["x"])[0]]]
+    registers = [nets.register_of.get(connections[port][0]) for port in used]
+    if not used or None in registers or any(nets.users[connections[p][0]] > 1 for p in used):
+        return []
+    # At its widest, a block RAM writes at one of its ports and reads at the other, by the pins of
+    # both.
+    wide = int(cell["parameters"]["DATA_WIDTH_B"], 2) == 36
+    sides = {"B"} if wide else {port[2] for port in used}
+    found = {(nets.clock(register), nets.enable(register)) for register in registers}
+    if len(found) > 1 or len(sides) > 1:
+        return []
+    ((clock, enable),) = found
+    (side,) = sides
+    if connections[f"CLK{side}"] != [clock]:
+        return []
+    for port in "AB" if wide else side:
+        cell["parameters"][f"REGMODE_{port}"] = "OUTREG"
+    connections[f"OCE{side}"] = [enable]
     for port, register in zip(used, registers, strict=True):
         connections[port] = nets.cells.pop(register)["connections"]["Q"]
         nets.driver[connections[port][0]] = name
@@ -116,9 +159,11 @@ def _absorb_operands(name, nets):
             for port in ports
             if not isinstance(connections[port][0], str)
         }
-        if not found or not all(_follows_register(register, nets) for register in found.values()):
+        if not all(_follows_register(register, nets) for register in found.values()):
             return []
         registers |= found
+    if not registers:
+        return []
     clocks = {nets.clock(register) for register in registers.values()}
     if cell["parameters"].get("REG_OUTPUT_CLK", "NONE").strip() != "NONE":
         clocks |= set(connections["CLK0"])
@@ -131,6 +176,7 @@ def _absorb_operands(name, nets):
         ends = nets.cells[register]["connections"]
         connections[port] = ends["DI"]
         nets.users[ends["Q"][0]] -= 1
+        nets.users[ends["DI"][0]] += 1
     return list(registers.values())
 
 

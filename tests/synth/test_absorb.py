@@ -1,4 +1,4 @@
-"""Registers that move into multipliers, on netlists of a few cells."""
+"""Registers that move into multipliers and block RAMs, on netlists of a few cells."""
 
 import pytest
 
@@ -12,6 +12,13 @@ def flip_flop(d, q, clk=1, **options):
         "port_directions": {"CLK": "input", "DI": "input", "LSR": "input", "Q": "output"},
         "connections": {"CLK": [clk], "DI": [d], "LSR": ["0"], "Q": [q]},
     }
+
+
+def enabled_by(ce, register):
+    register["parameters"]["CEMUX"] = "CE"
+    register["connections"]["CE"] = [ce]
+    register["port_directions"]["CE"] = "input"
+    return register
 
 
 def multiplier(a, b, p):
@@ -108,8 +115,8 @@ def test_logic_before_an_operand():
 @pytest.mark.parametrize("options", [{"CEMUX": "CE"}, {"REGSET": "SET"}, {"CLKMUX": "INV"}])
 def test_registers_of_another_kind(options):
     cells = netlist()
-    cells["design.a_1_late"]["parameters"] |= options
-    cells["design.p_1"]["parameters"] |= options
+    for name in ("design.a_1_late", "design.p_1"):
+        enabled_by(8, cells[name])["parameters"] |= {"CEMUX": "1"} | options
     assert absorb(cells) == []
     assert modes(cells) == [None, None, None]
 
@@ -131,3 +138,72 @@ def test_another_clock():
 def test_registers_of_the_wrapper_stay():
     cells = {name.replace("design.p_", "p_"): cell for name, cell in netlist().items()}
     assert set(absorb(cells)) == LATE
+
+
+def block_ram(width, outputs):
+    """``outputs`` gives the bit at each output that is used."""
+    connections = {"CLKA": [1], "CLKB": [1], "OCEA": ["0"], "OCEB": ["1"]}
+    connections |= {port: [bit] for port, bit in outputs.items()}
+    return {
+        "type": "DP16KD",
+        "parameters": {"DATA_WIDTH_B": f"{width:032b}", "REGMODE_A": "NOREG", "REGMODE_B": "NOREG"},
+        "port_directions": {p: "output" if p[0] == "D" else "input" for p in connections},
+        "connections": connections,
+    }
+
+
+def read_registers():
+    """Two bits that a block RAM reads, in registers with an enable."""
+    cells = {"design.ram": block_ram(36, {"DOA3": 10, "DOB0": 11})}
+    for k in range(2):
+        cells[f"design.q_{k}"] = enabled_by(5, flip_flop(10 + k, 20 + k))
+        cells[f"design.use_{k}"] = logic(20 + k, 30 + k)
+    return cells
+
+
+def test_registers_behind_a_block_ram():
+    cells = read_registers()
+    assert set(absorb(cells)) == {"design.q_0", "design.q_1"}
+    ram = cells["design.ram"]
+    assert [ram["connections"][p] for p in ("DOA3", "DOB0", "OCEA", "OCEB")] == [
+        [20],
+        [21],
+        ["0"],
+        [5],
+    ]
+    assert [ram["parameters"][f"REGMODE_{side}"] for side in "AB"] == ["OUTREG", "OUTREG"]
+
+
+def test_registers_behind_one_side_of_a_block_ram():
+    cells = read_registers()
+    cells["design.ram"] = block_ram(18, {"DOB1": 10, "DOB0": 11})
+    assert set(absorb(cells)) == {"design.q_0", "design.q_1"}
+    parameters = cells["design.ram"]["parameters"]
+    assert [parameters[f"REGMODE_{side}"] for side in "AB"] == ["NOREG", "OUTREG"]
+
+
+@pytest.mark.parametrize("what", ["enable", "clock", "another reader", "both sides"])
+def test_registers_behind_a_block_ram_that_stay(what):
+    cells = read_registers()
+    if what == "enable":
+        cells["design.q_1"]["connections"]["CE"] = [6]
+    elif what == "clock":
+        for k in range(2):
+            cells[f"design.q_{k}"]["connections"]["CLK"] = [2]
+    elif what == "another reader":
+        cells["design.reads"] = logic(11, 40)
+    else:
+        cells["design.ram"]["parameters"]["DATA_WIDTH_B"] = f"{18:032b}"
+    assert absorb(cells) == []
+    assert cells["design.ram"]["parameters"]["REGMODE_B"] == "NOREG"
+
+
+def test_a_register_is_a_block_rams_or_a_multipliers():
+    """The only register between the two becomes the memory's, and the multiplier keeps none."""
+    cells = netlist() | read_registers()
+    cells["design.ram"] = block_ram(18, {"DOB0": 10, "DOB1": 11})
+    for k in range(2):
+        del cells[f"design.use_{k}"], cells[f"design.a_{k}"], cells[f"design.a_{k}_late"]
+        cells[f"design.q_{k}"] = flip_flop(10 + k, 14 + k)
+    assert set(absorb(cells)) == {"design.q_0", "design.q_1"} | PRODUCT
+    assert modes(cells) == [None, None, "CLK0"]
