@@ -54,6 +54,8 @@ class MacConfig(UnitConfig):
     fixed : bool
         Whether the weights are constants of the logic instead of a memory, so that synthesis makes
         shifts and sums of products, or nothing; where a vector takes a single cycle.
+    late : int
+        Cycles that the codes of a vector follow its handshake.
 
     Members
     -------
@@ -69,7 +71,7 @@ class MacConfig(UnitConfig):
         Cycles that a beat is held.
     """
 
-    TREE_LEVELS = 2  # of the adder tree, between registers
+    TREE_LEVELS = 1  # of the adder tree, between registers
 
     frame: Frame
     out_channels: int
@@ -82,6 +84,7 @@ class MacConfig(UnitConfig):
     requantize: RequantizeConfig | None = None
     loadable: bool = False
     fixed: bool = False
+    late: int = 0
 
     def __post_init__(self):
         for name in ("out_channels", "simd", "pe", "taps", "groups", "weight_bits"):
@@ -218,10 +221,10 @@ class MacConfig(UnitConfig):
     def product_latency(self):
         """Cycles from the issue to products.
 
-        Operands, the same again beside the weights that leave their memory, those of each
+        Operands, chosen in two cycles beside the weights that leave their memory, those of each
         multiplier, products; with fixed weights operands and products alone.
         """
-        return 2 if self.fixed else 4
+        return self.late + (2 if self.fixed else 4)
 
     @property
     def latency(self):

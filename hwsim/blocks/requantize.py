@@ -55,7 +55,7 @@ class RequantizeConfig:
         Cycles of the multiplication: operands, partial products, and their sum; 0 without one.
     latency : int
         Cycles from accumulators (and their multipliers) to codes: those of the multiplication, and
-        three more for direction, rounding and saturation.
+        four more for direction, rounding, comparison with the bounds, and saturation.
     """
 
     accumulator_bits: int
@@ -157,4 +157,4 @@ class RequantizeConfig:
     @property
     def latency(self):
         """Cycles from accumulators to codes."""
-        return self.scale_latency + 3
+        return self.scale_latency + 4

@@ -9,7 +9,7 @@ from hwsim.blocks.words import unpack
 
 from .queue import CreditQueue
 from .requantize import Requantize
-from .unit import Unit, advance, beat_layout, choose, delay, reduce_tree, register
+from .unit import Unit, advance, beat_layout, choose, delay, narrow, reduce_tree, register
 
 __all__ = ["Mac"]
 
@@ -37,7 +37,7 @@ class Mac(Unit):
     -------
     i : stream
         ``config.frame``. A beat is taken in the last of the ``config.hold`` cycles that it is
-        needed for.
+        needed for; its codes come ``config.late`` cycles after that.
     o : stream
         ``config.output``.
     w : stream of ``config.load_bits`` bits
@@ -115,11 +115,11 @@ class Mac(Unit):
             )
         )
         slice_ends, output_ends, beat_ends = (
-            counter == length - 1 if length > 1 else Const(1)
-            for counter, length in (
-                (slice_, config.slices),
-                (output, config.outputs),
-                (beat, config.beats),
+            Signal(name=f"{name}_ends") if length > 1 else Const(1)
+            for name, length in (
+                ("slice", config.slices),
+                ("output", config.outputs),
+                ("beat", config.beats),
             )
         )
         m.d.comb += [
@@ -129,12 +129,12 @@ class Mac(Unit):
         ]
         with m.If(go):
             advance(m, word, len(self._weight_words))
-            advance(m, slice_, config.slices)
+            advance(m, slice_, config.slices, slice_ends)
             with m.If(slice_ends):
-                advance(m, output, config.outputs)
+                advance(m, output, config.outputs, output_ends)
                 advance(m, channel, len(self._bias_words))
                 with m.If(output_ends):
-                    advance(m, beat, config.beats)
+                    advance(m, beat, config.beats, beat_ends)
                     with m.If(~beat_ends):  # the same outputs again, for the next beat
                         m.d.sync += channel.eq(channel - (config.outputs - 1))
         return word, slice_, output, channel
@@ -145,6 +145,10 @@ class Mac(Unit):
         if config.fixed:
             return self._fixed_sums(m)
         wide = config.multipliers * config.weight_bits
+        word, slice_, output = (
+            delay(m, counter, config.late, f"{counter.name}_late")
+            for counter in (word, slice_, output)
+        )
         weights = self._constants(m, "weights", self._weight_words, wide, word, load)
         layout = data.ArrayLayout(signed(config.weight_bits), config.multipliers)
         weights = data.View(layout, register(m, weights, "weights_late"))
@@ -189,7 +193,8 @@ class Mac(Unit):
     def _operands(self, m, slice_, output):
         """Each output channel's ``simd`` codes of the beat, three cycles later.
 
-        Output channels that read the same codes share their registers.
+        They are chosen in the first two cycles. Output channels that read the same codes share
+        their registers.
         """
         config = self.config
         layout = data.ArrayLayout(Shape(config.frame.bits, config.frame.signed), config.simd)
@@ -200,19 +205,23 @@ class Mac(Unit):
             # `output`.
             groups = tuple((o * config.pe + p) // outputs_per_group for o in range(config.outputs))
             if groups not in registers:
-                operands = Signal(layout, name=f"operands_{len(registers)}", reset_less=True)
-                slices = {
-                    group: choose(slice_, self._slices(group)) for group in dict.fromkeys(groups)
-                }
-                codes = [slices[group] for group in groups]
-                m.d.sync += Value.cast(operands).eq(
-                    choose(output, codes) if len(slices) > 1 else codes[0]
-                )
-                # For as long as the weights take, which leave their memory late.
-                for k in range(1, 3):
-                    name = f"operands_{len(registers)}_{k}"
-                    operands = register(m, operands, name, layout)
-                registers[groups] = operands
+                name = f"operands_{len(registers)}"
+                slices = {group: self._slices(group) for group in dict.fromkeys(groups)}
+                if len(slices) == 1:
+                    index, codes = slice_, slices[groups[0]]
+                else:
+                    fill = (1 << len(slice_)) - config.slices
+                    index = Cat(slice_, output)
+                    codes = [code for g in groups for code in slices[g] + slices[g][-1:] * fill]
+                first: dict[int, Signal] = {}  # what is left after two bits of the choice
+                few = narrow(index[:2], codes)
+                for code in few:
+                    if id(code) not in first:
+                        first[id(code)] = register(m, code, f"{name}_of_{len(first)}")
+                rest = register(m, index[2:], f"{name}_which") if len(index) > 2 else []
+                operands = choose(rest, [first[id(code)] for code in few])
+                operands = register(m, operands, f"{name}_1")
+                registers[groups] = register(m, data.View(layout, operands), name, layout)
             yield registers[groups]
 
     def _slices(self, group):

@@ -44,6 +44,7 @@ class Queue(wiring.Component):
         write_index = Signal(range(depth))
         read_index = Signal(range(depth))
         level = Signal(range(depth + 1))
+        waiting = Signal()  # whether it is not 0
         fetch = Signal()
 
         m.d.comb += [
@@ -56,14 +57,14 @@ class Queue(wiring.Component):
             m.d.sync += write_index.eq(_next(write_index, depth))
         with m.If(fetch):
             m.d.sync += read_index.eq(_next(read_index, depth))
-        m.d.sync += level.eq(level + write.en - fetch)
+        m.d.sync += [level.eq(level + write.en - fetch), waiting.eq(write.en | (level != fetch))]
 
         if self.config.registered:
             read = storage.read_port()
             m.d.comb += [
                 read.addr.eq(read_index),
                 read.en.eq(fetch),
-                fetch.eq((level != 0) & (~self.o.valid | self.o.ready)),
+                fetch.eq(waiting & (~self.o.valid | self.o.ready)),
                 o_payload.eq(read.data),
             ]
             with m.If(fetch):
@@ -74,7 +75,7 @@ class Queue(wiring.Component):
             read = storage.read_port(domain="comb")
             m.d.comb += [
                 read.addr.eq(read_index),
-                self.o.valid.eq(level != 0),
+                self.o.valid.eq(waiting),
                 fetch.eq(self.o.valid & self.o.ready),
                 o_payload.eq(read.data),
             ]

@@ -71,7 +71,7 @@ class Requantize(wiring.Component):
                 dropped.append(value[: min(config.shifts[1], len(value) - 1)])
             rounded = _round(m, value, config, f"rounded_{lane}")
             code = Signal(Shape(config.bits, config.signed), name=f"code_{lane}", reset_less=True)
-            m.d.sync += code.eq(_saturate(rounded, config))
+            m.d.sync += code.eq(_saturate(m, rounded, config, f"rounded_{lane}"))
             m.d.comb += self.o[lane].eq(code)
         if any(len(bits) for bits in dropped):
             discard(m, *dropped)
@@ -163,14 +163,16 @@ def _round(m, value, config, name):
     return rounded
 
 
-def _saturate(value, config):
-    """``value`` held within the bounds of the code."""
+def _saturate(m, value, config, name):
+    """``value`` of a cycle ago, held within the bounds of the code."""
     lowest, highest = _bounds(value.shape())
-    code = value[: config.bits] if len(value) > config.bits else value
+    code = register(m, value[: config.bits] if len(value) > config.bits else value, f"{name}_low")
     if highest > config.maximum:
-        code = Mux(value > config.maximum, _code(config.maximum, config), code)
+        over = register(m, value > config.maximum, f"{name}_over")
+        code = Mux(over, _code(config.maximum, config), code)
     if lowest < config.minimum:
-        code = Mux(value < config.minimum, _code(config.minimum, config), code)
+        under = register(m, value < config.minimum, f"{name}_under")
+        code = Mux(under, _code(config.minimum, config), code)
     return code
 
 

@@ -11,16 +11,16 @@ module filters_mac_queue(
   output wire o__valid,
   output reg room
 );
-  reg [3:0] credit;
+  reg [4:0] credit;
   wire returned;
   assign returned = o__valid & o__ready;
   always @(posedge clk)
     if (rst) begin
-      credit <= 4'he;
+      credit <= 5'h13;
       room <= 1'h1;
     end else begin
-      credit <= (credit + { 3'h0, returned }) - { 3'h0, issue };
-      room <= returned | (credit > { 3'h0, issue });
+      credit <= (credit + { 4'h0, returned }) - { 4'h0, issue };
+      room <= returned | (credit > { 4'h0, issue });
     end
   filters_mac_queue_fifo fifo (
     .clk(clk),

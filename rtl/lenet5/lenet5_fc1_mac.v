@@ -19,10 +19,9 @@ module lenet5_fc1_mac(
   wire [23:0] _6_;
   wire [23:0] _7_;
   wire [23:0] _8_;
-  wire [23:0] _9_;
-  wire _10_;
-  wire [3:0] _11_;
-  wire [23:0] _12_;
+  wire [3:0] _9_;
+  wire [23:0] _10_;
+  wire [23:0] _11_;
   wire [23:0] after_119_96;
   wire [23:0] after_143_120;
   wire [23:0] after_167_144;
@@ -34,6 +33,7 @@ module lenet5_fc1_mac(
   wire [23:0] after_71_48;
   wire [23:0] after_95_72;
   reg [8:0] beat;
+  reg beat_ends;
   reg [239:0] biases_data;
   reg [239:0] biases_word;
   reg [3:0] channel;
@@ -51,6 +51,7 @@ module lenet5_fc1_mac(
   wire issue;
   reg issue_1;
   reg issue_10;
+  reg issue_11;
   reg issue_2;
   reg issue_3;
   reg issue_4;
@@ -62,12 +63,13 @@ module lenet5_fc1_mac(
   reg [169:0] multiplier;
   reg [7:0] operands_0;
   reg [7:0] operands_0_1;
-  reg [7:0] operands_0_2;
+  reg [7:0] operands_0_of_0;
   reg [3:0] output_;
   reg [3:0] output_1;
   reg [3:0] output_2;
   reg [3:0] output_3;
   reg [3:0] output_4;
+  reg output_ends;
   wire [239:0] partial_sums_data;
   reg [15:0] product_0_0;
   reg [15:0] product_1_0;
@@ -79,7 +81,6 @@ module lenet5_fc1_mac(
   reg [15:0] product_7_0;
   reg [15:0] product_8_0;
   reg [15:0] product_9_0;
-  wire puts;
   wire room;
   wire starts;
   reg starts_1;
@@ -109,66 +110,71 @@ module lenet5_fc1_mac(
   reg [79:0] weights [0:4799];
   initial $readmemb("lenet5_fc1_mac_weights.mem", weights);
   always @(posedge clk) weights_data <= weights[word];
-  assign after_23_0 = $signed(_12_) + $signed({ {8{product_0_0[15]}}, product_0_0 });
-  assign _0_ = starts_4 ? biases_word[47:24] : partial_sums_data[47:24];
-  assign after_47_24 = $signed(_0_) + $signed({ {8{product_1_0[15]}}, product_1_0 });
-  assign _1_ = starts_4 ? biases_word[71:48] : partial_sums_data[71:48];
-  assign after_71_48 = $signed(_1_) + $signed({ {8{product_2_0[15]}}, product_2_0 });
-  assign _2_ = starts_4 ? biases_word[95:72] : partial_sums_data[95:72];
-  assign after_95_72 = $signed(_2_) + $signed({ {8{product_3_0[15]}}, product_3_0 });
-  assign _3_ = starts_4 ? biases_word[119:96] : partial_sums_data[119:96];
-  assign after_119_96 = $signed(_3_) + $signed({ {8{product_4_0[15]}}, product_4_0 });
-  assign _4_ = starts_4 ? biases_word[143:120] : partial_sums_data[143:120];
-  assign after_143_120 = $signed(_4_) + $signed({ {8{product_5_0[15]}}, product_5_0 });
-  assign _6_ = starts_4 ? biases_word[167:144] : partial_sums_data[167:144];
-  assign after_167_144 = $signed(_6_) + $signed({ {8{product_6_0[15]}}, product_6_0 });
-  assign _7_ = starts_4 ? biases_word[191:168] : partial_sums_data[191:168];
-  assign after_191_168 = $signed(_7_) + $signed({ {8{product_7_0[15]}}, product_7_0 });
-  assign _8_ = starts_4 ? biases_word[215:192] : partial_sums_data[215:192];
-  assign after_215_192 = $signed(_8_) + $signed({ {8{product_8_0[15]}}, product_8_0 });
-  assign _9_ = starts_4 ? biases_word[239:216] : partial_sums_data[239:216];
-  assign after_239_216 = $signed(_9_) + $signed({ {8{product_9_0[15]}}, product_9_0 });
-  assign _11_ = (channel == 4'hb) ? 4'h0 : (channel + 4'h1);
-  assign _10_ = output_ == 4'hb;
-  assign puts = beat == 9'h18f;
+  assign _1_ = starts_4 ? biases_word[95:72] : partial_sums_data[95:72];
+  assign after_95_72 = $signed(_1_) + $signed({ {8{product_3_0[15]}}, product_3_0 });
+  assign _2_ = starts_4 ? biases_word[119:96] : partial_sums_data[119:96];
+  assign after_119_96 = $signed(_2_) + $signed({ {8{product_4_0[15]}}, product_4_0 });
+  assign _3_ = starts_4 ? biases_word[143:120] : partial_sums_data[143:120];
+  assign after_143_120 = $signed(_3_) + $signed({ {8{product_5_0[15]}}, product_5_0 });
+  assign _4_ = starts_4 ? biases_word[167:144] : partial_sums_data[167:144];
+  assign after_167_144 = $signed(_4_) + $signed({ {8{product_6_0[15]}}, product_6_0 });
+  assign _6_ = starts_4 ? biases_word[191:168] : partial_sums_data[191:168];
+  assign after_191_168 = $signed(_6_) + $signed({ {8{product_7_0[15]}}, product_7_0 });
+  assign _7_ = starts_4 ? biases_word[215:192] : partial_sums_data[215:192];
+  assign after_215_192 = $signed(_7_) + $signed({ {8{product_8_0[15]}}, product_8_0 });
+  assign _8_ = starts_4 ? biases_word[239:216] : partial_sums_data[239:216];
+  assign after_239_216 = $signed(_8_) + $signed({ {8{product_9_0[15]}}, product_9_0 });
+  assign _9_ = (channel == 4'hb) ? 4'h0 : (channel + 4'h1);
   always @(posedge clk) begin
     weights_word <= weights_data;
     weights_late <= weights_word;
-    operands_0 <= i__payload;
-    operands_0_1 <= operands_0;
-    operands_0_2 <= operands_0_1;
-    product_0_0 <= $signed(operands_0_2) * $signed(weights_late[7:0]);
-    product_1_0 <= $signed(operands_0_2) * $signed(weights_late[15:8]);
-    product_2_0 <= $signed(operands_0_2) * $signed(weights_late[23:16]);
-    product_3_0 <= $signed(operands_0_2) * $signed(weights_late[31:24]);
-    product_4_0 <= $signed(operands_0_2) * $signed(weights_late[39:32]);
-    product_5_0 <= $signed(operands_0_2) * $signed(weights_late[47:40]);
-    product_6_0 <= $signed(operands_0_2) * $signed(weights_late[55:48]);
-    product_7_0 <= $signed(operands_0_2) * $signed(weights_late[63:56]);
-    product_8_0 <= $signed(operands_0_2) * $signed(weights_late[71:64]);
-    product_9_0 <= $signed(operands_0_2) * $signed(weights_late[79:72]);
+    operands_0_of_0 <= i__payload;
+    operands_0_1 <= operands_0_of_0;
+    operands_0 <= operands_0_1;
+    product_0_0 <= $signed(operands_0) * $signed(weights_late[7:0]);
+    product_1_0 <= $signed(operands_0) * $signed(weights_late[15:8]);
+    product_2_0 <= $signed(operands_0) * $signed(weights_late[23:16]);
+    product_3_0 <= $signed(operands_0) * $signed(weights_late[31:24]);
+    product_4_0 <= $signed(operands_0) * $signed(weights_late[39:32]);
+    product_5_0 <= $signed(operands_0) * $signed(weights_late[47:40]);
+    product_6_0 <= $signed(operands_0) * $signed(weights_late[55:48]);
+    product_7_0 <= $signed(operands_0) * $signed(weights_late[63:56]);
+    product_8_0 <= $signed(operands_0) * $signed(weights_late[71:64]);
+    product_9_0 <= $signed(operands_0) * $signed(weights_late[79:72]);
     biases_word <= biases_data;
     multiplier <= factors_data;
   end
   assign go = i__valid & _5_;
-  assign issue = go & puts;
+  assign issue = go & beat_ends;
   assign starts = beat == 9'h000;
-  assign _5_ = (~puts) | room;
-  assign i__ready = _10_ & _5_;
-  assign _12_ = starts_4 ? biases_word[23:0] : partial_sums_data[23:0];
+  assign _5_ = (~beat_ends) | room;
+  assign i__ready = output_ends & _5_;
+  assign _10_ = starts_4 ? biases_word[23:0] : partial_sums_data[23:0];
+  assign after_23_0 = $signed(_10_) + $signed({ {8{product_0_0[15]}}, product_0_0 });
+  assign _11_ = starts_4 ? biases_word[47:24] : partial_sums_data[47:24];
+  assign after_47_24 = $signed(_11_) + $signed({ {8{product_1_0[15]}}, product_1_0 });
+  assign _0_ = starts_4 ? biases_word[71:48] : partial_sums_data[71:48];
+  assign after_71_48 = $signed(_0_) + $signed({ {8{product_2_0[15]}}, product_2_0 });
   always @(posedge clk)
     if (rst) begin
       word <= 13'h0000;
+      output_ends <= 1'h0;
       output_ <= 4'h0;
       channel <= 4'h0;
     end else if (go) begin
       word <= (word == 13'h12bf) ? 13'h0000 : (word + 13'h0001);
-      output_ <= _10_ ? 4'h0 : (output_ + 4'h1);
-      channel <= _10_ ? (puts ? _11_ : (channel - 4'hb)) : _11_;
+      output_ends <= output_ == 4'ha;
+      output_ <= output_ends ? 4'h0 : (output_ + 4'h1);
+      channel <= output_ends ? (beat_ends ? _9_ : (channel - 4'hb)) : _9_;
     end
   always @(posedge clk)
-    if (rst) beat <= 9'h000;
-    else if (_10_ & go) beat <= puts ? 9'h000 : (beat + 9'h001);
+    if (rst) begin
+      beat_ends <= 1'h0;
+      beat <= 9'h000;
+    end else if (output_ends & go) begin
+      beat_ends <= beat == 9'h18e;
+      beat <= beat_ends ? 9'h000 : (beat + 9'h001);
+    end
   always @(posedge clk)
     if (rst) begin
       channel_1 <= 4'h0;
@@ -195,6 +201,7 @@ module lenet5_fc1_mac(
       issue_8 <= 1'h0;
       issue_9 <= 1'h0;
       issue_10 <= 1'h0;
+      issue_11 <= 1'h0;
       i_valid <= 1'h0;
       channel_late_1 <= 4'h0;
     end else begin
@@ -222,7 +229,8 @@ module lenet5_fc1_mac(
       issue_8 <= issue_7;
       issue_9 <= issue_8;
       issue_10 <= issue_9;
-      i_valid <= issue_10;
+      issue_11 <= issue_10;
+      i_valid <= issue_11;
       channel_late_1 <= channel_2;
     end
   lenet5_fc1_queue queue (

@@ -16,7 +16,7 @@ module lenet5_fc1_queue(
   assign returned = o__valid & o__ready;
   always @(posedge clk)
     if (rst) begin
-      credit <= 4'hd;
+      credit <= 4'he;
       room <= 1'h1;
     end else begin
       credit <= (credit + { 3'h0, returned }) - { 3'h0, issue };

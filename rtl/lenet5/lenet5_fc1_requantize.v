@@ -69,33 +69,63 @@ module lenet5_fc1_requantize(
   reg [23:0] product_9_of;
   reg [16:0] rounded_0;
   reg [16:0] rounded_0_floor;
+  reg [7:0] rounded_0_low;
+  reg rounded_0_over;
+  reg rounded_0_under;
   reg rounded_0_up;
   reg [16:0] rounded_1;
   reg [16:0] rounded_1_floor;
+  reg [7:0] rounded_1_low;
+  reg rounded_1_over;
+  reg rounded_1_under;
   reg rounded_1_up;
   reg [16:0] rounded_2;
   reg [16:0] rounded_2_floor;
+  reg [7:0] rounded_2_low;
+  reg rounded_2_over;
+  reg rounded_2_under;
   reg rounded_2_up;
   reg [16:0] rounded_3;
   reg [16:0] rounded_3_floor;
+  reg [7:0] rounded_3_low;
+  reg rounded_3_over;
+  reg rounded_3_under;
   reg rounded_3_up;
   reg [16:0] rounded_4;
   reg [16:0] rounded_4_floor;
+  reg [7:0] rounded_4_low;
+  reg rounded_4_over;
+  reg rounded_4_under;
   reg rounded_4_up;
   reg [16:0] rounded_5;
   reg [16:0] rounded_5_floor;
+  reg [7:0] rounded_5_low;
+  reg rounded_5_over;
+  reg rounded_5_under;
   reg rounded_5_up;
   reg [16:0] rounded_6;
   reg [16:0] rounded_6_floor;
+  reg [7:0] rounded_6_low;
+  reg rounded_6_over;
+  reg rounded_6_under;
   reg rounded_6_up;
   reg [16:0] rounded_7;
   reg [16:0] rounded_7_floor;
+  reg [7:0] rounded_7_low;
+  reg rounded_7_over;
+  reg rounded_7_under;
   reg rounded_7_up;
   reg [16:0] rounded_8;
   reg [16:0] rounded_8_floor;
+  reg [7:0] rounded_8_low;
+  reg rounded_8_over;
+  reg rounded_8_under;
   reg rounded_8_up;
   reg [16:0] rounded_9;
   reg [16:0] rounded_9_floor;
+  reg [7:0] rounded_9_low;
+  reg rounded_9_over;
+  reg rounded_9_under;
   reg rounded_9_up;
   always @(posedge clk) begin
     product_0_of <= i[23:0];
@@ -105,6 +135,9 @@ module lenet5_fc1_requantize(
     product_0_1_0 <= $signed({ 18'h00000, product_0_0_0 }) + $signed({ product_0_6_0, 6'h00 });
     rounded_0_floor <= $signed(product_0_1_0[40:25]) + $signed(16'hff80);
     rounded_0_up <= product_0_1_0[24] & ((|product_0_1_0[23:0]) | product_0_1_0[25]);
+    rounded_0_low <= rounded_0[7:0];
+    rounded_0_over <= $signed(rounded_0) > $signed(17'h0007f);
+    rounded_0_under <= $signed(rounded_0) < $signed(17'h1ff80);
     product_1_of <= i[47:24];
     product_1_by <= multiplier[33:17];
     product_1_0_0 <= product_1_of[5:0] * product_1_by;
@@ -112,6 +145,9 @@ module lenet5_fc1_requantize(
     product_1_1_0 <= $signed({ 18'h00000, product_1_0_0 }) + $signed({ product_1_6_0, 6'h00 });
     rounded_1_floor <= $signed(product_1_1_0[40:25]) + $signed(16'hff80);
     rounded_1_up <= product_1_1_0[24] & ((|product_1_1_0[23:0]) | product_1_1_0[25]);
+    rounded_1_low <= rounded_1[7:0];
+    rounded_1_over <= $signed(rounded_1) > $signed(17'h0007f);
+    rounded_1_under <= $signed(rounded_1) < $signed(17'h1ff80);
     product_2_of <= i[71:48];
     product_2_by <= multiplier[50:34];
     product_2_0_0 <= product_2_of[5:0] * product_2_by;
@@ -119,6 +155,9 @@ module lenet5_fc1_requantize(
     product_2_1_0 <= $signed({ 18'h00000, product_2_0_0 }) + $signed({ product_2_6_0, 6'h00 });
     rounded_2_floor <= $signed(product_2_1_0[40:25]) + $signed(16'hff80);
     rounded_2_up <= product_2_1_0[24] & ((|product_2_1_0[23:0]) | product_2_1_0[25]);
+    rounded_2_low <= rounded_2[7:0];
+    rounded_2_over <= $signed(rounded_2) > $signed(17'h0007f);
+    rounded_2_under <= $signed(rounded_2) < $signed(17'h1ff80);
     product_3_of <= i[95:72];
     product_3_by <= multiplier[67:51];
     product_3_0_0 <= product_3_of[5:0] * product_3_by;
@@ -126,6 +165,9 @@ module lenet5_fc1_requantize(
     product_3_1_0 <= $signed({ 18'h00000, product_3_0_0 }) + $signed({ product_3_6_0, 6'h00 });
     rounded_3_floor <= $signed(product_3_1_0[40:25]) + $signed(16'hff80);
     rounded_3_up <= product_3_1_0[24] & ((|product_3_1_0[23:0]) | product_3_1_0[25]);
+    rounded_3_low <= rounded_3[7:0];
+    rounded_3_over <= $signed(rounded_3) > $signed(17'h0007f);
+    rounded_3_under <= $signed(rounded_3) < $signed(17'h1ff80);
     product_4_of <= i[119:96];
     product_4_by <= multiplier[84:68];
     product_4_0_0 <= product_4_of[5:0] * product_4_by;
@@ -133,6 +175,9 @@ module lenet5_fc1_requantize(
     product_4_1_0 <= $signed({ 18'h00000, product_4_0_0 }) + $signed({ product_4_6_0, 6'h00 });
     rounded_4_floor <= $signed(product_4_1_0[40:25]) + $signed(16'hff80);
     rounded_4_up <= product_4_1_0[24] & ((|product_4_1_0[23:0]) | product_4_1_0[25]);
+    rounded_4_low <= rounded_4[7:0];
+    rounded_4_over <= $signed(rounded_4) > $signed(17'h0007f);
+    rounded_4_under <= $signed(rounded_4) < $signed(17'h1ff80);
     product_5_of <= i[143:120];
     product_5_by <= multiplier[101:85];
     product_5_0_0 <= product_5_of[5:0] * product_5_by;
@@ -140,6 +185,9 @@ module lenet5_fc1_requantize(
     product_5_1_0 <= $signed({ 18'h00000, product_5_0_0 }) + $signed({ product_5_6_0, 6'h00 });
     rounded_5_floor <= $signed(product_5_1_0[40:25]) + $signed(16'hff80);
     rounded_5_up <= product_5_1_0[24] & ((|product_5_1_0[23:0]) | product_5_1_0[25]);
+    rounded_5_low <= rounded_5[7:0];
+    rounded_5_over <= $signed(rounded_5) > $signed(17'h0007f);
+    rounded_5_under <= $signed(rounded_5) < $signed(17'h1ff80);
     product_6_of <= i[167:144];
     product_6_by <= multiplier[118:102];
     product_6_0_0 <= product_6_of[5:0] * product_6_by;
@@ -147,6 +195,9 @@ module lenet5_fc1_requantize(
     product_6_1_0 <= $signed({ 18'h00000, product_6_0_0 }) + $signed({ product_6_6_0, 6'h00 });
     rounded_6_floor <= $signed(product_6_1_0[40:25]) + $signed(16'hff80);
     rounded_6_up <= product_6_1_0[24] & ((|product_6_1_0[23:0]) | product_6_1_0[25]);
+    rounded_6_low <= rounded_6[7:0];
+    rounded_6_over <= $signed(rounded_6) > $signed(17'h0007f);
+    rounded_6_under <= $signed(rounded_6) < $signed(17'h1ff80);
     product_7_of <= i[191:168];
     product_7_by <= multiplier[135:119];
     product_7_0_0 <= product_7_of[5:0] * product_7_by;
@@ -154,6 +205,9 @@ module lenet5_fc1_requantize(
     product_7_1_0 <= $signed({ 18'h00000, product_7_0_0 }) + $signed({ product_7_6_0, 6'h00 });
     rounded_7_floor <= $signed(product_7_1_0[40:25]) + $signed(16'hff80);
     rounded_7_up <= product_7_1_0[24] & ((|product_7_1_0[23:0]) | product_7_1_0[25]);
+    rounded_7_low <= rounded_7[7:0];
+    rounded_7_over <= $signed(rounded_7) > $signed(17'h0007f);
+    rounded_7_under <= $signed(rounded_7) < $signed(17'h1ff80);
     product_8_of <= i[215:192];
     product_8_by <= multiplier[152:136];
     product_8_0_0 <= product_8_of[5:0] * product_8_by;
@@ -161,6 +215,9 @@ module lenet5_fc1_requantize(
     product_8_1_0 <= $signed({ 18'h00000, product_8_0_0 }) + $signed({ product_8_6_0, 6'h00 });
     rounded_8_floor <= $signed(product_8_1_0[40:25]) + $signed(16'hff80);
     rounded_8_up <= product_8_1_0[24] & ((|product_8_1_0[23:0]) | product_8_1_0[25]);
+    rounded_8_low <= rounded_8[7:0];
+    rounded_8_over <= $signed(rounded_8) > $signed(17'h0007f);
+    rounded_8_under <= $signed(rounded_8) < $signed(17'h1ff80);
     product_9_of <= i[239:216];
     product_9_by <= multiplier[169:153];
     product_9_0_0 <= product_9_of[5:0] * product_9_by;
@@ -168,6 +225,9 @@ module lenet5_fc1_requantize(
     product_9_1_0 <= $signed({ 18'h00000, product_9_0_0 }) + $signed({ product_9_6_0, 6'h00 });
     rounded_9_floor <= $signed(product_9_1_0[40:25]) + $signed(16'hff80);
     rounded_9_up <= product_9_1_0[24] & ((|product_9_1_0[23:0]) | product_9_1_0[25]);
+    rounded_9_low <= rounded_9[7:0];
+    rounded_9_over <= $signed(rounded_9) > $signed(17'h0007f);
+    rounded_9_under <= $signed(rounded_9) < $signed(17'h1ff80);
   end
   always @(posedge clk)
     if (rst) begin
@@ -194,34 +254,34 @@ module lenet5_fc1_requantize(
       rounded_9 <= $signed(rounded_9_floor) + $signed({ 16'h0000, rounded_9_up });
     end
   always @(posedge clk)
-    if ($signed(rounded_0) < $signed(17'h1ff80)) code_0 <= 8'h80;
-    else code_0 <= ($signed(rounded_0) > $signed(17'h0007f)) ? 8'h7f : rounded_0[7:0];
+    if (rounded_0_under) code_0 <= 8'h80;
+    else code_0 <= rounded_0_over ? 8'h7f : rounded_0_low;
   always @(posedge clk)
-    if ($signed(rounded_1) < $signed(17'h1ff80)) code_1 <= 8'h80;
-    else code_1 <= ($signed(rounded_1) > $signed(17'h0007f)) ? 8'h7f : rounded_1[7:0];
+    if (rounded_1_under) code_1 <= 8'h80;
+    else code_1 <= rounded_1_over ? 8'h7f : rounded_1_low;
   always @(posedge clk)
-    if ($signed(rounded_2) < $signed(17'h1ff80)) code_2 <= 8'h80;
-    else code_2 <= ($signed(rounded_2) > $signed(17'h0007f)) ? 8'h7f : rounded_2[7:0];
+    if (rounded_2_under) code_2 <= 8'h80;
+    else code_2 <= rounded_2_over ? 8'h7f : rounded_2_low;
   always @(posedge clk)
-    if ($signed(rounded_3) < $signed(17'h1ff80)) code_3 <= 8'h80;
-    else code_3 <= ($signed(rounded_3) > $signed(17'h0007f)) ? 8'h7f : rounded_3[7:0];
+    if (rounded_3_under) code_3 <= 8'h80;
+    else code_3 <= rounded_3_over ? 8'h7f : rounded_3_low;
   always @(posedge clk)
-    if ($signed(rounded_4) < $signed(17'h1ff80)) code_4 <= 8'h80;
-    else code_4 <= ($signed(rounded_4) > $signed(17'h0007f)) ? 8'h7f : rounded_4[7:0];
+    if (rounded_4_under) code_4 <= 8'h80;
+    else code_4 <= rounded_4_over ? 8'h7f : rounded_4_low;
   always @(posedge clk)
-    if ($signed(rounded_5) < $signed(17'h1ff80)) code_5 <= 8'h80;
-    else code_5 <= ($signed(rounded_5) > $signed(17'h0007f)) ? 8'h7f : rounded_5[7:0];
+    if (rounded_5_under) code_5 <= 8'h80;
+    else code_5 <= rounded_5_over ? 8'h7f : rounded_5_low;
   always @(posedge clk)
-    if ($signed(rounded_6) < $signed(17'h1ff80)) code_6 <= 8'h80;
-    else code_6 <= ($signed(rounded_6) > $signed(17'h0007f)) ? 8'h7f : rounded_6[7:0];
+    if (rounded_6_under) code_6 <= 8'h80;
+    else code_6 <= rounded_6_over ? 8'h7f : rounded_6_low;
   always @(posedge clk)
-    if ($signed(rounded_7) < $signed(17'h1ff80)) code_7 <= 8'h80;
-    else code_7 <= ($signed(rounded_7) > $signed(17'h0007f)) ? 8'h7f : rounded_7[7:0];
+    if (rounded_7_under) code_7 <= 8'h80;
+    else code_7 <= rounded_7_over ? 8'h7f : rounded_7_low;
   always @(posedge clk)
-    if ($signed(rounded_8) < $signed(17'h1ff80)) code_8 <= 8'h80;
-    else code_8 <= ($signed(rounded_8) > $signed(17'h0007f)) ? 8'h7f : rounded_8[7:0];
+    if (rounded_8_under) code_8 <= 8'h80;
+    else code_8 <= rounded_8_over ? 8'h7f : rounded_8_low;
   always @(posedge clk)
-    if ($signed(rounded_9) < $signed(17'h1ff80)) code_9 <= 8'h80;
-    else code_9 <= ($signed(rounded_9) > $signed(17'h0007f)) ? 8'h7f : rounded_9[7:0];
+    if (rounded_9_under) code_9 <= 8'h80;
+    else code_9 <= rounded_9_over ? 8'h7f : rounded_9_low;
   assign o = { code_9, code_8, code_7, code_6, code_5, code_4, code_3, code_2, code_1, code_0 };
 endmodule

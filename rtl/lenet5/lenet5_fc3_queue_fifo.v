@@ -7,7 +7,7 @@ module lenet5_fc3_queue_fifo(
   input wire i__valid,
   output wire [7:0] o__payload,
   input wire o__ready,
-  output wire o__valid
+  output reg o__valid
 );
   wire fetch;
   wire i__ready;
@@ -20,7 +20,6 @@ module lenet5_fc3_queue_fifo(
   assign o__payload = storage[read_index];
   assign i__ready = level != 3'h5;
   assign write__en = i__valid & i__ready;
-  assign o__valid = |level;
   assign fetch = o__valid & o__ready;
   always @(posedge clk)
     if (rst) write_index <= 3'h0;
@@ -29,6 +28,11 @@ module lenet5_fc3_queue_fifo(
     if (rst) read_index <= 3'h0;
     else if (fetch) read_index <= (read_index == 3'h4) ? 3'h0 : (read_index + 3'h1);
   always @(posedge clk)
-    if (rst) level <= 3'h0;
-    else level <= (level + { 2'h0, write__en }) - { 2'h0, fetch };
+    if (rst) begin
+      level <= 3'h0;
+      o__valid <= 1'h0;
+    end else begin
+      level <= (level + { 2'h0, write__en }) - { 2'h0, fetch };
+      o__valid <= write__en | (level != { 2'h0, fetch });
+    end
 endmodule

@@ -14,6 +14,9 @@ module lenet5_fc3_requantize(
   reg [20:0] product_0_of;
   reg [13:0] rounded_0;
   reg [13:0] rounded_0_floor;
+  reg [7:0] rounded_0_low;
+  reg rounded_0_over;
+  reg rounded_0_under;
   reg rounded_0_up;
   always @(posedge clk) begin
     product_0_of <= i;
@@ -23,11 +26,14 @@ module lenet5_fc3_requantize(
     product_0_1_0 <= $signed({ 18'h00000, product_0_0_0 }) + $signed({ product_0_3_0, 3'h0 });
     rounded_0_floor <= $signed(product_0_1_0[37:25]) + $signed(13'h0029);
     rounded_0_up <= product_0_1_0[24] & ((|product_0_1_0[23:0]) | product_0_1_0[25]);
+    rounded_0_low <= rounded_0[7:0];
+    rounded_0_over <= $signed(rounded_0) > $signed(14'h007f);
+    rounded_0_under <= $signed(rounded_0) < $signed(14'h3f80);
   end
   always @(posedge clk)
     if (rst) rounded_0 <= 14'h0000;
     else rounded_0 <= $signed(rounded_0_floor) + $signed({ 13'h0000, rounded_0_up });
   always @(posedge clk)
-    if ($signed(rounded_0) < $signed(14'h3f80)) code_0 <= 8'h80;
-    else code_0 <= ($signed(rounded_0) > $signed(14'h007f)) ? 8'h7f : rounded_0[7:0];
+    if (rounded_0_under) code_0 <= 8'h80;
+    else code_0 <= rounded_0_over ? 8'h7f : rounded_0_low;
 endmodule

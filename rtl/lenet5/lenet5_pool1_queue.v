@@ -11,16 +11,16 @@ module lenet5_pool1_queue(
   output wire o__valid,
   output reg room
 );
-  reg [1:0] credit;
+  reg [2:0] credit;
   wire returned;
   assign returned = o__valid & o__ready;
   always @(posedge clk)
     if (rst) begin
-      credit <= 2'h3;
+      credit <= 3'h6;
       room <= 1'h1;
     end else begin
-      credit <= (credit + { 1'h0, returned }) - { 1'h0, issue };
-      room <= returned | (credit > { 1'h0, issue });
+      credit <= (credit + { 2'h0, returned }) - { 2'h0, issue };
+      room <= returned | (credit > { 2'h0, issue });
     end
   lenet5_pool1_queue_fifo fifo (
     .clk(clk),

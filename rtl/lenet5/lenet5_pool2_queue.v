@@ -16,7 +16,7 @@ module lenet5_pool2_queue(
   assign returned = o__valid & o__ready;
   always @(posedge clk)
     if (rst) begin
-      credit <= 6'h30;
+      credit <= 6'h31;
       room <= 1'h1;
     end else begin
       credit <= (credit + { 5'h00, returned }) - { 5'h00, issue };

@@ -1,6 +1,6 @@
 // Part of lenet5.
 
-module lenet5_queue(
+module lenet5_conv2_mac_queue(
   input wire clk,
   input wire rst,
   input wire [7:0] i__payload,
@@ -16,13 +16,13 @@ module lenet5_queue(
   assign returned = o__valid & o__ready;
   always @(posedge clk)
     if (rst) begin
-      credit <= 5'h10;
+      credit <= 5'h16;
       room <= 1'h1;
     end else begin
       credit <= (credit + { 4'h0, returned }) - { 4'h0, issue };
       room <= returned | (credit > { 4'h0, issue });
     end
-  lenet5_fifo fifo (
+  lenet5_conv2_mac_queue_fifo fifo (
     .clk(clk),
     .i__payload(i__payload),
     .i__valid(i__valid),
