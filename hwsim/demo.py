@@ -35,7 +35,7 @@ IMAGES_PER_LANE = 8
 ROWS = COLS = 16
 SYSTOLIC_IMAGES = 64
 # One to look into, cycle by cycle.
-SMALL_ARRAY = ArrayConfig(rows=4, cols=4, product_registers=0)
+SMALL_ARRAY = ArrayConfig(rows=4, cols=4, operand_registers=0, product_registers=0)
 # ONNX Runtime rounds in floating point: a code may be off by one step, never by more.
 ALLOWED_STEPS = 1
 

@@ -23,7 +23,7 @@ class ArgmaxConfig(UnitConfig):
     frame : Frame
     """
 
-    TREE_LEVELS = 2  # between registers: a level is a comparison and a choice
+    TREE_LEVELS = 1  # between registers: a level is a comparison and a choice
 
     frame: Frame
 

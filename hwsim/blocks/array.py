@@ -39,8 +39,10 @@ class ArrayConfig:
     accumulator_bits : int
         Width of a sum, two's complement; 0 for the narrowest that holds every sum of ``rows``
         products (weight-stationary) or of ``depth`` (output-stationary).
+    operand_registers : int
+        0 or 1: registers before a multiplier, of its own.
     product_registers : int
-        0 or 1: registers between multiplier and adder.
+        0 to 2: registers between multiplier and adder, the first of the multiplier's own.
     packed : bool
         One multiplier of 25 × 18 bits, that of a DSP48, serves two neighbouring columns.
 
@@ -52,6 +54,8 @@ class ArrayConfig:
         Processing elements in a row.
     elements : int
         Processing elements, and multipliers.
+    product_latency : int
+        Cycles from operands to their product.
     latency : int
         Cycles from activations to results. Weight-stationary: vector to result. Output-stationary:
         last step of a fold to the first row of results, which is that of the array's last row; the
@@ -67,7 +71,8 @@ class ArrayConfig:
     weight_signed: bool = True
     depth: int = 0
     accumulator_bits: int = 0
-    product_registers: int = 1
+    operand_registers: int = 1
+    product_registers: int = 2
     packed: bool = False
 
     def __post_init__(self):
@@ -82,7 +87,8 @@ class ArrayConfig:
                 raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}")
         check_integer("depth", self.depth, 0)
         check_integer("accumulator_bits", self.accumulator_bits, 0)
-        _check_range("product_registers", self.product_registers, 0, 1)
+        _check_range("operand_registers", self.operand_registers, 0, 1)
+        _check_range("product_registers", self.product_registers, 0, 2)
         if self.packed:
             self._check_packed()
         self._set_accumulator()
@@ -151,9 +157,14 @@ class ArrayConfig:
         return self.rows * self.element_cols
 
     @property
+    def product_latency(self):
+        """Cycles from operands to their product."""
+        return self.operand_registers + self.product_registers
+
+    @property
     def latency(self):
         """Cycles from activations to results."""
-        return self.rows + self.element_cols - 1 + self.product_registers + self.output_stationary
+        return self.rows + self.element_cols - 1 + self.product_latency + self.output_stationary
 
     def fold_cycles(self, length):
         """Cycles from one fold to the next.

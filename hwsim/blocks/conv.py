@@ -155,6 +155,7 @@ class ConvConfig(_Multiplies):
             requantize=self.requantize,
             loadable=self.loadable,
             fixed=self.fixed,
+            late=0 if self.window is None else WindowConfig.LATE,
         )
 
     @property

@@ -130,7 +130,7 @@ class AddConfig(_PairConfig):
         Of the sum.
     """
 
-    ARITHMETIC_LATENCY = 3  # operands, products, sum
+    ARITHMETIC_LATENCY = 4  # operands, products, less zero points, sum
 
     def __post_init__(self):
         self._check_same("height", "width", "channels", "lanes")

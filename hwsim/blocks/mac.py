@@ -54,6 +54,8 @@ class MacConfig(UnitConfig):
     fixed : bool
         Whether the weights are constants of the logic instead of a memory, so that synthesis makes
         shifts and sums of products, or nothing; where a vector takes a single cycle.
+    late : int
+        Cycles that the codes of a vector follow its handshake.
 
     Members
     -------
@@ -69,9 +71,7 @@ class MacConfig(UnitConfig):
         Cycles that a beat is held.
     """
 
-    TREE_LEVELS = 2  # of the adder tree, between registers
-    # Registers outside of adder tree and requantization: operands, products, accumulators.
-    REGISTERS = 3
+    TREE_LEVELS = 1  # of the adder tree, between registers
 
     frame: Frame
     out_channels: int
@@ -84,6 +84,7 @@ class MacConfig(UnitConfig):
     requantize: RequantizeConfig | None = None
     loadable: bool = False
     fixed: bool = False
+    late: int = 0
 
     def __post_init__(self):
         for name in ("out_channels", "simd", "pe", "taps", "groups", "weight_bits"):
@@ -217,10 +218,19 @@ class MacConfig(UnitConfig):
         return tree_latency(self.simd, self.TREE_LEVELS)
 
     @property
+    def product_latency(self):
+        """Cycles from the issue to products.
+
+        Operands, chosen in two cycles beside the weights that leave their memory, those of each
+        multiplier, products; with fixed weights operands and products alone.
+        """
+        return self.late + (2 if self.fixed else 4)
+
+    @property
     def latency(self):
-        """Operands, products, adder tree, accumulators, and requantization."""
+        """Products, adder tree, accumulators, and requantization."""
         scaling = 0 if self.requantize is None else self.requantize.latency
-        return self.REGISTERS + self.tree_latency + scaling
+        return self.product_latency + self.tree_latency + 1 + scaling
 
     @property
     def macs(self):

@@ -82,7 +82,7 @@ class PoolConfig(UnitConfig):
         Numbers of taps that windows divide by, ascending; (1,) for a sum, () for a maximum.
     """
 
-    TREE_LEVELS = 2  # between registers
+    TREE_LEVELS = 1  # between registers
 
     frame: Frame
     kind: str
@@ -181,8 +181,9 @@ class PoolConfig(UnitConfig):
 
     @property
     def latency(self):
-        """The reduction and, unless it is a maximum, the requantization."""
-        return self.tree_latency + (self.requantize.latency if self.requantize else 0)
+        """The window's, the reduction's and, unless it is a maximum, the requantization's."""
+        scaling = self.requantize.latency if self.requantize else 0
+        return WindowConfig.LATE + self.tree_latency + scaling
 
     @property
     def interval(self):

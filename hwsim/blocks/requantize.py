@@ -5,11 +5,24 @@ from dataclasses import dataclass
 from hwsim.network.fixed_point import MAXIMUM_SHIFT, MULTIPLIER_BITS, check_rounding
 
 from .checks import check_integer, check_positive
+from .tree import tree_latency
 
-__all__ = ["RequantizeConfig"]
+__all__ = ["RequantizeConfig", "limbs"]
 
 # So many bits of an int64 hold a factor that is not negative.
 FACTOR_BITS = 63
+# Bits, with sign, of the operands that one multiplier of an FPGA takes (ECP5).
+MULTIPLIER_WIDTH = 18
+
+
+def limbs(bits):
+    """Lowest bits of the parts of a signed operand of so many bits, each for one multiplier.
+
+    The uppermost part is as wide as a multiplier takes, and so are the unsigned ones below it, with
+    a bit less; the lowest one is what remains.
+    """
+    starts = range(bits - MULTIPLIER_WIDTH, 0, 1 - MULTIPLIER_WIDTH)
+    return (0, *reversed(starts))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +51,11 @@ class RequantizeConfig:
     -------
     factor_bits : int
         Width of a multiplier that was shifted; 0 where nothing is multiplied.
+    scale_latency : int
+        Cycles of the multiplication: operands, partial products, and their sum; 0 without one.
     latency : int
-        Cycles from accumulators (and their multipliers) to codes: two for rounding and saturation,
-        two more for a multiplier.
+        Cycles from accumulators (and their multipliers) to codes: those of the multiplication, and
+        four more for direction, rounding, comparison with the bounds, and saturation.
     """
 
     accumulator_bits: int
@@ -132,6 +147,14 @@ class RequantizeConfig:
         return apart + max(self.multiplier_bits, 1)
 
     @property
+    def scale_latency(self):
+        """Cycles of the multiplication."""
+        if not self.factor_bits:
+            return 0
+        partial_products = len(limbs(self.accumulator_bits)) * len(limbs(self.factor_bits + 1))
+        return 2 + tree_latency(partial_products, 1)
+
+    @property
     def latency(self):
         """Cycles from accumulators to codes."""
-        return 4 if self.factor_bits else 2
+        return self.scale_latency + 4

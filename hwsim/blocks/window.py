@@ -50,6 +50,8 @@ class WindowConfig(UnitConfig):
         Steps after a frame's own in which windows of it still leave.
     """
 
+    LATE = 2  # cycles that a window follows its handshake, where what takes it counts on that
+
     frame: Frame
     kernel: tuple[int, int]
     strides: tuple[int, int] = (1, 1)

@@ -236,7 +236,7 @@ def delay_bench(steps, lines=1, bits=4, delay=Delay):
     bench.claim("o: what went in", holds_if(age == steps, Cat(dut.o) == kept))
     bench.happens("a marked value comes out", age == steps)
     bench.claim("the age is that of a value inside", age <= steps)
-    _ring_invariants(bench, steps, age, kept)
+    _ring_invariants(bench, steps, [(age, age != 0)], [kept])
     return bench
 
 
@@ -329,6 +329,8 @@ def _queue_invariants(bench, board, config, stream, *path, count=None, marked=No
     held = stream.valid if config.registered else Const(0, 1)
     bench.claim(f"{name}: the indices lie in the memory", (write < depth) & (read < depth))
     bench.claim(f"{name}: the level counts the beats", (level + held == count) & (level <= depth))
+    waiting = bench.probe.signal(*path, "waiting")
+    bench.claim(f"{name}: beats wait unless the level is 0", waiting == (level != 0))
     bench.claim(
         f"{name}: the level is what lies between the indices",
         write == modulo(read + Mux(level == depth, 0, level), depth),
@@ -340,15 +342,29 @@ def _queue_invariants(bench, board, config, stream, *path, count=None, marked=No
     )
 
 
-def _ring_invariants(bench, steps, age, kept, *path):
-    """What ties the memory of a `Delay` to a value that went in ``age`` steps ago."""
-    depth = steps - 1
-    index = bench.probe.count(*path, "index")
-    bench.claim("the index lies in the ring", index < depth)
-    word = bench.word(modulo(index + depth - age, depth), *path, "ring")
-    bench.claim(
-        "the ring holds the marked value", holds_if((age != 0) & (age < steps), word == kept)
-    )
+def _ring_invariants(bench, steps, ages, kept, *path):
+    """What ties the memory of a `Delay` to marked values.
+
+    ``ages`` has for each of its lines how many steps ago a value went in, and whether one did;
+    ``kept`` what went in.
+    """
+    probe, depth, name = bench.probe, steps - 1, ".".join(path) or "delay"
+    newest, index = probe.signal(*path, "newest"), probe.signal(*path, "index")
+    bench.claim(f"{name}: the index lies in the ring", newest < depth)
+    bench.claim(f"{name}: the second oldest entry is read next", index == modulo(newest + 1, depth))
+    read = probe.signal(*path, "read__data")
+    for k, ((age, there), what) in enumerate(zip(ages, kept, strict=True)):
+        since = Signal(range(steps), name=f"{name.replace('.', '_')}_since_{k}")
+        bench.m.d.comb += since.eq(Mux(there & (age < depth), age, 0))
+        word = bench.word(modulo(newest + depth - since, depth), *path, "ring")
+        bench.claim(
+            f"{name}: the ring holds the marked value",
+            holds_if(since != 0, word.word_select(k, len(what)) == what),
+        )
+        bench.claim(
+            f"{name}: the marked value is read",
+            holds_if(there & (age == depth), read.word_select(k, len(what)) == what),
+        )
 
 
 class _Raster:
@@ -423,21 +439,31 @@ def _window_invariants(bench, config, offered, arrived, left, beat):
     bench.claim("what has arrived is counted alike", arrived.agrees() & (arrived.position < steps))
     bench.claim("what has left is counted alike", left.agrees())
     bench.claim("the marked place is one of the map", beat.place.agrees())
-    for name, counter in zip(("row", "column", "group"), arrived.counters, strict=True):
-        bench.claim(f"the next {name} is that of the scan", probe.count(f"in_{name}") == counter)
+    # Both scans are a step ahead, and registers hold what is so at the position before.
+    names = ("row", "column", "group")
+    for name, size, then in zip(names, arrived.sizes, _after(arrived), strict=True):
+        count = probe.count(f"in_{name}")
+        bench.claim(f"the next {name} is that of the scan", count == then)
+        _ends_invariant(bench, f"in_{name}", count, size)
+    _flag_invariant(bench, "in_start", arrived.position, [0])
+    _flag_invariant(bench, "in_launch", arrived.position, [(first - 1) % steps])
 
     # Where the scan of the output is, in steps after its first.
     scan = Const(0)
     sizes = (config.span[0] + 1, columns, groups)
-    for name, size, stride in zip(
-        ("out_row", "out_column", "out_group"), sizes, (*config.strides, 1), strict=True
-    ):
-        index, phase = probe.count(name), probe.count(f"{name}_phase")
+    for name, size, stride in zip(names, sizes, (*config.strides, 1), strict=True):
+        index, phase = probe.count(f"out_{name}"), probe.count(f"out_{name}_phase")
         count = index * stride + phase
-        bench.claim(f"{name} is in range", (count < size) & (phase < stride))
+        bench.claim(f"out_{name} is in range", (count < size) & (phase < stride))
+        _ends_invariant(bench, f"out_{name}", count, size)
         scan = scan * size + count
-    gone = Signal(range(sizes[0] * columns * groups), name="scanned")
-    m.d.comb += gone.eq(scan)
+    total_steps = sizes[0] * columns * groups
+    gone = Signal(range(total_steps), name="scanned")
+    m.d.comb += gone.eq(Mux(scan == 0, total_steps - 1, scan - 1))
+    for flag, holds in _window_flags(config).items():
+        places = [k for k in range(total_steps) if holds(*divmod(k // groups, columns))]
+        _flag_invariant(bench, flag, gone, places)
+    _flag_invariant(bench, "out_final", gone, [last - first])
     active = probe.signal("active")
     # The window that is issued next: its frame and position, and in which step of the scan it
     # leaves. One may wait at the output.
@@ -509,18 +535,50 @@ def _window_invariants(bench, config, offered, arrived, left, beat):
                 holds_if(beat.marked & (age == k), held == beat.kept),
             )
     for length, starts in gaps.items():
-        path, depth = f"delay_{length}", length - 1
-        index = probe.count(path, "index")
-        bench.claim(f"{path}: the index lies in the ring", index < depth)
-        for k, start in enumerate(starts):
-            since = Signal(range(length + 1), name=f"{path}_since_{k}")
-            within = (age > start) & (age < start + length)
-            m.d.comb += since.eq(Mux(within, age - start, 0))
-            word = bench.word(modulo(index + depth - since, depth), path, "ring")
-            bench.claim(
-                f"{path}: the ring holds the marked beat",
-                holds_if(beat.marked & within, word.word_select(k, len(beat.kept)) == beat.kept),
-            )
+        ages = [((age - start)[: len(age)], beat.marked & (age > start)) for start in starts]
+        _ring_invariants(bench, length, ages, [beat.kept] * len(starts), f"delay_{length}")
+
+
+def _ends_invariant(bench, name, count, size):
+    """The register that says whether a counter of a scan is at its end."""
+    if size > 1:
+        ends = bench.probe.signal(f"{name}_ends")
+        bench.claim(f"{name} is known to be the last", ends == (count == size - 1))
+
+
+def _flag_invariant(bench, name, position, places):
+    """A register that says whether the position is one of some; none where it would be constant."""
+    try:
+        flag = bench.probe.signal(name)
+    except KeyError:
+        return
+    bench.claim(f"{name} is known", flag == Cat(position == k for k in places).any())
+
+
+def _window_flags(config):
+    """For the registers of a `Window` that speak of an output position, by name: when they hold.
+
+    A function of the row and the column in the scan of the output.
+    """
+    (down, right), width = config.strides, config.shape[1]
+
+    def leaves(row, column):
+        return row % down == 0 and column % right == 0 and column // right < width
+
+    flags = {"out_leaves": leaves}
+    for axis, name in enumerate(("row", "column")):
+        stride, length = config.strides[axis], config.frame.shape[1 + axis]
+        for k in range(config.kernel[axis]):
+            offset = k * config.dilations[axis] - config.pads[axis]
+
+            def before(*place, axis=axis, stride=stride, offset=offset):
+                return place[axis] // stride * stride + offset < 0
+
+            def after(*place, axis=axis, stride=stride, offset=offset, length=length):
+                return place[axis] // stride * stride + offset >= length
+
+            flags |= {f"{name}_{k}_before": before, f"{name}_{k}_after": after}
+    return flags
 
 
 def _after(raster):

@@ -15,7 +15,7 @@ from math import ceil
 
 from hwsim.blocks.streaming import StreamingPlan
 from hwsim.blocks.systolic.config import Systolic
-from hwsim.blocks.systolic.vector import CODES, FACTORS
+from hwsim.blocks.systolic.vector import CODES, FACTOR_BYTES, FACTORS, POOL_BITS, POOL_WINDOWS
 from hwsim.blocks.unit import UnitConfig
 
 from . import structure
@@ -97,6 +97,8 @@ _PACKED = 25, 9
 # What it costs, for each bit, that a block RAM does not say what is read when the same word is
 # written.
 _COLLISION = 0.5
+# Words of the longest delay line outside of block RAM, as in `hwsim.synth.netlist`.
+_RING_IN_LOGIC = 32
 
 
 def blocks(width, depth, rules):
@@ -140,29 +142,25 @@ def features(s, rules):
     """What the coefficients are for, DSPs, and block RAMs, of a `Structure`."""
     found = Counter({name: s.counts[name] for name in s.counts})
     brams = 0
-    for width, depth in s.tables:
+    for width, depth, late in s.tables:
         count = blocks(width, depth, rules)
         if width * depth * _TABLE_COST > count * rules.block_cost:
             brams += count
         else:
             columns = _distinct(width, depth)
-            found["register"] += columns
+            found["register"] += columns * late
             found["table"] += columns * max(depth / 2**rules.lut_inputs, 0.5)
     for kind, memories in (("ring", s.rings), ("queue", s.memories), ("shallow", s.shallow)):
         for width, depth in memories:
             count, rows = _shallow(width, depth, rules)
             price = count * rules.shallow_cost + rules.row_cost * (width * (rows - 1) + rows)
             deep = blocks(width, depth, rules)
-            if price > deep * rules.block_cost + _COLLISION * width:
+            if price > deep * rules.block_cost or (kind == "ring" and depth > _RING_IN_LOGIC):
                 brams += deep
-                if kind != "ring":
-                    # Yosys builds logic for a word that is read while it is written.
-                    found["collision"] += width
-                    found["register"] += 2 * width + structure.bits_for(depth) + 2
                 continue
             found["ram"] += count * rules.shallow_luts
             found["row"] += width * (rows - 1)
-            found["register"] += width * (kind != "shallow")
+            found["register"] += width * {"ring": 2, "queue": 1, "shallow": 0}[kind]
     for operands, count in s.products.items():
         if max(operands) > rules.dsp[0]:
             found["partial"] += count * sum(operands)
@@ -221,9 +219,15 @@ def part_features(part, config, rules):
         ]
     elif part == "vector":
         found |= {"column": config.cols}
-        # A tap's product, and the two parts of a scaled sum.
-        dsp = config.cols * dsps({(9, 18): 1, (18, 18): 1, (16, 18): 1}, rules)
-        memories = [(config.cols, 17, FACTORS), (config.cols, 8, CODES)]
+        # A tap's product, and the two parts of a scaled sum; the windows of a pool take two more.
+        dsp = config.cols * dsps({(9, 18): 1, (18, 18): 1, (16, 18): 1}, rules) + 2
+        table_bytes = max(config.axi_bytes, FACTOR_BYTES)
+        memories = [
+            (config.cols, 17, FACTORS),
+            (config.cols, 8, CODES),
+            (config.cols, POOL_WINDOWS * POOL_BITS, config.pool_columns),
+            (1, 8 * table_bytes, FACTORS * FACTOR_BYTES // table_bytes),
+        ]
     elif part == "buffer":
         found |= {
             "bank": config.banks * config.sections,

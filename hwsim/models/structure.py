@@ -17,8 +17,8 @@ from hwsim.blocks.lrn import LRNConfig
 from hwsim.blocks.pad import PadConfig
 from hwsim.blocks.pool import GlobalPoolConfig, PoolConfig
 from hwsim.blocks.queue import QueueConfig
+from hwsim.blocks.requantize import limbs
 from hwsim.blocks.reshape import ConcatConfig, ForkConfig, ResizeConfig
-from hwsim.blocks.tree import tree_latency
 from hwsim.network.fixed_point import MULTIPLIER_BITS
 
 __all__ = ["Structure", "bits_for", "unit"]
@@ -39,8 +39,9 @@ class Structure:
     -------
     counts : Counter
         ``register``, ``adder``, ``mux`` (of two), ``compare``, ``control``: bits.
-    tables : list of (int, int)
-        Width and depth of what is only read.
+    tables : list of (int, int, int)
+        Width and depth of what is only read, and how many registers follow each other behind it.
+        One is the memory's own; a block RAM has one more.
     rings, memories, shallow : list of (int, int)
         And of what is written: delay lines, which read and write the same word; queues; what is
         read without a clock.
@@ -50,7 +51,7 @@ class Structure:
 
     def __init__(self):
         self.counts: Counter[str] = Counter()
-        self.tables: list[tuple[int, int]] = []
+        self.tables: list[tuple[int, int, int]] = []
         self.rings: list[tuple[int, int]] = []
         self.memories: list[tuple[int, int]] = []
         self.shallow: list[tuple[int, int]] = []
@@ -87,17 +88,20 @@ class Structure:
         """One of ``values`` words."""
         self.counts["mux"] += (values - 1) * width
 
-    def requantize(self, config, lanes, constant=False):
-        """`hwsim.rtl.requantize.Requantize`; ``constant`` if its factor is."""
+    def requantize(self, config, lanes):
+        """`hwsim.rtl.requantize.Requantize`.
+
+        The registers of operands and partial products are those of the multipliers.
+        """
         width = config.accumulator_bits
         if config.factor_bits:
             factor = config.factor_bits
             self.products[width, factor + 1] += lanes
-            self.registers(lanes * (width + width + factor))
-            self.registers(0 if constant else lanes * factor)
             width += factor
+            partial_products = len(limbs(config.accumulator_bits)) * len(limbs(factor + 1))
+            self.registers(lanes * (partial_products - 1) * width)
         floor = max(width, config.shifts[1] + 1) - config.shifts[1]
-        self.registers(lanes * (floor + 1 + config.bits))
+        self.registers(lanes * (2 * (floor + 1) + 1 + 2 * config.bits + 2))
         self.counts["round"] += lanes * floor
         self.counts["sticky"] += lanes * config.shifts[1]
         self.counts["compare"] += lanes * 2 * floor
@@ -109,12 +113,13 @@ class Structure:
         for _ in range(2):
             self.counter(depth)
         self.counter(depth + 1)
-        self.registers(int(config.registered))
+        self.registers(1 + config.registered)
         (self.memories if config.registered else self.shallow).append((width, depth))
 
     def credit_queue(self, config, width):
         """`hwsim.rtl.queue.CreditQueue`."""
         self.counter(config.depth + 1)
+        self.registers(1)
         self.queue(config, width)
 
 
@@ -139,7 +144,7 @@ def _beat(frame):
 
 def _conv(s, config, queues):
     if config.window is not None:
-        window(s, config.window)
+        window(s, config.window, late=config.mac.late)
     mac(s, config.mac, queues[0])
 
 
@@ -156,13 +161,16 @@ def mac(s, config, queue):
     s.credit_queue(queue, config.pe * config.output.bits)
     for length in (words, config.slices, config.outputs, config.beats, channels):
         s.counter(length)
-    summed = 2 + config.tree_latency
-    s.registers(2 * summed + config.latency)
-    s.registers(bits_for(channels) * (summed - 1))
+    for length in (words, config.slices, config.outputs):
+        s.registers(config.late * bits_for(length))
+    summed = config.product_latency + config.tree_latency
+    s.registers(2 * summed + config.latency + 3)
+    s.registers(bits_for(channels) * (summed - 2))
     if config.entries > 1:
         s.registers(bits_for(config.outputs) * summed)
         s.shallow.append((config.pe * acc, config.entries))
-    # Operands: registers for each set of output channels that read the same codes.
+    # Operands: registers for each set of output channels that read the same codes, when two bits
+    # of the choice are known, and then all. The last ones are the multipliers'.
     per_group = config.out_channels // config.groups
     sets = {
         tuple((o * config.pe + p) // per_group for o in range(config.outputs))
@@ -170,27 +178,27 @@ def mac(s, config, queue):
     }
     for groups in sets:
         width = config.simd * frame.bits
-        s.registers(width)
-        s.choose(config.slices * len(set(groups)), width)
-    s.tables.append((config.weight_word_bits, words))
+        choices = config.slices * len(set(groups))
+        s.registers(width * (ceil(choices / 4) + 1) + max(bits_for(choices) - 2, 0))
+        s.choose(choices, width)
+    s.tables.append((config.weight_word_bits, words, 2))
     product = min(frame.bits + config.weight_bits, acc)
     s.products[frame.bits + (not frame.signed), config.weight_bits] += config.multipliers
-    s.registers(config.multipliers * product)
-    s.trees(config.pe, config.simd, product, acc)
+    s.trees(config.pe, config.simd, product, acc, levels=config.TREE_LEVELS)
     s.registers(config.pe * acc)
     s.counts["accumulate"] += config.pe * acc
     if config.beats * config.slices > 1:
         s.counts["select"] += config.pe * acc
     if channels > 1:
-        s.tables.append((config.pe * acc, channels))
+        s.tables.append((config.pe * acc, channels, 2))
     if config.requantize is not None:
         if config.requantize.factor_bits and channels > 1:
             s.registers(bits_for(channels))
-            s.tables.append((config.pe * config.requantize.factor_bits, channels))
+            s.tables.append((config.pe * config.requantize.factor_bits, channels, 2))
         s.requantize(config.requantize, config.pe)
 
 
-def window(s, config, tap=None):
+def window(s, config, tap=None, late=0):
     """`hwsim.rtl.window.Window`."""
     beat = _beat(config.frame)
     for length, stride in (
@@ -205,7 +213,8 @@ def window(s, config, tap=None):
         s.counter(last // stride + 1)
         s.counter(min(length, stride))
         s.counts["control"] += 2
-    s.registers(2)
+        s.registers(length > 1)
+    s.registers(6 + late * (2 + beat))
     (kh, kw), (dh, dw) = config.kernel, config.dilations
     outside = [
         [
@@ -232,6 +241,7 @@ def window(s, config, tap=None):
     for length, lines in gaps.items():
         if length > REGISTER_STEPS:
             s.counter(length - 1)
+            s.registers(bits_for(length - 1))
             s.rings.append((lines * beat, length - 1))
         else:
             s.registers(lines * length * beat)
@@ -242,28 +252,32 @@ def window(s, config, tap=None):
             flags = sum(rows) + sum(columns)
             # All of a tap's flags choose between it and one constant.
             s.counts["pad"] += beat * (flags > 0 and (tap is None or config.mode == "edge"))
+            s.registers(late > 0 and flags > 0)
     for axis in outside:
         for flags in axis:
             s.counts["flag"] += sum(flags)
+            s.registers(sum(flags) * max(late, 1))
 
 
 def _pool(s, config, queues):
-    window(s, config.window)
+    window(s, config.window, late=config.window.LATE)
     frame = config.frame
     s.credit_queue(queues[0], config.output.lanes * config.output.bits)
     s.registers(config.latency)
     taps = config.window.taps
     if config.kind == "max":
-        s.trees(frame.lanes, taps, frame.bits, kind="larger")
+        s.trees(frame.lanes, taps, frame.bits, kind="larger", levels=config.TREE_LEVELS)
         return
     width = config.requantize.accumulator_bits
-    s.trees(frame.lanes, taps + bool(config.zero_point), frame.bits, width)
+    s.trees(
+        frame.lanes, taps + bool(config.zero_point), frame.bits, width, levels=config.TREE_LEVELS
+    )
     kinds = len(config.counts)
     if kinds > 1:
         for length in (*config.window.shape, frame.groups):
             s.counter(length)
-        s.registers(tree_latency(taps, config.TREE_LEVELS) * bits_for(kinds))
-    s.requantize(config.requantize, frame.lanes, constant=kinds == 1)
+        s.registers((config.window.LATE + config.tree_latency) * bits_for(kinds))
+    s.requantize(config.requantize, frame.lanes)
 
 
 def _global_pool(s, config, queues):
@@ -279,7 +293,7 @@ def _global_pool(s, config, queues):
     if frame.groups > 1:
         s.shallow.append((frame.lanes * width, frame.groups))
     if config.requantize:
-        s.requantize(config.requantize, frame.lanes, constant=True)
+        s.requantize(config.requantize, frame.lanes)
 
 
 def _add(s, config, queues):
@@ -303,7 +317,7 @@ def _mul(s, config, queues):
         s.counter(config.frames[0].groups)
         s.shallow.append((lanes * bits, config.frames[0].groups))
         s.counts["select"] += lanes * bits
-    s.requantize(config.requantize, lanes, constant=True)
+    s.requantize(config.requantize, lanes)
 
 
 def _table(s, config, queues):
@@ -311,7 +325,7 @@ def _table(s, config, queues):
     s.credit_queue(queues[0], lanes * config.output_bits)
     s.registers(1)
     for _ in range(lanes):
-        s.tables.append((config.output_bits, 1 << config.frame.bits))
+        s.tables.append((config.output_bits, 1 << config.frame.bits, 1))
 
 
 def _lrn(s, config, queues):
@@ -336,11 +350,11 @@ def _lrn(s, config, queues):
     s.counts["adder"] += lanes * bits_for(config.entries)
     # Two lanes share a memory with two ports.
     for _ in range(ceil(lanes / 2)):
-        s.tables.append((MULTIPLIER_BITS, config.entries))
+        s.tables.append((MULTIPLIER_BITS, config.entries, 1))
     waits = config.SQUARE_LATENCY - 1 + config.tree_latency + config.LOOKUP_LATENCY
     s.registers(lanes * (waits * bits + width))
     s.products[bits, MULTIPLIER_BITS + 1] += lanes
-    s.requantize(config.requantize, lanes, constant=True)
+    s.requantize(config.requantize, lanes)
 
 
 def _pad(s, config, queues):
@@ -375,7 +389,9 @@ def _argmax(s, config, queues):
     s.credit_queue(queues[0], index)
     s.counter(frame.groups)
     s.registers(config.latency)
-    s.trees(1, frame.lanes, frame.bits + bits_for(frame.lanes), kind="larger")
+    s.trees(
+        1, frame.lanes, frame.bits + bits_for(frame.lanes), kind="larger", levels=config.TREE_LEVELS
+    )
 
 
 _UNITS: dict[Any, Callable[[Structure, Any, list[QueueConfig]], None]] = {

@@ -270,8 +270,11 @@ def array_trace(item):
             "row of the input. Squares are weights in use, open ones weights on their way. The "
             "small number is that of the vector, for weights that of their row."
         )
-    if config.product_registers:
-        text += " The product of a cycle is added in the next one."
+    if config.product_latency:
+        text += (
+            f" Their product is added {config.product_latency} "
+            f"cycle{'s' * (config.product_latency > 1)} later."
+        )
     facts = {
         "Array": f"{cell((config.rows, config.cols))}, {config.dataflow}",
         "Folds": cell(item.folds),

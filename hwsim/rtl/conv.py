@@ -33,7 +33,7 @@ class _Multiplies(Unit):
         m.submodules.mac = mac = self._mac
         source = wiring.flipped(self.i)
         if getattr(self.config, "window", None) is not None:
-            m.submodules.window = window = Window(self.config.window)
+            m.submodules.window = window = Window(self.config.window, late=self.config.mac.late)
             wiring.connect(m, source, window.i)
             source = window.o
         wiring.connect(m, source, mac.i)

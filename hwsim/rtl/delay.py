@@ -17,16 +17,17 @@ class Delay(wiring.Component):
 
     A step is a clock cycle in which ``en`` is high.
 
-    A ring of ``steps - 1`` entries, of which every step reads the oldest and overwrites it, and an
-    output register. What lies in the ring survives a reset: whoever reads it must know from when on
-    it is meaningful.
+    A ring of ``steps - 1`` entries, the register at its output, and another one behind it, because
+    block RAM is slow to show what it has read. Every step overwrites the oldest entry and reads the
+    second oldest, never the one that it writes: block RAM does not say what is read then. What lies
+    in the ring survives a reset: whoever reads it must know from when on it is meaningful.
 
     Parameters
     ----------
     width : int
         Bits.
     steps : int
-        At least 2.
+        At least 3.
     lines : int
         Values side by side.
 
@@ -39,7 +40,7 @@ class Delay(wiring.Component):
 
     def __init__(self, width, steps, lines=1):
         check_positive("width", width)
-        check_integer("steps", steps, 2)
+        check_integer("steps", steps, 3)
         check_positive("lines", lines)
         self._steps = steps
         super().__init__({"en": In(1), "i": In(width).array(lines), "o": Out(width).array(lines)})
@@ -53,15 +54,18 @@ class Delay(wiring.Component):
         depth = self.steps - 1
         m.submodules.ring = ring = Memory(shape=len(Cat(self.i)), depth=depth, init=[])
         write, read = ring.write_port(), ring.read_port()
-        index = Signal(range(depth))
+        newest = Signal(range(depth))
+        index = Signal(range(depth), init=1)
+        last = Signal(len(read.data), name="last", reset_less=True)
         with m.If(self.en):
             advance(m, index, depth)
+            m.d.sync += [newest.eq(index), last.eq(read.data)]
         m.d.comb += [
             write.en.eq(self.en),
-            write.addr.eq(index),
+            write.addr.eq(newest),
             write.data.eq(Cat(self.i)),
             read.en.eq(self.en),
             read.addr.eq(index),
-            Cat(self.o).eq(read.data),
+            Cat(self.o).eq(last),
         ]
         return m

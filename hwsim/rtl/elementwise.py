@@ -148,10 +148,9 @@ class Add(Unit):
                 )
                 shape = Shape.cast(range(ends[0], ends[1] + 1))
                 operand = register(m, getattr(self, port).payload[lane], f"{port}_{lane}")
-                product = register(
-                    m, operand * (factor >> zeros) + offset, f"{port}_product_{lane}", shape
-                )
-                terms.append(product << zeros)
+                product = register(m, operand * (factor >> zeros), f"{port}_product_{lane}")
+                term = register(m, product + offset, f"{port}_term_{lane}", shape)
+                terms.append(term << zeros)
             sums.append(
                 register(m, terms[0] + terms[1], f"sum_{lane}", signed(requantize.accumulator_bits))
             )

@@ -9,7 +9,7 @@ from hwsim.blocks.words import unpack
 
 from .queue import CreditQueue
 from .requantize import Requantize
-from .unit import Unit, advance, beat_layout, choose, delay, reduce_tree, register
+from .unit import Unit, advance, beat_layout, choose, delay, narrow, reduce_tree, register
 
 __all__ = ["Mac"]
 
@@ -37,7 +37,7 @@ class Mac(Unit):
     -------
     i : stream
         ``config.frame``. A beat is taken in the last of the ``config.hold`` cycles that it is
-        needed for.
+        needed for; its codes come ``config.late`` cycles after that.
     o : stream
         ``config.output``.
     w : stream of ``config.load_bits`` bits
@@ -72,10 +72,10 @@ class Mac(Unit):
 
         # From here on nothing waits. A number in a name is the number of cycles since the issue.
         bias_bits = config.pe * config.accumulator_bits
-        summed = 2 + config.tree_latency
+        summed = config.product_latency + config.tree_latency
         load = self._load(m) if config.loadable else None
         sums = self._sums(m, slice_, output, word, load)
-        early = delay(m, channel, summed - 1, "channel")
+        early = delay(m, channel, summed - 2, "channel")
         bias = self._constants(m, "biases", self._bias_words, bias_bits, early, load, 0)
         totals = self._accumulate(
             m,
@@ -115,11 +115,11 @@ class Mac(Unit):
             )
         )
         slice_ends, output_ends, beat_ends = (
-            counter == length - 1 if length > 1 else Const(1)
-            for counter, length in (
-                (slice_, config.slices),
-                (output, config.outputs),
-                (beat, config.beats),
+            Signal(name=f"{name}_ends") if length > 1 else Const(1)
+            for name, length in (
+                ("slice", config.slices),
+                ("output", config.outputs),
+                ("beat", config.beats),
             )
         )
         m.d.comb += [
@@ -129,26 +129,29 @@ class Mac(Unit):
         ]
         with m.If(go):
             advance(m, word, len(self._weight_words))
-            advance(m, slice_, config.slices)
+            advance(m, slice_, config.slices, slice_ends)
             with m.If(slice_ends):
-                advance(m, output, config.outputs)
+                advance(m, output, config.outputs, output_ends)
                 advance(m, channel, len(self._bias_words))
                 with m.If(output_ends):
-                    advance(m, beat, config.beats)
+                    advance(m, beat, config.beats, beat_ends)
                     with m.If(~beat_ends):  # the same outputs again, for the next beat
                         m.d.sync += channel.eq(channel - (config.outputs - 1))
         return word, slice_, output, channel
 
     def _sums(self, m, slice_, output, word, load):
-        """A cycle's sum of products for each output channel, ``2 + tree_latency`` cycles later."""
+        """A cycle's sum of products for each output channel."""
         config = self.config
         if config.fixed:
             return self._fixed_sums(m)
         wide = config.multipliers * config.weight_bits
-        weights = self._constants(m, "weights", self._weight_words, wide, word, load)
-        weights = data.View(
-            data.ArrayLayout(signed(config.weight_bits), config.multipliers), weights
+        word, slice_, output = (
+            delay(m, counter, config.late, f"{counter.name}_late")
+            for counter in (word, slice_, output)
         )
+        weights = self._constants(m, "weights", self._weight_words, wide, word, load)
+        layout = data.ArrayLayout(signed(config.weight_bits), config.multipliers)
+        weights = data.View(layout, register(m, weights, "weights_late"))
         operands = list(self._operands(m, slice_, output))
         bits = min(config.frame.bits + config.weight_bits, config.accumulator_bits)
         sums = []
@@ -188,7 +191,11 @@ class Mac(Unit):
         return total[:bits].as_signed() if len(total) > bits else total
 
     def _operands(self, m, slice_, output):
-        """Each output channel's ``simd`` codes of the beat: registers, shared where they agree."""
+        """Each output channel's ``simd`` codes of the beat, three cycles later.
+
+        They are chosen in the first two cycles. Output channels that read the same codes share
+        their registers.
+        """
         config = self.config
         layout = data.ArrayLayout(Shape(config.frame.bits, config.frame.signed), config.simd)
         outputs_per_group = config.out_channels // config.groups
@@ -198,15 +205,23 @@ class Mac(Unit):
             # `output`.
             groups = tuple((o * config.pe + p) // outputs_per_group for o in range(config.outputs))
             if groups not in registers:
-                operands = Signal(layout, name=f"operands_{len(registers)}", reset_less=True)
-                slices = {
-                    group: choose(slice_, self._slices(group)) for group in dict.fromkeys(groups)
-                }
-                codes = [slices[group] for group in groups]
-                m.d.sync += Value.cast(operands).eq(
-                    choose(output, codes) if len(slices) > 1 else codes[0]
-                )
-                registers[groups] = operands
+                name = f"operands_{len(registers)}"
+                slices = {group: self._slices(group) for group in dict.fromkeys(groups)}
+                if len(slices) == 1:
+                    index, codes = slice_, slices[groups[0]]
+                else:
+                    fill = (1 << len(slice_)) - config.slices
+                    index = Cat(slice_, output)
+                    codes = [code for g in groups for code in slices[g] + slices[g][-1:] * fill]
+                first: dict[int, Signal] = {}  # what is left after two bits of the choice
+                few = narrow(index[:2], codes)
+                for code in few:
+                    if id(code) not in first:
+                        first[id(code)] = register(m, code, f"{name}_of_{len(first)}")
+                rest = register(m, index[2:], f"{name}_which") if len(index) > 2 else []
+                operands = choose(rest, [first[id(code)] for code in few])
+                operands = register(m, operands, f"{name}_1")
+                registers[groups] = register(m, data.View(layout, operands), name, layout)
             yield registers[groups]
 
     def _slices(self, group):
@@ -254,7 +269,7 @@ class Mac(Unit):
         return Value.cast(totals)
 
     def _constants(self, m, name, words, bits, address, load, offset=None):
-        """The word at ``address``, one cycle later.
+        """The word at ``address``, two cycles later: block RAM is slow to show it.
 
         ``load`` overwrites words with the bits from ``offset`` on.
 
@@ -276,7 +291,7 @@ class Mac(Unit):
                 write.addr.eq(index[: len(write.addr)]),
                 write.data.eq(self.w.payload[first : first + bits]),
             ]
-        return read.data
+        return register(m, read.data, f"{name}_word")
 
     def _load(self, m):
         """Where the next beat of port ``w`` goes: whether to biases and multipliers; address."""

@@ -51,7 +51,7 @@ class Pool(Unit):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        m.submodules.window = window = Window(config.window)
+        m.submodules.window = window = Window(config.window, late=config.window.LATE)
         m.submodules.queue = queue = CreditQueue(beat_layout(config.output), self.queue)
         wiring.connect(m, wiring.flipped(self.i), window.i)
         wiring.connect(m, wiring.flipped(self.o), queue.o)
@@ -123,7 +123,7 @@ class Pool(Unit):
         ]
         index = Signal(width)
         m.d.comb += index.eq(choose(row_kind, [choose(column_kind, of_row) for of_row in indices]))
-        return delay(m, index, config.tree_latency, "index")
+        return delay(m, index, config.window.LATE + config.tree_latency, "index")
 
 
 def _lookup(index, values):

@@ -44,6 +44,7 @@ class Queue(wiring.Component):
         write_index = Signal(range(depth))
         read_index = Signal(range(depth))
         level = Signal(range(depth + 1))
+        waiting = Signal()  # whether it is not 0
         fetch = Signal()
 
         m.d.comb += [
@@ -56,14 +57,14 @@ class Queue(wiring.Component):
             m.d.sync += write_index.eq(_next(write_index, depth))
         with m.If(fetch):
             m.d.sync += read_index.eq(_next(read_index, depth))
-        m.d.sync += level.eq(level + write.en - fetch)
+        m.d.sync += [level.eq(level + write.en - fetch), waiting.eq(write.en | (level != fetch))]
 
         if self.config.registered:
             read = storage.read_port()
             m.d.comb += [
                 read.addr.eq(read_index),
                 read.en.eq(fetch),
-                fetch.eq((level != 0) & (~self.o.valid | self.o.ready)),
+                fetch.eq(waiting & (~self.o.valid | self.o.ready)),
                 o_payload.eq(read.data),
             ]
             with m.If(fetch):
@@ -74,7 +75,7 @@ class Queue(wiring.Component):
             read = storage.read_port(domain="comb")
             m.d.comb += [
                 read.addr.eq(read_index),
-                self.o.valid.eq(level != 0),
+                self.o.valid.eq(waiting),
                 fetch.eq(self.o.valid & self.o.ready),
                 o_payload.eq(read.data),
             ]
@@ -120,13 +121,19 @@ class CreditQueue(wiring.Component):
         m = Module()
         m.submodules.fifo = queue = Queue(self._shape, self.config)
         credit = Signal(range(self.config.depth + 1), init=self.config.depth)
+        room = Signal(init=1)  # whether there is any credit
+        returned = Signal()
         m.d.comb += [
-            self.room.eq(credit != 0),
+            returned.eq(self.o.valid & self.o.ready),
+            self.room.eq(room),
             queue.i.valid.eq(self.i_valid),
             queue.i.payload.eq(self.i_payload),
         ]
         wiring.connect(m, wiring.flipped(self.o), queue.o)
-        m.d.sync += credit.eq(credit + (self.o.valid & self.o.ready) - self.issue)
+        m.d.sync += [
+            credit.eq(credit + returned - self.issue),
+            room.eq(returned | (credit > self.issue)),
+        ]
         return m
 
 

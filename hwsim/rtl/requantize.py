@@ -1,12 +1,17 @@
 """From accumulators to codes: `hwsim.network.fixed_point.Requantize` as a pipeline."""
 
+from itertools import pairwise
+
 from amaranth.hdl import Const, Module, Mux, Shape, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hwsim.blocks.requantize import limbs
+
+from .unit import reduce_tree, register
 from .unused import discard
 
-__all__ = ["Requantize"]
+__all__ = ["Requantize", "multiply"]
 
 
 class Requantize(wiring.Component):
@@ -54,30 +59,93 @@ class Requantize(wiring.Component):
         for lane in range(self.lanes):
             value = self.i[lane]
             if config.factor_bits:
-                operand = _register(m, value, f"operand_{lane}")
-                factor = _register(m, self.multiplier[lane], f"factor_{lane}")
-                value = _register(m, operand * factor, f"product_{lane}")
+                value = multiply(
+                    m,
+                    value,
+                    self.multiplier[lane],
+                    f"product_{lane}",
+                    config.scale_latency,
+                    config.accumulator_bits,
+                )
             if config.rounding == "floor":
                 dropped.append(value[: min(config.shifts[1], len(value) - 1)])
             rounded = _round(m, value, config, f"rounded_{lane}")
             code = Signal(Shape(config.bits, config.signed), name=f"code_{lane}", reset_less=True)
-            m.d.sync += code.eq(_saturate(rounded, config))
+            m.d.sync += code.eq(_saturate(m, rounded, config, f"rounded_{lane}"))
             m.d.comb += self.o[lane].eq(code)
         if any(len(bits) for bits in dropped):
             discard(m, *dropped)
         return m
 
 
-def _register(m, value, name):
-    later = Signal(value.shape(), name=name, reset_less=True)
-    m.d.sync += later.eq(value)
-    return later
+def multiply(m, value, factor, name, latency, accumulator_bits):
+    """``value * factor`` so many cycles later: operands, partial products, their sums.
+
+    Parameters
+    ----------
+    value : Value
+        That fits ``accumulator_bits``, two's complement.
+    factor : Value or int
+        Not negative; a number where synthesis is to see that it is constant.
+    latency : int
+        At least what the partial products take.
+    """
+    constant = isinstance(factor, int)
+    bits = factor.bit_length() if constant else len(factor)
+    value = register(m, value, f"{name}_of", _signed(value, accumulator_bits))
+    if not constant:
+        factor = register(m, factor, f"{name}_by")
+    terms = []
+    for low, high in _parts(len(value)):
+        left = value[low:high] if high < len(value) else value[low:].as_signed()
+        for start, end in _parts(bits + 1):
+            right = _part(factor, start, end) if constant else factor[start:end]
+            if isinstance(right, Const) and right.value == 0:
+                continue
+            term = register(m, left * right, f"{name}_{low}_{start}")
+            terms.append((low + start, term))
+    if not terms:
+        return Const(0, 1)
+    terms.sort(key=lambda term: term[0])
+
+    def hold(m, term, name):
+        return term[0], register(m, term[1], name)
+
+    _, product = reduce_tree(m, terms, _add_shifted, name, 1, hold)
+    shape = signed(len(value) + bits)
+    if len(product) > shape.width:
+        product = product[: shape.width].as_signed()
+    for k in range(latency - 2 - (len(terms) - 1).bit_length()):
+        product = register(m, product, f"{name}_late_{k}")
+    return product
+
+
+def _signed(value, most):
+    """The signed shape of a value, at most so many bits wide."""
+    return signed(min(len(value) + (not value.shape().signed), most))
+
+
+def _parts(bits):
+    """(lowest bit, bit behind the highest) of each of the `limbs`."""
+    return pairwise((*limbs(bits), bits))
+
+
+def _part(factor, start, end):
+    """Some bits of a constant, in as many bits as they need."""
+    return Const((factor >> start) & ((1 << (end - start)) - 1))
+
+
+def _add_shifted(low, high):
+    """The sum of two terms, each with the weight of its lowest bit; ``low`` has the lower one."""
+    (base, below), (start, above) = low, high
+    return base, below + (above << (start - base))
 
 
 def _round(m, value, config, name):
-    """``value / 2**largest shift``, rounded, plus the zero point: a register.
+    """``value / 2**largest shift``, rounded, plus the zero point: registers for two cycles.
 
-    It is reset, although nobody reads it then, so that the module's reset is not without effect.
+    The last one is reset, although nobody reads it then, so that the module's reset is not without
+    effect.
     """
     shift = config.shifts[1]
     # At least one bit of the quotient, even if it is only copies of the sign.
@@ -90,18 +158,21 @@ def _round(m, value, config, name):
         up = half & (extended[: shift - 1].any() | odd) if shift > 1 else half & odd
     limit = 1 << (len(floor) - 1)
     rounded = Signal(range(config.zero_point - limit, config.zero_point + limit + 1), name=name)
-    m.d.sync += rounded.eq(floor + config.zero_point + up)
+    floor = register(m, floor + config.zero_point, f"{name}_floor")
+    m.d.sync += rounded.eq(floor + register(m, up, f"{name}_up"))
     return rounded
 
 
-def _saturate(value, config):
-    """``value`` held within the bounds of the code."""
+def _saturate(m, value, config, name):
+    """``value`` of a cycle ago, held within the bounds of the code."""
     lowest, highest = _bounds(value.shape())
-    code = value[: config.bits] if len(value) > config.bits else value
+    code = register(m, value[: config.bits] if len(value) > config.bits else value, f"{name}_low")
     if highest > config.maximum:
-        code = Mux(value > config.maximum, _code(config.maximum, config), code)
+        over = register(m, value > config.maximum, f"{name}_over")
+        code = Mux(over, _code(config.maximum, config), code)
     if lowest < config.minimum:
-        code = Mux(value < config.minimum, _code(config.minimum, config), code)
+        under = register(m, value < config.minimum, f"{name}_under")
+        code = Mux(under, _code(config.minimum, config), code)
     return code
 
 

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from amaranth.hdl import Const, Signal, signed
+from amaranth.hdl import Const, Signal
 
-from .requantize import Requantize
-from .unit import choose, register
+from .requantize import Requantize, multiply
+from .unit import choose
 
 __all__ = ["scale"]
 
@@ -27,15 +27,19 @@ def scale(m, config, values, requantize, index=None):
         factor, shift = int(requantize.multiplier[0]), int(requantize.shift[0])
         while factor % 2 == 0 and factor and shift:
             factor, shift = factor // 2, shift - 1
-        shape = signed(config.accumulator_bits + factor.bit_length())
-        values = [register(m, value, f"operand_{lane}") for lane, value in enumerate(values)]
+        width = config.accumulator_bits + factor.bit_length()
         values = [
-            register(m, value * factor, f"product_{lane}", shape)
+            multiply(
+                m,
+                value,
+                factor,
+                f"product_{lane}",
+                config.scale_latency,
+                config.accumulator_bits,
+            )
             for lane, value in enumerate(values)
         ]
-        config = replace(
-            config, accumulator_bits=shape.width, multiplier_bits=0, shifts=(shift, shift)
-        )
+        config = replace(config, accumulator_bits=width, multiplier_bits=0, shifts=(shift, shift))
     m.submodules.requantize = unit = Requantize(config, len(values))
     for lane, value in enumerate(values):
         m.d.comb += unit.i[lane].eq(value)

@@ -4,7 +4,7 @@ from amaranth.hdl import Const, Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Unit", "advance", "beat_layout", "choose", "delay", "reduce_tree", "register"]
+__all__ = ["Unit", "advance", "beat_layout", "choose", "delay", "narrow", "reduce_tree", "register"]
 
 
 def beat_layout(frame):
@@ -48,19 +48,38 @@ class Unit(wiring.Component):
         return self._queue
 
 
-def advance(m, counter, length):
-    """Step ``counter`` through ``0 ... length - 1`` and round again; for use under ``m.If``."""
+def advance(m, counter, length, ends=None):
+    """Step ``counter`` through ``0 ... length - 1`` and round again; for use under ``m.If``.
+
+    ``ends`` is a register that says whether the count is the last, high at first if ``length`` is
+    1. Unlike a comparison it does not keep waiting what the counter carries into.
+    """
     if length == 1:
         return
-    m.d.sync += counter.eq(Mux(counter == length - 1, 0, counter + 1))
+    if ends is None:
+        ends = counter == length - 1
+    else:
+        m.d.sync += ends.eq(counter == length - 2)
+    m.d.sync += counter.eq(Mux(ends, 0, counter + 1))
+
+
+def narrow(index, values):
+    """What of ``values`` is left to choose from when the lowest bits of the choice are known.
+
+    ``index`` is these bits.
+    """
+    for bit in index:
+        pairs = [
+            low if low is high else Mux(bit, high, low)
+            for low, high in zip(values[::2], values[1::2], strict=False)
+        ]
+        values = pairs + values[2 * len(pairs) :]
+    return values
 
 
 def choose(index, values):
     """``values[index]`` as a tree of two-way multiplexers; ``index`` is less than their number."""
-    for bit in index:
-        pairs = [Mux(bit, values[k + 1], values[k]) for k in range(0, len(values) - 1, 2)]
-        values = pairs + values[2 * len(pairs) :]
-    return values[0]
+    return narrow(index, values)[0]
 
 
 def delay(m, value, cycles, name):

@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from .absorb import absorb
+from .replicate import replicate
 from .tools import find
 from .wrapper import DESIGN, wrapper
 
@@ -14,6 +16,9 @@ __all__ = ["Memory", "Netlist", "synthesize_netlist"]
 
 # A memory that nobody writes is a table; above so many bits it is said that it lies in logic.
 _LARGE_TABLE = 1 << 14
+# Words of the longest delay line that Yosys may put in distributed RAM.
+RING_IN_LOGIC = 32
+_RING = re.compile(r"^ *reg (?:\[\d+:0\] )?ring \[0:(\d+)\];", re.M)
 _KINDS = (
     (re.compile(r"DP16KD|PDPW16KD|RAMB|BLOCK|ICE40_RAM|SB_RAM"), "block RAM"),
     (re.compile(r"DPR16X4|RAM(16|32|64|128|256|512)|LUTRAM|XILINX_LUT"), "distributed RAM"),
@@ -88,12 +93,22 @@ def script(verilog, family):
     top, _ = wrapper(verilog)
     synthesis = f"{family.synthesis} -top {top}"
     sources = " ".join(name for name in verilog.files if name.endswith(".v"))
+    # Delay lines in distributed RAM are slow when they are long: the memory's output is chosen from
+    # several.
+    long = [
+        f"{name.removesuffix('.v')}/m:ring"
+        for name, text in verilog.files.items()
+        if (depth := _RING.search(text)) and int(depth[1]) >= RING_IN_LOGIC
+    ]
     # The border of the design stays until all is counted: within it nothing is changed by what the
     # wrapper does.
     commands = [
         f"read_verilog {sources} {top}.v",
         f"hierarchy -check -top {top}",
         f"setattr -mod -set keep_hierarchy 1 {verilog.top}",
+        # Delay lines and queues never read what they write at the same time: no logic for that.
+        "setattr -set no_rw_check 1 */m:ring */m:storage",
+        *(['setattr -set ram_style "block" ' + " ".join(long)] if long else []),
         f"{synthesis} -run :{family.memory_step}",
         "dump -o memories.il t:$mem_v2",
         f"{synthesis} -run {family.memory_step}:",
@@ -125,6 +140,12 @@ def synthesize_netlist(verilog, family):
         netlist = (folder / "netlist.json").read_text()
     found = statistics["modules"]["\\" + verilog.top]["num_cells_by_type"]
     cells = {kind: count for kind, count in found.items() if not kind.startswith("$")}
+    if family.name == "ecp5":
+        flat = json.loads(netlist)
+        gone = absorb(flat["modules"][name]["cells"])
+        copies = replicate(flat["modules"][name]["cells"])
+        cells["TRELLIS_FF"] = cells.get("TRELLIS_FF", 0) - len(gone) + len(copies)
+        netlist = json.dumps(flat)
     units = _units(json.loads(netlist)["modules"][name]["cells"])
     memories = _memories(dumped, log, verilog.top)
     return Netlist(cells, units, memories, netlist if family.place else "")

@@ -9,13 +9,19 @@ module filters_mac_queue(
   output wire [31:0] o__payload,
   input wire o__ready,
   output wire o__valid,
-  output wire room
+  output reg room
 );
-  reg [3:0] credit;
-  assign room = |credit;
+  reg [4:0] credit;
+  wire returned;
+  assign returned = o__valid & o__ready;
   always @(posedge clk)
-    if (rst) credit <= 4'hb;
-    else credit <= (credit + { 3'h0, o__valid & o__ready }) - { 3'h0, issue };
+    if (rst) begin
+      credit <= 5'h13;
+      room <= 1'h1;
+    end else begin
+      credit <= (credit + { 4'h0, returned }) - { 4'h0, issue };
+      room <= returned | (credit > { 4'h0, issue });
+    end
   filters_mac_queue_fifo fifo (
     .clk(clk),
     .i__payload(i__payload),

@@ -7,28 +7,32 @@ module filters_mac_queue_fifo(
   input wire i__valid,
   output wire [31:0] o__payload,
   input wire o__ready,
-  output wire o__valid
+  output reg o__valid
 );
   wire fetch;
   wire i__ready;
-  reg [3:0] level;
-  reg [3:0] read_index;
+  reg [4:0] level;
+  reg [4:0] read_index;
   wire write__en;
-  reg [3:0] write_index;
-  reg [31:0] storage [0:10];
+  reg [4:0] write_index;
+  reg [31:0] storage [0:18];
   always @(posedge clk) if (write__en) storage[write_index] <= i__payload;
   assign o__payload = storage[read_index];
-  assign i__ready = level != 4'hb;
+  assign i__ready = level != 5'h13;
   assign write__en = i__valid & i__ready;
-  assign o__valid = |level;
   assign fetch = o__valid & o__ready;
   always @(posedge clk)
-    if (rst) write_index <= 4'h0;
-    else if (write__en) write_index <= (write_index == 4'ha) ? 4'h0 : (write_index + 4'h1);
+    if (rst) write_index <= 5'h00;
+    else if (write__en) write_index <= (write_index == 5'h12) ? 5'h00 : (write_index + 5'h01);
   always @(posedge clk)
-    if (rst) read_index <= 4'h0;
-    else if (fetch) read_index <= (read_index == 4'ha) ? 4'h0 : (read_index + 4'h1);
+    if (rst) read_index <= 5'h00;
+    else if (fetch) read_index <= (read_index == 5'h12) ? 5'h00 : (read_index + 5'h01);
   always @(posedge clk)
-    if (rst) level <= 4'h0;
-    else level <= (level + { 3'h0, write__en }) - { 3'h0, fetch };
+    if (rst) begin
+      level <= 5'h00;
+      o__valid <= 1'h0;
+    end else begin
+      level <= (level + { 4'h0, write__en }) - { 4'h0, fetch };
+      o__valid <= write__en | (level != { 4'h0, fetch });
+    end
 endmodule

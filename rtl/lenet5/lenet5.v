@@ -6,18 +6,18 @@
 //   m_axis: 1 x 1 pixels of 10 signed 8-bit channels, 1 per beat, 10 beats per image, TLAST on the last
 //   Verilog knows neither signed ports nor structs: codes lie side by side in TDATA, lane 0 in the lowest bits,
 //   two's complement where signed.
-// Timing: 10958 cycles from the first beat of an image to the last beat of its result,
+// Timing: 10998 cycles from the first beat of an image to the last beat of its result,
 //   4965 cycles per image with images back to back.
 // Multipliers: 89, 94.3 % of their cycles useful.
 // Stages (unit, cycles per image, multipliers, queue depths):
-//   conv1           Conv            4704     25  12
-//   pool1           Pool            4704      0  3
+//   conv1           Conv            4704     25  21
+//   pool1           Pool            4704      0  6
 //   conv2_i_resize  Resize          1176      0  216
-//   conv2           Conv            4965     50  12
-//   pool2           Pool            1600      0  48
-//   fc1             Dense           4800     10  13
+//   conv2           Conv            4965     50  22
+//   pool2           Pool            1600      0  49
+//   fc1             Dense           4800     10  14
 //   fc2             Dense           3360      3  21
-//   fc3             Dense            840      1  3
+//   fc3             Dense            840      1  5
 
 module lenet5(
   input wire clk,

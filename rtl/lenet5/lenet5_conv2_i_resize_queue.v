@@ -13,6 +13,7 @@ module lenet5_conv2_i_resize_queue(
   wire fetch;
   reg [7:0] level;
   reg [7:0] read_index;
+  reg waiting;
   wire write__en;
   reg [7:0] write_index;
   reg [15:0] storage [0:214];
@@ -20,7 +21,7 @@ module lenet5_conv2_i_resize_queue(
   always @(posedge clk) if (fetch) o__payload <= storage[read_index];
   assign i__ready = level != 8'hd7;
   assign write__en = i__valid & i__ready;
-  assign fetch = (|level) & ((~o__valid) | o__ready);
+  assign fetch = waiting & ((~o__valid) | o__ready);
   always @(posedge clk)
     if (rst) write_index <= 8'h00;
     else if (write__en) write_index <= (write_index == 8'hd6) ? 8'h00 : (write_index + 8'h01);
@@ -30,9 +31,11 @@ module lenet5_conv2_i_resize_queue(
   always @(posedge clk)
     if (rst) begin
       level <= 8'h00;
+      waiting <= 1'h0;
       o__valid <= 1'h0;
     end else begin
       level <= (level + { 7'h00, write__en }) - { 7'h00, fetch };
+      waiting <= write__en | (level != { 7'h00, fetch });
       o__valid <= fetch ? 1'h1 : (o__ready ? 1'h0 : o__valid);
     end
 endmodule

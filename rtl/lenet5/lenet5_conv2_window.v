@@ -38,15 +38,17 @@ module lenet5_conv2_window(
   wire _1_;
   wire _2_;
   wire _3_;
-  wire _4_;
-  wire _5_;
-  wire _6_;
   reg active;
-  wire [63:0] delay_30_ring_data;
-  wire final_;
+  reg [15:0] beat_1;
+  reg [15:0] beat_2;
+  wire [63:0] delay_30_last;
   reg [3:0] in_column;
+  reg in_column_ends;
   reg [1:0] in_group;
+  reg in_group_ends;
+  reg in_launch;
   reg [3:0] in_row;
+  reg in_row_ends;
   wire launch;
   wire leaves;
   reg [15:0] line_1;
@@ -110,50 +112,97 @@ module lenet5_conv2_window(
   reg [15:0] line_95;
   reg [15:0] line_96;
   wire load;
+  reg load_1;
+  reg load_last_1;
   reg [3:0] out_column;
+  reg out_column_ends;
+  reg out_final;
   reg [1:0] out_group;
+  reg out_group_ends;
+  reg out_leaves;
   reg [3:0] out_row;
+  reg out_row_ends;
   wire own;
-  assign _1_ = in_column == 4'hd;
-  assign _3_ = out_column == 4'hd;
+  reg step_1;
+  reg step_2;
   assign i__ready = ((~leaves) | (~o__valid)) | o__ready;
   assign own = i__ready & i__valid;
-  assign _0_ = in_group == 2'h2;
-  assign launch = own & (((in_row == 4'h4) & (in_column == 4'h3)) & _0_);
-  assign _4_ = out_row == 4'h9;
-  assign _2_ = out_group == 2'h2;
-  assign final_ = (_4_ & (out_column == 4'h9)) & _2_;
-  assign leaves = active & (out_column < 4'ha);
+  assign launch = own & in_launch;
+  assign leaves = active & out_leaves;
   assign load = own & leaves;
+  always @(posedge clk) begin
+    beat_1 <= i__payload;
+    beat_2 <= beat_1;
+  end
   always @(posedge clk)
-    if (rst) in_group <= 2'h0;
-    else if (own) in_group <= _0_ ? 2'h0 : (in_group + 2'h1);
+    if (rst) begin
+      in_group_ends <= 1'h0;
+      in_group <= 2'h1;
+      in_launch <= 1'h0;
+    end else if (own) begin
+      in_group_ends <= in_group == 2'h1;
+      in_group <= in_group_ends ? 2'h0 : (in_group + 2'h1);
+      in_launch <= ((in_row == 4'h4) & (in_column == 4'h3)) & (in_group == 2'h2);
+    end
   always @(posedge clk)
-    if (rst) in_column <= 4'h0;
-    else if (own & _0_) in_column <= _1_ ? 4'h0 : (in_column + 4'h1);
+    if (rst) begin
+      in_column_ends <= 1'h0;
+      in_column <= 4'h0;
+    end else if (in_group_ends & own) begin
+      in_column_ends <= in_column == 4'hc;
+      in_column <= in_column_ends ? 4'h0 : (in_column + 4'h1);
+    end
+  always @(posedge clk)
+    if (rst) in_row_ends <= 1'h0;
+    else if (_0_) in_row_ends <= in_row == 4'hc;
   always @(posedge clk)
     if (rst) in_row <= 4'h0;
-    else if (_5_) in_row <= (in_row == 4'hd) ? 4'h0 : (in_row + 4'h1);
+    else if (_1_) in_row <= in_row_ends ? 4'h0 : (in_row + 4'h1);
   always @(posedge clk)
-    if (launch | rst) out_group <= 2'h0;
-    else if (own) out_group <= _2_ ? 2'h0 : (out_group + 2'h1);
+    if (launch | rst) begin
+      out_group_ends <= 1'h0;
+      out_group <= 2'h1;
+      out_final <= 1'h0;
+      out_leaves <= 1'h1;
+    end else if (own) begin
+      out_group_ends <= out_group == 2'h1;
+      out_group <= out_group_ends ? 2'h0 : (out_group + 2'h1);
+      out_final <= ((out_row == 4'h9) & (out_column == 4'h9)) & (out_group == 2'h2);
+      out_leaves <= out_column < 4'ha;
+    end
   always @(posedge clk)
-    if (launch | rst) out_column <= 4'h0;
-    else if (own & _2_) out_column <= _3_ ? 4'h0 : (out_column + 4'h1);
+    if (launch | rst) begin
+      out_column_ends <= 1'h0;
+      out_column <= 4'h0;
+    end else if (out_group_ends & own) begin
+      out_column_ends <= out_column == 4'hc;
+      out_column <= out_column_ends ? 4'h0 : (out_column + 4'h1);
+    end
+  always @(posedge clk)
+    if (launch | rst) out_row_ends <= 1'h0;
+    else if (_2_) out_row_ends <= out_row == 4'h8;
   always @(posedge clk)
     if (launch | rst) out_row <= 4'h0;
-    else if (_6_) out_row <= _4_ ? 4'h0 : (out_row + 4'h1);
+    else if (_3_) out_row <= out_row_ends ? 4'h0 : (out_row + 4'h1);
   always @(posedge clk)
     if (rst) begin
       active <= 1'h0;
+      step_1 <= 1'h0;
+      step_2 <= 1'h0;
+      load_1 <= 1'h0;
+      load_last_1 <= 1'h0;
       o__valid <= 1'h0;
     end else begin
-      active <= launch ? 1'h1 : ((own & final_) ? 1'h0 : active);
+      active <= launch ? 1'h1 : ((own & out_final) ? 1'h0 : active);
+      step_1 <= own;
+      step_2 <= step_1;
+      load_1 <= load;
+      load_last_1 <= load_1;
       o__valid <= load ? 1'h1 : (o__ready ? 1'h0 : o__valid);
     end
   always @(posedge clk)
-    if (own) begin
-      line_1 <= i__payload;
+    if (step_2) begin
+      line_1 <= beat_2;
       line_2 <= line_1;
       line_3 <= line_2;
       line_4 <= line_3;
@@ -165,7 +214,7 @@ module lenet5_conv2_window(
       line_10 <= line_9;
       line_11 <= line_10;
       line_12 <= line_11;
-      line_43 <= delay_30_ring_data[15:0];
+      line_43 <= delay_30_last[15:0];
       line_44 <= line_43;
       line_45 <= line_44;
       line_46 <= line_45;
@@ -177,7 +226,7 @@ module lenet5_conv2_window(
       line_52 <= line_51;
       line_53 <= line_52;
       line_54 <= line_53;
-      line_85 <= delay_30_ring_data[31:16];
+      line_85 <= delay_30_last[31:16];
       line_86 <= line_85;
       line_87 <= line_86;
       line_88 <= line_87;
@@ -189,7 +238,7 @@ module lenet5_conv2_window(
       line_94 <= line_93;
       line_95 <= line_94;
       line_96 <= line_95;
-      line_127 <= delay_30_ring_data[47:32];
+      line_127 <= delay_30_last[47:32];
       line_128 <= line_127;
       line_129 <= line_128;
       line_130 <= line_129;
@@ -201,7 +250,7 @@ module lenet5_conv2_window(
       line_136 <= line_135;
       line_137 <= line_136;
       line_138 <= line_137;
-      line_169 <= delay_30_ring_data[63:48];
+      line_169 <= delay_30_last[63:48];
       line_170 <= line_169;
       line_171 <= line_170;
       line_172 <= line_171;
@@ -215,43 +264,45 @@ module lenet5_conv2_window(
       line_180 <= line_179;
     end
   always @(posedge clk)
-    if (load) begin
+    if (load_last_1) begin
       tap_0_0 <= line_180;
       tap_0_1 <= line_177;
       tap_0_2 <= line_174;
       tap_0_3 <= line_171;
-      tap_0_4 <= delay_30_ring_data[63:48];
+      tap_0_4 <= delay_30_last[63:48];
       tap_1_0 <= line_138;
       tap_1_1 <= line_135;
       tap_1_2 <= line_132;
       tap_1_3 <= line_129;
-      tap_1_4 <= delay_30_ring_data[47:32];
+      tap_1_4 <= delay_30_last[47:32];
       tap_2_0 <= line_96;
       tap_2_1 <= line_93;
       tap_2_2 <= line_90;
       tap_2_3 <= line_87;
-      tap_2_4 <= delay_30_ring_data[31:16];
+      tap_2_4 <= delay_30_last[31:16];
       tap_3_0 <= line_54;
       tap_3_1 <= line_51;
       tap_3_2 <= line_48;
       tap_3_3 <= line_45;
-      tap_3_4 <= delay_30_ring_data[15:0];
+      tap_3_4 <= delay_30_last[15:0];
       tap_4_0 <= line_12;
       tap_4_1 <= line_9;
       tap_4_2 <= line_6;
       tap_4_3 <= line_3;
-      tap_4_4 <= i__payload;
+      tap_4_4 <= beat_2;
     end
-  assign _5_ = own & _1_ & _0_;
-  assign _6_ = own & _3_ & _2_;
+  assign _0_ = in_column_ends & in_group_ends & own;
+  assign _1_ = in_column_ends & in_group_ends & own;
+  assign _2_ = out_column_ends & out_group_ends & own;
+  assign _3_ = out_column_ends & out_group_ends & own;
   lenet5_conv2_window_delay_30 delay_30 (
     .clk(clk),
-    .en(own),
+    .en(step_2),
     .i__0(line_12),
     .i__1(line_54),
     .i__2(line_96),
     .i__3(line_138),
-    .ring_data(delay_30_ring_data),
+    .last(delay_30_last),
     .rst(rst)
   );
 endmodule

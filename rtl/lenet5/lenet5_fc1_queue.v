@@ -9,13 +9,19 @@ module lenet5_fc1_queue(
   output wire [79:0] o__payload,
   input wire o__ready,
   output wire o__valid,
-  output wire room
+  output reg room
 );
   reg [3:0] credit;
-  assign room = |credit;
+  wire returned;
+  assign returned = o__valid & o__ready;
   always @(posedge clk)
-    if (rst) credit <= 4'hd;
-    else credit <= (credit + { 3'h0, o__valid & o__ready }) - { 3'h0, issue };
+    if (rst) begin
+      credit <= 4'he;
+      room <= 1'h1;
+    end else begin
+      credit <= (credit + { 3'h0, returned }) - { 3'h0, issue };
+      room <= returned | (credit > { 3'h0, issue });
+    end
   lenet5_fc1_queue_fifo fifo (
     .clk(clk),
     .i__payload(i__payload),

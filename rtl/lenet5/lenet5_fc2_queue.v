@@ -9,13 +9,19 @@ module lenet5_fc2_queue(
   output wire [23:0] o__payload,
   input wire o__ready,
   output wire o__valid,
-  output wire room
+  output reg room
 );
   reg [4:0] credit;
-  assign room = |credit;
+  wire returned;
+  assign returned = o__valid & o__ready;
   always @(posedge clk)
-    if (rst) credit <= 5'h15;
-    else credit <= (credit + { 4'h0, o__valid & o__ready }) - { 4'h0, issue };
+    if (rst) begin
+      credit <= 5'h15;
+      room <= 1'h1;
+    end else begin
+      credit <= (credit + { 4'h0, returned }) - { 4'h0, issue };
+      room <= returned | (credit > { 4'h0, issue });
+    end
   lenet5_fc2_queue_fifo fifo (
     .clk(clk),
     .i__payload(i__payload),

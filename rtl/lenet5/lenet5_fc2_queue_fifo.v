@@ -7,7 +7,7 @@ module lenet5_fc2_queue_fifo(
   input wire i__valid,
   output wire [23:0] o__payload,
   input wire o__ready,
-  output wire o__valid
+  output reg o__valid
 );
   wire fetch;
   wire i__ready;
@@ -20,7 +20,6 @@ module lenet5_fc2_queue_fifo(
   assign o__payload = storage[read_index];
   assign i__ready = level != 5'h15;
   assign write__en = i__valid & i__ready;
-  assign o__valid = |level;
   assign fetch = o__valid & o__ready;
   always @(posedge clk)
     if (rst) write_index <= 5'h00;
@@ -29,6 +28,11 @@ module lenet5_fc2_queue_fifo(
     if (rst) read_index <= 5'h00;
     else if (fetch) read_index <= (read_index == 5'h14) ? 5'h00 : (read_index + 5'h01);
   always @(posedge clk)
-    if (rst) level <= 5'h00;
-    else level <= (level + { 4'h0, write__en }) - { 4'h0, fetch };
+    if (rst) begin
+      level <= 5'h00;
+      o__valid <= 1'h0;
+    end else begin
+      level <= (level + { 4'h0, write__en }) - { 4'h0, fetch };
+      o__valid <= write__en | (level != { 4'h0, fetch });
+    end
 endmodule

@@ -7,43 +7,73 @@ module lenet5_fc2_requantize(
   input wire [50:0] multiplier,
   output wire [23:0] o
 );
-  wire [14:0] _0_;
-  wire _1_;
-  wire [14:0] _2_;
-  wire [14:0] _3_;
-  wire _4_;
-  wire _5_;
   reg [7:0] code_0;
   reg [7:0] code_1;
   reg [7:0] code_2;
-  reg [16:0] factor_0;
-  reg [16:0] factor_1;
-  reg [16:0] factor_2;
-  reg [21:0] operand_0;
-  reg [21:0] operand_1;
-  reg [21:0] operand_2;
-  reg [38:0] product_0;
-  reg [38:0] product_1;
-  reg [38:0] product_2;
+  reg [20:0] product_0_0_0;
+  reg [38:0] product_0_1_0;
+  reg [34:0] product_0_4_0;
+  reg [16:0] product_0_by;
+  reg [21:0] product_0_of;
+  reg [20:0] product_1_0_0;
+  reg [38:0] product_1_1_0;
+  reg [34:0] product_1_4_0;
+  reg [16:0] product_1_by;
+  reg [21:0] product_1_of;
+  reg [20:0] product_2_0_0;
+  reg [38:0] product_2_1_0;
+  reg [34:0] product_2_4_0;
+  reg [16:0] product_2_by;
+  reg [21:0] product_2_of;
   reg [14:0] rounded_0;
+  reg [14:0] rounded_0_floor;
+  reg [7:0] rounded_0_low;
+  reg rounded_0_over;
+  reg rounded_0_under;
+  reg rounded_0_up;
   reg [14:0] rounded_1;
+  reg [14:0] rounded_1_floor;
+  reg [7:0] rounded_1_low;
+  reg rounded_1_over;
+  reg rounded_1_under;
+  reg rounded_1_up;
   reg [14:0] rounded_2;
-  assign _2_ = $signed(product_0[38:25]) + $signed(14'h3f80);
-  assign _5_ = product_0[24] & ((|product_0[23:0]) | product_0[25]);
-  assign _0_ = $signed(product_1[38:25]) + $signed(14'h3f80);
-  assign _1_ = product_1[24] & ((|product_1[23:0]) | product_1[25]);
-  assign _3_ = $signed(product_2[38:25]) + $signed(14'h3f80);
-  assign _4_ = product_2[24] & ((|product_2[23:0]) | product_2[25]);
+  reg [14:0] rounded_2_floor;
+  reg [7:0] rounded_2_low;
+  reg rounded_2_over;
+  reg rounded_2_under;
+  reg rounded_2_up;
   always @(posedge clk) begin
-    operand_0 <= i[21:0];
-    factor_0 <= multiplier[16:0];
-    product_0 <= $signed(operand_0) * $signed({ 1'h0, factor_0 });
-    operand_1 <= i[43:22];
-    factor_1 <= multiplier[33:17];
-    product_1 <= $signed(operand_1) * $signed({ 1'h0, factor_1 });
-    operand_2 <= i[65:44];
-    factor_2 <= multiplier[50:34];
-    product_2 <= $signed(operand_2) * $signed({ 1'h0, factor_2 });
+    rounded_1_floor <= $signed(product_1_1_0[38:25]) + $signed(14'h3f80);
+    rounded_1_up <= product_1_1_0[24] & ((|product_1_1_0[23:0]) | product_1_1_0[25]);
+    rounded_1_low <= rounded_1[7:0];
+    rounded_1_over <= $signed(rounded_1) > $signed(15'h007f);
+    rounded_1_under <= $signed(rounded_1) < $signed(15'h7f80);
+    product_2_of <= i[65:44];
+    product_2_by <= multiplier[50:34];
+    product_2_0_0 <= product_2_of[3:0] * product_2_by;
+    product_2_4_0 <= $signed(product_2_of[21:4]) * $signed({ 1'h0, product_2_by });
+    product_2_1_0 <= $signed({ 18'h00000, product_2_0_0 }) + $signed({ product_2_4_0, 4'h0 });
+    rounded_2_floor <= $signed(product_2_1_0[38:25]) + $signed(14'h3f80);
+    rounded_2_up <= product_2_1_0[24] & ((|product_2_1_0[23:0]) | product_2_1_0[25]);
+    rounded_2_low <= rounded_2[7:0];
+    rounded_2_over <= $signed(rounded_2) > $signed(15'h007f);
+    rounded_2_under <= $signed(rounded_2) < $signed(15'h7f80);
+    product_0_of <= i[21:0];
+    product_0_by <= multiplier[16:0];
+    product_0_0_0 <= product_0_of[3:0] * product_0_by;
+    product_0_4_0 <= $signed(product_0_of[21:4]) * $signed({ 1'h0, product_0_by });
+    product_0_1_0 <= $signed({ 18'h00000, product_0_0_0 }) + $signed({ product_0_4_0, 4'h0 });
+    rounded_0_floor <= $signed(product_0_1_0[38:25]) + $signed(14'h3f80);
+    rounded_0_up <= product_0_1_0[24] & ((|product_0_1_0[23:0]) | product_0_1_0[25]);
+    rounded_0_low <= rounded_0[7:0];
+    rounded_0_over <= $signed(rounded_0) > $signed(15'h007f);
+    rounded_0_under <= $signed(rounded_0) < $signed(15'h7f80);
+    product_1_of <= i[43:22];
+    product_1_by <= multiplier[33:17];
+    product_1_0_0 <= product_1_of[3:0] * product_1_by;
+    product_1_4_0 <= $signed(product_1_of[21:4]) * $signed({ 1'h0, product_1_by });
+    product_1_1_0 <= $signed({ 18'h00000, product_1_0_0 }) + $signed({ product_1_4_0, 4'h0 });
   end
   always @(posedge clk)
     if (rst) begin
@@ -51,18 +81,18 @@ module lenet5_fc2_requantize(
       rounded_1 <= 15'h0000;
       rounded_2 <= 15'h0000;
     end else begin
-      rounded_0 <= $signed(_2_) + $signed({ 14'h0000, _5_ });
-      rounded_1 <= $signed(_0_) + $signed({ 14'h0000, _1_ });
-      rounded_2 <= $signed(_3_) + $signed({ 14'h0000, _4_ });
+      rounded_0 <= $signed(rounded_0_floor) + $signed({ 14'h0000, rounded_0_up });
+      rounded_1 <= $signed(rounded_1_floor) + $signed({ 14'h0000, rounded_1_up });
+      rounded_2 <= $signed(rounded_2_floor) + $signed({ 14'h0000, rounded_2_up });
     end
   always @(posedge clk)
-    if ($signed(rounded_0) < $signed(15'h7f80)) code_0 <= 8'h80;
-    else code_0 <= ($signed(rounded_0) > $signed(15'h007f)) ? 8'h7f : rounded_0[7:0];
+    if (rounded_0_under) code_0 <= 8'h80;
+    else code_0 <= rounded_0_over ? 8'h7f : rounded_0_low;
   always @(posedge clk)
-    if ($signed(rounded_1) < $signed(15'h7f80)) code_1 <= 8'h80;
-    else code_1 <= ($signed(rounded_1) > $signed(15'h007f)) ? 8'h7f : rounded_1[7:0];
+    if (rounded_1_under) code_1 <= 8'h80;
+    else code_1 <= rounded_1_over ? 8'h7f : rounded_1_low;
   always @(posedge clk)
-    if ($signed(rounded_2) < $signed(15'h7f80)) code_2 <= 8'h80;
-    else code_2 <= ($signed(rounded_2) > $signed(15'h007f)) ? 8'h7f : rounded_2[7:0];
+    if (rounded_2_under) code_2 <= 8'h80;
+    else code_2 <= rounded_2_over ? 8'h7f : rounded_2_low;
   assign o = { code_2, code_1, code_0 };
 endmodule

@@ -9,14 +9,20 @@ module lenet5_pool1_queue(
   output wire [7:0] o__payload,
   input wire o__ready,
   output wire o__valid,
-  output wire room
+  output reg room
 );
-  reg [1:0] credit;
-  assign room = |credit;
+  reg [2:0] credit;
+  wire returned;
+  assign returned = o__valid & o__ready;
   always @(posedge clk)
-    if (rst) credit <= 2'h3;
-    else credit <= (credit + { 1'h0, o__valid & o__ready }) - { 1'h0, issue };
-  lenet5_fifo_2 fifo (
+    if (rst) begin
+      credit <= 3'h6;
+      room <= 1'h1;
+    end else begin
+      credit <= (credit + { 2'h0, returned }) - { 2'h0, issue };
+      room <= returned | (credit > { 2'h0, issue });
+    end
+  lenet5_pool1_queue_fifo fifo (
     .clk(clk),
     .i__payload(i__payload),
     .i__valid(i__valid),

@@ -11,12 +11,15 @@ module lenet5_pool2(
   output wire o__valid
 );
   wire _0_;
-  wire [7:0] _1_;
-  wire _2_;
-  wire [7:0] _3_;
+  wire _1_;
   reg [7:0] i_payload;
   reg i_valid;
   wire issue;
+  reg issue_1;
+  reg issue_2;
+  reg issue_3;
+  reg [7:0] lane_0_1_0;
+  reg [7:0] lane_0_1_1;
   wire room;
   wire window_o__valid;
   wire [7:0] window_tap_0_0;
@@ -24,14 +27,25 @@ module lenet5_pool2(
   wire [7:0] window_tap_1_0;
   wire [7:0] window_tap_1_1;
   assign issue = window_o__valid & room;
-  assign _0_ = $signed(window_tap_1_1) > $signed(window_tap_1_0);
-  assign _1_ = _0_ ? window_tap_1_1 : window_tap_1_0;
-  assign _2_ = $signed(window_tap_0_1) > $signed(window_tap_0_0);
-  assign _3_ = _2_ ? window_tap_0_1 : window_tap_0_0;
-  always @(posedge clk) i_payload <= ($signed(_1_) > $signed(_3_)) ? _1_ : _3_;
+  assign _0_ = $signed(window_tap_0_1) > $signed(window_tap_0_0);
+  assign _1_ = $signed(window_tap_1_1) > $signed(window_tap_1_0);
+  always @(posedge clk) begin
+    lane_0_1_0 <= _0_ ? window_tap_0_1 : window_tap_0_0;
+    lane_0_1_1 <= _1_ ? window_tap_1_1 : window_tap_1_0;
+    i_payload <= ($signed(lane_0_1_1) > $signed(lane_0_1_0)) ? lane_0_1_1 : lane_0_1_0;
+  end
   always @(posedge clk)
-    if (rst) i_valid <= 1'h0;
-    else i_valid <= issue;
+    if (rst) begin
+      issue_1 <= 1'h0;
+      issue_2 <= 1'h0;
+      issue_3 <= 1'h0;
+      i_valid <= 1'h0;
+    end else begin
+      issue_1 <= issue;
+      issue_2 <= issue_1;
+      issue_3 <= issue_2;
+      i_valid <= issue_3;
+    end
   lenet5_pool2_queue queue (
     .clk(clk),
     .i__payload(i_payload),

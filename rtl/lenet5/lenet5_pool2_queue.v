@@ -9,13 +9,19 @@ module lenet5_pool2_queue(
   output wire [7:0] o__payload,
   input wire o__ready,
   output wire o__valid,
-  output wire room
+  output reg room
 );
   reg [5:0] credit;
-  assign room = |credit;
+  wire returned;
+  assign returned = o__valid & o__ready;
   always @(posedge clk)
-    if (rst) credit <= 6'h30;
-    else credit <= (credit + { 5'h00, o__valid & o__ready }) - { 5'h00, issue };
+    if (rst) begin
+      credit <= 6'h31;
+      room <= 1'h1;
+    end else begin
+      credit <= (credit + { 5'h00, returned }) - { 5'h00, issue };
+      room <= returned | (credit > { 5'h00, issue });
+    end
   lenet5_pool2_queue_fifo fifo (
     .clk(clk),
     .i__payload(i__payload),

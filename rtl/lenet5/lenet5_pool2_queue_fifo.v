@@ -7,7 +7,7 @@ module lenet5_pool2_queue_fifo(
   input wire i__valid,
   output wire [7:0] o__payload,
   input wire o__ready,
-  output wire o__valid
+  output reg o__valid
 );
   wire fetch;
   wire i__ready;
@@ -15,20 +15,24 @@ module lenet5_pool2_queue_fifo(
   reg [5:0] read_index;
   wire write__en;
   reg [5:0] write_index;
-  reg [7:0] storage [0:47];
+  reg [7:0] storage [0:48];
   always @(posedge clk) if (write__en) storage[write_index] <= i__payload;
   assign o__payload = storage[read_index];
-  assign i__ready = level != 6'h30;
+  assign i__ready = level != 6'h31;
   assign write__en = i__valid & i__ready;
-  assign o__valid = |level;
   assign fetch = o__valid & o__ready;
   always @(posedge clk)
     if (rst) write_index <= 6'h00;
-    else if (write__en) write_index <= (write_index == 6'h2f) ? 6'h00 : (write_index + 6'h01);
+    else if (write__en) write_index <= (write_index == 6'h30) ? 6'h00 : (write_index + 6'h01);
   always @(posedge clk)
     if (rst) read_index <= 6'h00;
-    else if (fetch) read_index <= (read_index == 6'h2f) ? 6'h00 : (read_index + 6'h01);
+    else if (fetch) read_index <= (read_index == 6'h30) ? 6'h00 : (read_index + 6'h01);
   always @(posedge clk)
-    if (rst) level <= 6'h00;
-    else level <= (level + { 5'h00, write__en }) - { 5'h00, fetch };
+    if (rst) begin
+      level <= 6'h00;
+      o__valid <= 1'h0;
+    end else begin
+      level <= (level + { 5'h00, write__en }) - { 5'h00, fetch };
+      o__valid <= write__en | (level != { 5'h00, fetch });
+    end
 endmodule

@@ -6,13 +6,22 @@ module lenet5_pool2_window_delay_16(
   input wire en,
   input wire [7:0] i__0,
   input wire [7:0] i__1,
-  output reg [15:0] ring_data
+  output reg [15:0] last
 );
   reg [3:0] index;
+  reg [3:0] newest;
+  reg [15:0] ring_data;
   reg [15:0] ring [0:14];
-  always @(posedge clk) if (en) ring[index] <= { i__1, i__0 };
+  always @(posedge clk) if (en) ring[newest] <= { i__1, i__0 };
   always @(posedge clk) if (en) ring_data <= ring[index];
   always @(posedge clk)
-    if (rst) index <= 4'h0;
-    else if (en) index <= (index == 4'he) ? 4'h0 : (index + 4'h1);
+    if (rst) begin
+      index <= 4'h1;
+      newest <= 4'h0;
+    end else if (en) begin
+      index <= (index == 4'he) ? 4'h0 : (index + 4'h1);
+      newest <= index;
+    end
+  always @(posedge clk)
+    if (en) last <= ring_data;
 endmodule

@@ -6,7 +6,7 @@ from hwsim.blocks.argmax import ArgmaxConfig
 from hwsim.blocks.stream import Frame
 
 
-@pytest.mark.parametrize("lanes, latency", [(1, 1), (2, 2), (5, 3), (10, 2)])
+@pytest.mark.parametrize("lanes, latency", [(1, 1), (2, 2), (5, 4), (10, 4)])
 def test_argmax(lanes, latency):
     config = ArgmaxConfig(frame=Frame(2, 3, 10, lanes))
     assert config.output == Frame(2, 3, 1, 1, 4, False)

@@ -22,7 +22,8 @@ KINDS = {"weight-stationary": {}, "output-stationary": OUTPUT}
         ({"activation_bits": 0}, "activation_bits must be a positive integer, not 0"),
         ({"activation_bits": 33}, "activation_bits must be at most 32, not 33"),
         ({"weight_bits": 64}, "weight_bits must be at most 32, not 64"),
-        ({"product_registers": 2}, "product_registers must be at most 1, not 2"),
+        ({"operand_registers": 2}, "operand_registers must be at most 1, not 2"),
+        ({"product_registers": 3}, "product_registers must be at most 2, not 3"),
         (
             {"product_registers": -1},
             "product_registers must be an integer of at least 0, not -1",
@@ -115,31 +116,32 @@ def test_accumulator_of_own_choice():
 
 @pytest.mark.parametrize("dataflow", KINDS)
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("registers", [0, 1])
-def test_latency(dataflow, packed, registers):
+@pytest.mark.parametrize("operands", [0, 1])
+@pytest.mark.parametrize("products", [0, 1, 2])
+def test_latency(dataflow, packed, operands, products):
     """Down the rows, along the elements of a row, and through the registers of one of them."""
-    members = {"rows": 5, "cols": 6, "product_registers": registers, "packed": packed}
-    config = ArrayConfig(**members, **KINDS[dataflow])
+    registers = {"operand_registers": operands, "product_registers": products}
+    config = ArrayConfig(rows=5, cols=6, packed=packed, **registers, **KINDS[dataflow])
     element_cols = 3 if packed else 6
     assert config.element_cols == element_cols
     assert config.elements == 5 * element_cols
     last = {"weight-stationary": 0, "output-stationary": 1}[dataflow]
-    assert config.latency == (5 - 1) + (element_cols - 1) + 1 + registers + last
+    assert config.latency == (5 - 1) + (element_cols - 1) + 1 + operands + products + last
 
 
 @pytest.mark.parametrize(
     ("lengths", "cycles"),
     [
         ([], 0),
-        ([1], 4 + 1 + 8),
-        ([9], 4 + 9 + 8),
-        ([9, 4, 5], 4 + 9 + 4 + 5 + 8),
-        ([1, 2, 3], 4 + 4 + 4 + 3 + 8),  # four rows of weights before each
+        ([1], 4 + 1 + 10),
+        ([9], 4 + 9 + 10),
+        ([9, 4, 5], 4 + 9 + 4 + 5 + 10),
+        ([1, 2, 3], 4 + 4 + 4 + 3 + 10),  # four rows of weights before each
     ],
 )
 def test_cycles_of_weight_stationary(lengths, cycles):
     config = ArrayConfig(rows=4, cols=4)
-    assert config.latency == 8
+    assert config.latency == 10
     assert config.cycles(lengths) == cycles
 
 
@@ -147,15 +149,15 @@ def test_cycles_of_weight_stationary(lengths, cycles):
     ("lengths", "cycles"),
     [
         ([], 0),
-        ([1], 1 + 9 + 3),
-        ([9], 9 + 9 + 3),
-        ([9, 4, 5], 9 + 4 + 5 + 9 + 3),
-        ([1, 2, 3], 1 + 4 + 4 + 9 + 3),  # four rows of results after each
+        ([1], 1 + 11 + 3),
+        ([9], 9 + 11 + 3),
+        ([9, 4, 5], 9 + 4 + 5 + 11 + 3),
+        ([1, 2, 3], 1 + 4 + 4 + 11 + 3),  # four rows of results after each
     ],
 )
 def test_cycles_of_output_stationary(lengths, cycles):
     config = ArrayConfig(rows=4, cols=4, **OUTPUT)
-    assert config.latency == 9
+    assert config.latency == 11
     assert config.cycles(lengths) == cycles
 
 

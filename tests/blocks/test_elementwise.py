@@ -26,7 +26,7 @@ def test_table_of_no_bits():
 def test_add():
     config = AddConfig(frames=(FRAME, FRAME), requantize=SHIFTED)
     assert config.output == FRAME
-    assert (config.interval, config.latency) == (36, 3 + SHIFTED.latency)
+    assert (config.interval, config.latency) == (36, 4 + SHIFTED.latency)
     assert config.cycles(3) == 3 * 36 + config.latency + 1
 
 

@@ -148,4 +148,5 @@ def test_counts():
     # before is held. From the last window of a frame to the first of the next there are two rows
     # more.
     assert config.interval == config.mac.interval + 3 * 2 + (2 * 12 + 5 - 3)
-    assert config.latency == 3 + 1
+    # The window, operands and products, three products to add, the accumulator.
+    assert config.latency == 2 + 4 + 2 + 1

@@ -13,8 +13,8 @@ SCALED = RequantizeConfig(accumulator_bits=13, shifts=(20, 20))
 def test_max_pool():
     config = PoolConfig(frame=FRAME, kind="max", kernel=(2, 2), strides=(2, 2))
     assert config.output == Frame(3, 4, 4, 2)
-    assert (config.interval, config.latency, config.counts) == (FRAME.beats, 1, ())
-    # The last window leaves with the last beat: window register, tree, queue.
+    assert (config.interval, config.latency, config.counts) == (FRAME.beats, 2 + 2, ())
+    # The last window leaves with the last beat: window register, window and tree, queue.
     assert config.cycles(3) == 3 * FRAME.beats + 1 + config.latency + 1
 
 
@@ -27,7 +27,7 @@ def test_average_pool_counts_taps_on_the_map():
         "requantize": SCALED,
     }
     config = PoolConfig(kind="average", **same)
-    assert config.latency == 2 + SCALED.latency  # nine taps: four levels, two to a register
+    assert config.latency == 2 + 4 + SCALED.latency  # the window; nine taps: four levels
     assert config.counts == (4, 6, 9)
     assert PoolConfig(kind="average", count_include_pad=True, **same).counts == (9,)
     assert PoolConfig(kind="sum", **same).counts == (1,)
@@ -47,7 +47,7 @@ def test_zero_points_are_one_more_term():
         ).tree_latency
         for zero in (0, 1)
     ]
-    assert latencies == [1, 2]
+    assert latencies == [2, 3]
 
 
 @pytest.mark.parametrize("lanes", [1, 4])
@@ -62,7 +62,7 @@ def test_global_pool(lanes):
     )
     assert config.cycles(3) == 3 * frame.beats + config.latency + 1
     # Where a beat is a pixel, one result comes in so many cycles, and the queue need not hold more.
-    assert config.queue.depth == (8 if lanes == 1 else 2)
+    assert config.queue.depth == (10 if lanes == 1 else 3)
 
 
 @pytest.mark.parametrize(

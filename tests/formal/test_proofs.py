@@ -45,8 +45,8 @@ def test_line_buffer():
     [
         # A beat is offered and then withdrawn.
         (
-            "self.o.valid.eq(level != 0)",
-            "self.o.valid.eq((level != 0) & ~write.en)",
+            "self.o.valid.eq(waiting)",
+            "self.o.valid.eq(waiting & ~write.en)",
             "o: a beat is offered after the latency",
         ),
         # The payload is another one while a beat enters.

@@ -52,9 +52,14 @@ def test_folds_take_the_cycles_of_the_hardware(seed):
     rng = random.Random(seed)
     rows, cols = rng.randint(1, 40), rng.randint(1, 40)
     m, n, k = (rng.randint(1, 150) for _ in range(3))
-    weights = ArrayConfig(rows=rows, cols=cols, product_registers=0)
+    weights = ArrayConfig(rows=rows, cols=cols, operand_registers=0, product_registers=0)
     sums = ArrayConfig(
-        rows=rows, cols=cols, dataflow="output-stationary", depth=k, product_registers=0
+        rows=rows,
+        cols=cols,
+        dataflow="output-stationary",
+        depth=k,
+        operand_registers=0,
+        product_registers=0,
     )
 
     def found(dataflow, **options):

@@ -157,7 +157,9 @@ def make_trace(dataflow="weight-stationary"):
     from hwsim.sim.array_trace import random_folds, trace_array
 
     depth = 4 if dataflow == "output-stationary" else 0
-    config = ArrayConfig(rows=2, cols=3, dataflow=dataflow, depth=depth, product_registers=0)
+    config = ArrayConfig(
+        rows=2, cols=3, dataflow=dataflow, depth=depth, operand_registers=0, product_registers=0
+    )
     return trace_array(config, random_folds(config, (4, 2)))
 
 

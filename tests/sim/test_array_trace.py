@@ -39,9 +39,11 @@ def skewed(port, config, axis):
 
 
 @pytest.mark.parametrize(("rows", "cols"), [(1, 1), (1, 3), (3, 1), (3, 2)])
-@pytest.mark.parametrize("registers", [0, 1])
-def test_weight_stationary(rows, cols, registers):
-    config = weight_stationary(rows, cols, product_registers=registers)
+@pytest.mark.parametrize("operands", [0, 1])
+@pytest.mark.parametrize("products", [0, 2])
+def test_weight_stationary(rows, cols, operands, products):
+    registers = operands + products
+    config = weight_stationary(rows, cols, operand_registers=operands, product_registers=products)
     folds = random_folds(config, LENGTHS, seed=rows)
     trace = trace_array(config, folds)
     assert trace.folds == 3
@@ -76,9 +78,11 @@ def test_weight_stationary(rows, cols, registers):
 
 
 @pytest.mark.parametrize(("rows", "cols"), [(1, 1), (1, 3), (3, 1), (3, 2)])
-@pytest.mark.parametrize("registers", [0, 1])
-def test_output_stationary(rows, cols, registers):
-    config = output_stationary(rows, cols, product_registers=registers)
+@pytest.mark.parametrize("operands", [0, 1])
+@pytest.mark.parametrize("products", [0, 2])
+def test_output_stationary(rows, cols, operands, products):
+    registers = operands + products
+    config = output_stationary(rows, cols, operand_registers=operands, product_registers=products)
     folds = random_folds(config, LENGTHS, seed=rows)
     trace = trace_array(config, folds)
     assert trace.cycles == config.cycles(LENGTHS)

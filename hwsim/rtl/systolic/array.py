@@ -20,6 +20,7 @@ from amaranth.lib.wiring import In, Out
 
 from hwsim.blocks.array import ArrayConfig
 from hwsim.rtl.once import Once
+from hwsim.rtl.unit import delay, register
 
 __all__ = ["OutputStationaryArray", "WeightStationaryArray"]
 
@@ -198,10 +199,13 @@ class WeightStationaryElement(wiring.Component):
             self.a_o.eq(_register(m, "a", self.a_i)),
             self.w_o.eq(_register(m, "w", _register(m, "w_between", self.w_i))),
         ]
+        activation = self.a_i
+        if config.operand_registers:
+            activation, weight = self.a_o, _register(m, "weight_operand", weight)
         sums = [
             before + product
             for before, product in zip(
-                _columns(self.p_i, config), _products(m, self.a_i, weight, config), strict=True
+                _columns(self.p_i, config), _products(m, activation, weight, config), strict=True
             )
         ]
         m.d.comb += self.p_o.eq(_register(m, "p", _joined(sums, config)))
@@ -245,14 +249,17 @@ class OutputStationaryElement(wiring.Component):
         config = self._config
         m.d.sync += [self.first_o.eq(self.first_i), self.last_o.eq(self.last_i)]
         first, complete = self.first_i, self.last_o
-        if config.product_registers:
-            first, complete = self.first_o, Signal(name="complete")
-            m.d.sync += complete.eq(self.last_o)
+        for k in range(config.product_latency):
+            first = delay(m, first, 1, f"first_{k}") if k else self.first_o
+            complete = delay(m, complete, 1, f"complete_{k}")
+        activation, weight = self.a_i, self.w_i
+        if config.operand_registers:
+            activation, weight = self.a_o, self.w_o
         total = Signal(len(self.y_o), reset_less=True)
         sums = [
             Mux(first, 0, before) + product
             for before, product in zip(
-                _columns(total, config), _products(m, self.a_i, self.w_i, config), strict=True
+                _columns(total, config), _products(m, activation, weight, config), strict=True
             )
         ]
         m.d.sync += total.eq(_joined(sums, config))
@@ -490,10 +497,8 @@ def _products(m, a, weight, config):
         fill = low[-1] if config.weight_signed else Const(0, 1)
         weight = Cat(low, fill.replicate(config.activation_bits), high)
     product = a * (weight.as_signed() if config.weight_signed else weight)
-    if config.product_registers:
-        register = Signal(product.shape(), name="product", reset_less=True)
-        m.d.sync += register.eq(product)
-        product = register
+    for k in range(config.product_registers):
+        product = register(m, product, f"product_{k}" if k else "product")
     if not config.packed:
         return [product]
     if not product.shape().signed:

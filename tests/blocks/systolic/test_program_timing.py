@@ -73,9 +73,9 @@ def test_program_of_one_convolution():
     assert timing.done[0] == 51
     # The weights of the first fold are there, those of the others by the time that they are needed:
     # taps from cycle 45 on, pixels from 49 on. The last one in cycle 48 + 21; in 5 cycles it is at
-    # the array, whose latency is 8, and its sums can be read from the fourth cycle after that on.
+    # the array, whose latency is 10, and its sums can be read from the fourth cycle after that on.
     assert timing.started[1] == 45
-    assert timing.done[1] == 48 + 21 + 5 + 8 + 2
+    assert timing.done[1] == 48 + 21 + 5 + 10 + 2
     assert timing.offered[2] == timing.taken[2] == timing.done[1] + 1
     assert timing.done[2] == timing.taken[2] + 6 + 14
     assert timing.cycles == timing.done[2] + 1

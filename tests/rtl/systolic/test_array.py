@@ -159,7 +159,8 @@ def draw(seed, dataflow, largest=9):
         activation_signed=bool(rng.integers(2)),
         weight_signed=bool(rng.integers(2)),
         depth=20 if dataflow == "output-stationary" else 0,
-        product_registers=int(rng.integers(2)),
+        operand_registers=int(rng.integers(2)),
+        product_registers=int(rng.integers(3)),
         packed=packed,
     )
     return config, [int(n) for n in rng.integers(1, 21, rng.integers(1, 6))], rng
@@ -205,7 +206,12 @@ def test_sizes(dataflow, rows, cols, registers):
     rng = np.random.default_rng(rows)
     depth = {"depth": 12} if dataflow == "output-stationary" else {}
     config = ArrayConfig(
-        rows=rows, cols=cols, dataflow=dataflow, product_registers=registers, **depth
+        rows=rows,
+        cols=cols,
+        dataflow=dataflow,
+        operand_registers=registers,
+        product_registers=registers,
+        **depth,
     )
     check_back_to_back(config, [1, 12, rows, rows, 3], rng, judged)
 
@@ -304,7 +310,7 @@ VERILOG = {
     "one row": {"rows": 1, "cols": 3},
     "one column": {"rows": 3, "cols": 1},
     "plain": {"rows": 3, "cols": 4},
-    "no registers": {"rows": 3, "cols": 4, "product_registers": 0},
+    "no registers": {"rows": 3, "cols": 4, "operand_registers": 0, "product_registers": 0},
     "unsigned": {"rows": 3, "cols": 2, "activation_signed": False, "weight_signed": False},
     "packed": {"rows": 3, "cols": 4, "packed": True},
     "packed, mixed signs": {"rows": 2, "cols": 4, "packed": True, "activation_signed": False},

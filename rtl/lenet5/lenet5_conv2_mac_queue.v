@@ -1,6 +1,6 @@
 // Part of lenet5.
 
-module lenet5_queue(
+module lenet5_conv2_mac_queue(
   input wire clk,
   input wire rst,
   input wire [7:0] i__payload,
@@ -9,14 +9,20 @@ module lenet5_queue(
   output wire [7:0] o__payload,
   input wire o__ready,
   output wire o__valid,
-  output wire room
+  output reg room
 );
-  reg [3:0] credit;
-  assign room = |credit;
+  reg [4:0] credit;
+  wire returned;
+  assign returned = o__valid & o__ready;
   always @(posedge clk)
-    if (rst) credit <= 4'hc;
-    else credit <= (credit + { 3'h0, o__valid & o__ready }) - { 3'h0, issue };
-  lenet5_fifo fifo (
+    if (rst) begin
+      credit <= 5'h16;
+      room <= 1'h1;
+    end else begin
+      credit <= (credit + { 4'h0, returned }) - { 4'h0, issue };
+      room <= returned | (credit > { 4'h0, issue });
+    end
+  lenet5_conv2_mac_queue_fifo fifo (
     .clk(clk),
     .i__payload(i__payload),
     .i__valid(i__valid),

@@ -1,0 +1,38 @@
+// Part of lenet5.
+
+module lenet5_conv2_mac_queue_fifo(
+  input wire clk,
+  input wire rst,
+  input wire [7:0] i__payload,
+  input wire i__valid,
+  output wire [7:0] o__payload,
+  input wire o__ready,
+  output reg o__valid
+);
+  wire fetch;
+  wire i__ready;
+  reg [4:0] level;
+  reg [4:0] read_index;
+  wire write__en;
+  reg [4:0] write_index;
+  reg [7:0] storage [0:21];
+  always @(posedge clk) if (write__en) storage[write_index] <= i__payload;
+  assign o__payload = storage[read_index];
+  assign i__ready = level != 5'h16;
+  assign write__en = i__valid & i__ready;
+  assign fetch = o__valid & o__ready;
+  always @(posedge clk)
+    if (rst) write_index <= 5'h00;
+    else if (write__en) write_index <= (write_index == 5'h15) ? 5'h00 : (write_index + 5'h01);
+  always @(posedge clk)
+    if (rst) read_index <= 5'h00;
+    else if (fetch) read_index <= (read_index == 5'h15) ? 5'h00 : (read_index + 5'h01);
+  always @(posedge clk)
+    if (rst) begin
+      level <= 5'h00;
+      o__valid <= 1'h0;
+    end else begin
+      level <= (level + { 4'h0, write__en }) - { 4'h0, fetch };
+      o__valid <= write__en | (level != { 4'h0, fetch });
+    end
+endmodule
