@@ -52,7 +52,7 @@ class LRNConfig(UnitConfig):
 
     TREE_LEVELS = 2  # between registers
     SQUARE_LATENCY = 2  # code less zero point, square
-    LOOKUP_LATENCY = 3  # dropped bits, index, read of the table
+    LOOKUP_LATENCY = 4  # dropped bits, index, read of the table, its register
     PRODUCT_LATENCY = 1
 
     frame: Frame

@@ -352,7 +352,7 @@ def _lrn(s, config, queues):
     for _ in range(ceil(lanes / 2)):
         s.tables.append((MULTIPLIER_BITS, config.entries, 1))
     waits = config.SQUARE_LATENCY - 1 + config.tree_latency + config.LOOKUP_LATENCY
-    s.registers(lanes * (waits * bits + width))
+    s.registers(lanes * (MULTIPLIER_BITS + waits * bits + width))
     s.products[bits, MULTIPLIER_BITS + 1] += lanes
     s.requantize(config.requantize, lanes)
 

@@ -90,7 +90,8 @@ class LRN(Unit):
             waits = config.SQUARE_LATENCY - 1 + config.tree_latency + config.LOOKUP_LATENCY
             step = delay(m, steps[centres[lane]], waits, f"step_{lane}")
             shape = signed(config.requantize.accumulator_bits)
-            products.append(register(m, step * read.data, f"product_{lane}", shape))
+            factor = register(m, read.data, f"factor_{lane}")
+            products.append(register(m, step * factor, f"product_{lane}", shape))
         m.d.comb += queue.i_payload.eq(scale(m, config.requantize, products, self._requantize))
         return m
 

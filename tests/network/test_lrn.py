@@ -323,6 +323,31 @@ def test_refuses_other_neighbourhoods(name, values, accepted):
     )
 
 
+@pytest.mark.parametrize(
+    ("channels", "attributes"),
+    [
+        (96, {"size": 5, "alpha": 5e-4, "beta": 0.75, "bias": 2.0}),  # AlexNet, ZFNet
+        (64, {"size": 5, "alpha": 1e-4, "beta": 0.75, "bias": 1.0}),  # GoogLeNet
+        (64, {"size": 9, "alpha": 1e-3, "beta": 0.75, "bias": 1.0}),  # the CIFAR-10 tutorial
+    ],
+)
+def test_hardware_of_known_networks_is_within_a_step_of_onnxruntime(channels, attributes):
+    """As in AlexNet and GoogLeNet: codes from 0 on, up to 100, which the normalization feels."""
+    form = (100 / 255, 0, np.uint8)
+    made = model(attributes, (1, channels, 3, 2), form, (0.2, 0, np.uint8))
+    rng = np.random.default_rng(channels)
+    codes = rng.integers(0, 256, (6, channels, 3, 2)).astype(np.uint8)
+    codes[0], codes[1] = 255, 0
+    network = hwsim.load(made)
+    real = lower(network).input.dequantize(codes)
+    result = hwsim.simulate(hwsim.build(network), real, lanes=1)
+    assert result.mismatches == 0
+    theirs = run_onnxruntime(made, real, ["y"], optimize=False)["y"]
+    distance = np.abs(result.outputs.astype(int) - theirs.reshape(result.outputs.shape))
+    assert distance.max() <= 1
+    assert np.ptp(result.outputs) > 10
+
+
 def test_streaming_both_kinds_and_not_on_the_array():
     made = within_model()
     network = hwsim.quantize(hwsim.load(made), images(made, 8, 1))
