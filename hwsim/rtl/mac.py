@@ -9,6 +9,7 @@ from hwsim.blocks.words import unpack
 
 from .queue import CreditQueue
 from .requantize import Requantize
+from .rtlil_passes import CONTENTS
 from .unit import Unit, advance, beat_layout, choose, delay, narrow, reduce_tree, register
 
 __all__ = ["Mac"]
@@ -279,7 +280,9 @@ class Mac(Unit):
         if load is None and offset is not None and len(set(words)) == 1:
             return Const(words[0], bits)
         # A memory has at least two entries, so that it has an address.
-        m.submodules[name] = memory = Memory(shape=bits, depth=max(len(words), 2), init=words)
+        m.submodules[name] = memory = Memory(
+            shape=bits, depth=max(len(words), 2), init=words, attrs={CONTENTS: 1}
+        )
         read = memory.read_port()
         m.d.comb += read.addr.eq(address)
         if load is not None:

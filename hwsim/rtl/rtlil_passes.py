@@ -5,7 +5,10 @@ RTLIL is line-oriented: see the Yosys manual, "RTLIL text representation".
 
 import re
 
-__all__ = ["extend_operands", "share_modules", "without_idle_resets", "without_offsets"]
+__all__ = ["CONTENTS", "extend_operands", "share_modules", "without_idle_resets", "without_offsets"]
+
+# Attribute of a memory that is read before it is written, whatever its contents are.
+CONTENTS = "contents"
 
 _ID = re.compile(r"[\\$]\S+")
 _MODULE = re.compile(r"^module \\(\S+)\n(.*?)^end\n", re.MULTILINE | re.DOTALL)
@@ -108,11 +111,24 @@ def _content(body):
 
 
 def _without_empty_contents(body):
-    """Leave out contents that are all zero: such memories are written before they are read."""
+    """Leave out contents that are all zero: such memories are written before they are read.
+
+    Not those of memories with the attribute `CONTENTS`.
+    """
+    kept = re.findall(
+        rf"^  attribute \\{CONTENTS} 1\n(?:  attribute .*\n)*  memory .* (\S+)$",
+        body,
+        flags=re.MULTILINE,
+    )
+
+    def without(cell):
+        name = re.search(r'parameter \\MEMID "\\(\\\S+)"', cell[0])
+        return cell[0] if name and name[1] in kept else ""
+
     return re.sub(
         r"^  cell \$meminit_v2 \S+\n(?:    (?!connect \\DATA).*\n)*"
         r"    connect \\DATA \d+'0+\n(?:    .*\n)*  end\n",
-        "",
+        without,
         body,
         flags=re.MULTILINE,
     )
