@@ -734,8 +734,7 @@ def train(
     seed: Annotated[
         int, typer.Option(min=0, metavar="N", help="Of weights, order of images, and rounding.")
     ] = 0,
-    rows: Annotated[int, typer.Option(min=1, max=256, help="Rows of the array.")] = 16,
-    cols: Annotated[int, typer.Option(min=1, max=256, help="Columns of the array.")] = 16,
+    lanes: Annotated[int, typer.Option(min=4, max=256, help="Rows and columns of the array.")] = 16,
     engine: Annotated[
         TrainingEngine,
         typer.Option(help="Simulated hardware, compared with the reference; or that alone."),
@@ -767,7 +766,6 @@ def train(
     terminal = Terminal(as_json=as_json)
     network = _load(model, None)
     found = _images(network, images)
-    from .blocks.training import TrainingConfig
     from .models.training import TrainingSettings
     from .sim.trainer import train as run
 
@@ -782,7 +780,7 @@ def train(
             settings=TrainingSettings(
                 rate=rate, momentum=momentum, stochastic=stochastic, seed=seed
             ),
-            config=TrainingConfig(rows=rows, cols=cols),
+            lanes=lanes,
             engine=engine.value,
             checkpoint=checkpoint,
             checkpoint_steps=checkpoint_steps,
