@@ -252,7 +252,8 @@ class IntegerTraining:
             self.calibrate(images, labels)
         scales, points = self._scales(len(images))
         codes = self.machine.forward(quantized(images, INPUT_POINT), scales)
-        logits = np.ldexp(codes.astype(np.float64), -points.logits)
+        # In one order, whoever computed them: sums below depend on it.
+        logits = np.ldexp(np.ascontiguousarray(codes, np.float64), -points.logits)
         rows = np.arange(len(labels))
         shifted = logits - logits.max(axis=1, keepdims=True)
         totals = np.exp(shifted).sum(axis=1, keepdims=True)

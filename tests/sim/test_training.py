@@ -1,0 +1,139 @@
+"""The training accelerator: weights, velocities and cycles of random networks, step by step."""
+
+import math
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import hwsim
+from hwsim.blocks.training import TrainingConfig
+from hwsim.compiler.training import TrainingPlan, sized
+from hwsim.models.reference.training import Reference
+from hwsim.models.training import IntegerTraining, TrainingSettings
+from hwsim.network.training import initial_weights, stages
+from hwsim.network.windows import output_size
+from hwsim.sim.training import Simulated
+
+SEEDS = range(100, 112)
+
+
+def random_chain(seed):
+    """Convolutions with stride, padding, dilation; ReLU or not, pool or not; one or two layers."""
+    rng = np.random.default_rng(seed)
+
+    def upto(n):
+        return int(rng.integers(1, n + 1))
+
+    nodes, constants, current = [], [], "x"
+    shape = (upto(3), *(int(n) for n in rng.integers(7, 12, 2)))
+    image = shape
+
+    def add(op, name, parameters=(), **attributes):
+        nonlocal current
+        inputs = [current]
+        for number, size in enumerate(parameters):
+            inputs.append(f"{name}_{number}")
+            values = np.zeros(size, np.float32)
+            constants.append(numpy_helper.from_array(values, inputs[-1]))
+        nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
+        current = name
+
+    for layer in range(upto(2)):
+        outputs, kernel = upto(6), [upto(3), upto(3)]
+        strides, dilations = [upto(2), upto(2)], [upto(2), upto(2)]
+        pads = [int(n) for n in rng.integers(0, 3, 4)]
+        size = [
+            output_size(n, k, s, d, a, b)
+            for n, k, s, d, a, b in zip(
+                shape[1:], kernel, strides, dilations, pads[:2], pads[2:], strict=True
+            )
+        ]
+        if min(size) < 1:
+            break
+        parameters = [(outputs, shape[0], *kernel), (outputs,)][: upto(2)]
+        add(
+            "Conv",
+            f"conv{layer}",
+            parameters,
+            kernel_shape=kernel,
+            strides=strides,
+            dilations=dilations,
+            pads=pads,
+        )
+        shape = (outputs, *size)
+        if rng.random() < 0.6:
+            add("Relu", f"relu{layer}")
+        window = [min(upto(3), n) for n in size]
+        if rng.random() < 0.6 and math.prod(window) > 1:
+            add("MaxPool", f"pool{layer}", kernel_shape=window, strides=window)
+            shape = (outputs, *(n // k for n, k in zip(size, window, strict=True)))
+    add("Flatten", "flatten")
+    features = math.prod(shape)
+    if rng.random() < 0.5:
+        width = upto(9)
+        add("Gemm", "hidden", [(width, features), (width,)][: upto(2)], transB=1)
+        add("Relu", "relu")
+        features = width
+    classes = 1 + upto(8)
+    add("Gemm", "y", [(classes, features), (classes,)], transB=1)
+    graph = helper.make_graph(
+        nodes,
+        f"random_{seed}",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, *image))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, classes))],
+        constants,
+    )
+    opset = [helper.make_opsetid("", 20)]
+    return hwsim.load(helper.make_model(graph, opset_imports=opset, ir_version=10)), classes
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_random_networks(seed):
+    """After each step all weights, velocities, points; cycles of each operation as planned."""
+    rng = np.random.default_rng(seed)
+    network, classes = random_chain(seed)
+    parts = stages(network)
+    lanes = int(rng.integers(4, 7))
+    batch = int(rng.integers(1, lanes + 1)) if rng.random() < 0.5 else lanes * 2
+    momentum = float(rng.choice([0.0, 0.9]))
+    settings = TrainingSettings(
+        rate=0.05, momentum=momentum, stochastic=bool(rng.integers(2)), seed=seed
+    )
+    config = sized(parts, batch, TrainingConfig(lanes=lanes), momentum=momentum > 0)
+    plan = TrainingPlan(parts, batch, config, momentum=momentum > 0)
+    weights = initial_weights(network, seed)
+    reference, simulated = (
+        IntegerTraining(network, weights, settings, machine)
+        for machine in (Reference(parts, lanes), Simulated(plan))
+    )
+    shape = network.inputs[0].shape[1:]
+    for step in range(3):
+        images = rng.uniform(size=(batch, *shape)).astype(np.float32)
+        labels = rng.integers(classes, size=batch)
+        assert reference.step(images, labels) == simulated.step(images, labels), f"step {step}"
+        for kind in ("codes", "velocities"):
+            for name, expected in getattr(reference.machine, kind).items():
+                found = getattr(simulated.machine, kind)[name]
+                assert (found == expected).all(), f"seed {seed}, step {step}: {kind} of {name}"
+        assert reference.points == simulated.points
+    planned = plan.cycles(stochastic=settings.stochastic)
+    assert simulated.machine.cycles == {work: 3 * cycles for work, cycles in planned.items()}
+
+
+@pytest.mark.parametrize("memory", ["parameters", "maps", "deltas", "marks", "table"])
+def test_too_small(memory):
+    parts = stages(random_chain(100)[0])
+    config = sized(parts, 4, TrainingConfig(lanes=4), momentum=True)
+    words = getattr(config, memory)
+    smaller = TrainingConfig(lanes=4, **{memory: words - 1})
+    with pytest.raises(ValueError, match=rf"^{memory} must be at least {words}, not {words - 1}$"):
+        TrainingPlan(parts, 4, smaller, momentum=True)
+
+
+def test_program_too_long():
+    parts = stages(random_chain(100)[0])
+    config = TrainingConfig(lanes=4, program=10)
+    plan = TrainingPlan(parts, 4, config, momentum=True)
+    with pytest.raises(ValueError, match=r"^program must be at least \d+, not 10$"):
+        plan.any_programs(stochastic=False)
