@@ -164,22 +164,22 @@ class _Place:
         self.depth = math.prod((stage.shape[0], *stage.attributes["kernel"])) + bool(stage.bias)
         self.tiles = -(-stage.outputs // lanes)
         self.words = self.depth * self.tiles
+        # Whole tiles, so that they are read alone.
         self.weights, self.velocity, self.gradient = (
-            take("parameters", self.words) for _ in range(3)
+            take("parameters", -(-self.words // lanes) * lanes) for _ in range(3)
         )
         channels = groups * stage.outputs
         pooled = groups * math.prod(stage.pooled_shape)
-        self.pools = stage.window != (1, 1)
-        self.marked = self.pools or stage.relu
         # Gradients lie a stride apart, with zeros between and where a pool reads nothing; a route
-        # puts them there.
-        self.routed = self.marked or self.strides != (1, 1)
+        # puts them there, for which a pool has to have been.
+        self.pools = stage.window != (1, 1)
+        self.marked = self.pools or stage.relu or self.strides != (1, 1)
         self.size = tuple(
             (n - 1) * s + 1 for n, s in zip((height, width), self.strides, strict=True)
         )
         self.maps = take("maps", channels * height * width)
         self.pooled = take("maps", pooled) if self.pools else self.maps
-        self.marks = take("marks", pooled) if self.routed else 0
+        self.marks = take("marks", pooled) if self.marked else 0
         self.deltas = take("deltas", channels * math.prod(self.size))
         own = self.pools or self.strides != (1, 1)
         self.pooled_deltas = take("deltas", pooled) if own else self.deltas
@@ -307,7 +307,7 @@ class TrainingPlan:
         forward.halt()
         for number in reversed(range(len(self.places))):
             place, numbers = self.places[number], scales[number]
-            if place.routed:
+            if place.marked:
                 self._route(backward, place)
             self._weight_gradient(backward, place, numbers)
             if number:
@@ -511,7 +511,6 @@ class TrainingPlan:
             w=(address(Bank.PARAMETERS, x), [1, y - x, lanes]),
             to_counts=[lanes, tiles],
             to=(address(Bank.PARAMETERS, x + lanes - 1), [-1, lanes]),
-            limit=place.words,
             kept=lanes,
             slot=slot,
             modes={"diagonal", *modes},

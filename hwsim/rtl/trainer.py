@@ -29,6 +29,7 @@ from .training import (
     word_layout,
 )
 from .unit import choose, delay
+from .unused import discard
 
 __all__ = ["Trainer"]
 
@@ -444,8 +445,8 @@ class Trainer(wiring.Component):
         m = Module()
         config = self.config
         m.submodules.control = control = Control(config)
-        m.submodules.steps = steps = Steps(config)
-        m.submodules.results = results = Results(config)
+        m.submodules.feed = steps = Steps(config)
+        m.submodules.store = results = Results(config)
         wiring.connect(m, wiring.flipped(self.i), control.i)
         for name in ("begin", "write", "address", "word"):
             m.d.comb += getattr(steps, name).eq(getattr(control, name))
@@ -473,6 +474,8 @@ class Trainer(wiring.Component):
             control.taken.eq(self.o.valid & self.o.ready),
             results.flag_address.eq(control.address.offset),
         ]
+        # The largest memory takes all of an address.
+        discard(m, steps.a.address, steps.w.address, steps.k, results.address)
         return m
 
     def _operands(self, m, control, steps, results):
@@ -508,7 +511,8 @@ class Trainer(wiring.Component):
             instead = delay(m, Cat(place.one, place.zero), 1, f"{name}_instead")
             ones = control.numbers.one.replicate(config.lanes)
             whole = Signal(word_layout(config), name=f"{name}_word")
-            m.d.comb += whole.eq(Mux(instead[0], ones, Mux(instead[1], 0, choose(bank[:2], words))))
+            read = Mux(instead[0], ones, choose(bank[:2], words))
+            m.d.comb += whole.eq(read & (~instead[1]).replicate(len(ones)))
             return whole
 
         rows = operand("a", steps.a.address.bank, steps.a)
@@ -576,13 +580,11 @@ class Trainer(wiring.Component):
             route.i.payload.relu.eq(mode.relu),
             route.i.payload.first.eq(first),
         ]
-        with m.Switch(mode.kind):
-            with m.Case(Kind.PRODUCT):
-                m.d.comb += [results.valid.eq(product.o.valid), results.word.eq(product.o.payload)]
-            with m.Case(Kind.POOL):
-                m.d.comb += [
-                    results.valid.eq(pool.o.valid),
-                    results.word.eq(pool.o.payload.value),
-                ]
-            with m.Default():
-                m.d.comb += [results.valid.eq(route.o.valid), results.word.eq(route.o.payload)]
+        found = [product.o.payload, pool.o.payload.value, route.o.payload]
+        words = [word.as_value() for word in found]
+        m.d.comb += [
+            # One of them is at work.
+            results.valid.eq(product.o.valid | pool.o.valid | route.o.valid),
+            # By number of the kind; a program that halts has no results.
+            results.word.eq(choose(mode.kind, [words[0], *words])),
+        ]

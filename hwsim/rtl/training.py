@@ -129,7 +129,12 @@ class Round(wiring.Component):
         relu = delay(m, self.relu, 3, "relu")
         # Ones below the last bit that stays, and all but the highest of them.
         ones = Signal(NOISE_BITS)
-        m.d.comb += ones.eq((Const(1, NOISE_BITS + 1) << self.shift) - 1)
+        # Bits of a random number that do not count.
+        below = Signal.like(self.shift)
+        m.d.comb += [
+            ones.eq((Const(1, NOISE_BITS + 1) << self.shift) - 1),
+            below.eq(NOISE_BITS - self.shift),
+        ]
         for lane in range(config.lanes):
             noise = Signal(NOISE_BITS, name=f"noise_{lane}", init=noise_offset(lane))
             with m.If(self.load):
@@ -138,10 +143,10 @@ class Round(wiring.Component):
                 m.d.sync += noise.eq(_xorshift(m, noise, lane))
             value = self.i[lane]
             odd = Signal(name=f"odd_{lane}")
-            m.d.comb += odd.eq(value >> self.shift)
+            m.d.comb += odd.eq((value & (ones + 1)).any())
             even = (ones >> 1) + (odd & ones[0])
             drawn = Signal(NOISE_BITS, name=f"drawn_{lane}")
-            m.d.comb += drawn.eq((noise << self.shift) >> NOISE_BITS)
+            m.d.comb += drawn.eq(noise >> below)
             held = register(m, value, f"held_{lane}")
             addend = register(m, Mux(self.stochastic, drawn, even), f"addend_{lane}")
             total = register(m, held + addend, f"total_{lane}")

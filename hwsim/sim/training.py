@@ -71,68 +71,69 @@ class Simulated:
         commands[:, 3:] = words
         self._commands.append(commands)
 
-    def _run(self, start=None, reads=()):
-        """All commands so far, then a program, then reads of (bank, offset, words).
-
-        Returns
-        -------
-        words : list of ndarray, (words, lanes)
-        cycles : list of int
-            At which an operation, and the program, were done, after its start.
-        """
+    def _stimulus(self, start, reads):
+        """All commands so far, then a program, then reads of (bank, offset, words)."""
+        offset, program = start
         width = 3 + self.plan.config.lanes
-        operations = 0
-        if start is not None:
-            offset, program = start
-            operations = len(program.operations) + 1
-            command = np.zeros((1, width), np.int64)
-            command[0, :3] = Command.START, offset, Bank.PROGRAM
-            self._commands.append(command)
-        for bank, offset, words in reads:
-            commands = np.zeros((words, width), np.int64)
-            commands[:, 0] = Command.READ
-            commands[:, 1] = offset + np.arange(words)
-            commands[:, 2] = bank
-            self._commands.append(commands)
-        counts = [words for _, _, words in reads]
+        for command, places in (
+            (Command.START, [(Bank.PROGRAM, offset, 1)]),
+            (Command.READ, reads),
+        ):
+            for bank, first, words in places:
+                commands = np.zeros((words, width), np.int64)
+                commands[:, 0] = command
+                commands[:, 1] = first + np.arange(words)
+                commands[:, 2] = bank
+                self._commands.append(commands)
         stimulus = Stimulus(
             {"i": np.concatenate(self._commands)},
-            {"o": sum(counts)},
-            probes={"finished": (self._trainer.finished, operations)},
+            {"o": sum(words for _, _, words in reads)},
+            probes={"finished": (self._trainer.finished, len(program.operations) + 1)},
             patience=PATIENCE,
         )
         self._commands = []
-        run = compiled_engine.Run(self._trainer, stimulus, after=self._last)
+        return stimulus
+
+    def _run(self, stimulus):
+        """A `Recording`; the accelerator goes on from where it was left."""
+        self._last = run = compiled_engine.Run(self._trainer, stimulus, after=self._last)
         while not run.over:
             run.advance(compiled_engine.SLICE_CYCLES)
-        self._last, recording = run, run.recording()
-        values = np.asarray(recording.outputs["o"].values, np.int64)
-        words = np.split(values, np.cumsum(counts)[:-1]) if counts else []
-        if start is None:
-            return words, []
-        begin = recording.inputs["i"].cycles[-1 - sum(counts)]
-        return words, recording.probes["finished"].cycles - begin
+        return run.recording()
 
     def _start(self, offset, program, reads):
-        """Run a program, of which the words that have changed are written before."""
+        """Run a program, of which the words that have changed are written before.
+
+        Returns
+        -------
+        list of ndarray, (words, lanes)
+            For each of ``reads``, (bank, offset, words).
+        """
         for place, word in enumerate(program.words, offset):
             if self._program.get(place) != word:
                 self._program[place] = word
                 self._write(Bank.PROGRAM, place, self._split(word))
-        words, ends = self._run((offset, program), reads)
+        recording = self._run(self._stimulus((offset, program), reads))
+        counts = [words for _, _, words in reads]
+        begin = recording.inputs["i"].cycles[-1 - sum(counts)]
+        ends = recording.probes["finished"].cycles - begin
         spent = np.diff(ends[:-1], prepend=0)
         for operation, cycles in zip(program.operations, spent, strict=True):
             self.cycles[operation.label] += int(cycles)
         self.cycles["halt"] += int(ends[-1] - ends[-2])
-        return words
+        words = np.asarray(recording.outputs["o"].values, np.int64)
+        return np.split(words, np.cumsum(counts)[:-1])
 
     # Machine
 
     def load(self, codes, velocities):
         """As `Machine.load`."""
         self.codes, self.velocities = dict(codes), dict(velocities)
+        lanes = self.plan.config.lanes
+        # What no operation writes has to be zero.
+        for bank, name in ((Bank.PARAMETERS, "parameters"), (Bank.DELTAS, "deltas")):
+            self._write(bank, 0, np.zeros((self.plan.used[name], lanes), np.int64))
         for place in self.plan.places:
-            lanes = self.plan.config.lanes
             for offset, arrays in ((place.weights, codes), (place.velocity, velocities)):
                 self._write(Bank.PARAMETERS, offset, to_words(arrays[place.stage.name], lanes))
 
