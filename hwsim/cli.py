@@ -833,6 +833,16 @@ def estimate(
     optimizer: Annotated[
         Optimizer, typer.Option(help="What updates the weights in a training step.")
     ] = Optimizer.sgd,
+    epoch_images: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Images of an epoch: how long that takes, and --epochs of them.",
+            show_default=False,
+        ),
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Epochs of training.")] = 1,
     cores: Annotated[
         int | None,
         typer.Option(
@@ -896,10 +906,12 @@ def estimate(
     """
     import hwsim
 
-    from .tables import show_estimates, show_parallel, show_serving
+    from .tables import show_epochs, show_estimates, show_parallel, show_serving
 
     if training and requests_per_second is not None:
         raise ValueError("--requests-per-second is for inference; leave --training out")
+    if epoch_images is not None and not training:
+        raise ValueError("--epoch-images is for training; add --training")
     if (devices_in_parallel is None) != (link_bandwidth is None):
         raise ValueError("--devices-in-parallel and --link-bandwidth go together")
     if link_bandwidth is not None and link_bandwidth <= 0:
@@ -946,6 +958,11 @@ def estimate(
                 on_devices | steps,
             )
     result = show_estimates(terminal, estimates)
+    if epoch_images is not None:
+        for entry, found in zip(
+            result["devices"], show_epochs(terminal, estimates, epoch_images, epochs), strict=True
+        ):
+            entry |= found
     if split is not None:
         for entry, found in zip(
             result["devices"], show_parallel(terminal, estimates, split), strict=True

@@ -152,6 +152,21 @@ def show_estimates(terminal: Terminal, estimates: "Estimates") -> dict[str, Any]
     return estimates.to_dict()
 
 
+def show_epochs(
+    terminal: Terminal, estimates: "Estimates", images: int, epochs: int
+) -> list[dict[str, float]]:
+    """Print how long epochs of so many images take on every device."""
+    times = [entry.epoch_s(images) for entry in estimates]
+    terminal.table(
+        ["device", f"epoch of {images:,} images", f"{epochs:,} epochs"],
+        (
+            [entry.device.name, duration(epoch), duration(epochs * epoch)]
+            for entry, epoch in zip(estimates, times, strict=True)
+        ),
+    )
+    return [{"epoch_s": epoch, "training_s": epochs * epoch} for epoch in times]
+
+
 def show_parallel(
     terminal: Terminal, estimates: "Estimates", split: "list[DataParallel | PipelineParallel]"
 ) -> list[dict[str, Any]]:
