@@ -134,8 +134,8 @@ def text(results, facts):
     return (
         "# Training on simulated hardware\n\n"
         f"LeNet-5 on {results['images']} images of Fashion-MNIST in batches of {results['batch']}, "
-        f"rate {RATE}, momentum {TrainingSettings().momentum}, from random weights, on the training "
-        f"accelerator with {results['lanes']} lanes at RTL, {steps} steps; "
+        f"rate {RATE}, momentum {TrainingSettings().momentum}, from random weights, on the "
+        f"training accelerator with {results['lanes']} lanes at RTL, {steps} steps; "
         f"{results['test_images']} images for the test. Weights and velocities that differed from "
         f"the integer reference's after a step: {mistakes or 'none'}.\n\n{losses}\n\n"
         f"Accuracy on the test images: {results['accuracy']:.1%}, in float "

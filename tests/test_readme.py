@@ -45,9 +45,17 @@ def test_commands(tmp_path, monkeypatch, capsys):
             with pytest.raises(SystemExit) as left:
                 cli.main(command[1:])
             assert left.value.code == 0, command
-    expected = {"photo.png", "edges.png", "int8.onnx", "verilog", "program", "validation"}
+    expected = {
+        "photo.png",
+        "edges.png",
+        "int8.onnx",
+        "verilog",
+        "program",
+        "validation",
+        "trained.onnx",
+    }
     assert {path.name for path in tmp_path.iterdir()} == expected
-    assert len(COMMANDS) == 13
+    assert len(COMMANDS) == 14
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

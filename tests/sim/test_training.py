@@ -131,6 +131,51 @@ def test_random_networks(seed):
     assert simulated.machine.cycles == {work: 3 * cycles for work, cycles in planned.items()}
 
 
+@pytest.mark.parametrize("seed", range(100, 160))
+def test_steps(seed):
+    """Of each operation, as docs/training.md has them."""
+    parts = stages(random_chain(seed)[0])
+    lanes, batch = 4 + seed % 3, 1 + seed % 3 if seed % 2 else 2 * (4 + seed % 3)
+    config = sized(parts, batch, TrainingConfig(lanes=lanes), momentum=True)
+    plan = TrainingPlan(parts, batch, config, momentum=True)
+    found: dict[str, int] = {}
+    for program in plan.any_programs(stochastic=bool(seed % 2)):
+        for operation in program.operations:
+            found[operation.label] = found.get(operation.label, 0) + operation.steps
+
+    def tiles(count):
+        return -(-count // lanes)
+
+    expected = {}
+    for number, stage in enumerate(parts):
+        taps, positions = math.prod(stage.attributes["kernel"]), math.prod(stage.map_shape)
+        depth = stage.shape[0] * taps + bool(stage.bias)
+        work = {
+            "forward": max(depth, lanes) * tiles(stage.outputs) * positions * tiles(batch),
+            "weight gradient": lanes
+            * tiles(depth)
+            * tiles(stage.outputs)
+            * positions
+            * tiles(batch),
+            "velocity": 2 * lanes * tiles(depth * tiles(stage.outputs)),
+        }
+        work["update"] = work["velocity"]
+        if number:
+            work["input gradient"] = (
+                lanes
+                * taps
+                * tiles(stage.outputs)
+                * tiles(stage.shape[0])
+                * tiles(batch)
+                * math.prod(stage.shape[1:])
+            )
+        if stage.relu or stage.window != (1, 1) or stage.attributes["strides"] != (1, 1):
+            values = math.prod(stage.pooled_shape) * math.prod(stage.window)
+            work["pool"] = work["pool gradient"] = values * tiles(batch)
+        expected |= {f"{stage.name} {name}": steps for name, steps in work.items()}
+    assert found == expected
+
+
 @pytest.mark.parametrize("memory", ["parameters", "maps", "deltas", "marks", "table"])
 def test_too_small(memory):
     parts = stages(random_chain(100)[0])
