@@ -760,6 +760,15 @@ def train(
             show_default=False,
         ),
     ] = None,
+    verilog: Annotated[
+        Path | None,
+        typer.Option(
+            "--verilog",
+            metavar="DIRECTORY",
+            help="Write the Verilog of the accelerator there.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> int:
     """Train a network from random weights, in 16-bit integers on simulated hardware."""
@@ -788,6 +797,12 @@ def train(
         )
     if output is not None:
         result.network.save(output)
+    if verilog is not None:
+        from .rtl.trainer import Trainer
+        from .rtl.verilog import convert
+
+        with terminal.progress("writing Verilog"):
+            convert(Trainer(result.config), "trainer").write(verilog)
     summary = {
         name: getattr(result, name)
         for name in (

@@ -36,6 +36,8 @@ class TrainingResult:
     -------
     network : Network
         With the trained weights.
+    config : TrainingConfig
+        The hardware.
     steps, images : int
         Steps done, those before a resume included, and the images that they took.
     losses, float_losses : list of float
@@ -59,6 +61,7 @@ class TrainingResult:
     """
 
     network: Any
+    config: TrainingConfig
     steps: int
     images: int
     losses: list
@@ -191,6 +194,7 @@ def train(
     cycles = simulated.machine.cycles if simulated else planned
     return TrainingResult(
         network=replace(network, constants={**network.constants, **best.weights()}),
+        config=config,
         steps=done,
         images=done * batch,
         losses=state.losses,

@@ -114,11 +114,28 @@ def test_killed_and_resumed(files, capsys):
     assert resumed == expected
 
 
+def test_hardware_goes_on(tmp_path):
+    """What is left of simulated hardware in a checkpoint is all that it needs."""
+    network = chain()
+    images, labels = data(network, 20)
+    options = {"batch": 4, "lanes": 4, "checkpoint": tmp_path / "state.npz"}
+    train(network, images, labels, steps=2, **options)
+    found = train(network, images, labels, steps=4, **options)
+    expected = train(network, images, labels, steps=4, batch=4, lanes=4)
+    assert found.mismatches == 0
+    assert found.losses == expected.losses
+    assert found.cycles_by_work == expected.cycles_by_work
+    for name, array in expected.network.constants.items():
+        assert (found.network.constants[name] == array).all()
+
+
 def test_output(files, capsys):
-    """The trained network can be loaded and has other weights."""
-    result_of(capsys, command(files, "-o", files / "trained.onnx", steps=3))
+    """The trained network can be loaded and has other weights; there is Verilog."""
+    more = ["-o", files / "trained.onnx", "--verilog", files / "verilog", "--lanes", 4]
+    result_of(capsys, command(files, *more, steps=3))
     trained = hwsim.load(files / "trained.onnx")
     assert (trained.constants["w3"] != chain().constants["w3"]).all()
+    assert "module trainer(" in (files / "verilog" / "trainer.v").read_text()
 
 
 def test_other_checkpoint(files, capsys):

@@ -15,7 +15,7 @@ from hwsim.network.fixed_point import round_half_even_shift
 
 from .floating import pad_maps, taps
 
-__all__ = ["Machine", "Reference", "noise", "round_codes", "to_words"]
+__all__ = ["Machine", "Reference", "from_words", "noise", "round_codes", "to_words"]
 
 # Products that a sum in float64 can hold exactly, with operands of 16 bits.
 EXACT_DEPTH = 1 << 22
