@@ -160,7 +160,7 @@ def main():
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=250)
-    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--seeds", type=int, default=12)
     parser.add_argument("--report", metavar="DIRECTORY", help="write training.json and .md there")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()

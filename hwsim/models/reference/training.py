@@ -69,22 +69,28 @@ def _xorshift(state):
 
 
 class _Leap:
-    """Many steps of the generator at once: it is linear, so that a step is a sum of bits."""
+    """Many steps of the generator at once: it is linear, so that a step is a sum of bytes."""
 
     def __init__(self):
-        bits = np.uint32(1) << np.arange(NOISE_BITS, dtype=np.uint32)
-        self._images = [_xorshift(bits)]
+        self._tables: list[np.ndarray] = []
+        self._images = _xorshift(np.uint32(1) << np.arange(NOISE_BITS, dtype=np.uint32))
 
     def apply(self, level, states):
         """``states`` after ``2**level`` steps."""
-        while len(self._images) <= level:
-            last = len(self._images) - 1
-            self._images.append(self.apply(last, self._images[last]))
-        images = self._images[level]
-        result = np.zeros_like(states)
-        for bit, image in enumerate(images):
-            result ^= np.where(states >> np.uint32(bit) & np.uint32(1), image, np.uint32(0))
-        return result
+        while len(self._tables) <= level:
+            self._tables.append(_byte_tables(self._images))
+            self._images = self.apply(len(self._tables) - 1, self._images)
+        tables = self._tables[level]
+        parts = [states >> np.uint32(8 * k) & np.uint32(0xFF) for k in range(len(tables))]
+        return np.bitwise_xor.reduce([t[p] for t, p in zip(tables, parts, strict=True)])
+
+
+def _byte_tables(images):
+    """What each value of each byte adds, (4, 256), from what each bit does."""
+    tables = np.zeros((NOISE_BITS // 8, 1), np.uint32)
+    for bit in range(8):
+        tables = np.concatenate([tables, tables ^ images[bit::8, None]], axis=1)
+    return tables
 
 
 _LEAP = _Leap()
