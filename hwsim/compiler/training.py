@@ -216,7 +216,8 @@ class TrainingPlan:
     Raises
     ------
     ValueError
-        For a batch that is not so; for maps, or memories, that are too large or too small.
+        For a batch that is not so; for maps or sums that are too large, or memories that are too
+        small.
     """
 
     def __init__(self, stages: Sequence[Stage], batch, config, *, momentum):
@@ -233,7 +234,7 @@ class TrainingPlan:
         self.places: list[_Place] = []
         self.slots: dict[str, list[int]] = {}
         for stage in stages:
-            _check_size(stage)
+            self._check(stage)
             place = _Place(stage, self.groups, lanes, source, self._take)
             place.forward_taps = len(self.taps)
             self.taps += self._forward_taps(place)
@@ -249,6 +250,28 @@ class TrainingPlan:
     def _take(self, memory, words):
         self.used[memory] += words
         return self.used[memory] - words
+
+    def _check(self, stage):
+        """Places in maps have to fit their counters, and sums what adds them up."""
+        pads, largest = stage.attributes["pads"], 1 << (COORDINATE_BITS - 1)
+        for k in range(2):
+            reach = stage.shape[k + 1] + pads[k] + pads[k + 2]
+            if reach >= largest:
+                raise ValueError(
+                    f"maps of training must be smaller than {largest}, with their padding, not "
+                    f"{reach} as that of {stage.name}"
+                )
+        taps = math.prod(stage.attributes["kernel"])
+        products = max(
+            stage.shape[0] * taps + bool(stage.bias),
+            stage.outputs * taps,
+            self.groups * self.config.lanes * math.prod(stage.map_shape),
+        )
+        if products > self.config.depth:
+            raise ValueError(
+                f"a sum must have at most {self.config.depth} products, not {products} as in "
+                f"{stage.name}"
+            )
 
     def _slot(self, key):
         """The next slot, for results that ``key`` names."""
@@ -525,18 +548,6 @@ def _random(scales, name, *, load=True):
     if not load:
         return ("stochastic",), {}
     return ("stochastic", "load"), {"seed": scales.seeds[name]}
-
-
-def _check_size(stage):
-    """Places in maps have to fit their counters."""
-    pads = stage.attributes["pads"]
-    for k in range(2):
-        reach = stage.shape[k + 1] + pads[k] + pads[k + 2]
-        if reach >= 1 << (COORDINATE_BITS - 1):
-            raise ValueError(
-                f"maps of training must be smaller than {1 << (COORDINATE_BITS - 1)}, with their "
-                f"padding, not {reach} as that of {stage.name}"
-            )
 
 
 def sized(stages, batch, config, *, momentum):

@@ -1,6 +1,7 @@
 """The training accelerator: weights, velocities and cycles of random networks, step by step."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hwsim.blocks.training import TrainingConfig
 from hwsim.compiler.training import TrainingPlan, sized
 from hwsim.models.reference.training import Reference
 from hwsim.models.training import IntegerTraining, TrainingSettings
-from hwsim.network.training import initial_weights, stages
+from hwsim.network.training import Stage, initial_weights, stages
 from hwsim.network.windows import output_size
 from hwsim.rtl.trainer import Trainer
 from hwsim.rtl.verilog import convert
@@ -184,6 +185,22 @@ def test_too_small(memory):
     smaller = TrainingConfig(lanes=4, **{memory: words - 1})
     with pytest.raises(ValueError, match=rf"^{memory} must be at least {words}, not {words - 1}$"):
         TrainingPlan(parts, 4, smaller, momentum=True)
+
+
+def test_too_large():
+    attributes = {"kernel": (3, 3), "strides": (1, 1), "dilations": (1, 1), "pads": (1, 0, 1, 0)}
+    stage = Stage("conv", "w", "", "y", (1, 2046, 3), attributes, False, 1)
+    with pytest.raises(ValueError) as raised:
+        TrainingPlan([stage], 4, TrainingConfig(lanes=4), momentum=False)
+    assert str(raised.value) == (
+        "maps of training must be smaller than 2048, with their padding, not 2048 as that of conv"
+    )
+    stage = replace(stage, shape=(1, 100, 102))
+    config = TrainingConfig(lanes=4, accumulator_bits=47, maps=30_000, deltas=30_000)
+    assert TrainingPlan([stage], 1, config, momentum=False).used["maps"] == 10_200 + 10_000
+    with pytest.raises(ValueError) as raised:
+        TrainingPlan([stage], 8, replace(config, accumulator_bits=44), momentum=False)
+    assert str(raised.value) == ("a sum must have at most 8191 products, not 80000 as in conv")
 
 
 def test_program_too_long():
