@@ -23,6 +23,7 @@ __all__ = [
     "MODES",
     "NOISE_BITS",
     "REGISTER_BITS",
+    "SIZES",
     "TO_LEVELS",
     "VALUE_BITS",
     "Bank",
@@ -42,6 +43,8 @@ NOISE_BITS = 32
 LEVELS, TO_LEVELS = 7, 5
 # Of the place in a map: signed.
 COORDINATE_BITS = 12
+# Members of a configuration that say how large a memory is.
+SIZES = ("parameters", "maps", "deltas", "marks", "table", "program", "slots")
 # Of a word of a program.
 REGISTER_BITS, VALUE_BITS = 8, 32
 
@@ -161,7 +164,7 @@ class TrainingConfig:
 
     def __post_init__(self):
         check_integer("lanes", self.lanes, 4)
-        for name in ("taps", "parameters", "maps", "deltas", "marks", "table", "program", "slots"):
+        for name in ("taps", *SIZES):
             check_positive(name, getattr(self, name))
         if self.accumulator_bits > 62:
             raise ValueError(f"accumulator_bits must be at most 62, not {self.accumulator_bits}")
@@ -189,21 +192,10 @@ class TrainingConfig:
         """Bits of the number of a tap in a pool's window."""
         return max(1, (self.taps - 1).bit_length())
 
-    def words(self, bank):
-        """Of a memory."""
-        return {
-            Bank.PARAMETERS: self.parameters,
-            Bank.MAPS: self.maps,
-            Bank.DELTAS: self.deltas,
-            Bank.FLAGS: self.slots,
-            Bank.PROGRAM: self.program,
-            Bank.TAPS: self.table,
-        }[bank]
-
     @property
     def offset_bits(self):
         """Bits of an address below those of the bank."""
-        return max(4, *((self.words(bank) - 1).bit_length() for bank in Bank))
+        return max(4, *((getattr(self, name) - 1).bit_length() for name in SIZES))
 
     @property
     def address_bits(self):

@@ -27,6 +27,7 @@ from hwsim.blocks.training import (
     COORDINATE_BITS,
     LEVELS,
     MODES,
+    SIZES,
     TO_LEVELS,
     Bank,
     Kind,
@@ -552,8 +553,8 @@ def _random(scales, name, *, load=True):
 
 def sized(stages, batch, config, *, momentum):
     """A configuration with memories as large as a plan needs them, and no larger."""
-    ample = dict.fromkeys(("parameters", "maps", "deltas", "marks", "table", "program"), AMPLE)
-    plan = TrainingPlan(stages, batch, replace(config, **ample, slots=AMPLE), momentum=momentum)
+    ample = replace(config, **dict.fromkeys(SIZES, AMPLE))
+    plan = TrainingPlan(stages, batch, ample, momentum=momentum)
     # As long as a program can be.
     programs = plan.any_programs(stochastic=True)
     return replace(

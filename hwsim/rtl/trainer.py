@@ -491,7 +491,7 @@ class Trainer(wiring.Component):
         words = []
         for bank in _DATA:
             name = bank.name.lower()
-            shape, depth = word_layout(config), config.words(bank)
+            shape, depth = word_layout(config), getattr(config, name)
             m.submodules[name] = memory = Memory(shape=shape, depth=depth, init=[])
             read, write = memory.read_port(), memory.write_port()
             mine = reads_a & (steps.a.address.bank == bank)
