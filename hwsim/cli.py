@@ -798,11 +798,12 @@ def train(
     if output is not None:
         result.network.save(output)
     if verilog is not None:
-        from .rtl.trainer import Trainer
+        from .rtl.trainer import AxiTrainer
         from .rtl.verilog import convert
 
+        top = AxiTrainer(result.config)
         with terminal.progress("writing Verilog"):
-            convert(Trainer(result.config), "trainer").write(verilog)
+            convert(top, "trainer", top.header).write(verilog)
     summary = {
         name: getattr(result, name)
         for name in (

@@ -31,7 +31,7 @@ from .training import (
 from .unit import choose, delay
 from .unused import discard
 
-__all__ = ["Trainer"]
+__all__ = ["AxiTrainer", "Trainer"]
 
 _DATA = (Bank.PARAMETERS, Bank.MAPS, Bank.DELTAS)
 MODE = data.StructLayout(MODES)
@@ -588,3 +588,66 @@ class Trainer(wiring.Component):
             # By number of the kind; a program that halts has no results.
             results.word.eq(choose(mode.kind, [words[0], *words])),
         ]
+
+
+class AxiTrainer(wiring.Component):
+    """A `Trainer` with AXI4-Stream ports; what it wraps is its part ``trainer``.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+
+    Members
+    -------
+    s_axis_tdata, s_axis_tvalid, s_axis_tready
+        Commands: `command_layout`, filled up to whole bytes.
+    m_axis_tdata, m_axis_tvalid, m_axis_tready, m_axis_tlast
+        Words that were read, each a packet of its own.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        command = command_layout(config).size
+        super().__init__(
+            {
+                "s_axis_tdata": In(-(-command // 8) * 8),
+                "s_axis_tvalid": In(1),
+                "s_axis_tready": Out(1),
+                "m_axis_tdata": Out(word_layout(config).size),
+                "m_axis_tvalid": Out(1),
+                "m_axis_tready": In(1),
+                "m_axis_tlast": Out(1),
+            }
+        )
+
+    @property
+    def config(self):
+        return self._config
+
+    @property
+    def header(self):
+        """What the Verilog says of itself."""
+        config = self.config
+        fields = "command (2 bits: write, read, start), offset, bank (3 bits), word"
+        return (
+            f"Training accelerator of {config.lanes} x {config.lanes} elements.\n"
+            "Interface: clk, rst (synchronous, active high, first of all), AXI4-Stream s_axis "
+            "(commands) and m_axis (words that were read).\n"
+            f"  s_axis: {fields}, the lowest first; an offset of {config.offset_bits} bits\n"
+            f"  m_axis: {config.lanes} codes of {BITS} bits, TLAST on each word"
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.trainer = trainer = Trainer(self.config)
+        m.d.comb += [
+            trainer.i.payload.eq(self.s_axis_tdata),
+            trainer.i.valid.eq(self.s_axis_tvalid),
+            self.s_axis_tready.eq(trainer.i.ready),
+            self.m_axis_tdata.eq(trainer.o.payload),
+            self.m_axis_tvalid.eq(trainer.o.valid),
+            trainer.o.ready.eq(self.m_axis_tready),
+            self.m_axis_tlast.eq(1),
+        ]
+        discard(m, self.s_axis_tdata[command_layout(self.config).size :])
+        return m

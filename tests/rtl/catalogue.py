@@ -26,7 +26,7 @@ from hwsim.rtl.pad import Pad
 from hwsim.rtl.pool import GlobalPool, Pool
 from hwsim.rtl.queue import Queue
 from hwsim.rtl.reshape import Concat, Fork, Resize
-from hwsim.rtl.trainer import Trainer
+from hwsim.rtl.trainer import AxiTrainer
 from hwsim.rtl.window import Window
 
 FRAME = Frame(5, 6, 4, 2)
@@ -190,7 +190,7 @@ _MAKERS = {
         WindowConfig(frame=FRAME, kernel=(3, 3), pads=(1, 1, 1, 1), mode="edge")
     ),
     # With the matrix product, the pool and its gradient, which have ports that never wait.
-    "trainer": lambda: Trainer(TRAINING),
+    "trainer": lambda: AxiTrainer(TRAINING),
     "window_of_pads": lambda: Window(
         WindowConfig(frame=Frame(1, 1, 2, 1), kernel=(3, 3), pads=(1, 1, 1, 1))
     ),

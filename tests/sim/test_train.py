@@ -135,7 +135,9 @@ def test_output(files, capsys):
     result_of(capsys, command(files, *more, steps=3))
     trained = hwsim.load(files / "trained.onnx")
     assert (trained.constants["w3"] != chain().constants["w3"]).all()
-    assert "module trainer(" in (files / "verilog" / "trainer.v").read_text()
+    text = (files / "verilog" / "trainer.v").read_text()
+    assert "Training accelerator of 4 x 4 elements" in text
+    assert "module trainer(" in text
 
 
 def test_other_checkpoint(files, capsys):
