@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .reports import report
     from .rtl.build import build
     from .sim.simulate import simulate
+    from .sim.trainer import train
 
 __all__ = [
     "ImageFilter",
@@ -39,6 +40,7 @@ __all__ = [
     "quantize",
     "report",
     "simulate",
+    "train",
 ]
 
 _HOMES = {
@@ -54,6 +56,7 @@ _HOMES = {
     "quantize": "hwsim.models.quantization",
     "report": "hwsim.reports",
     "simulate": "hwsim.sim.simulate",
+    "train": "hwsim.sim.trainer",
 }
 
 

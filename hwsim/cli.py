@@ -850,8 +850,7 @@ def train(
     seed: Annotated[
         int, typer.Option(min=0, metavar="N", help="Of weights, order of images, and rounding.")
     ] = 0,
-    rows: Annotated[int, typer.Option(min=1, max=256, help="Rows of the array.")] = 16,
-    cols: Annotated[int, typer.Option(min=1, max=256, help="Columns of the array.")] = 16,
+    lanes: Annotated[int, typer.Option(min=4, max=256, help="Rows and columns of the array.")] = 16,
     engine: Annotated[
         TrainingEngine,
         typer.Option(help="Simulated hardware, compared with the reference; or that alone."),
@@ -877,13 +876,21 @@ def train(
             show_default=False,
         ),
     ] = None,
+    verilog: Annotated[
+        Path | None,
+        typer.Option(
+            "--verilog",
+            metavar="DIRECTORY",
+            help="Write the Verilog of the accelerator there.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> int:
     """Train a network from random weights, in 16-bit integers on simulated hardware."""
     terminal = Terminal(as_json=as_json)
     network = _load(model, None)
     found = _images(network, images)
-    from .blocks.training import TrainingConfig
     from .models.training import TrainingSettings
     from .sim.trainer import train as run
 
@@ -898,7 +905,7 @@ def train(
             settings=TrainingSettings(
                 rate=rate, momentum=momentum, stochastic=stochastic, seed=seed
             ),
-            config=TrainingConfig(rows=rows, cols=cols),
+            lanes=lanes,
             engine=engine.value,
             checkpoint=checkpoint,
             checkpoint_steps=checkpoint_steps,
@@ -906,6 +913,13 @@ def train(
         )
     if output is not None:
         result.network.save(output)
+    if verilog is not None:
+        from .rtl.trainer import AxiTrainer
+        from .rtl.verilog import convert
+
+        top = AxiTrainer(result.config)
+        with terminal.progress("writing Verilog"):
+            convert(top, "trainer", top.header).write(verilog)
     summary = {
         name: getattr(result, name)
         for name in (

@@ -665,6 +665,15 @@ def test_estimate_of_a_training_step(command):
     }
 
 
+def test_estimate_of_epochs(command):
+    given = ["estimate", "lenet5", "--device", "zu9eg", "--batch", 16, "--dataset-size", 100]
+    _, out, _ = command(*given, "--training", "--epochs", 3, "--json")
+    (device,) = json.loads(out)["devices"]
+    assert device["epoch_s"] == pytest.approx(7 * device["latency_s"], rel=1e-12)
+    assert device["training_s"] == 3 * device["epoch_s"]
+    assert device["latency_s"] == device["cycles"] / 100e6
+
+
 def test_a_training_step_in_integers(refusal):
     assert refusal("estimate", "lenet5", "--device", "tpu-v1", "--training") == (
         "tpu-v1 computes in int8, and training needs a float data type"

@@ -8,7 +8,7 @@ from .checks import check_integer
 from .reshape import ForkConfig
 from .stream import Frame
 from .timing import Actor, Edge, evaluate
-from .training import NOISE_BITS, TrainingConfig
+from .training import BITS, NOISE_BITS, TrainingConfig
 from .unit import UnitConfig
 
 __all__ = ["SETTINGS", "CombineConfig", "RoundingConfig", "UpdateConfig", "rounding_word"]
@@ -49,10 +49,10 @@ def _check_widths(config):
 class _Rounds(UnitConfig):
     """What units share that end in `hwsim.rtl.training.Round`, a beat per cycle."""
 
-    bits = TrainingConfig.bits
+    bits = BITS
 
     @property
-    def cols(self):
+    def lanes(self):
         """Codes that are rounded in a cycle."""
         return self.output.lanes
 
@@ -80,7 +80,7 @@ class RoundingConfig(_Rounds):
 
     Members
     -------
-    cols, bits, accumulator_bits : int
+    lanes, bits, accumulator_bits : int
         Lanes, and bits of a code and of a sum.
     """
 
@@ -121,7 +121,7 @@ class CombineConfig(_Rounds):
 
     Members
     -------
-    cols, bits, accumulator_bits : int
+    lanes, bits, accumulator_bits : int
         Lanes, and bits of a code and of a sum.
     """
 

@@ -1,17 +1,102 @@
-"""Hardware that trains: wide sums, rounding to codes, and pools that remember the winner."""
+"""A training accelerator: its sizes, its instructions, and the cycles that they take.
 
-from collections.abc import Sequence
+A program is words of 40 bits: the number of a register, the lowest 8 bits, and a value of 32 for
+it. Registers keep their values. Writing the first, ``run``, starts an operation, of which the value
+says the kind and the modes, see `MODES`; the next word is read when its last result is there.
+
+An operation is a nest of loops, which gives a step per cycle. Each of its addresses, and the other
+counters, begin with a base and change by a *jump* when a level of the nest advances: the level's
+stride, less what the levels inside have added. Level 0 is the innermost.
+"""
+
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import cached_property
 
 from .array import ArrayConfig
 from .checks import check_integer, check_positive
-from .queue import QueueConfig
 
-__all__ = ["NOISE_BITS", "TrainingConfig", "noise_offset"]
+__all__ = [
+    "BITS",
+    "COORDINATE_BITS",
+    "LEVELS",
+    "MODES",
+    "NOISE_BITS",
+    "REGISTER_BITS",
+    "SIZES",
+    "TO_LEVELS",
+    "VALUE_BITS",
+    "Bank",
+    "Command",
+    "Kind",
+    "Tap",
+    "TrainingConfig",
+    "jumps",
+    "noise_offset",
+]
 
+# Width of weights, feature maps, gradients: two's complement.
+BITS = 16
 # Bits of the random number of a lane; the largest shift, of which it decides every bit.
 NOISE_BITS = 32
+# Loops of the steps of an operation, and of its results.
+LEVELS, TO_LEVELS = 7, 5
+# Of the place in a map: signed.
+COORDINATE_BITS = 12
+# Members of a configuration that say how large a memory is.
+SIZES = ("parameters", "maps", "deltas", "marks", "table", "program", "slots")
+# Of a word of a program.
+REGISTER_BITS, VALUE_BITS = 8, 32
+
+
+class Bank(IntEnum):
+    """Memories, by the upper bits of an address."""
+
+    PARAMETERS = 0
+    MAPS = 1
+    DELTAS = 2
+    FLAGS = 3
+    PROGRAM = 4
+    TAPS = 5
+
+
+class Command(IntEnum):
+    """What the host may ask for."""
+
+    WRITE = 0
+    READ = 1
+    START = 2
+
+
+class Kind(IntEnum):
+    """Of an operation."""
+
+    HALT = 0
+    PRODUCT = 1
+    POOL = 2
+    ROUTE = 3
+
+
+class Tap(IntEnum):
+    """What an entry of the table of taps stands for."""
+
+    VALUE = 0
+    ONE = 1
+    ZERO = 2
+
+
+# Modes of an operation and their bits, the lowest first.
+MODES = {
+    "kind": 2,
+    "diagonal": 1,  # the rows get p and q times a unit matrix in turn, and nothing from memory
+    "taps_a": 1,  # the table of taps counts for the rows' operand,
+    "taps_w": 1,  # for that of the columns
+    "turn_a": 1,  # tiles of an operand are transposed
+    "turn_w": 1,
+    "relu": 1,
+    "stochastic": 1,
+    "load": 1,  # random numbers begin anew
+}
 
 
 def noise_offset(lane):
@@ -19,45 +104,68 @@ def noise_offset(lane):
     return (2 * lane + 1) * 0x9E3779B9 & ((1 << NOISE_BITS) - 1)
 
 
+def jumps(strides, counts):
+    """What is added when a level advances, from strides and counts of all levels."""
+    found, inside = [], 0
+    for stride, count in zip(strides, counts, strict=True):
+        found.append(stride - inside)
+        inside += (count - 1) * stride
+    return found
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """A training unit of ``rows`` × ``cols`` multiply-accumulate operations per cycle.
+    """A training accelerator with an array of ``lanes`` × ``lanes`` elements.
 
     Parameters
     ----------
-    rows, cols : int
-        Of the output-stationary array; ``cols`` is also the lanes of rounding and pools.
-    bits : int
-        Width of weights, activations, gradients: two's complement.
+    lanes : int
+        Rows and columns of the output-stationary array, codes of a word of memory, images of a
+        word of a feature map; 4 or more.
     accumulator_bits : int
         Width of a sum.
     taps : int
         The most values in a pool's window.
+    parameters, maps, deltas : int
+        Words of the memories for weights, velocities and their gradients; for feature maps; for
+        the gradients of these.
+    marks : int
+        Words of the memory for the winners of pools.
+    table : int
+        Entries of the table of taps.
+    program : int
+        Words.
+    slots : int
+        Results of which it is remembered whether codes were bounded, or all small.
 
     Members
     -------
     array : ArrayConfig
     depth : int
         The most products that a sum holds, whatever they are.
-    round_latency : int
-        Cycles from sums to codes.
-    queue : QueueConfig
-        Of codes, so long that the array never waits for itself.
+    address_bits : int
+    registers : dict of str to dict of str to int
     """
 
-    rows: int = 16
-    cols: int = 16
-    bits: int = 16
+    lanes: int = 16
     accumulator_bits: int = 48
     taps: int = 16
+    parameters: int = 1 << 14
+    maps: int = 1 << 14
+    deltas: int = 1 << 14
+    marks: int = 1 << 12
+    table: int = 1 << 11
+    program: int = 1 << 12
+    slots: int = 64
 
     round_latency = 4
+    # From a step to its operands.
+    operand_latency = 4
 
     def __post_init__(self):
-        check_positive("taps", self.taps)
-        check_integer("bits", self.bits, 2)
-        if self.bits > NOISE_BITS:
-            raise ValueError(f"bits must be at most {NOISE_BITS}, not {self.bits}")
+        check_integer("lanes", self.lanes, 4)
+        for name in ("taps", *SIZES):
+            check_positive(name, getattr(self, name))
         if self.accumulator_bits > 62:
             raise ValueError(f"accumulator_bits must be at most 62, not {self.accumulator_bits}")
         _ = self.array
@@ -66,49 +174,93 @@ class TrainingConfig:
     def array(self):
         """The array's configuration."""
         return ArrayConfig(
-            rows=self.rows,
-            cols=self.cols,
+            rows=self.lanes,
+            cols=self.lanes,
             dataflow="output-stationary",
-            activation_bits=self.bits,
-            weight_bits=self.bits,
+            activation_bits=BITS,
+            weight_bits=BITS,
             accumulator_bits=self.accumulator_bits,
         )
 
     @property
     def depth(self):
         """The most products that a sum holds, whatever they are."""
-        return ((1 << (self.accumulator_bits - 1)) - 1) >> (2 * self.bits - 2)
+        return ((1 << (self.accumulator_bits - 1)) - 1) >> (2 * BITS - 2)
+
+    @property
+    def winner_bits(self):
+        """Bits of the number of a tap in a pool's window."""
+        return max(1, (self.taps - 1).bit_length())
+
+    @property
+    def offset_bits(self):
+        """Bits of an address below those of the bank."""
+        return max(4, *((getattr(self, name) - 1).bit_length() for name in SIZES))
+
+    @property
+    def address_bits(self):
+        """Bits of an address."""
+        return self.offset_bits + 3
+
+    def address(self, bank, offset=0):
+        """Of a word."""
+        return (bank << self.offset_bits) + offset
 
     @cached_property
-    def queue(self):
-        """Of codes: those of the folds that are on their way while another one ends."""
-        return QueueConfig(self.array.latency + 4 * self.rows + self.round_latency + 4)
+    def tap_fields(self):
+        """Bits of the fields of an entry of the table of taps, the lowest first.
 
-    def fold_steps(self, length):
-        """Steps of a fold of ``length`` products, with zeros behind them if need be."""
-        check_positive("length", length)
-        if length > self.depth:
-            raise ValueError(f"a sum must have at most {self.depth} products, not {length}")
-        return max(length, self.rows)
+        What is added to an address and to the place in the map, and a `Tap`.
+        """
+        return {
+            "delta": self.address_bits,
+            "y": COORDINATE_BITS,
+            "x": COORDINATE_BITS,
+            "tap": 2,
+        }
 
-    def product_folds(self, rows, depth, cols):
-        """Products in each sum, for each fold of a (rows, depth) by (depth, cols) product."""
-        return [depth] * (-(-rows // self.rows) * -(-cols // self.cols))
+    @cached_property
+    def registers(self):
+        """Registers of a program and their bits, by who needs them, in the order of their numbers.
 
-    def combine_folds(self, count):
-        """The same for ``p x + q y`` of ``count`` pairs: each fold has a tile of each."""
-        return [2 * self.rows] * -(-count // (self.rows * self.cols))
+        ``run``; those of the steps, of the arithmetic, and of the results.
+        """
+        address, offset = self.address_bits, self.offset_bits
+        steps = {f"count_{level}": offset for level in range(LEVELS)}  # less one
+        bases = {"a": address, "w": address, "k": offset}
+        for name, bits in (bases | {"y": COORDINATE_BITS, "x": COORDINATE_BITS}).items():
+            steps |= {name: bits} | {f"{name}_{level}": bits for level in range(LEVELS)}
+        steps |= {
+            "fold": (LEVELS - 1).bit_length(),  # levels of a sum, less one
+            "height": COORDINATE_BITS,
+            "width": COORDINATE_BITS,
+        }
+        numbers = {"one": BITS, "p": BITS, "q": BITS, "shift": 6, "seed": NOISE_BITS}
+        results = {f"to_count_{level}": offset for level in range(TO_LEVELS)}
+        results |= {"to": address} | {f"to_{level}": address for level in range(TO_LEVELS)}
+        results |= {
+            "limit": offset,  # rows that are written; 0 for all
+            "kept": self.lanes.bit_length(),  # lanes that are; the others become 0
+            "slot": max(1, (self.slots - 1).bit_length()),
+        }
+        run = {"run": sum(MODES.values())}
+        return {"run": run, "steps": steps, "numbers": numbers, "results": results}
 
-    def cycles(self, lengths: Sequence[int]):
-        """Cycles of folds back to back: from the beat that loads the noise to the last codes."""
-        steps = [self.fold_steps(length) for length in lengths]
-        queue = self.queue.latency
-        return 1 + self.array.cycles(steps) + self.round_latency + queue
+    @cached_property
+    def _places(self):
+        """Number and bits of each register."""
+        every = [item for group in self.registers.values() for item in group.items()]
+        return {name: (number, bits) for number, (name, bits) in enumerate(every)}
 
-    def pool_cycles(self, windows, taps):
-        """Cycles of a pool over ``windows`` of ``taps`` values, from the first to the last."""
-        return windows * taps + 1
+    def word(self, register, value):
+        """Of a program."""
+        number, bits = self._places[register]
+        return number | (int(value) & ((1 << bits) - 1)) << REGISTER_BITS
 
-    def route_cycles(self, windows, taps):
-        """Cycles of its gradient, from the first window to the last value."""
-        return windows * taps + 1
+    def operation_cycles(self, kind, steps):
+        """From one word of the program that starts an operation to the word behind it."""
+        cycles = steps + self.operand_latency + 2
+        if kind is Kind.PRODUCT:
+            # Through the transposers and the array; the rows of the last fold; rounding.
+            cycles += self.lanes + self.array.latency + self.lanes - 1 + self.round_latency - 1
+        return cycles

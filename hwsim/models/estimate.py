@@ -316,12 +316,14 @@ def estimate(
         Cores of CPUs to use; all of them unless given.
     training : bool
         Whether a training step is estimated: forward, gradients, update; see
-        `hwsim.models.dataflow.training`.
+        `hwsim.models.dataflow.training`. On an FPGA by the training accelerator, in 16 bits.
     optimizer : str
         Of the training step: "sgd", "momentum" or "adam".
     design : optional
         What runs on FPGAs: a design of `hwsim.build`, or a `hwsim.Streaming` or `hwsim.Systolic` to
-        build it from. Unless given, the fastest streaming pipeline that the part's DSPs allow.
+        build it from. Unless given, the fastest streaming pipeline that the part's DSPs allow. For
+        a training step a `hwsim.blocks.training.TrainingConfig`, of which the lanes count; unless
+        given, 16, or as many as the part's DSPs allow.
     clock_hz : float, optional
         Clock of the FPGAs, e.g. from place and route; unless given, the device's.
     memory : optional
@@ -337,10 +339,11 @@ def estimate(
     Raises
     ------
     NetworkError
-        For an operator without a model, a float network on an FPGA, or training a quantized one.
+        For an operator without a model, a float network on an FPGA, or training a quantized one;
+        on an FPGA also for training what its accelerator does not train.
     ValueError
-        For an unknown device or one that is wrong, training on a device that has no float data type
-        or on an FPGA, and values out of range.
+        For an unknown device or one that is wrong, training on a device that has no float data
+        type, and values out of range.
     """
     check_network(network)
     check_positive("batch", batch)
@@ -365,13 +368,12 @@ def estimate(
     check_optimizer(optimizer)
     estimates = []
     for device in found:
-        if training and device.device_class == "fpga":
-            raise ValueError(
-                f"training on FPGAs has no model, and {device.name} is one; "
-                "give devices of the classes cpu, gpu and tpu"
-            )
-        if device.device_class == "fpga":
-            # Here, because CPUs, GPUs and arrays need none of it.
+        # Imported here, because CPUs, GPUs and arrays need none of it.
+        if device.device_class == "fpga" and training:
+            from .fpga_training import estimate_training
+
+            entry = estimate_training(network, device, batch, optimizer, design, clock_hz)
+        elif device.device_class == "fpga":
             from .fpga import estimate_fpga
 
             entry = estimate_fpga(network, device, batch, design, clock_hz, memory)

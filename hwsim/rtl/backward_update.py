@@ -117,7 +117,7 @@ class Rounding(_Rounds):
         wiring.connect(m, wiring.flipped(self.o), queue.o)
         go, first = self._frame(m, [self.i], queue)
         sums = register(m, self.i.payload, "sums")
-        self._round(m, [sums[lane] for lane in range(self.config.cols)], go, first, 1, queue)
+        self._round(m, [sums[lane] for lane in range(self.config.lanes)], go, first, 1, queue)
         return m
 
 
@@ -158,7 +158,7 @@ class Combine(_Rounds):
             register(m, port.payload, name) for name, port in (("x", self.i0), ("y", self.i1))
         ]
         sums = []
-        for lane in range(config.cols):
+        for lane in range(config.lanes):
             products = []
             for k, operand in enumerate(operands):
                 product = register(m, operand[lane] * factors[k], f"product_{k}_{lane}")

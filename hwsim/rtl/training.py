@@ -4,15 +4,79 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwsim.blocks.training import NOISE_BITS, noise_offset
+from hwsim.blocks.training import BITS, NOISE_BITS, noise_offset
 
-from .queue import Queue
 from .systolic.array import OutputStationaryArray
-from .unit import delay
+from .unit import delay, register
 
-__all__ = ["MatrixProduct", "Round", "WinnerPool", "WinnerRoute", "winner_bits"]
+__all__ = ["MatrixProduct", "Round", "Transposer", "WinnerPool", "WinnerRoute", "word_layout"]
 
 SHIFT = unsigned(6)
+
+
+def word_layout(config):
+    """A word of memory: a code for each lane."""
+    return data.ArrayLayout(signed(BITS), config.lanes)
+
+
+def beats(payload):
+    """Signature of a stream that never waits."""
+    return stream.Signature(payload, always_ready=True)
+
+
+class Transposer(wiring.Component):
+    """Passes words on ``lanes`` cycles later, those of a tile transposed if so wanted.
+
+    A square of registers through which words go upwards or to the left::
+
+            o ^   ^
+            [ ] [ ] <─ i, to the left
+        o <─[ ] [ ] <─
+             ^ i ^   upwards
+
+    Where a tile, ``lanes`` words one after another, has come in from below and goes out to the
+    left, its word ``t`` is what the words had in lane ``t``, and the next tile comes in from the
+    right. If nothing turns, this is a delay.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+
+    Members
+    -------
+    i, o : in, out, word_layout(config)
+    start : in
+        In the cycle before the first word of the first tile.
+    turn : in
+        Tiles are to be transposed.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        word = word_layout(config)
+        super().__init__({"i": In(word), "o": Out(word), "start": In(1), "turn": In(1)})
+
+    @property
+    def config(self):
+        return self._config
+
+    def elaborate(self, platform):
+        m = Module()
+        lanes = self.config.lanes
+        phase = Signal(range(lanes))
+        left = Signal()
+        with m.If(self.start):
+            m.d.sync += phase.eq(0)
+        with m.Elif(phase == lanes - 1):
+            m.d.sync += [phase.eq(0), left.eq(left ^ self.turn)]
+        with m.Else():
+            m.d.sync += phase.eq(phase + 1)
+        rows = [Signal(lanes * BITS, name=f"row_{k}", reset_less=True) for k in range(lanes)]
+        word = self.i.as_value()
+        for k, (row, below) in enumerate(zip(rows, [*rows[1:], word], strict=True)):
+            m.d.sync += row.eq(Mux(left, Cat(row[BITS:], word.word_select(k, BITS)), below))
+        m.d.comb += self.o.eq(Mux(left, Cat(row[:BITS] for row in rows), rows[0]))
+        return m
 
 
 class Round(wiring.Component):
@@ -29,13 +93,13 @@ class Round(wiring.Component):
 
     Members
     -------
-    i : in, ArrayLayout(signed(accumulator_bits), cols)
+    i : in, ArrayLayout(signed(accumulator_bits), lanes)
     shift : in, 0 to 32
     stochastic, relu, enable : in
         Of the row at `i`; `enable` is high for a row that counts.
     load, seed : in
         Lane ``k`` begins with ``seed ^ noise_offset(k)``.
-    o : out, ArrayLayout(signed(bits), cols)
+    o : out, word_layout(config)
         ``config.round_latency`` cycles later.
     """
 
@@ -43,14 +107,14 @@ class Round(wiring.Component):
         self._config = config
         super().__init__(
             {
-                "i": In(data.ArrayLayout(signed(config.accumulator_bits), config.cols)),
+                "i": In(data.ArrayLayout(signed(config.accumulator_bits), config.lanes)),
                 "shift": In(SHIFT),
                 "stochastic": In(1),
                 "relu": In(1),
                 "enable": In(1),
                 "load": In(1),
                 "seed": In(NOISE_BITS),
-                "o": Out(data.ArrayLayout(signed(config.bits), config.cols)),
+                "o": Out(word_layout(config)),
             }
         )
 
@@ -63,11 +127,15 @@ class Round(wiring.Component):
         config = self.config
         shift = delay(m, self.shift, 2, "shift")
         relu = delay(m, self.relu, 3, "relu")
-        # The last bit that stays, and ones below it.
-        last = Signal(NOISE_BITS + 1)
+        # Ones below the last bit that stays, and all but the highest of them.
         ones = Signal(NOISE_BITS)
-        m.d.comb += [last.eq(Const(1, NOISE_BITS + 1) << self.shift), ones.eq(last - 1)]
-        for lane in range(config.cols):
+        # Bits of a random number that do not count.
+        below = Signal.like(self.shift)
+        m.d.comb += [
+            ones.eq((Const(1, NOISE_BITS + 1) << self.shift) - 1),
+            below.eq(NOISE_BITS - self.shift),
+        ]
+        for lane in range(config.lanes):
             noise = Signal(NOISE_BITS, name=f"noise_{lane}", init=noise_offset(lane))
             with m.If(self.load):
                 m.d.sync += noise.eq(self.seed ^ noise_offset(lane))
@@ -75,16 +143,16 @@ class Round(wiring.Component):
                 m.d.sync += noise.eq(_xorshift(m, noise, lane))
             value = self.i[lane]
             odd = Signal(name=f"odd_{lane}")
-            m.d.comb += odd.eq((value & last).any())
+            m.d.comb += odd.eq((value & (ones + 1)).any())
             even = (ones >> 1) + (odd & ones[0])
             drawn = Signal(NOISE_BITS, name=f"drawn_{lane}")
-            m.d.comb += drawn.eq(noise >> (NOISE_BITS - self.shift)[: len(self.shift)])
-            held = _later(m, value, f"held_{lane}")
-            addend = _later(m, Mux(self.stochastic, drawn, even), f"addend_{lane}")
-            total = _later(m, held + addend, f"total_{lane}")
-            rounded = _later(m, total >> shift, f"rounded_{lane}")
-            high, low = (1 << (config.bits - 1)) - 1, -(1 << (config.bits - 1))
-            code = Signal(signed(config.bits), name=f"code_{lane}", reset_less=True)
+            m.d.comb += drawn.eq(noise >> below)
+            held = register(m, value, f"held_{lane}")
+            addend = register(m, Mux(self.stochastic, drawn, even), f"addend_{lane}")
+            total = register(m, held + addend, f"total_{lane}")
+            rounded = register(m, total >> shift, f"rounded_{lane}")
+            high, low = (1 << (BITS - 1)) - 1, -(1 << (BITS - 1))
+            code = Signal(signed(BITS), name=f"code_{lane}", reset_less=True)
             bounded = Mux(rounded > high, high, Mux(rounded < low, low, rounded))
             m.d.sync += code.eq(Mux(relu & (rounded < 0), 0, bounded))
             m.d.comb += self.o[lane].eq(code)
@@ -100,18 +168,12 @@ def _xorshift(m, state, lane):
     return state
 
 
-def _later(m, value, name):
-    later = Signal(value.shape(), name=name, reset_less=True)
-    m.d.sync += later.eq(value)
-    return later
-
-
 def product_layout(config):
     """A step of a fold: operands of all rows and columns, and what becomes of the sums."""
     return data.StructLayout(
         {
-            "a": data.ArrayLayout(signed(config.bits), config.rows),
-            "w": data.ArrayLayout(signed(config.bits), config.cols),
+            "a": word_layout(config),
+            "w": word_layout(config),
             "first": 1,
             "last": 1,
             "shift": SHIFT,
@@ -124,17 +186,18 @@ def product_layout(config):
 
 
 class MatrixProduct(wiring.Component):
-    """Matrix products in tiles of ``rows`` × ``cols``, rounded to codes.
+    """Matrix products in tiles of ``lanes`` × ``lanes``, rounded to codes.
 
     ::
 
-        i ──> output-stationary array ──> round ──> queue ──> o
+        i ──> output-stationary array ──> round ──> o
 
-    A beat is a step of a fold; `last` of two folds are ``rows`` beats or more apart, for which
-    beats of zeros serve. `shift`, `relu` and `stochastic` count in the beat with `last`. A beat
-    with `load`, which comes when all results have left, begins the random numbers anew.
+    A beat is a step of a fold; `last` of two folds are ``lanes`` cycles or more apart. `shift`,
+    `relu` and `stochastic` count in the beat with `last`. A beat with `load`, which comes when all
+    results have left, begins the random numbers anew.
 
-    Results are a row per beat, a tile's last row first.
+    Results are a row per beat, a tile's last row first: the first of them
+    ``config.array.latency + config.round_latency`` cycles behind `last`.
 
     Parameters
     ----------
@@ -142,17 +205,14 @@ class MatrixProduct(wiring.Component):
 
     Members
     -------
-    i : stream of product_layout(config)
-    o : stream of ArrayLayout(signed(bits), cols)
+    i : stream of product_layout(config), always ready
+    o : stream of word_layout(config), always ready
     """
 
     def __init__(self, config):
         self._config = config
         super().__init__(
-            {
-                "i": In(stream.Signature(product_layout(config))),
-                "o": Out(stream.Signature(data.ArrayLayout(signed(config.bits), config.cols))),
-            }
+            {"i": In(beats(product_layout(config))), "o": Out(beats(word_layout(config)))}
         )
 
     @property
@@ -164,37 +224,31 @@ class MatrixProduct(wiring.Component):
         config = self.config
         m.submodules.array = array = OutputStationaryArray(config.array)
         m.submodules.round = rounding = Round(config)
-        m.submodules.queue = queue = Queue(self.o.payload.shape(), config.queue)
-        wiring.connect(m, wiring.flipped(self.o), queue.o)
-
-        step = self.i.payload
-        taken, ends, leaves = Signal(), Signal(), Signal()
-        # Rows in the queue and on their way to it.
-        owed = Signal(range(config.queue.depth + 1))
+        step, taken = self.i.payload, self.i.valid
+        ends = Signal()
         m.d.comb += [
-            self.i.ready.eq(owed <= config.queue.depth - config.rows),
-            taken.eq(self.i.valid & self.i.ready),
             ends.eq(taken & step.last),
-            leaves.eq(self.o.valid & self.o.ready),
             # A cycle without a beat is a step of zeros.
             Cat(array.a).eq(Mux(taken, Cat(step.a), 0)),
             Cat(array.w).eq(Mux(taken, Cat(step.w), 0)),
             array.first.eq(taken & step.first),
             array.last.eq(ends),
         ]
-        m.d.sync += owed.eq(owed + Mux(ends, config.rows, 0) - leaves)
-
         # What belongs to a fold follows its last step; it stays for all rows of the sums.
         facts = Cat(step.shift, step.relu, step.stochastic)
-        token = delay(m, _named(m, Cat(ends, facts), "token"), config.array.latency, "token")
+        token = Signal(1 + len(facts), name="token_0")
+        m.d.comb += token.eq(Cat(ends, facts))
+        token = delay(m, token, config.array.latency, "token")
         kept = Signal(len(facts), reset_less=True)
         present = Signal(len(facts))
-        left = Signal(range(config.rows + 1))
-        m.d.comb += present.eq(Mux(token[0], token[1:], kept))
+        left = Signal(range(config.lanes))
         valid = Signal()
-        m.d.comb += valid.eq(token[0] | (left != 0))
+        m.d.comb += [
+            present.eq(Mux(token[0], token[1:], kept)),
+            valid.eq(token[0] | (left != 0)),
+        ]
         with m.If(token[0]):
-            m.d.sync += [kept.eq(token[1:]), left.eq(config.rows - 1)]
+            m.d.sync += [kept.eq(token[1:]), left.eq(config.lanes - 1)]
         with m.Elif(left != 0):
             m.d.sync += left.eq(left - 1)
         m.d.comb += [
@@ -203,32 +257,29 @@ class MatrixProduct(wiring.Component):
             rounding.enable.eq(valid),
             rounding.load.eq(taken & step.load),
             rounding.seed.eq(step.seed),
-            queue.i.valid.eq(delay(m, valid, config.round_latency, "valid")),
-            queue.i.payload.eq(rounding.o),
+            self.o.valid.eq(delay(m, valid, config.round_latency, "valid")),
+            self.o.payload.eq(rounding.o),
         ]
         return m
 
 
-def _named(m, value, name):
-    signal = Signal(len(value), name=f"{name}_0")
-    m.d.comb += signal.eq(value)
-    return signal
+def mark_layout(config):
+    """What is remembered of a window, in a lane: the winner, and whether it was positive."""
+    return data.StructLayout({"winner": config.winner_bits, "positive": 1})
 
 
-def winner_bits(config):
-    """Bits of the number of a tap."""
-    return max(1, (config.taps - 1).bit_length())
+def marks_layout(config):
+    """The same of all lanes."""
+    return data.ArrayLayout(mark_layout(config), config.lanes)
 
 
-def pooled_layout(config):
-    """What a pool says about a window, and remembers of it, for each lane."""
-    return data.StructLayout(
-        {
-            "value": data.ArrayLayout(signed(config.bits), config.cols),
-            "winner": data.ArrayLayout(unsigned(winner_bits(config)), config.cols),
-            "positive": data.ArrayLayout(unsigned(1), config.cols),
-        }
-    )
+def _counted(m, config, beat):
+    """Number of a beat's value in its window; ``beat`` is a stream with `first` in its payload."""
+    tap, following = Signal(config.winner_bits), Signal(config.winner_bits)
+    m.d.comb += tap.eq(Mux(beat.payload.first, 0, following))
+    with m.If(beat.valid):
+        m.d.sync += following.eq(tap + 1)
+    return tap
 
 
 class WinnerPool(wiring.Component):
@@ -242,20 +293,17 @@ class WinnerPool(wiring.Component):
 
     Members
     -------
-    i : stream of {x: ArrayLayout(signed(bits), cols), last}
-    o : stream of pooled_layout(config)
+    i : stream of {x: word_layout(config), first, last}, always ready
+    o : stream of {value: word_layout(config), marks: marks_layout(config)}, always ready
         ``positive`` says whether a ReLU behind the pool, or before it, lets a gradient pass.
     """
 
     def __init__(self, config):
         self._config = config
-        value = data.ArrayLayout(signed(config.bits), config.cols)
-        super().__init__(
-            {
-                "i": In(stream.Signature(data.StructLayout({"x": value, "last": 1}))),
-                "o": Out(stream.Signature(pooled_layout(config))),
-            }
-        )
+        word = word_layout(config)
+        i = data.StructLayout({"x": word, "first": 1, "last": 1})
+        o = data.StructLayout({"value": word, "marks": marks_layout(config)})
+        super().__init__({"i": In(beats(i)), "o": Out(beats(o))})
 
     @property
     def config(self):
@@ -264,52 +312,29 @@ class WinnerPool(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        tap = Signal(winner_bits(config))
-        taken = Signal()
-        result = self.o.payload
-        m.d.comb += [
-            self.i.ready.eq(~self.o.valid | self.o.ready),
-            taken.eq(self.i.valid & self.i.ready),
-        ]
-        with m.If(taken):
-            m.d.sync += [
-                tap.eq(Mux(self.i.payload.last, 0, tap + 1)),
-                self.o.valid.eq(self.i.payload.last),
-            ]
-        with m.Elif(self.o.ready):
-            m.d.sync += self.o.valid.eq(0)
-        for lane in range(config.cols):
-            best = Signal(signed(config.bits), name=f"best_{lane}", reset_less=True)
-            winner = Signal(winner_bits(config), name=f"winner_{lane}", reset_less=True)
+        tap = _counted(m, config, self.i)
+        m.d.sync += self.o.valid.eq(self.i.valid & self.i.payload.last)
+        for lane in range(config.lanes):
+            best = Signal(signed(BITS), name=f"best_{lane}", reset_less=True)
+            winner = Signal(config.winner_bits, name=f"winner_{lane}", reset_less=True)
             x = self.i.payload.x[lane]
-            with m.If(taken & ((tap == 0) | (x > best))):
+            with m.If(self.i.valid & (self.i.payload.first | (x > best))):
                 m.d.sync += [best.eq(x), winner.eq(tap)]
+            mark = self.o.payload.marks[lane]
             m.d.comb += [
-                result.value[lane].eq(best),
-                result.winner[lane].eq(winner),
-                result.positive[lane].eq(best > 0),
+                self.o.payload.value[lane].eq(best),
+                mark.winner.eq(winner),
+                mark.positive.eq(best > 0),
             ]
         return m
-
-
-def route_layout(config):
-    """A window's gradient and what was remembered of it."""
-    return data.StructLayout(
-        {
-            "dy": data.ArrayLayout(signed(config.bits), config.cols),
-            "winner": data.ArrayLayout(unsigned(winner_bits(config)), config.cols),
-            "positive": data.ArrayLayout(unsigned(1), config.cols),
-            "relu": 1,
-            "last_tap": winner_bits(config),
-        }
-    )
 
 
 class WinnerRoute(wiring.Component):
     """Gradients of a window's values: that of the maximum for the winner, zero for the others.
 
-    With `relu`, zero for all where the maximum was not positive. A value per cycle; the first a
-    cycle after the window. A window of one value is a ReLU on its own.
+    With `relu`, zero for all where the maximum was not positive. A value per cycle, a cycle after
+    its beat; all beats of a window have the same `dy` and `marks`. A window of one value is a ReLU
+    on its own.
 
     Parameters
     ----------
@@ -317,18 +342,15 @@ class WinnerRoute(wiring.Component):
 
     Members
     -------
-    i : stream of route_layout(config)
-    o : stream of ArrayLayout(signed(bits), cols)
+    i : stream of {dy: word_layout(config), marks: marks_layout(config), relu, first}, always ready
+    o : stream of word_layout(config), always ready
     """
 
     def __init__(self, config):
         self._config = config
-        super().__init__(
-            {
-                "i": In(stream.Signature(route_layout(config))),
-                "o": Out(stream.Signature(data.ArrayLayout(signed(config.bits), config.cols))),
-            }
-        )
+        word = word_layout(config)
+        i = {"dy": word, "marks": marks_layout(config), "relu": 1, "first": 1}
+        super().__init__({"i": In(beats(data.StructLayout(i))), "o": Out(beats(word))})
 
     @property
     def config(self):
@@ -337,20 +359,11 @@ class WinnerRoute(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        window = Signal(route_layout(config))
-        tap = Signal(winner_bits(config))
-        ends = Signal()
-        m.d.comb += [
-            ends.eq(tap == window.last_tap),
-            self.i.ready.eq(~self.o.valid | (self.o.ready & ends)),
-        ]
-        with m.If(self.o.valid & self.o.ready):
-            m.d.sync += tap.eq(Mux(ends, 0, tap + 1))
-            with m.If(ends):
-                m.d.sync += self.o.valid.eq(0)
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [window.eq(self.i.payload), self.o.valid.eq(1)]
-        for lane in range(config.cols):
-            passes = (window.winner[lane] == tap) & (window.positive[lane] | ~window.relu)
-            m.d.comb += self.o.payload[lane].eq(Mux(passes, window.dy[lane], 0))
+        tap = _counted(m, config, self.i)
+        window = self.i.payload
+        m.d.sync += self.o.valid.eq(self.i.valid)
+        for lane in range(config.lanes):
+            mark = window.marks[lane]
+            passes = (mark.winner == tap) & (mark.positive | ~window.relu)
+            m.d.sync += self.o.payload[lane].eq(Mux(passes, window.dy[lane], 0))
         return m

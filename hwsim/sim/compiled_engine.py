@@ -158,6 +158,8 @@ class Run:
         used.
     first_lane : int
         Number of the first lane, of which the stalls depend if each lane has its own.
+    after : Run, optional
+        A run that is over: as `like`, and the component goes on from where it was left.
 
     Members
     -------
@@ -165,7 +167,8 @@ class Run:
         After the reset.
     """
 
-    def __init__(self, component, stimulus, *, observe=(), like=None, first_lane=0):
+    def __init__(self, component, stimulus, *, observe=(), like=None, first_lane=0, after=None):
+        like = after or like
         self._stimulus = stimulus
         self._plan = plan(component, stimulus)
         self._reset_cycles = getattr(component, "reset_cycles", 0)
@@ -188,6 +191,23 @@ class Run:
         for name, array in contents(self._plan, stimulus, shared, first_lane).items():
             self.simulation.buffers[name] = array
         self.simulation.run(self._reset_cycles)
+        if after is not None:
+            self._go_on(after.simulation.checkpoint())
+
+    def _go_on(self, past):
+        """The component is as it was; what stands around it begins anew."""
+        now = self.simulation.checkpoint()
+        around = DESIGN.partition(".")[0] + "."
+
+        def of_component(key):
+            name = key.partition(" ")[2]
+            return name.startswith(f"{DESIGN}.") or not name.startswith(around)
+
+        states = {
+            key: past.states[key] if of_component(key) else state
+            for key, state in now.states.items()
+        }
+        self.simulation.restore(replace(now, states=states))
 
     @property
     def cycles(self):

@@ -13,14 +13,11 @@ import numpy as np
 
 from hwsim.blocks.checks import check_positive
 from hwsim.blocks.training import TrainingConfig
+from hwsim.compiler.training import TrainingPlan, sized
 from hwsim.files import write_file
 from hwsim.models.reference.training import Reference
-from hwsim.models.training import (
-    FloatTraining,
-    IntegerTraining,
-    TrainingSettings,
-    initial_weights,
-)
+from hwsim.models.training import FloatTraining, IntegerTraining, TrainingSettings
+from hwsim.network.training import initial_weights, stages
 
 from .training import Simulated
 
@@ -39,6 +36,8 @@ class TrainingResult:
     -------
     network : Network
         With the trained weights.
+    config : TrainingConfig
+        The hardware.
     steps, images : int
         Steps done, those before a resume included, and the images that they took.
     losses, float_losses : list of float
@@ -53,7 +52,8 @@ class TrainingResult:
         Weights and velocities that differed from the reference's after a step, summed over the
         steps; 0 with the engine "reference", which has nothing to compare.
     cycles, planned_cycles : int
-        Of all steps: of the hardware, as simulated, and by the closed form.
+        Of all steps: of the hardware, as simulated, and by the closed form; with the engine
+        "reference" the closed form for both.
     cycles_by_work : dict of str to int
         The same by stage and kind of work.
     seconds : float
@@ -61,6 +61,7 @@ class TrainingResult:
     """
 
     network: Any
+    config: TrainingConfig
     steps: int
     images: int
     losses: list
@@ -89,7 +90,7 @@ def train(
     steps=100,
     batch=16,
     settings=None,
-    config=None,
+    lanes=16,
     engine="rtl",
     test_share=0.2,
     checkpoint=None,
@@ -108,10 +109,10 @@ def train(
         In [0, 1].
     labels : ndarray of int, (N,)
     steps, batch : int
-        Steps in all, and images in each.
+        Steps in all, and images in each: no more than the lanes, or a multiple of them.
     settings : TrainingSettings, optional
-    config : TrainingConfig, optional
-        The hardware.
+    lanes : int
+        Of the hardware, a `TrainingConfig` with memories as large as need be.
     engine : str
         ``"rtl"`` or ``"reference"``.
     test_share : float
@@ -133,7 +134,7 @@ def train(
         A network that cannot be trained so; a checkpoint of another training.
     """
     begin = time.perf_counter()
-    settings, config = settings or TrainingSettings(), config or TrainingConfig()
+    settings = settings or TrainingSettings()
     check_positive("steps", steps)
     check_positive("batch", batch)
     check_positive("checkpoint_steps", checkpoint_steps)
@@ -154,11 +155,16 @@ def train(
     classes = network.outputs[0].shape[-1]
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"labels must lie in 0 to {classes - 1}, the network's outputs")
+    parts, momentum = stages(network), settings.momentum > 0
+    config = sized(parts, batch, TrainingConfig(lanes=lanes), momentum=momentum)
+    plan = TrainingPlan(parts, batch, config, momentum=momentum)
     weights = initial_weights(network, settings.seed)
-    reference = IntegerTraining(network, weights, settings, Reference(config))
-    simulated = (
-        IntegerTraining(network, weights, settings, Simulated(config)) if engine == "rtl" else None
-    )
+
+    def in_integers(machine):
+        return IntegerTraining(network, weights, settings, machine)
+
+    reference = in_integers(Reference(parts, lanes))
+    simulated = in_integers(Simulated(plan)) if engine == "rtl" else None
     state = _State(
         reference, simulated, FloatTraining(network, weights, settings), _facts(locals(), count)
     )
@@ -184,20 +190,23 @@ def train(
     done = reference.steps
     epoch = max(count // batch, 1)
     best = simulated or reference
+    planned = {k: n * done for k, n in plan.cycles(stochastic=settings.stochastic).items()}
+    cycles = simulated.machine.cycles if simulated else planned
     return TrainingResult(
         network=replace(network, constants={**network.constants, **best.weights()}),
+        config=config,
         steps=done,
         images=done * batch,
         losses=state.losses,
         float_losses=state.float_losses,
         loss=float(np.mean(state.losses[-epoch:])),
-        accuracy=accuracy(lambda some: best.logits(some, Reference(config))),
+        accuracy=accuracy(best.logits),
         float_accuracy=accuracy(state.float.logits),
         test_images=len(test),
         mismatches=state.mismatches,
-        cycles=best.units.cycles.total(),
-        planned_cycles=reference.units.cycles.total(),
-        cycles_by_work=dict(best.units.cycles),
+        cycles=sum(cycles.values()),
+        planned_cycles=sum(planned.values()),
+        cycles_by_work=dict(cycles),
         seconds=time.perf_counter() - begin,
     )
 
@@ -216,8 +225,8 @@ def _facts(given, count):
         "batch": given["batch"],
         "engine": given["engine"],
         "images": count,
+        "lanes": given["lanes"],
         **asdict(given["settings"]),
-        **asdict(given["config"]),
     }
 
 
@@ -239,9 +248,9 @@ class _State:
         if self.simulated is not None:
             loss = self.simulated.step(images, labels)
             self.mismatches += sum(
-                int((getattr(self.simulated, kind)[name] != expected).sum())
+                int((getattr(self.simulated.machine, kind)[name] != expected).sum())
                 for kind in ("codes", "velocities")
-                for name, expected in getattr(self.reference, kind).items()
+                for name, expected in getattr(self.reference.machine, kind).items()
             )
         self.losses.append(loss)
         self.float_losses.append(self.float.step(images, labels))
@@ -263,11 +272,7 @@ class _State:
             "losses": self.losses,
             "float_losses": self.float_losses,
             "mismatches": self.mismatches,
-            "cycles": {
-                part: training.units.cycles
-                for part, training in self._parts.items()
-                if part != "float"
-            },
+            "cycles": self.simulated.machine.cycles if self.simulated else {},
         }
         file = io.BytesIO()
         np.savez(file, state=np.array(json.dumps(facts)), **arrays)
@@ -293,7 +298,7 @@ class _State:
             training.restore(
                 {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
             )
-            if part != "float":
-                training.units.cycles.update(facts["cycles"][part])
+        if self.simulated:
+            self.simulated.machine.cycles.update(facts["cycles"])
         self.losses, self.float_losses = facts["losses"], facts["float_losses"]
         self.mismatches = facts["mismatches"]

@@ -1,135 +1,179 @@
-"""Hardware that trains, in simulation: every product, sum, rounding and comparison in the RTL."""
+"""The training accelerator in simulation: every address, product, sum and rounding in the RTL."""
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
 
-from hwsim.rtl.training import MatrixProduct, WinnerPool, WinnerRoute
+from hwsim.blocks.training import BITS, Bank, Command
+from hwsim.models.reference.training import from_words, to_words
+from hwsim.rtl.trainer import Trainer
 
 from . import compiled_engine
 from .engine import Stimulus
 
 __all__ = ["Simulated"]
 
+# Cycles of a program in which nothing moves at a port.
+PATIENCE = 1 << 40
+
 
 class Simulated:
-    """`hwsim.models.reference.training.Units` in simulation.
+    """A `hwsim.models.reference.training.Machine` in simulation.
 
-    What stands beside the hardware is memory and the order in which it is read: operands are laid
-    out here, nothing is computed.
+    The host, which is here, writes weights, programs and images, starts the programs, and reads
+    what it is asked for.
 
     Parameters
     ----------
-    config : TrainingConfig
-    run : callable
-        An engine.
-    stalls, seed
-        As of `Stimulus`.
+    plan : TrainingPlan
 
     Members
     -------
     cycles : Counter of str to int
-        By kind of work, as counted in simulation.
+        Of the operations so far, by stage and kind of work, as simulated; as
+        `TrainingPlan.cycles`.
     """
 
-    def __init__(self, config, *, run=compiled_engine.run, stalls=0.0, seed=0):
-        self.config = config
+    def __init__(self, plan):
+        self.plan = plan
         self.cycles: Counter[str] = Counter()
-        self._run = run
-        self._options = {"stalls": stalls, "seed": seed}
-        self._components: dict[type, Any] = {}
-        self._reuse: dict[type, list] = {}
+        self.codes: dict[str, np.ndarray] = {}
+        self.velocities: dict[str, np.ndarray] = {}
+        self._trainer = Trainer(plan.config)
+        self._last = None
+        self._commands: list[np.ndarray] = []
+        self._program: dict[int, int] = {}
+        for number, tap in enumerate(plan.taps):
+            self._write(Bank.TAPS, number, self._packed(tap))
 
-    def product(self, kind, a, b, *, shift, relu=False, seed=None):
-        """As `Units.product`."""
-        config = self.config
-        (rows, depth), cols = a.shape, b.shape[1]
-        config.product_folds(rows, depth, cols)
-        down, across = -(-rows // config.rows), -(-cols // config.cols)
-        steps = config.fold_steps(depth)
-        # (tiles, steps, rows of the array) and (tiles, steps, cols of the array).
-        left = np.zeros((down * config.rows, steps), np.int64)
-        left[:rows, :depth] = a
-        left = left.reshape(down, config.rows, steps).swapaxes(1, 2)
-        right = np.zeros((steps, across * config.cols), np.int64)
-        right[:depth, :cols] = b
-        right = right.reshape(steps, across, config.cols).swapaxes(0, 1)
-        folds = np.zeros((down, across, steps, config.rows + config.cols), np.int64)
-        folds[..., : config.rows] = left[:, None]
-        folds[..., config.rows :] = right[None]
-        tiles = self._fold(kind, folds.reshape(-1, *folds.shape[2:]), shift, relu, seed)
-        whole = tiles.reshape(down, across, config.rows, config.cols).swapaxes(1, 2)
-        return whole.reshape(down * config.rows, -1)[:rows, :cols]
+    def _packed(self, tap):
+        """An entry of the table as codes of a word."""
+        word, place = 0, 0
+        for value, bits in zip(tap, self.plan.config.tap_fields.values(), strict=True):
+            word |= (int(value) & ((1 << bits) - 1)) << place
+            place += bits
+        return self._split(word)
 
-    def combine(self, kind, x, p, y, q, *, shift, seed=None):
-        """As `Units.combine`: (p I, q I) times the tiles of ``x`` above those of ``y``."""
-        config = self.config
-        count, size = len(x), config.rows * config.cols
-        tiles = -(-count // size)
-        both = np.zeros((2, tiles * size), np.int64)
-        both[0, :count], both[1, :count] = x, y
-        both = both.reshape(2, tiles, config.rows, config.cols).swapaxes(0, 1)
-        eye = np.eye(config.rows, dtype=np.int64)
-        folds = np.zeros((tiles, 2 * config.rows, config.rows + config.cols), np.int64)
-        folds[..., : config.rows] = np.concatenate([p * eye, q * eye])
-        folds[..., config.rows :] = both.reshape(tiles, -1, config.cols)
-        return self._fold(kind, folds, shift, False, seed).reshape(-1)[:count]
+    def _split(self, word):
+        """A number as codes."""
+        lanes = self.plan.config.lanes
+        parts = [word >> (BITS * lane) & 0xFFFF for lane in range(lanes)]
+        return np.array(parts, np.uint16).astype(np.int16)[None]
 
-    def _fold(self, kind, folds, shift, relu, seed):
-        """Codes (folds, rows, cols) for operands (folds, steps, rows + cols)."""
-        config = self.config
-        count, steps, width = folds.shape
-        beats = np.zeros((1 + count * steps, width + 7), np.int64)
-        beats[1:, :width] = folds.reshape(-1, width)
-        first, last = beats[1::steps], beats[steps::steps]
-        first[:, width] = 1
-        last[:, width + 1] = 1
-        last[:, width + 2] = shift
-        last[:, width + 3] = relu
-        last[:, width + 4] = seed is not None
-        beats[0, width + 5 :] = 1, seed or 0
-        codes = self._transfer(kind, MatrixProduct, beats, count * config.rows)
-        return codes.reshape(count, config.rows, config.cols)[:, ::-1]
+    # Commands
 
-    def pool(self, kind, windows):
-        """As `Units.pool`."""
-        config = self.config
-        count, taps = windows.shape
-        groups = -(-count // config.cols)
-        values = _lanes(windows, groups, config.cols).swapaxes(1, 2).reshape(-1, config.cols)
-        last = np.tile(np.arange(taps) == taps - 1, groups)[:, None]
-        beats = np.concatenate([values, last], axis=1)
-        results = self._transfer(kind, WinnerPool, beats, groups)
-        parts = results.reshape(groups, 3, config.cols).swapaxes(0, 1).reshape(3, -1)
-        return tuple(parts[:, :count])
+    def _write(self, bank, offset, words):
+        """Words, (n, lanes)."""
+        commands = np.zeros((len(words), 3 + words.shape[1]), np.int64)
+        commands[:, 0] = Command.WRITE
+        commands[:, 1] = offset + np.arange(len(words))
+        commands[:, 2] = bank
+        commands[:, 3:] = words
+        self._commands.append(commands)
 
-    def route(self, kind, dy, winner, positive, taps, *, relu):
-        """As `Units.route`."""
-        config = self.config
-        count = len(dy)
-        groups = -(-count // config.cols)
-        parts = [_lanes(part, groups, config.cols) for part in (dy, winner, positive)]
-        rest = np.tile([int(relu), taps - 1], (groups, 1))
-        results = self._transfer(
-            kind, WinnerRoute, np.concatenate([*parts, rest], axis=1), groups * taps
+    def _stimulus(self, start, reads):
+        """All commands so far, then a program, then reads of (bank, offset, words)."""
+        offset, program = start
+        width = 3 + self.plan.config.lanes
+        for command, places in (
+            (Command.START, [(Bank.PROGRAM, offset, 1)]),
+            (Command.READ, reads),
+        ):
+            for bank, first, words in places:
+                commands = np.zeros((words, width), np.int64)
+                commands[:, 0] = command
+                commands[:, 1] = first + np.arange(words)
+                commands[:, 2] = bank
+                self._commands.append(commands)
+        stimulus = Stimulus(
+            {"i": np.concatenate(self._commands)},
+            {"o": sum(words for _, _, words in reads)},
+            probes={"finished": (self._trainer.finished, len(program.operations) + 1)},
+            patience=PATIENCE,
         )
-        routed = results.reshape(groups, taps, config.cols).swapaxes(1, 2)
-        return routed.reshape(-1, taps)[:count]
+        self._commands = []
+        return stimulus
 
-    def _transfer(self, kind, unit, beats, count):
-        stimulus = Stimulus({"i": beats}, {"o": count}, **self._options)
-        if unit not in self._components:
-            self._components[unit] = unit(self.config)
-        compiled = self._run is compiled_engine.run
-        more = {"reuse": self._reuse.setdefault(unit, [])} if compiled else {}
-        recording = self._run(self._components[unit], stimulus, **more)
-        self.cycles[kind] += recording.cycles
-        return np.asarray(recording.outputs["o"].values, np.int64)
+    def _run(self, stimulus):
+        """A `Recording`; the accelerator goes on from where it was left."""
+        self._last = run = compiled_engine.Run(self._trainer, stimulus, after=self._last)
+        while not run.over:
+            run.advance(compiled_engine.SLICE_CYCLES)
+        return run.recording()
 
+    def _start(self, offset, program, reads):
+        """Run a program, of which the words that have changed are written before.
 
-def _lanes(values, groups, cols):
-    """(n, ...) as (groups, cols, ...), with zeros behind the last."""
-    padded = np.zeros((groups * cols, *values.shape[1:]), np.int64)
-    padded[: len(values)] = values
-    return padded.reshape(groups, cols, *values.shape[1:])
+        Returns
+        -------
+        list of ndarray, (words, lanes)
+            For each of ``reads``, (bank, offset, words).
+        """
+        for place, word in enumerate(program.words, offset):
+            if self._program.get(place) != word:
+                self._program[place] = word
+                self._write(Bank.PROGRAM, place, self._split(word))
+        recording = self._run(self._stimulus((offset, program), reads))
+        counts = [words for _, _, words in reads]
+        begin = recording.inputs["i"].cycles[-1 - sum(counts)]
+        ends = recording.probes["finished"].cycles - begin
+        spent = np.diff(ends[:-1], prepend=0)
+        for operation, cycles in zip(program.operations, spent, strict=True):
+            self.cycles[operation.label] += int(cycles)
+        self.cycles["halt"] += int(ends[-1] - ends[-2])
+        words = np.asarray(recording.outputs["o"].values, np.int64)
+        return np.split(words, np.cumsum(counts)[:-1])
+
+    # Machine
+
+    def load(self, codes, velocities):
+        """As `Machine.load`."""
+        self.codes, self.velocities = dict(codes), dict(velocities)
+        lanes = self.plan.config.lanes
+        # What no operation writes has to be zero.
+        for bank, name in ((Bank.PARAMETERS, "parameters"), (Bank.DELTAS, "deltas")):
+            self._write(bank, 0, np.zeros((self.plan.used[name], lanes), np.int64))
+        for place in self.plan.places:
+            for offset, arrays in ((place.weights, codes), (place.velocity, velocities)):
+                self._write(Bank.PARAMETERS, offset, to_words(arrays[place.stage.name], lanes))
+
+    def forward(self, images, scales):
+        """As `Machine.forward`."""
+        plan = self.plan
+        self._programs = plan.programs(scales)
+        self._write(Bank.MAPS, plan.images, self._to_lanes(images.reshape(len(images), -1)))
+        last = plan.places[-1]
+        logits = (Bank.MAPS, last.maps, plan.groups * last.stage.outputs)
+        (words,) = self._start(0, self._programs[0], [logits])
+        groups = words.reshape(plan.groups, last.stage.outputs, -1)
+        return groups.swapaxes(1, 2).reshape(-1, last.stage.outputs)[: len(images)]
+
+    def _to_lanes(self, values):
+        """Words for values of a batch, (B, n)."""
+        lanes = self.plan.config.lanes
+        padded = np.zeros((self.plan.groups * lanes, values.shape[1]), np.int64)
+        padded[: len(values)] = values
+        return padded.reshape(-1, lanes, values.shape[1]).swapaxes(1, 2).reshape(-1, lanes)
+
+    def backward(self, delta, scales):
+        """As `Machine.backward`."""
+        plan = self.plan
+        self._write(Bank.DELTAS, plan.places[-1].pooled_deltas, self._to_lanes(delta))
+        forward, backward = self._programs
+        slots = sum(map(len, plan.slots.values()))
+        reads = [
+            (Bank.PARAMETERS, first, place.words)
+            for place in plan.places
+            for first in (place.weights, place.velocity)
+        ]
+        *words, flags = self._start(
+            len(forward.words), backward, [*reads, (Bank.FLAGS, 0, 1 + slots)]
+        )
+        for place, codes, velocities in zip(plan.places, words[::2], words[1::2], strict=True):
+            stage = place.stage
+            self.codes[stage.name] = from_words(codes, place.depth, stage.outputs)
+            self.velocities[stage.name] = from_words(velocities, place.depth, stage.outputs)
+        return {
+            key: tuple(any(flags[slot, 0] >> bit & 1 for slot in found) for bit in range(2))
+            for key, found in plan.slots.items()
+        }

@@ -5,7 +5,6 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import hwsim
-from hwsim.blocks.training import TrainingConfig
 from hwsim.data import bundled
 from hwsim.models.reference.backward import conv_input_gradient, conv_weight_gradient
 from hwsim.models.reference.training import Reference
@@ -15,12 +14,11 @@ from hwsim.models.training import (
     FloatTraining,
     IntegerTraining,
     TrainingSettings,
-    initial_weights,
     point_for,
     quantized,
-    stages,
 )
 from hwsim.network.network import NetworkError
+from hwsim.network.training import initial_weights, stages
 
 
 def chain(seed=0, *, size=9, trans_b=True, bias=True):
@@ -74,16 +72,22 @@ def data(network, count, seed=0):
     return rng.uniform(size=(count, *shape)).astype(np.float32), rng.integers(5, size=count)
 
 
-class Exact(Reference):
-    """The reference, which keeps operands and drops no bits."""
+class Watched(Reference):
+    """The reference, which keeps the operands of its products."""
 
-    def __init__(self, config):
-        super().__init__(config)
-        self.calls = {}
+    def __init__(self, stages, lanes):
+        super().__init__(stages, lanes)
+        self.calls = []
 
-    def product(self, kind, a, b, **options):
-        self.calls[kind] = (a, b)
-        return super().product(kind, a, b, **options)
+    def _product(self, a, b, *more):
+        self.calls.append((a, b))
+        return super()._product(a, b, *more)
+
+
+def trained(network, settings, lanes=16, machine=Reference):
+    """A training from random weights."""
+    weights = initial_weights(network, settings.seed)
+    return IntegerTraining(network, weights, settings, machine(stages(network), lanes))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -91,61 +95,47 @@ class Exact(Reference):
 def test_sums_are_the_gradients(seed, bias):
     """Products of the rotated kernel and of inputs with deltas are the reference's gradients."""
     network = chain(seed, bias=bias)
-    units = Exact(TrainingConfig())
-    weights = initial_weights(network, seed)
-    training = IntegerTraining(network, weights, TrainingSettings(seed=seed), units)
-    codes = {stage.name: training.codes[stage.name] for stage in training.stages}
-    training.step(*data(network, 3, seed))
-    for stage in training.stages[:2]:
-        columns, delta = units.calls[f"{stage.name} weight gradient"]
-        delta = delta.reshape(3, *stage.map_shape, stage.outputs).transpose(0, 3, 1, 2)
-        forward, _ = units.calls[f"{stage.name} forward"]
-        depth = stage.matrix(weights[stage.weight]).shape[0]
-        # The input again, from what the windows read: one tap that reads each place is enough.
-        maps = _maps(stage, forward[:, :depth])
-        attributes = {**stage.attributes, "group": 1}
-        expected = conv_weight_gradient(attributes, maps, delta)
-        assert (
-            columns @ units.calls[f"{stage.name} weight gradient"][1]
-            == _matrix(expected, columns, delta, bias=bool(stage.bias))
-        ).all()
-    stage = training.stages[1]
-    columns, rotated = units.calls["c2 input gradient"]
-    delta = units.calls["c2 weight gradient"][1]
-    delta = delta.reshape(3, *stage.map_shape, stage.outputs).transpose(0, 3, 1, 2)
-    kernel = codes["c2"].T.reshape(4, 3, 2, 2)
-    attributes = {**stage.attributes, "group": 1}
-    expected = conv_input_gradient(attributes, (3, *stage.shape), kernel, delta)
-    found = (columns @ rotated).reshape(3, *stage.shape[1:], 3).transpose(0, 3, 1, 2)
-    assert (found == expected).all()
+    training = trained(network, TrainingSettings(seed=seed), 4, Watched)
+    first, second, _ = training.stages
+    kernel = training.machine.codes["c2"].T.reshape(4, 3, 2, 2)
+    training.step(*data(network, 4, seed))
+    # Of the three stages; then from the last: weight gradient, input gradient.
+    calls = training.machine.calls
+    for stage, (columns, flat) in ((first, calls[7]), (second, calls[5])):
+        delta = np.moveaxis(flat.T.reshape(stage.outputs, *stage.map_shape, 4), -1, 0)
+        # The input again, from what the windows read.
+        maps = _maps(stage, columns[: len(columns) - bool(stage.bias)])
+        expected = conv_weight_gradient({**stage.attributes, "group": 1}, maps, delta)
+        expected = expected.reshape(stage.outputs, -1).T
+        if stage.bias:
+            sums = columns[-1, 0] * delta.sum(axis=(0, 2, 3))
+            expected = np.concatenate([expected, sums[None]])
+        assert (columns @ flat == expected).all()
+    rotated, columns = calls[6]
+    attributes = {**second.attributes, "group": 1}
+    expected = conv_input_gradient(attributes, (4, *second.shape), kernel, delta)
+    found = (rotated @ columns).reshape(*second.shape, 4)
+    assert (np.moveaxis(found, -1, 0) == expected).all()
 
 
 def _maps(stage, columns):
-    """Input maps whose windows ``columns`` are."""
+    """Input maps whose windows ``columns`` are, of four images."""
     kernel, a = stage.attributes["kernel"], stage.attributes
-    windows = columns.reshape(3, *stage.map_shape, stage.shape[0], *kernel)
-    maps = np.zeros((3, *stage.shape), np.int64)
-    for n, y, x, c, i, j in np.ndindex(*windows.shape):
+    windows = columns.reshape(stage.shape[0], *kernel, *stage.map_shape, 4)
+    maps = np.zeros((4, *stage.shape), np.int64)
+    for c, i, j, y, x, n in np.ndindex(*windows.shape):
         row = y * a["strides"][0] + i * a["dilations"][0] - a["pads"][0]
         col = x * a["strides"][1] + j * a["dilations"][1] - a["pads"][1]
         if 0 <= row < stage.shape[1] and 0 <= col < stage.shape[2]:
-            maps[n, c, row, col] = windows[n, y, x, c, i, j]
+            maps[n, c, row, col] = windows[c, i, j, y, x, n]
     return maps
-
-
-def _matrix(gradient, columns, delta, *, bias):
-    matrix = gradient.reshape(len(gradient), -1).T
-    if not bias:
-        return matrix
-    return np.concatenate([matrix, (columns[-1, 0] * delta.sum(axis=(0, 2, 3)))[None]])
 
 
 @pytest.mark.parametrize("trans_b", [False, True])
 def test_weights_there_and_back(trans_b):
     network = chain(trans_b=trans_b)
     weights = initial_weights(network, 1)
-    training = IntegerTraining(network, weights, TrainingSettings(), Reference(TrainingConfig()))
-    found = training.weights()
+    found = trained(network, TrainingSettings(seed=1)).weights()
     assert found.keys() == weights.keys()
     for name, array in weights.items():
         assert found[name].shape == array.shape
@@ -163,9 +153,8 @@ def test_learns_as_in_float(momentum, stochastic):
         labels = archive["labels"][:16].astype(np.int64)
     rate = 0.02 if momentum else 0.05
     settings = TrainingSettings(rate=rate, momentum=momentum, stochastic=stochastic)
-    weights = initial_weights(network, 0)
-    training = IntegerTraining(network, weights, settings, Reference(TrainingConfig()))
-    in_float = FloatTraining(network, weights, settings)
+    training = trained(network, settings)
+    in_float = FloatTraining(network, initial_weights(network, 0), settings)
     losses = [(training.step(images, labels), in_float.step(images, labels)) for _ in range(8)]
     assert losses[-1][0] < 0.4 * losses[0][0]
     assert all(abs(integer - real) < 0.06 for integer, real in losses)
@@ -177,11 +166,10 @@ def test_stochastic_rounding_has_a_seed():
 
     def codes(seed):
         settings = TrainingSettings(stochastic=True, seed=seed)
-        training = IntegerTraining(
-            network, initial_weights(network, 0), settings, Reference(TrainingConfig())
-        )
+        machine = Reference(stages(network), 16)
+        training = IntegerTraining(network, initial_weights(network, 0), settings, machine)
         training.step(images, labels)
-        return training.codes["y"]
+        return machine.codes["y"]
 
     assert (codes(1) == codes(1)).all()
     assert (codes(1) != codes(2)).any()
@@ -198,13 +186,11 @@ def test_point(largest):
 
 def test_points_follow_the_codes():
     network = chain()
-    training = IntegerTraining(
-        network, initial_weights(network, 0), TrainingSettings(), Reference(TrainingConfig())
-    )
+    training = trained(network, TrainingSettings())
     training.step(*data(network, 4))
     points = dict(training.points)
-    training._largest = {"map/c1": 32767, "delta/c1": 1 << 13, "gradient/c1": (1 << 13) - 1}
-    training._move_points(4)
+    flags = {"map/c1": (True, True), "delta/c1": (False, True), "gradient/c1": (False, False)}
+    training._move_points(flags, 4)
     assert training.points["map/c1"] == points["map/c1"] - 1
     assert training.points["delta/c1"] == points["delta/c1"]
     assert training.points["gradient/c1"] in (
@@ -212,6 +198,18 @@ def test_points_follow_the_codes():
         training._gradient_limit(4),
     )
     assert training.points["delta/y"] == LOGIT_POINT
+
+
+def test_lanes_do_not_matter():
+    """Unless rounding is stochastic; nor do images that fill the lanes."""
+    network = chain()
+    found = [trained(network, TrainingSettings(), lanes) for lanes in (4, 7)]
+    for training in found:
+        for step in range(3):
+            training.step(*data(network, 6, step))
+    for name, codes in found[0].machine.codes.items():
+        assert (codes == found[1].machine.codes[name]).all()
+    assert found[0].points == found[1].points
 
 
 def test_stages_of_lenet():

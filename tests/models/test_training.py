@@ -7,13 +7,18 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+import hwsim
+from hwsim.blocks.training import TrainingConfig
+from hwsim.data import bundled
 from hwsim.models import devices
 from hwsim.models.dataflow.mapping import _Traffic
 from hwsim.models.dataflow.training import OPTIMIZERS, training_step
 from hwsim.models.dataflow.workload import TRANSCENDENTAL, Gemm, workload
 from hwsim.models.estimate import estimate
 from hwsim.models.processors import PROCESSORS
+from hwsim.models.training import TrainingSettings
 from hwsim.network import NetworkError, load
+from hwsim.sim.trainer import train
 
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
 
@@ -332,9 +337,11 @@ def test_bad_input():
     assert refused(ValueError, network, "tpu-v1") == (
         "tpu-v1 computes in int8, and training needs a float data type"
     )
-    assert refused(ValueError, network, "ecp5-85f") == (
-        "training on FPGAs has no model, and ecp5-85f is one; "
-        "give devices of the classes cpu, gpu and tpu"
+    assert refused(ValueError, network, "zu9eg", optimizer="adam") == (
+        "training on FPGAs has the optimizers sgd and momentum, not adam"
+    )
+    assert refused(ValueError, network, "zu9eg", design=hwsim.Systolic()) == (
+        "training on FPGAs has one design: leave options of others out"
     )
     nothing = model([helper.make_node("Relu", ["x"], ["y"], name="relu")], [1, 4], {})
     assert refused(NetworkError, nothing, "v100") == (
@@ -365,3 +372,39 @@ def test_a_quantized_network_is_refused():
         "training needs a float network, and codes is quantized; "
         "give the network that it was quantized from"
     )
+
+
+@pytest.mark.parametrize(("optimizer", "lanes"), [("sgd", 16), ("momentum", 8)])
+def test_cycles_on_an_fpga_are_the_simulated_ones(optimizer, lanes):
+    """Of a step of LeNet-5, each of its layers and kinds of work."""
+    network = load(bundled("lenet5/lenet5.onnx"))
+    design = TrainingConfig(lanes=lanes)
+    (found,) = estimate(
+        network, "zu9eg", batch=16, training=True, optimizer=optimizer, design=design
+    )
+    with np.load(bundled("lenet5/images.npz")) as archive:
+        images = archive["images"][:20].astype(np.float32) / np.float32(255)
+        labels = archive["labels"][:20]
+    settings = TrainingSettings(momentum=0.9 if optimizer == "momentum" else 0.0)
+    trained = train(network, images, labels, steps=1, settings=settings, lanes=lanes)
+    assert trained.cycles == found.cycles
+    by_work = {
+        layer.name.replace(".", " ").replace("_", " ")
+        + (" forward" if "." not in layer.name else ""): layer.cycles
+        for layer in found.layers
+    }
+    assert by_work | {"halt": 2} == trained.cycles_by_work
+    assert found.latency_s == found.cycles / 100e6
+    # Multiply-adds of the forward pass, and the same again for each of the gradients.
+    forward = sum(layer.macs for layer in found.layers if layer.phase == "forward")
+    gradient = sum(layer.macs for layer in found.layers if layer.phase == "weight gradient")
+    assert forward == gradient
+
+
+def test_lanes_on_an_fpga():
+    """As the DSPs allow: 156 of them are 12 x 12, or 8 x 8 for a batch of 16."""
+    network = load(bundled("lenet5/lenet5.onnx"))
+    for batch, lanes in ((1, 12), (12, 12), (16, 8)):
+        (found,) = estimate(network, "ecp5-85f", batch=batch, training=True)
+        assert found.layers[0].lines[0].startswith(f"config    {lanes} x {lanes} elements")
+    assert any(note.startswith("does not fit: ") for note in found.notes)

@@ -25,6 +25,7 @@ from hwsim.blocks.queue import QueueConfig
 from hwsim.blocks.requantize import RequantizeConfig
 from hwsim.blocks.reshape import ConcatConfig, ForkConfig, ResizeConfig
 from hwsim.blocks.stream import Frame
+from hwsim.blocks.training import TrainingConfig
 from hwsim.blocks.window import WindowConfig
 from hwsim.network.fixed_point import Requantize
 from hwsim.rtl.argmax import Argmax
@@ -41,11 +42,13 @@ from hwsim.rtl.pad import Pad
 from hwsim.rtl.pool import GlobalPool, Pool
 from hwsim.rtl.queue import Queue
 from hwsim.rtl.reshape import Concat, Fork, Resize
+from hwsim.rtl.trainer import AxiTrainer
 from hwsim.rtl.window import Window
 
 FRAME = Frame(5, 6, 4, 2)
 UNSIGNED = Frame(5, 6, 4, 2, 8, False)
 WIDE = Frame(5, 6, 4, 2, 16)
+TRAINING = TrainingConfig(lanes=4, parameters=64, maps=48, deltas=40, marks=20, table=30, slots=9)
 
 
 def catalogue(*names):
@@ -292,6 +295,8 @@ _MAKERS = {
     "window_edge": lambda: Window(
         WindowConfig(frame=FRAME, kernel=(3, 3), pads=(1, 1, 1, 1), mode="edge")
     ),
+    # With the matrix product, the pool and its gradient, which have ports that never wait.
+    "trainer": lambda: AxiTrainer(TRAINING),
     "window_of_pads": lambda: Window(
         WindowConfig(frame=Frame(1, 1, 2, 1), kernel=(3, 3), pads=(1, 1, 1, 1))
     ),

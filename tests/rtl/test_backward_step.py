@@ -19,16 +19,9 @@ from hwsim.blocks.queue import QueueConfig
 from hwsim.blocks.reshape import ForkConfig
 from hwsim.blocks.stream import Frame
 from hwsim.blocks.timing import Edge, evaluate
-from hwsim.blocks.training import TrainingConfig
 from hwsim.models.reference.training import Reference
-from hwsim.models.training import (
-    INPUT_POINT,
-    LOGIT_POINT,
-    IntegerTraining,
-    TrainingSettings,
-    initial_weights,
-    quantized,
-)
+from hwsim.models.training import INPUT_POINT, IntegerTraining, TrainingSettings
+from hwsim.network.training import initial_weights, stages
 from hwsim.rtl.backward_activation import ActivationGradient, Relu
 from hwsim.rtl.backward_conv import WeightGradient
 from hwsim.rtl.backward_pool import MaxPool, PoolGradient
@@ -270,22 +263,6 @@ def planned_cycles(step):
     return int(trace.taken[final][-1] - trace.taken[pixel][0]) + 1
 
 
-class Recorder(Reference):
-    """The integer reference, which notes with which shifts and factors it was asked."""
-
-    def __init__(self):
-        super().__init__(TrainingConfig())
-        self.asked = {}
-
-    def product(self, kind, a, b, *, shift, **options):
-        self.asked[kind] = shift
-        return super().product(kind, a, b, shift=shift, **options)
-
-    def combine(self, kind, x, p, y, q, *, shift, **options):
-        self.asked[kind] = p, q, shift
-        return super().combine(kind, x, p, y, q, shift=shift, **options)
-
-
 def network():
     """Convolution, ReLU, maximum pool, dense layer."""
     nodes = [
@@ -326,46 +303,80 @@ def codes_of(layer, words, biases):
     return codes.reshape(shape)
 
 
-def inputs_of(images, codes, velocities, asked, point):
-    """What all ports but ``delta`` are given; ``point`` is that of the dense layer's input."""
+def inputs_of(images, codes, velocities, scales):
+    """What all ports but ``delta`` are given."""
+    numbers = dict(zip(GRADIENTS, scales, strict=True))
     weights = DENSE.in_stream_order(codes["y"][:-1].T)
     kernel = codes["c"][:-1].T.reshape(4, 1, 3, 3)
-    back = asked["y input gradient"]
     inputs = {
-        "x": IMAGE.to_beats(quantized(images, INPUT_POINT)),
-        "c_load": load(CONV.mac, kernel, codes["c"][-1] << INPUT_POINT),
-        "y_load": load(DENSE.mac, weights[:, :, None], codes["y"][-1] << point),
+        "x": IMAGE.to_beats(images),
+        "c_load": load(CONV.mac, kernel, codes["c"][-1] * numbers["c"].one),
+        "y_load": load(DENSE.mac, weights[:, :, None], codes["y"][-1] * numbers["y"].one),
         "back_load": load(BACK.mac, weights.T[:, :, None], 0),
-        "c_forward": [rounding_word(asked["c forward"])] * BATCH,
-        "y_forward": [rounding_word(asked["y forward"])] * BATCH,
-        "back": [rounding_word(back)] * BATCH,
+        "c_forward": [rounding_word(numbers["c"].forward)] * BATCH,
+        "y_forward": [rounding_word(numbers["y"].forward)] * BATCH,
+        "back": [rounding_word(numbers["y"].inputs)] * BATCH,
     }
-    for layer, input_point in (("c", INPUT_POINT), ("y", point)):
-        shift = asked[f"{layer} weight gradient"]
-        factors = {
-            "v": asked.get(f"{layer} velocity"),
-            "w": asked[f"{layer} update"],
-        }
+    for layer, of_layer in numbers.items():
         states = [words_of(layer, state[layer]) for state in (velocities, codes)]
-        for k, (kind, by) in enumerate((("", 0), ("_bias", INPUT_POINT - input_point))):
+        point = of_layer.one.bit_length() - 1
+        for k, (kind, by) in enumerate((("", 0), ("_bias", INPUT_POINT - point))):
             name, config = f"{layer}{kind}", GRADIENTS[layer]
             lanes = (config.biases if kind else config.output).lanes
-            inputs[f"{name}_gradient"] = [rounding_word(shift + by)]
-            for line, state in zip("vw", states, strict=True):
-                p, q, bits = factors[line]
+            inputs[f"{name}_gradient"] = [rounding_word(of_layer.gradient + by)]
+            for line, state, (p, q, shift) in zip(
+                "vw", states, (of_layer.velocity, of_layer.update), strict=True
+            ):
                 inputs[f"{name}_{line}"] = state[k].reshape(-1, lanes)
                 inputs[f"{name}_{line}f"] = [[p, q]]
-                inputs[f"{name}_{line}s"] = [rounding_word(bits)]
+                inputs[f"{name}_{line}s"] = [rounding_word(shift)]
     return inputs
 
 
-def deltas(logits, point, labels):
-    """Gradients of the cross-entropy for logits, in codes: on the host."""
-    values = np.ldexp(logits.astype(np.float64), -point)
-    powers = np.exp(values - values.max(axis=1, keepdims=True))
-    delta = powers / powers.sum(axis=1, keepdims=True)
-    delta[np.arange(len(labels)), labels] -= 1
-    return quantized(delta, LOGIT_POINT)
+class Streaming(Reference):
+    """The integer reference; beside it streaming units do the same, which have to be equal."""
+
+    def __init__(self, stages):
+        super().__init__(stages, 4)
+        self._step, self._reuse = Step(), []
+        self._planned = planned_cycles(self._step)
+
+    def forward(self, images, scales):
+        """Once with deltas of 0: the host needs the logits to say what they are."""
+        self._inputs = inputs_of(images, self.codes, self.velocities, scales)
+        self._inputs["delta"] = np.zeros((BATCH, CLASSES), np.int64)
+        logits = super().forward(images, scales)
+        assert np.array_equal(self._run(0.0)["logits"], logits)
+        return logits
+
+    def backward(self, delta, scales):
+        """With and without stalls."""
+        before = {**self.codes}
+        flags = super().backward(delta, scales)
+        self._inputs["delta"] = delta
+        for stalls in (0.0, 0.2):
+            found = self._run(stalls)
+            for layer in GRADIENTS:
+                for port, state in (("o", self.codes), ("vo", self.velocities)):
+                    parts = (found[f"{layer}{kind}_{port}"] for kind in ("", "_bias"))
+                    assert np.array_equal(codes_of(layer, *parts), state[layer])
+                assert (self.codes[layer] != before[layer]).any()
+        return flags
+
+    def _run(self, stalls):
+        outputs = {
+            f"{layer}{kind}_{port}": len(self._inputs[f"{layer}{kind}_v"])
+            for layer in GRADIENTS
+            for kind in ("", "_bias")
+            for port in ("o", "vo")
+        }
+        outputs["logits"] = BATCH
+        stimulus = Stimulus(self._inputs, outputs, stalls=stalls, seed=1)
+        recording = compiled_engine.run(self._step, stimulus, reuse=self._reuse)
+        if not stalls:
+            first, last = recording.inputs["x"].cycles[0], recording.outputs["c_o"].cycles[-1]
+            assert last - first + 1 == self._planned
+        return {name: port.values.astype(np.int64) for name, port in recording.outputs.items()}
 
 
 def test_steps():
@@ -373,44 +384,8 @@ def test_steps():
     rng = np.random.default_rng(1)
     net = network()
     settings = TrainingSettings(rate=0.1, momentum=0.9)
-    reference = IntegerTraining(net, initial_weights(net, 2), settings, Recorder())
-    codes, velocities = dict(reference.codes), dict(reference.velocities)
-    step, reuse = Step(), []
-    planned = planned_cycles(step)
-
-    def run(inputs, stalls=0.0):
-        outputs = {
-            f"{layer}{kind}_{port}": len(inputs[f"{layer}{kind}_v"])
-            for layer in GRADIENTS
-            for kind in ("", "_bias")
-            for port in ("o", "vo")
-        }
-        stimulus = Stimulus(inputs, outputs | {"logits": BATCH}, stalls=stalls, seed=1)
-        recording = compiled_engine.run(step, stimulus, reuse=reuse)
-        if not stalls:
-            first, last = recording.inputs["x"].cycles[0], recording.outputs["c_o"].cycles[-1]
-            assert last - first + 1 == planned
-        return {name: port.values.astype(np.int64) for name, port in recording.outputs.items()}
-
+    machine = Streaming(stages(net))
+    training = IntegerTraining(net, initial_weights(net, 2), settings, machine)
     for _ in range(3):
         images, labels = rng.random((BATCH, 1, 6, 6)), rng.integers(0, CLASSES, BATCH)
-        reference.step(images.astype(np.float32), labels)
-        asked = reference.units.asked
-        point = INPUT_POINT + 14 - asked["c forward"]
-        inputs = inputs_of(images, codes, velocities, asked, point)
-        # The host needs the logits to say what the deltas are: once more, with those.
-        inputs["delta"] = np.zeros((BATCH, CLASSES), np.int64)
-        logits = run(inputs)["logits"]
-        inputs["delta"] = deltas(logits, point + 14 - asked["y forward"], labels)
-        for stalls in (0.0, 0.2):
-            found = run(inputs, stalls)
-            for layer in GRADIENTS:
-                for kept, port, expected in (
-                    (codes, "o", reference.codes),
-                    (velocities, "vo", reference.velocities),
-                ):
-                    before = kept[layer]
-                    parts = (found[f"{layer}{kind}_{port}"] for kind in ("", "_bias"))
-                    kept[layer] = codes_of(layer, *parts)
-                    assert np.array_equal(kept[layer], expected[layer])
-                    assert stalls or (kept[layer] != before).any()
+        training.step(images.astype(np.float32), labels)

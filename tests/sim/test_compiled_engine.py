@@ -178,6 +178,24 @@ def test_run_in_pieces():
     _equal(pieces.recording(), whole)
 
 
+def test_after_another_run():
+    """The component goes on with its sum; cycles, positions and stalls begin anew."""
+    beats = np.arange(1, 12)[:, None]
+    whole = run(Sums(), Stimulus({"i": beats}, {"o": 11})).outputs["o"].payloads
+    last, found = None, []
+    for part in np.split(beats, [4, 5]):
+        stimulus = Stimulus({"i": part}, {"o": len(part)}, stalls=0.3, seed=len(part))
+        alone = Run(Sums(), stimulus)
+        last = Run(Sums(), stimulus, after=last)
+        for one in (alone, last):
+            one.advance(1000)
+        recording = last.recording()
+        found += recording.outputs["o"].payloads
+        assert (recording.inputs["i"].cycles == alone.recording().inputs["i"].cycles).all()
+        assert last.cycles == alone.cycles
+    assert found == whole
+
+
 def test_program_of_another_run():
     stimulus = Stimulus({"i": _beats(3, 40)}, {"o": 40})
     first = Run(Sums(), stimulus)

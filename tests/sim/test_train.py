@@ -10,14 +10,11 @@ import numpy as np
 import pytest
 
 import hwsim
-from hwsim.blocks.training import TrainingConfig
 from hwsim.cli import _run
 from hwsim.data import bundled
 from hwsim.models.training import TrainingSettings
 from hwsim.sim.trainer import train
 from tests.models.test_integer_training import chain, data
-
-SMALL = TrainingConfig(rows=4, cols=5, taps=4)
 
 
 @pytest.mark.parametrize("stochastic", [False, True])
@@ -26,7 +23,7 @@ def test_rtl_equals_the_reference(stochastic, momentum):
     network = chain()
     images, labels = data(network, 20)
     settings = TrainingSettings(rate=0.03, momentum=momentum, stochastic=stochastic)
-    options = {"steps": 4, "batch": 5, "settings": settings, "config": SMALL}
+    options = {"steps": 4, "batch": 5, "settings": settings, "lanes": 5}
     found = train(network, images, labels, engine="rtl", **options)
     assert found.mismatches == 0
     assert found.cycles == found.planned_cycles
@@ -57,18 +54,17 @@ def test_a_mismatch_is_seen(monkeypatch):
     """A weight that differs by one code is counted."""
     from hwsim.sim.training import Simulated
 
-    genuine = Simulated.combine
+    genuine = Simulated.backward
 
-    def wrong(self, kind, *arguments, **options):
-        codes = genuine(self, kind, *arguments, **options)
-        if kind == "y update":
-            codes[0] += 1
-        return codes
+    def wrong(self, *arguments):
+        flags = genuine(self, *arguments)
+        self.codes["y"][0, 0] += 1
+        return flags
 
-    monkeypatch.setattr(Simulated, "combine", wrong)
+    monkeypatch.setattr(Simulated, "backward", wrong)
     network = chain()
     images, labels = data(network, 10)
-    result = train(network, images, labels, steps=1, batch=4, config=SMALL)
+    result = train(network, images, labels, steps=1, batch=4, lanes=4)
     assert result.mismatches == 1
 
 
@@ -118,11 +114,30 @@ def test_killed_and_resumed(files, capsys):
     assert resumed == expected
 
 
+def test_hardware_goes_on(tmp_path):
+    """What is left of simulated hardware in a checkpoint is all that it needs."""
+    network = chain()
+    images, labels = data(network, 20)
+    options = {"batch": 4, "lanes": 4, "checkpoint": tmp_path / "state.npz"}
+    train(network, images, labels, steps=2, **options)
+    found = train(network, images, labels, steps=4, **options)
+    expected = train(network, images, labels, steps=4, batch=4, lanes=4)
+    assert found.mismatches == 0
+    assert found.losses == expected.losses
+    assert found.cycles_by_work == expected.cycles_by_work
+    for name, array in expected.network.constants.items():
+        assert (found.network.constants[name] == array).all()
+
+
 def test_output(files, capsys):
-    """The trained network can be loaded and has other weights."""
-    result_of(capsys, command(files, "-o", files / "trained.onnx", steps=3))
+    """The trained network can be loaded and has other weights; there is Verilog."""
+    more = ["-o", files / "trained.onnx", "--verilog", files / "verilog", "--lanes", 4]
+    result_of(capsys, command(files, *more, steps=3))
     trained = hwsim.load(files / "trained.onnx")
     assert (trained.constants["w3"] != chain().constants["w3"]).all()
+    text = (files / "verilog" / "trainer.v").read_text()
+    assert "Training accelerator of 4 x 4 elements" in text
+    assert "module trainer(" in text
 
 
 def test_other_checkpoint(files, capsys):
@@ -148,8 +163,11 @@ def test_damaged_checkpoint(files, capsys):
         ({"steps": 0}, "steps must be a positive integer, not 0"),
         ({"batch": 17}, "batch must be at most 16, the images to learn from, not 17"),
         ({"test_share": 0.0}, "test_share must lie between 0 and 1, not 0.0"),
-        ({"config": TrainingConfig(taps=2)}, "taps must be at least 4, not 2"),
-        ({"config": TrainingConfig(bits=8)}, "bits must be 16 in training, not 8"),
+        ({"lanes": 3}, "lanes must be an integer of at least 4, not 3"),
+        (
+            {"lanes": 5, "batch": 8},
+            "batch must be at most 5, the lanes, or a multiple of that, not 8",
+        ),
     ],
 )
 def test_wrong(options, message):

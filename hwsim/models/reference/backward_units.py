@@ -45,7 +45,7 @@ def rounding(config, sums, words):
         if word >> SHIFT_BITS & 1:
             drawn = noise(seed % (1 << NOISE_BITS), frame.beats, frame.lanes)
             random = frame.from_beats(drawn)[0]
-        codes[k] = round_codes(sums[k], shift, config.bits, random)
+        codes[k] = round_codes(sums[k], shift, random)
     return codes
 
 

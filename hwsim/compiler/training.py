@@ -1,0 +1,567 @@
+"""Programs that train: from the stages of a network to the words of a training accelerator.
+
+Memory. A word holds a code for each lane. A feature map is ``(groups, channels, height, width)``
+words, each with a value of as many images as there are lanes: the batch is in groups of them. Its
+gradient lies as far apart as the windows of its layer's strides say, with zeros between. Weights
+are ``(tiles, depth)`` words with a lane for each of the outputs of a tile; the depth counts
+channels, then taps, and then the bias.
+
+Operands. With ``k`` for a tap of a channel, ``n`` for an output and a word for each step:
+
+- forward: rows get the weights of ``k``, columns the images' values there;
+- input gradient: rows get the weights of ``n``, transposed, so that they are input channels;
+  columns the images' gradients of ``n``;
+- weight gradient: rows get the values at ``k``, columns the gradients of ``n``, both transposed,
+  so that a step is an image;
+- velocity, update: rows get p and q times a unit matrix, columns words of the two operands.
+
+Where in a map a tap is, and whether it stands for the bias, says the table of taps.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from hwsim.blocks.training import (
+    COORDINATE_BITS,
+    LEVELS,
+    MODES,
+    SIZES,
+    TO_LEVELS,
+    Bank,
+    Kind,
+    Tap,
+    jumps,
+)
+from hwsim.network.training import Stage
+
+__all__ = ["Operation", "Scales", "TrainingPlan", "TrainingProgram", "sized"]
+
+# What nothing asks for.
+NO_SLOT = 0
+# Larger than any memory that is needed, for a plan that tells how large they have to be.
+AMPLE = 1 << 24
+
+
+@dataclass(frozen=True)
+class Scales:
+    """The numbers of a stage that are chosen anew for each step.
+
+    Members
+    -------
+    one : int
+        Code of a constant 1 in the stage's input.
+    forward, gradient : int
+        Shifts of sums.
+    inputs : int
+        That of the input gradient; of no use in the first stage.
+    velocity, update : (int, int, int), or None
+        Two factors and a shift.
+    seeds : dict of str to int
+        For stochastic rounding, by the names of these.
+    """
+
+    one: int
+    forward: int
+    gradient: int
+    inputs: int
+    velocity: tuple[int, int, int] | None
+    update: tuple[int, int, int]
+    seeds: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What a program does up to a word that starts something.
+
+    Members
+    -------
+    stage : Stage
+    work : str
+        "forward", "pool", "pool gradient", "weight gradient", "input gradient", "velocity" or
+        "update".
+    steps : int
+    cycles : int
+        From its first word to the one behind it.
+    """
+
+    stage: Stage
+    work: str
+    steps: int
+    cycles: int
+
+    @property
+    def label(self):
+        """Stage and work."""
+        return f"{self.stage.name} {self.work}"
+
+
+class TrainingProgram:
+    """Words of a program, and what it does.
+
+    Members
+    -------
+    words : list of int
+    operations : list of Operation
+    """
+
+    def __init__(self, config):
+        self._config = config
+        self._values: dict[str, int] = {}
+        self.words: list[int] = []
+        self.operations: list[Operation] = []
+
+    def add(self, stage, work, kind, counts, *, to_counts, modes, numbers, **registers):
+        """An operation. Registers are values, or pairs of a base and the strides of the nest.
+
+        ``numbers`` are written in any case, so that a program is as long whatever they are.
+        """
+        begin = len(self.words)
+        nests = {"count": _filled(counts, LEVELS), "to_count": _filled(to_counts, TO_LEVELS)}
+        values = {"fold": 1, "limit": 0, "slot": NO_SLOT, **registers}
+        values["fold"] -= 1
+        for name, nest in nests.items():
+            values |= {f"{name}_{level}": count - 1 for level, count in enumerate(nest)}
+        for name in ("a", "w", "k", "y", "x", "to"):
+            if name in values:
+                base, strides = values[name]
+                nest = nests["to_count" if name == "to" else "count"]
+                found = jumps(_filled(strides, len(nest), 0), nest)
+                values[name] = base
+                values |= {f"{name}_{level}": jump for level, jump in enumerate(found)}
+        changed = {name: n for name, n in values.items() if self._values.get(name) != n}
+        self._values |= changed
+        self.words += [self._config.word(*item) for item in {**changed, **numbers}.items()]
+        self._run(kind, modes)
+        steps = math.prod(counts)
+        words = len(self.words) - begin
+        cycles = words - 1 + self._config.operation_cycles(kind, steps)
+        self.operations.append(Operation(stage, work, steps, cycles))
+
+    def halt(self):
+        """The last word."""
+        self._run(Kind.HALT, ())
+
+    def _run(self, kind, modes):
+        value, place = 0, 0
+        for name, bits in MODES.items():
+            value |= int(kind if name == "kind" else name in modes) << place
+            place += bits
+        self.words.append(self._config.word("run", value))
+
+
+def _filled(values, count, rest=1):
+    return [*values, *[rest] * (count - len(values))]
+
+
+class _Place:
+    """Where the parts of a stage are: first words in the memories, entries of the table."""
+
+    def __init__(self, stage, groups, lanes, source, take):
+        self.stage, self.source = stage, source
+        height, width = stage.map_shape
+        self.strides = stage.attributes["strides"]
+        self.depth = math.prod((stage.shape[0], *stage.attributes["kernel"])) + bool(stage.bias)
+        self.tiles = -(-stage.outputs // lanes)
+        self.words = self.depth * self.tiles
+        # Whole tiles, so that they are read alone.
+        self.weights, self.velocity, self.gradient = (
+            take("parameters", -(-self.words // lanes) * lanes) for _ in range(3)
+        )
+        channels = groups * stage.outputs
+        pooled = groups * math.prod(stage.pooled_shape)
+        # Gradients lie a stride apart, with zeros between and where a pool reads nothing; a route
+        # puts them there, for which a pool has to have been.
+        self.pools = stage.window != (1, 1)
+        self.marked = self.pools or stage.relu or self.strides != (1, 1)
+        self.size = tuple(
+            (n - 1) * s + 1 for n, s in zip((height, width), self.strides, strict=True)
+        )
+        self.maps = take("maps", channels * height * width)
+        self.pooled = take("maps", pooled) if self.pools else self.maps
+        self.marks = take("marks", pooled) if self.marked else 0
+        self.deltas = take("deltas", channels * math.prod(self.size))
+        own = self.pools or self.strides != (1, 1)
+        self.pooled_deltas = take("deltas", pooled) if own else self.deltas
+        self.forward_taps = self.input_taps = 0
+
+
+class TrainingPlan:
+    """Where everything of a network is in a training accelerator, and its programs.
+
+    Parameters
+    ----------
+    stages : sequence of Stage
+    batch : int
+        Images in a step: no more than the lanes, or a multiple of them.
+    config : TrainingConfig
+    momentum : bool
+        Whether there are velocities.
+
+    Members
+    -------
+    places : list
+        Of each stage: first words of its ``weights``, ``velocity``, feature ``maps`` and
+        ``pooled`` ones, ``pooled_deltas``; ``words`` of its weights.
+    images : int
+        First word of the images.
+    taps : list of (int, int, int, Tap)
+        The table.
+    slots : dict of str to list of int
+        What an operation's results were like: ``map/NAME``, ``delta/NAME``, ``gradient/NAME``,
+        ``velocity/NAME`` of each stage.
+    groups, kept : int
+        Words of a feature map's value, and images in each.
+
+    Raises
+    ------
+    ValueError
+        For a batch that is not so; for maps or sums that are too large, or memories that are too
+        small.
+    """
+
+    def __init__(self, stages: Sequence[Stage], batch, config, *, momentum):
+        lanes = config.lanes
+        if batch > lanes and batch % lanes:
+            raise ValueError(
+                f"batch must be at most {lanes}, the lanes, or a multiple of that, not {batch}"
+            )
+        self.config, self.momentum = config, momentum
+        self.groups, self.kept = -(-batch // lanes), min(batch, lanes)
+        self.used = dict.fromkeys(("parameters", "maps", "deltas", "marks"), 0)
+        self.images = source = self._take("maps", self.groups * math.prod(stages[0].shape))
+        self.taps: list[tuple[int, int, int, Tap]] = []
+        self.places: list[_Place] = []
+        self.slots: dict[str, list[int]] = {}
+        for stage in stages:
+            self._check(stage)
+            place = _Place(stage, self.groups, lanes, source, self._take)
+            place.forward_taps = len(self.taps)
+            self.taps += self._forward_taps(place)
+            if self.places:
+                place.input_taps = len(self.taps)
+                self.taps += self._input_taps(place)
+            self.places.append(place)
+            source = place.pooled
+        for name, count in {**self.used, "table": len(self.taps)}.items():
+            if getattr(config, name) < count:
+                raise ValueError(f"{name} must be at least {count}, not {getattr(config, name)}")
+
+    def _take(self, memory, words):
+        self.used[memory] += words
+        return self.used[memory] - words
+
+    def _check(self, stage):
+        """Places in maps have to fit their counters, and sums what adds them up."""
+        pads, largest = stage.attributes["pads"], 1 << (COORDINATE_BITS - 1)
+        for k in range(2):
+            reach = stage.shape[k + 1] + pads[k] + pads[k + 2]
+            if reach >= largest:
+                raise ValueError(
+                    f"maps of training must be smaller than {largest}, with their padding, not "
+                    f"{reach} as that of {stage.name}"
+                )
+        taps = math.prod(stage.attributes["kernel"])
+        products = max(
+            stage.shape[0] * taps + bool(stage.bias),
+            stage.outputs * taps,
+            self.groups * self.config.lanes * math.prod(stage.map_shape),
+        )
+        if products > self.config.depth:
+            raise ValueError(
+                f"a sum must have at most {self.config.depth} products, not {products} as in "
+                f"{stage.name}"
+            )
+
+    def _slot(self, key):
+        """The next slot, for results that ``key`` names."""
+        slot = 1 + sum(map(len, self.slots.values()))
+        self.slots.setdefault(key, []).append(slot)
+        return slot
+
+    # Tables
+
+    def _forward_taps(self, place):
+        """For each ``k``; a whole number of tiles."""
+        stage = place.stage
+        channels, height, width = stage.shape
+        (kh, kw), (dh, dw) = stage.attributes["kernel"], stage.attributes["dilations"]
+        taps = [
+            (c * height * width + y * dh * width + x * dw, y * dh, x * dw, Tap.VALUE)
+            for c in range(channels)
+            for y in range(kh)
+            for x in range(kw)
+        ]
+        if stage.bias:
+            taps.append((0, 0, 0, Tap.ONE))
+        return [*taps, *[(0, 0, 0, Tap.ZERO)] * (-len(taps) % self.config.lanes)]
+
+    def _input_taps(self, place):
+        """For each tile of outputs and each tap: an output after the other."""
+        stage, lanes = place.stage, self.config.lanes
+        (kh, kw), (dh, dw) = stage.attributes["kernel"], stage.attributes["dilations"]
+        height, width = place.size
+        return [
+            (n * height * width - y * dh * width - x * dw, -y * dh, -x * dw, Tap.VALUE)
+            if n < stage.outputs
+            else (0, 0, 0, Tap.ZERO)
+            for tile in range(place.tiles)
+            for y in range(kh)
+            for x in range(kw)
+            for n in range(tile * lanes, (tile + 1) * lanes)
+        ]
+
+    # Programs
+
+    def programs(self, scales: Sequence[Scales]):
+        """The forward pass, and the rest of a step.
+
+        Returns
+        -------
+        (TrainingProgram, TrainingProgram)
+            The second one is to be put behind the first.
+        """
+        self.slots = {}
+        forward, backward = TrainingProgram(self.config), TrainingProgram(self.config)
+        for place, numbers in zip(self.places, scales, strict=True):
+            self._forward(forward, place, numbers)
+            if place.marked:
+                self._pool(forward, place)
+        forward.halt()
+        for number in reversed(range(len(self.places))):
+            place, numbers = self.places[number], scales[number]
+            if place.marked:
+                self._route(backward, place)
+            self._weight_gradient(backward, place, numbers)
+            if number:
+                self._input_gradient(backward, place, self.places[number - 1], numbers)
+        for place, numbers in reversed(list(zip(self.places, scales, strict=True))):
+            self._update(backward, place, numbers)
+        backward.halt()
+        used = len(forward.words) + len(backward.words)
+        for name, count in (("program", used), ("slots", 1 + sum(map(len, self.slots.values())))):
+            if getattr(self.config, name) < count:
+                raise ValueError(
+                    f"{name} must be at least {count}, not {getattr(self.config, name)}"
+                )
+        return forward, backward
+
+    def any_programs(self, *, stochastic):
+        """`programs` for some numbers: their operations and cycles are the same for all."""
+        seeds = dict.fromkeys(("gradient", "inputs", "velocity", "update"), 0)
+        numbers = Scales(1, 0, 0, 0, (0, 0, 0), (0, 0, 0), seeds if stochastic else {})
+        return self.programs([numbers] * len(self.places))
+
+    def cycles(self, *, stochastic):
+        """Cycles of a step by stage and kind of work; "halt" for the ends of its programs."""
+        found: Counter[str] = Counter()
+        for program in self.any_programs(stochastic=stochastic):
+            for operation in program.operations:
+                found[operation.label] += operation.cycles
+            found["halt"] += 1
+        return found
+
+    def _source(self, place):
+        """Address and place of the first tap of the first window; size of the map."""
+        stage = place.stage
+        _, height, width = stage.shape
+        top, left = stage.attributes["pads"][:2]
+        base = self.config.address(Bank.MAPS, place.source - top * width - left)
+        return base, -top, -left, {"height": height, "width": width}
+
+    def _forward(self, program, place, scales):
+        stage, lanes, address = place.stage, self.config.lanes, self.config.address
+        (rows, cols), (sh, sw), width = stage.map_shape, place.strides, stage.shape[2]
+        base, top, left, size = self._source(place)
+        program.add(
+            stage,
+            "forward",
+            Kind.PRODUCT,
+            [max(place.depth, lanes), place.tiles, self.groups, cols, rows],
+            a=(address(Bank.PARAMETERS, place.weights), [1, place.depth]),
+            w=(base, [0, 0, math.prod(stage.shape), sw, sh * width]),
+            k=(place.forward_taps, [1]),
+            y=(top, [0, 0, 0, 0, sh]),
+            x=(left, [0, 0, 0, sw]),
+            **size,
+            **self._to_map(Bank.MAPS, place.maps, (stage.outputs, rows, cols)),
+            slot=self._slot(f"map/{stage.name}"),
+            modes={"taps_w", *(["relu"] if stage.relu else [])},
+            numbers={"one": scales.one, "shift": scales.forward},
+        )
+
+    def _to_map(self, bank, base, shape):
+        """Results in tiles of channels, for one pixel after the other."""
+        channels, lanes, size = shape[0], self.config.lanes, math.prod(shape[1:])
+        return {
+            "to_counts": [lanes, -(-channels // lanes), self.groups, size],
+            "to": (
+                self.config.address(bank, base + (lanes - 1) * size),
+                [-size, lanes * size, channels * size, 1],
+            ),
+            "limit": channels,
+            "kept": self.kept,
+        }
+
+    def _pool(self, program, place):
+        stage, address = place.stage, self.config.address
+        (kh, kw), (channels, rows, cols) = stage.window, stage.pooled_shape
+        height, width = stage.map_shape
+        count = self.groups * channels
+        program.add(
+            stage,
+            "pool",
+            Kind.POOL,
+            [kw, kh, cols, rows, count],
+            fold=2,
+            w=(address(Bank.MAPS, place.maps), [1, width, kw, kh * width, height * width]),
+            k=(place.marks, [0, 0, 1, cols, rows * cols]),
+            to_counts=[count * rows * cols],
+            to=(address(Bank.MAPS, place.pooled), [1]),
+            kept=self.config.lanes,
+            modes=(),
+            numbers={},
+        )
+
+    def _route(self, program, place):
+        stage, address = place.stage, self.config.address
+        (kh, kw), (channels, rows, cols) = stage.window, stage.pooled_shape
+        (sh, sw), (height, width) = place.strides, place.size
+        count = self.groups * channels
+        program.add(
+            stage,
+            "pool gradient",
+            Kind.ROUTE,
+            [kh * kw, count * rows * cols],
+            w=(address(Bank.DELTAS, place.pooled_deltas), [0, 1]),
+            k=(place.marks, [0, 1]),
+            to_counts=[kw, kh, cols, rows, count],
+            to=(
+                address(Bank.DELTAS, place.deltas),
+                [sw, sh * width, kw * sw, kh * sh * width, height * width],
+            ),
+            kept=self.config.lanes,
+            modes={"relu"} if stage.relu else (),
+            numbers={},
+        )
+
+    def _weight_gradient(self, program, place, scales):
+        stage, lanes, address = place.stage, self.config.lanes, self.config.address
+        (rows, cols), (sh, sw), width = stage.map_shape, place.strides, stage.shape[2]
+        base, top, left, size = self._source(place)
+        full, rest = divmod(stage.outputs, lanes)
+        apart, spread = math.prod(place.size), place.size[1]
+        down = -(-place.depth // lanes)
+        parts = [(0, full, lanes), (full, 1, rest)]
+        for number, (tile, tiles, kept) in enumerate(part for part in parts if part[1] * part[2]):
+            modes, seed = _random(scales, "gradient", load=number == 0)
+            program.add(
+                stage,
+                "weight gradient",
+                Kind.PRODUCT,
+                [lanes, cols, rows, self.groups, down, tiles],
+                fold=4,
+                a=(base, [0, sw, sh * width, math.prod(stage.shape)]),
+                w=(
+                    address(Bank.DELTAS, place.deltas + tile * lanes * apart),
+                    [apart, sw, sh * spread, stage.outputs * apart, 0, lanes * apart],
+                ),
+                k=(place.forward_taps, [1, 0, 0, 0, lanes]),
+                y=(top, [0, 0, sh]),
+                x=(left, [0, sw]),
+                **size,
+                to_counts=[lanes, down, tiles],
+                to=(
+                    address(Bank.PARAMETERS, place.gradient + tile * place.depth + lanes - 1),
+                    [-1, lanes, place.depth],
+                ),
+                limit=place.depth,
+                kept=kept,
+                slot=self._slot(f"gradient/{stage.name}"),
+                modes={"taps_a", "turn_a", "turn_w", *modes},
+                numbers={"one": scales.one, "shift": scales.gradient, **seed},
+            )
+
+    def _input_gradient(self, program, place, before, scales):
+        stage, lanes, address = place.stage, self.config.lanes, self.config.address
+        channels, rows, cols = stage.shape
+        taps = math.prod(stage.attributes["kernel"])
+        top, left = stage.attributes["pads"][:2]
+        height, width = place.size
+        modes, seed = _random(scales, "inputs")
+        program.add(
+            stage,
+            "input gradient",
+            Kind.PRODUCT,
+            [lanes, taps, place.tiles, -(-channels // lanes), self.groups, cols, rows],
+            fold=3,
+            a=(address(Bank.PARAMETERS, place.weights), [taps, 1, place.depth, lanes * taps]),
+            w=(
+                address(Bank.DELTAS, place.deltas + top * width + left),
+                [0, 0, 0, 0, stage.outputs * height * width, 1, width],
+            ),
+            k=(place.input_taps, [1, lanes, lanes * taps]),
+            y=(top, [0, 0, 0, 0, 0, 0, 1]),
+            x=(left, [0, 0, 0, 0, 0, 1]),
+            height=height,
+            width=width,
+            **self._to_map(Bank.DELTAS, before.pooled_deltas, stage.shape),
+            slot=self._slot(f"delta/{before.stage.name}"),
+            modes={"taps_w", "turn_a", *modes},
+            numbers={"shift": scales.inputs, **seed},
+        )
+
+    def _update(self, program, place, scales):
+        change = place.gradient
+        if self.momentum:
+            name, change = place.stage.name, place.velocity
+            slot = self._slot(f"velocity/{name}")
+            self._combine(program, place, "velocity", change, place.gradient, scales, slot)
+        self._combine(program, place, "update", place.weights, change, scales, NO_SLOT)
+
+    def _combine(self, program, place, work, x, y, scales, slot):
+        """``x`` becomes ``p x + q y``."""
+        lanes, address = self.config.lanes, self.config.address
+        tiles = -(-place.words // lanes)
+        modes, seed = _random(scales, work)
+        p, q, shift = getattr(scales, work)
+        program.add(
+            place.stage,
+            work,
+            Kind.PRODUCT,
+            [lanes, 2, tiles],
+            fold=2,
+            w=(address(Bank.PARAMETERS, x), [1, y - x, lanes]),
+            to_counts=[lanes, tiles],
+            to=(address(Bank.PARAMETERS, x + lanes - 1), [-1, lanes]),
+            kept=lanes,
+            slot=slot,
+            modes={"diagonal", *modes},
+            numbers={"p": p, "q": q, "shift": shift, **seed},
+        )
+
+
+def _random(scales, name, *, load=True):
+    """Modes and numbers that stochastic rounding adds to an operation."""
+    if not scales.seeds:
+        return (), {}
+    if not load:
+        return ("stochastic",), {}
+    return ("stochastic", "load"), {"seed": scales.seeds[name]}
+
+
+def sized(stages, batch, config, *, momentum):
+    """A configuration with memories as large as a plan needs them, and no larger."""
+    ample = replace(config, **dict.fromkeys(SIZES, AMPLE))
+    plan = TrainingPlan(stages, batch, ample, momentum=momentum)
+    # As long as a program can be.
+    programs = plan.any_programs(stochastic=True)
+    return replace(
+        config,
+        **plan.used,
+        table=len(plan.taps),
+        program=sum(len(program.words) for program in programs),
+        slots=1 + sum(map(len, plan.slots.values())),
+        taps=max(math.prod(stage.window) for stage in stages),
+    )

@@ -1,0 +1,145 @@
+"""A training step on an FPGA: on the training accelerator, with the cycles of its programs."""
+
+import math
+from dataclasses import replace
+
+from hwsim.blocks.training import BITS, TrainingConfig
+from hwsim.compiler.training import Operation, TrainingPlan, sized
+from hwsim.network.training import stages
+
+from .estimate import Estimate, LayerEstimate
+
+__all__ = ["estimate_training"]
+
+# Of the accelerator, unless the part has too few DSPs.
+LANES = 16
+FEWEST_LANES = 4
+_PHASES = {
+    "pool": "forward",
+    "pool gradient": "input gradient",
+    "velocity": "update",
+}
+
+
+def estimate_training(network, device, batch, optimizer, design=None, clock_hz=None):
+    """Estimate a training step on an FPGA; see `hwsim.models.estimate.estimate`.
+
+    Returns
+    -------
+    Estimate
+    """
+    if optimizer not in ("sgd", "momentum"):
+        raise ValueError(f"training on FPGAs has the optimizers sgd and momentum, not {optimizer}")
+    if not isinstance(design, TrainingConfig | None):
+        raise ValueError("training on FPGAs has one design: leave options of others out")
+    parts, momentum = stages(network), optimizer == "momentum"
+    chosen = design or TrainingConfig(lanes=_lanes(int(device["dsps"]), batch))
+    config = sized(parts, batch, chosen, momentum=momentum)
+    plan = TrainingPlan(parts, batch, config, momentum=momentum)
+    clock, notes = clock_hz or device["clock"], []
+    if clock_hz is None:
+        quantity = device.quantities["clock"]
+        notes.append(f"clock {quantity} ({quantity.source})")
+    notes.append(
+        "cycles of the accelerator's programs; those in which the host writes images, reads logits "
+        "and writes their gradient are not among them"
+    )
+    operations: dict[str, Operation] = {}
+    for program in plan.any_programs(stochastic=False):
+        for part in program.operations:
+            known = operations.get(part.label)
+            if known:  # the last tile apart
+                steps, cycles = known.steps + part.steps, known.cycles + part.cycles
+                part = replace(known, steps=steps, cycles=cycles)
+            operations[part.label] = part
+    layers, timeline, now = [], [], 0
+    for operation in operations.values():
+        name = operation.stage.name
+        if operation.work != "forward":
+            name += "." + operation.work.replace(" ", "_")
+        macs, cycles = _macs(operation, batch), operation.cycles
+        layers.append(
+            LayerEstimate(
+                name=name,
+                op=_op(operation),
+                seconds=cycles / clock,
+                cycles=cycles,
+                macs=macs,
+                bytes=0,
+                level_bytes={},
+                utilization=macs / (cycles * config.lanes**2),
+                bound="compute",
+                lines=(
+                    f"config    {config.lanes} x {config.lanes} elements of {BITS} x {BITS} bits",
+                    f"steps     {operation.steps:,}",
+                    f"program   {cycles:,} cycles, with its words and until the last result",
+                    f"clock     {clock / 1e6:g} MHz",
+                ),
+                precision="int16",
+                phase=_PHASES.get(operation.work, operation.work),
+            )
+        )
+        timeline.append(("accelerator", name, now / clock, (now + cycles) / clock))
+        now += cycles
+    cycles = sum(plan.cycles(stochastic=False).values())
+    return Estimate(
+        device=device,
+        batch=batch,
+        precision="int16",
+        latency_s=cycles / clock,
+        throughput_images_per_s=batch * clock / cycles,
+        bound="compute",
+        layers=tuple(layers),
+        run=lambda: tuple(timeline),
+        clock_hz=clock,
+        cycles=cycles,
+        notes=(*notes, *_room(config, device)),
+        training=True,
+    )
+
+
+def _op(operation):
+    if operation.work.startswith("pool"):
+        return "MaxPool" if math.prod(operation.stage.window) > 1 else "Relu"
+    return "Gemm" if operation.stage.attributes["dense"] else "Conv"
+
+
+def _lanes(dsps, batch):
+    """As many as the DSPs allow, of which the batch is a multiple, or no more."""
+    most = min(LANES, math.isqrt(dsps))
+    fitting = (n for n in range(most, FEWEST_LANES - 1, -1) if batch <= n or batch % n == 0)
+    return next(fitting, max(most, FEWEST_LANES))
+
+
+def _macs(operation, batch):
+    """Multiply-adds of an operation that are no padding of its tiles."""
+    stage = operation.stage
+    taps = math.prod((stage.shape[0], *stage.attributes["kernel"]))
+    depth, positions = taps + bool(stage.bias), batch * math.prod(stage.map_shape)
+    return {
+        "forward": depth * stage.outputs * positions,
+        "weight gradient": depth * stage.outputs * positions,
+        "input gradient": taps * stage.outputs * positions,
+        "velocity": 2 * depth * stage.outputs,
+        "update": 2 * depth * stage.outputs,
+    }.get(operation.work, 0)
+
+
+def _room(config, device):
+    """What does not fit."""
+    notes = []
+    dsps = config.lanes**2
+    if dsps > device["dsps"]:
+        notes.append(
+            f"does not fit: {dsps:,} multipliers of 16 x 16 bits, one DSP each, but {device.name} "
+            f"has {int(device['dsps']):,} DSPs"
+        )
+    words = config.parameters + config.maps + config.deltas
+    bits = config.lanes * (BITS * words + (config.winner_bits + 1) * config.marks)
+    room = int(device["block_rams"] * device["block_ram_size"] * 8)
+    if bits > room:
+        notes.append(
+            f"does not fit: {bits:,} bits of weights, feature maps and gradients, but "
+            f"{device.name} has {room:,} bits of block RAM"
+        )
+    return notes

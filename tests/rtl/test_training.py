@@ -1,0 +1,139 @@
+"""The units of a training accelerator, one by one: equal to the reference, in value and time."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from hwsim.blocks.training import TrainingConfig, jumps
+from hwsim.models.reference.training import noise, round_codes
+from hwsim.rtl.training import MatrixProduct, WinnerPool, WinnerRoute
+from hwsim.sim import amaranth_engine, compiled_engine
+from hwsim.sim.engine import Stimulus
+
+SEEDS = range(4)
+LIMIT = 1 << 15
+
+
+def draw(rng):
+    return TrainingConfig(lanes=int(rng.integers(4, 8)), taps=int(rng.integers(1, 10)))
+
+
+def codes(rng, *shape, spread=False):
+    """Codes, some of them extreme; ``spread`` over all magnitudes."""
+    drawn = rng.integers(-LIMIT, LIMIT, shape)
+    if spread:
+        drawn >>= rng.integers(0, 16, shape)
+    drawn[rng.random(shape) < 0.1] = -LIMIT
+    return drawn
+
+
+def run(component, beats, count, engine=compiled_engine):
+    return engine.run(component, Stimulus({"i": beats}, {"o": count}))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("stochastic", [False, True])
+@pytest.mark.parametrize("engine", [compiled_engine, amaranth_engine])
+def test_product(seed, stochastic, engine):
+    """Folds back to back, the last rows first; random numbers go on from fold to fold."""
+    rng = np.random.default_rng(seed)
+    config = draw(rng)
+    lanes, folds, start = config.lanes, 5, int(rng.integers(1, 2**32))
+    random = noise(start, folds * lanes, lanes).reshape(folds, lanes, lanes)
+    beats, expected = [[*[0] * (2 * lanes + 5), 1, start]], []
+    for shift, drawn in zip((0, 1, 14, 32, int(rng.integers(33))), random, strict=True):
+        steps, relu = int(rng.integers(lanes, 3 * lanes)), int(rng.integers(2))
+        a, w = (codes(rng, steps, lanes, spread=shift < 14) for _ in range(2))
+        tail = [[0, 0, shift, relu, stochastic, 0, 0]] * steps
+        fold = np.concatenate([a, w, tail], axis=1)
+        fold[0, 2 * lanes] = fold[-1, 2 * lanes + 1] = 1
+        beats += fold.tolist()
+        found = round_codes(a.T @ w, shift, drawn[::-1] if stochastic else None)
+        expected.append((np.maximum(found, 0) if relu else found)[::-1])
+    recording = run(MatrixProduct(config), beats, folds * lanes, engine)
+    found = recording.outputs["o"]
+    assert (found.values == np.concatenate(expected)).all(), f"seed {seed}"
+    first = recording.inputs["i"].cycles[np.flatnonzero(np.array(beats)[:, 2 * lanes + 1])]
+    latency = config.array.latency + config.round_latency
+    assert (found.cycles[::lanes] == first + latency).all()
+    assert (found.cycles.reshape(folds, -1) == found.cycles[::lanes, None] + range(lanes)).all()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_pool_and_route(seed):
+    rng = np.random.default_rng(seed)
+    config = draw(rng)
+    lanes, taps, count = config.lanes, config.taps, int(rng.integers(1, 20))
+    # Few different values: the first of equal ones has to win.
+    windows = rng.integers(-2, 3, (count, taps, lanes))
+    first, last = (np.arange(taps) == k for k in (0, taps - 1))
+    ends = np.tile(np.stack([first, last], axis=1), (count, 1))
+    beats = np.concatenate([windows.reshape(-1, lanes), ends], axis=1)
+    pooled = run(WinnerPool(config), beats, count)
+    assert (pooled.outputs["o"].cycles == pooled.inputs["i"].cycles[taps - 1 :: taps] + 1).all()
+    value, marks = np.split(pooled.outputs["o"].values, [lanes], axis=1)
+    winner = windows.argmax(axis=1)
+    assert (value == windows.max(axis=1)).all()
+    assert (marks[:, ::2] == winner).all()
+    assert (marks[:, 1::2] == (value > 0)).all()
+    dy = codes(rng, count, lanes)
+    for relu in (0, 1):
+        each = np.concatenate([dy, marks, np.full((count, 1), relu)], axis=1)
+        beats = np.concatenate([each.repeat(taps, axis=0), np.tile(first, count)[:, None]], axis=1)
+        routed = run(WinnerRoute(config), beats, count * taps)
+        assert (routed.outputs["o"].cycles == routed.inputs["i"].cycles + 1).all()
+        found = routed.outputs["o"].values.reshape(count, taps, lanes)
+        passes = winner[:, None] == np.arange(taps)[:, None]
+        passes &= (value[:, None] > 0) | (relu == 0)
+        assert (found == np.where(passes, dy[:, None], 0)).all()
+
+
+def test_stochastic_rounding_is_fair():
+    """The mean of n roundings of a fraction p is within 6 standard deviations of p."""
+    count = 1 << 16
+    random = noise(0x1234567, count // 16, 16).reshape(-1)
+    for fraction in (1, 77, 128, 255):
+        ups = round_codes(np.full(count, 5 * 256 + fraction), 8, random) - 5
+        assert set(np.unique(ups)) <= {0, 1}
+        p = fraction / 256
+        assert abs(ups.mean() - p) < 6 * np.sqrt(p * (1 - p) / count)
+
+
+def test_noise_by_steps():
+    """Leaps end where single steps do."""
+    found = noise(99, 200, 3)
+    for row, following in pairwise(found):
+        for state, expected in zip(row, following, strict=True):
+            x = int(state)
+            x ^= x << 13 & 0xFFFFFFFF
+            x ^= x >> 17
+            x ^= x << 5 & 0xFFFFFFFF
+            assert x == expected
+
+
+def test_jumps():
+    """A nest that adds them is where strides and indices say."""
+    rng = np.random.default_rng(3)
+    counts, strides = [3, 1, 4, 2], rng.integers(-9, 10, 4).tolist()
+    added, place = jumps(strides, counts), 0
+    for step, index in enumerate(np.ndindex(*counts[::-1])):
+        assert place == sum(i * s for i, s in zip(index[::-1], strides, strict=True))
+        level = next((k for k in range(4) if (step + 1) % np.prod(counts[: k + 1])), 3)
+        place += added[level]
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"lanes": 3}, "lanes must be an integer of at least 4, not 3"),
+        ({"taps": 0}, "taps must be a positive integer, not 0"),
+        ({"maps": 0}, "maps must be a positive integer, not 0"),
+        ({"accumulator_bits": 63}, "accumulator_bits must be at most 62, not 63"),
+        ({"accumulator_bits": 20}, "accumulator_bits must be at least 32 for one step, not 20"),
+    ],
+)
+def test_init_wrong(members, message):
+    with pytest.raises(ValueError) as raised:
+        TrainingConfig(**members)
+    assert str(raised.value) == message

@@ -1,0 +1,270 @@
+# amaranth: UnusedElaboratable=no
+"""The training accelerator: weights, velocities and cycles of random networks, step by step."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import hwsim
+from hwsim.blocks.training import TrainingConfig
+from hwsim.compiler.training import TrainingPlan, sized
+from hwsim.models.reference.training import Reference
+from hwsim.models.training import IntegerTraining, TrainingSettings
+from hwsim.network.training import Stage, initial_weights, stages
+from hwsim.network.windows import output_size
+from hwsim.rtl.trainer import AxiTrainer, Trainer
+from hwsim.rtl.verilog import convert
+from hwsim.sim import amaranth_engine, compiled_engine, verilator_engine
+from hwsim.sim.beats import codes_of, codes_of_payloads, elements_of, payloads_of, values_of
+from hwsim.sim.engine import Stimulus
+from hwsim.sim.training import Simulated
+from tests.rtl.verilog_bench import have_icarus, run_icarus
+
+SEEDS = range(100, 108)
+SMALL = 116
+
+
+def random_chain(seed):
+    """Convolutions with stride, padding, dilation; ReLU or not, pool or not; one or two layers."""
+    rng = np.random.default_rng(seed)
+
+    def upto(n):
+        return int(rng.integers(1, n + 1))
+
+    nodes, constants, current = [], [], "x"
+    shape = (upto(3), *(int(n) for n in rng.integers(7, 12, 2)))
+    image = shape
+
+    def add(op, name, parameters=(), **attributes):
+        nonlocal current
+        inputs = [current]
+        for number, size in enumerate(parameters):
+            inputs.append(f"{name}_{number}")
+            values = np.zeros(size, np.float32)
+            constants.append(numpy_helper.from_array(values, inputs[-1]))
+        nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
+        current = name
+
+    for layer in range(upto(2)):
+        outputs, kernel = upto(6), [upto(3), upto(3)]
+        strides, dilations = [upto(2), upto(2)], [upto(2), upto(2)]
+        pads = [int(n) for n in rng.integers(0, 3, 4)]
+        size = [
+            output_size(n, k, s, d, a, b)
+            for n, k, s, d, a, b in zip(
+                shape[1:], kernel, strides, dilations, pads[:2], pads[2:], strict=True
+            )
+        ]
+        if min(size) < 1:
+            break
+        parameters = [(outputs, shape[0], *kernel), (outputs,)][: upto(2)]
+        add(
+            "Conv",
+            f"conv{layer}",
+            parameters,
+            kernel_shape=kernel,
+            strides=strides,
+            dilations=dilations,
+            pads=pads,
+        )
+        shape = (outputs, *size)
+        if rng.random() < 0.6:
+            add("Relu", f"relu{layer}")
+        window = [min(upto(3), n) for n in size]
+        if rng.random() < 0.6 and math.prod(window) > 1:
+            add("MaxPool", f"pool{layer}", kernel_shape=window, strides=window)
+            shape = (outputs, *(n // k for n, k in zip(size, window, strict=True)))
+    add("Flatten", "flatten")
+    features = math.prod(shape)
+    if rng.random() < 0.5:
+        width = upto(9)
+        add("Gemm", "hidden", [(width, features), (width,)][: upto(2)], transB=1)
+        add("Relu", "relu")
+        features = width
+    classes = 1 + upto(8)
+    add("Gemm", "y", [(classes, features), (classes,)], transB=1)
+    graph = helper.make_graph(
+        nodes,
+        f"random_{seed}",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, *image))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, classes))],
+        constants,
+    )
+    opset = [helper.make_opsetid("", 20)]
+    return hwsim.load(helper.make_model(graph, opset_imports=opset, ir_version=10)), classes
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_random_networks(seed):
+    """After each step all weights, velocities, points; cycles of each operation as planned."""
+    rng = np.random.default_rng(seed)
+    network, classes = random_chain(seed)
+    parts = stages(network)
+    lanes = int(rng.integers(4, 7))
+    batch = int(rng.integers(1, lanes + 1)) if rng.random() < 0.5 else lanes * 2
+    momentum = float(rng.choice([0.0, 0.9]))
+    settings = TrainingSettings(
+        rate=0.05, momentum=momentum, stochastic=bool(rng.integers(2)), seed=seed
+    )
+    config = sized(parts, batch, TrainingConfig(lanes=lanes), momentum=momentum > 0)
+    plan = TrainingPlan(parts, batch, config, momentum=momentum > 0)
+    weights = initial_weights(network, seed)
+    reference, simulated = (
+        IntegerTraining(network, weights, settings, machine)
+        for machine in (Reference(parts, lanes), Simulated(plan))
+    )
+    shape = network.inputs[0].shape[1:]
+    for step in range(3):
+        images = rng.uniform(size=(batch, *shape)).astype(np.float32)
+        labels = rng.integers(classes, size=batch)
+        assert reference.step(images, labels) == simulated.step(images, labels), f"step {step}"
+        for kind in ("codes", "velocities"):
+            for name, expected in getattr(reference.machine, kind).items():
+                found = getattr(simulated.machine, kind)[name]
+                assert (found == expected).all(), f"seed {seed}, step {step}: {kind} of {name}"
+        assert reference.points == simulated.points
+    planned = plan.cycles(stochastic=settings.stochastic)
+    assert simulated.machine.cycles == {work: 3 * cycles for work, cycles in planned.items()}
+
+
+@pytest.mark.parametrize("seed", range(100, 160))
+def test_steps(seed):
+    """Of each operation, as docs/training.md has them."""
+    parts = stages(random_chain(seed)[0])
+    lanes, batch = 4 + seed % 3, 1 + seed % 3 if seed % 2 else 2 * (4 + seed % 3)
+    config = sized(parts, batch, TrainingConfig(lanes=lanes), momentum=True)
+    plan = TrainingPlan(parts, batch, config, momentum=True)
+    found: dict[str, int] = {}
+    for program in plan.any_programs(stochastic=bool(seed % 2)):
+        for operation in program.operations:
+            found[operation.label] = found.get(operation.label, 0) + operation.steps
+
+    def tiles(count):
+        return -(-count // lanes)
+
+    expected = {}
+    for number, stage in enumerate(parts):
+        taps, positions = math.prod(stage.attributes["kernel"]), math.prod(stage.map_shape)
+        depth = stage.shape[0] * taps + bool(stage.bias)
+        work = {
+            "forward": max(depth, lanes) * tiles(stage.outputs) * positions * tiles(batch),
+            "weight gradient": lanes
+            * tiles(depth)
+            * tiles(stage.outputs)
+            * positions
+            * tiles(batch),
+            "velocity": 2 * lanes * tiles(depth * tiles(stage.outputs)),
+        }
+        work["update"] = work["velocity"]
+        if number:
+            work["input gradient"] = (
+                lanes
+                * taps
+                * tiles(stage.outputs)
+                * tiles(stage.shape[0])
+                * tiles(batch)
+                * math.prod(stage.shape[1:])
+            )
+        if stage.relu or stage.window != (1, 1) or stage.attributes["strides"] != (1, 1):
+            values = math.prod(stage.pooled_shape) * math.prod(stage.window)
+            work["pool"] = work["pool gradient"] = values * tiles(batch)
+        expected |= {f"{stage.name} {name}": steps for name, steps in work.items()}
+    assert found == expected
+
+
+@pytest.mark.parametrize("memory", ["parameters", "maps", "deltas", "marks", "table"])
+def test_too_small(memory):
+    parts = stages(random_chain(100)[0])
+    config = sized(parts, 4, TrainingConfig(lanes=4), momentum=True)
+    words = getattr(config, memory)
+    smaller = TrainingConfig(lanes=4, **{memory: words - 1})
+    with pytest.raises(ValueError, match=rf"^{memory} must be at least {words}, not {words - 1}$"):
+        TrainingPlan(parts, 4, smaller, momentum=True)
+
+
+def test_too_large():
+    attributes = {"kernel": (3, 3), "strides": (1, 1), "dilations": (1, 1), "pads": (1, 0, 1, 0)}
+    stage = Stage("conv", "w", "", "y", (1, 2046, 3), attributes, False, 1)
+    with pytest.raises(ValueError) as raised:
+        TrainingPlan([stage], 4, TrainingConfig(lanes=4), momentum=False)
+    assert str(raised.value) == (
+        "maps of training must be smaller than 2048, with their padding, not 2048 as that of conv"
+    )
+    stage = replace(stage, shape=(1, 100, 102))
+    config = TrainingConfig(lanes=4, accumulator_bits=47, maps=30_000, deltas=30_000)
+    assert TrainingPlan([stage], 1, config, momentum=False).used["maps"] == 10_200 + 10_000
+    with pytest.raises(ValueError) as raised:
+        TrainingPlan([stage], 8, replace(config, accumulator_bits=44), momentum=False)
+    assert str(raised.value) == ("a sum must have at most 8191 products, not 80000 as in conv")
+
+
+def test_program_too_long():
+    parts = stages(random_chain(100)[0])
+    config = TrainingConfig(lanes=4, program=10)
+    plan = TrainingPlan(parts, 4, config, momentum=True)
+    with pytest.raises(ValueError, match=r"^program must be at least \d+, not 10$"):
+        plan.any_programs(stochastic=False)
+
+
+@pytest.fixture(scope="module")
+def script():
+    """All that a host sends in a step of a small network, and what it gets."""
+    network, classes = random_chain(SMALL)
+    parts = stages(network)
+    config = sized(parts, 4, TrainingConfig(lanes=4), momentum=True)
+    plan = TrainingPlan(parts, 4, config, momentum=True)
+    sent, got = [], []
+
+    class Watched(Simulated):
+        def _run(self, stimulus):
+            recording = super()._run(stimulus)
+            sent.append(stimulus.inputs["i"])
+            got.append(recording.outputs["o"].values)
+            return recording
+
+    settings = TrainingSettings(rate=0.05, stochastic=True)
+    training = IntegerTraining(network, initial_weights(network, 1), settings, Watched(plan))
+    rng = np.random.default_rng(0)
+    images = rng.uniform(size=(4, *network.inputs[0].shape[1:])).astype(np.float32)
+    training.step(images, rng.integers(classes, size=4))
+    return config, np.concatenate(sent), np.concatenate(got)
+
+
+@pytest.mark.parametrize(
+    ("engine", "stalls"),
+    [
+        (compiled_engine, 0.0),
+        (compiled_engine, 0.3),
+        (amaranth_engine, 0.3),
+        (verilator_engine, 0.3),
+    ],
+)
+def test_without_a_break(script, engine, stalls):
+    """The same in one run, with a host that pauses, in other simulators."""
+    if engine is verilator_engine and not verilator_engine.verilators():
+        pytest.skip("Verilator is not installed")
+    config, sent, got = script
+    stimulus = Stimulus({"i": sent}, {"o": len(got)}, stalls=stalls, seed=1)
+    recording = engine.run(Trainer(config), stimulus)
+    assert (recording.outputs["o"].values == got).all()
+
+
+@pytest.mark.skipif(not have_icarus(), reason="Icarus Verilog (iverilog) is not installed")
+def test_written_verilog(script, tmp_path):
+    """Icarus agrees, word for word, though memories and registers begin with X there."""
+    config, sent, got = script
+    plain, component = Trainer(config), AxiTrainer(config)
+    i, o = (elements_of(port.payload.shape()) for port in (plain.i, plain.o))
+    transfers = run_icarus(
+        convert(component, "trainer"),
+        tmp_path,
+        payloads_of(codes_of("i", sent, i), i),
+        len(component.s_axis_tdata),
+        len(component.m_axis_tdata),
+        len(got),
+        limit=1_000_000,
+    )
+    assert (values_of(codes_of_payloads(transfers.payloads, o), o) == got).all()
