@@ -66,7 +66,7 @@ opt_dff -simple-dffe
 opt_expr
 wreduce -memx
 opt_expr
-opt_expr -fine t:$lt t:$le t:$gt t:$ge
+opt_expr -fine *requantize*/t:$lt *requantize*/t:$gt
 opt_clean
 splitcells t:$mux
 splitnets -driver

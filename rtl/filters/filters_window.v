@@ -109,9 +109,9 @@ module filters_window(
       out_column_ends <= out_column == 6'h3e;
       out_column <= out_column_ends ? 6'h00 : (out_column + 6'h01);
       out_final <= (out_row == 6'h3f) & (out_column == 6'h3f);
-      row_0_before <= out_row == 6'h00;
+      row_0_before <= out_row < 6'h01;
       row_2_after <= out_row >= 6'h3f;
-      column_0_before <= out_column == 6'h00;
+      column_0_before <= out_column < 6'h01;
       column_2_after <= out_column >= 6'h3f;
     end
   always @(posedge clk)

@@ -165,12 +165,12 @@ module lenet5_conv1_window(
       out_column_ends <= out_column == 5'h1a;
       out_column <= out_column_ends ? 5'h00 : (out_column + 5'h01);
       out_final <= (out_row == 5'h1b) & (out_column == 5'h1b);
-      row_0_before <= out_row[4:1] == 4'h0;
-      row_1_before <= out_row == 5'h00;
+      row_0_before <= out_row < 5'h02;
+      row_1_before <= out_row < 5'h01;
       row_3_after <= out_row >= 5'h1b;
       row_4_after <= out_row >= 5'h1a;
-      column_0_before <= out_column[4:1] == 4'h0;
-      column_1_before <= out_column == 5'h00;
+      column_0_before <= out_column < 5'h02;
+      column_1_before <= out_column < 5'h01;
       column_3_after <= out_column >= 5'h1b;
       column_4_after <= out_column >= 5'h1a;
     end
