@@ -54,7 +54,8 @@ RESERVED = frozenset(
 )
 
 # Names without a driver or reader are dropped, widths trimmed, and flip-flops written with their
-# reset and enable. Cells are split only as far as bits are unused.
+# reset and enable. Cells are split only as far as bits are unused. Comparisons whose outcome does
+# not depend on what is compared become constant: lint tools warn of them.
 _OPTIMIZE = """\
 read_rtlil design.il
 proc
@@ -65,6 +66,7 @@ opt_dff -simple-dffe
 opt_expr
 wreduce -memx
 opt_expr
+opt_expr -fine *requantize*/t:$lt *requantize*/t:$gt
 opt_clean
 splitcells t:$mux
 splitnets -driver
