@@ -18,7 +18,7 @@ from hwsim.rtl.lrn import LRN
 
 
 def draw_tensor(rng, name, shape):
-    tensor = IntegerTensor(name, shape, 1.0, 0, rng.choice([2, 4, 8, 8]), rng.random() < 0.5)
+    tensor = IntegerTensor(name, shape, 1.0, 0, rng.choice([2, 4, 8, 16]), rng.random() < 0.5)
     low, high = tensor.minimum, tensor.maximum
     return replace(tensor, zero_point=rng.choice([low, high, rng.randint(low, high)]))
 
