@@ -45,6 +45,7 @@ def neighbours(values, before, after):
 def floats(config, x, dy, sums):
     """The float gradient, that of the unit as float, and x as float."""
     attributes = {name: getattr(config, name) for name in ("size", "alpha", "beta", "bias")}
+    attributes["within"] = False
     value = np.ldexp(x.astype(float), -config.point)
     (exact,) = GRADIENTS["LRN"](attributes, (value,), None, dy.astype(float))
     return exact, np.ldexp(sums.astype(float), -config.sum_point), value

@@ -7,6 +7,7 @@ known from another simulator), `simplify`, and the machine code.
 import os
 import pickle
 import random
+import re
 import signal
 import tempfile
 import traceback
@@ -50,6 +51,7 @@ __all__ = [
     "verilog_case",
 ]
 
+VALID = "__valid", "_tvalid"
 LANES = (1, 1, 2, 3, 5, 8, 9, 33, 64, 70)
 
 
@@ -368,7 +370,7 @@ def unit_case(name, cycles=150, stalls=0.3):
         row[port] and out[port.replace("valid", "ready")]
         for row, out in zip(rows, outputs, strict=True)
         for port in circuit.inputs
-        if port.endswith("__valid")
+        if port.endswith(VALID)
     )
     assert moved > cycles // 20, f"only {moved} beats went into {name}"
     graph = graph_of(circuit)
@@ -381,6 +383,11 @@ def unit_case(name, cycles=150, stalls=0.3):
     compare_graph(graph, stimuli, lanes=random_lanes(rng, len(stimuli)), observed=0)
 
 
+def _valid_of(payload):
+    """The port that says whether this one counts, if it is a payload."""
+    return re.sub("__payload$", "__valid", re.sub("_tdata$", "_tvalid", payload))
+
+
 def valid_only(outputs):
     """Outputs without payloads that are not offered.
 
@@ -388,10 +395,7 @@ def valid_only(outputs):
     from a memory, as in RTLIL, where it does not.
     """
     return [
-        {
-            port: 0 if row.get(port.replace("payload", "valid")) == 0 else value
-            for port, value in row.items()
-        }
+        {port: 0 if row.get(_valid_of(port)) == 0 else value for port, value in row.items()}
         for row in outputs
     ]
 
@@ -403,17 +407,15 @@ def streams(circuit, rng, cycles, stalls, rows, outputs):
         row = dict(row)
         row["rst"] = int(cycle == cycles // 3)
         for port, width in circuit.inputs.items():
-            stream, _, member = port.rpartition("__")
-            if member == "ready":
+            if port.endswith(("__ready", "_tready")):
                 row[port] = int(rng.random() >= stalls)
-            elif member == "valid":
-                taken = not outputs or outputs[-1][f"{stream}__ready"] or rows[-1]["rst"]
-                if taken or not row[port]:
+            elif port.endswith(VALID):
+                taken = not outputs or outputs[-1][port.replace("valid", "ready")]
+                if taken or rows[-1]["rst"] or not row[port]:
                     row[port] = int(rng.random() >= stalls)
-                    row[f"{stream}__payload"] = rng.getrandbits(
-                        circuit.inputs[f"{stream}__payload"]
-                    )
-            elif not stream:
+                    payload = next(p for p in circuit.inputs if _valid_of(p) == port)
+                    row[payload] = rng.getrandbits(circuit.inputs[payload])
+            elif _valid_of(port) == port:
                 row[port] = extreme(rng, width)
         rows.append(row)
         yield row
