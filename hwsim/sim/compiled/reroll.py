@@ -27,6 +27,8 @@ _CHEAP = ("sext", "zext", "slice", "not")
 # Instructions that a copy of one run of elements takes, and those that a group takes at all.
 _COPY = 3
 _OVERHEAD = 12
+# Registers of a delay line that are looked at.
+_LONGEST_DELAY = 16
 
 
 @dataclass(eq=False)
@@ -59,16 +61,34 @@ def reroll(graph, observed=()):
     """
     uses = _uses(graph, observed)
     sole = _sole_reads(graph, uses)
-    families: dict[Any, list[_Tree]] = {}
+    trees = {}
     for register in graph.registers:
         if register.group is graph.top:
-            tree = _Tree(register)
+            tree = trees[register] = _Tree(register)
             tree.shape = _grow(register.next, tree, uses, sole, graph.top)
-            if tree.nodes:
-                key = tree.shape, tuple(tree.shared), register.width, register.init
-                families.setdefault(key, []).append(tree)
+    families: dict[Any, list[_Tree]] = {}
+    for tree in trees.values():
+        delays, first = _delays(tree, trees)
+        if first.nodes:
+            register = tree.register
+            key = delays, first.shape, tuple(first.shared), register.width, register.init
+            families.setdefault(key, []).append(tree)
     chosen = _worthwhile(list(families.values()))
     return _rebuild(graph, chosen)
+
+
+def _delays(tree, trees):
+    """Of how many registers one after another it is the last, and the tree of the first.
+
+    Delay lines of alike values are alike where they are as long.
+    """
+    count = 0
+    while not tree.nodes and tree.leaves and tree.leaves[0].op == "register":
+        source = trees.get(tree.leaves[0].attr)
+        if source is None or count > _LONGEST_DELAY:
+            break
+        tree, count = source, count + 1
+    return count, tree
 
 
 def _uses(graph, observed):
@@ -130,7 +150,8 @@ def _worthwhile(families):
                 _COPY * _runs(column, place)
                 for column in zip(*(tree.leaves for tree in trees), strict=True)
             )
-            if len(trees) >= FEWEST and len(trees) * one > copies + 2 * one + _OVERHEAD:
+            overhead = _OVERHEAD if trees[0].nodes else 0
+            if len(trees) >= FEWEST and len(trees) * one > copies + 2 * one + overhead:
                 kept.append(trees)
         if len(kept) == len(families):
             return kept

@@ -30,9 +30,8 @@ class _Regular:
         self.address = [b.counter("address", rng.choice([1, 3, 5])), b.input("a", 3)]
         self.rows = [self.window()]
         for level in range(rng.randint(1, 4)):
-            kind = rng.choice(
-                [self.products, self.products, self.sums, self.accumulators, self.choices]
-            )
+            kinds = [self.sums, self.accumulators, self.choices, self.delays]
+            kind = rng.choice([self.products, self.products, *kinds])
             self.rows.append(kind(f"n{level}"))
         last = self.rows[-1]
         for k in {0, len(last) - 1, rng.randrange(len(last))}:
@@ -140,6 +139,15 @@ class _Regular:
             result.append(register)
         return result
 
+    def delays(self, level):
+        """The same some cycles later, all or some of it."""
+        b, rng = self.build, self.rng
+        row = self.operand(rng.choice([self.size, max(4, self.size // 2)]))
+        for step in range(rng.randint(1, 3)):
+            init = self.init(row[0].width)
+            row = [b.delay(f"{level}d{step}_{k}", value, None, init) for k, value in enumerate(row)]
+        return row
+
     def choices(self, level):
         """By a select that all share, or each has of its own; constants are among the operands."""
         b, rng = self.build, self.rng
@@ -182,7 +190,7 @@ def test_random_structures_are_rolled():
     assert sum(number > 0 for number in rolled) > SEEDS // 2, rolled
 
 
-def _convolution(taps, *, width=8, depth=5, square=False, twice=False, named=False):
+def _convolution(taps, *, width=8, depth=5, square=False, twice=False, named=False, later=0):
     """Products of a window that moves on and of weights, and a tree of adders over them."""
     rng = random.Random(taps)
     b = Build()
@@ -200,6 +208,8 @@ def _convolution(taps, *, width=8, depth=5, square=False, twice=False, named=Fal
         if named:
             b.name(f"weight{k}", weight)
     level = [product for _, product in row]
+    for step in range(later):
+        level = [b.delay(f"later{step}_{k}", value) for k, value in enumerate(level)]
     while len(level) > 1:
         total = level[0].width + 1
         level = [
@@ -329,3 +339,11 @@ def test_lane_of_a_checkpoint_into_a_rolled_program(lane):
     # And back, to all lanes.
     many.restore(one.checkpoint())
     assert many.peek("o").tolist() == [one.peek("o")] * 8
+
+
+def test_delay_lines():
+    """What comes after them is a group only if they are."""
+    program = compare(_convolution(16, later=2), 1, cycles=20)
+    rolled = {name for name, _, instance in program.states if instance is not None}
+    assert {f"later{step}_{k}" for step in range(2) for k in range(16)} <= rolled
+    assert {f"sum16_{k}" for k in range(8)} <= rolled
