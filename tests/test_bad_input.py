@@ -422,7 +422,7 @@ COMMANDS = {
     ),
     "engine": (
         [*SIMULATE, "--engine", "abacus"],
-        "Invalid value for '--engine': Value error, 'abacus' is not one of 'compiled', "
+        "Invalid value for '--engine': 'abacus' is not one of 'compiled', "
         "'amaranth', 'verilator'.",
     ),
     "wave without a folder": (
