@@ -1,5 +1,6 @@
 """The tables that the command prints, each with the data that ``--json`` gives instead."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from .models.estimate import Estimates
     from .network import Network
     from .reports import Differences
+    from .sim.speed import Speed
     from .synth import Synthesis
     from .validation import Check
 
@@ -32,6 +34,7 @@ __all__ = [
     "show_parallel",
     "show_proofs",
     "show_serving",
+    "show_speeds",
     "show_study",
     "show_synthesis",
     "show_training_time",
@@ -351,6 +354,25 @@ def show_differences(terminal: Terminal, found: "Differences") -> dict[str, Any]
         terminal.say(f"{row.quantity}: only in {row.only_in}")
     terminal.say(f"{len(table):,} of {found.compared:,} quantities differ")
     return found.to_dict()
+
+
+def show_speeds(terminal: Terminal, speeds: list["Speed"]) -> dict[str, Any]:
+    """Print how fast engines simulate."""
+    terminal.table(
+        ["engine", "lanes", "images", "lane-cycles per second", "preparation", "mismatches"],
+        (
+            [
+                s.engine,
+                s.lanes,
+                s.images,
+                round(s.lane_cycles_per_second),
+                duration(s.preparation_seconds),
+                s.mismatches,
+            ]
+            for s in speeds
+        ),
+    )
+    return {"engines": [asdict(speed) for speed in speeds]}
 
 
 def show_proofs(terminal: Terminal, results: list["Result"], files: list["Path"]) -> dict[str, Any]:

@@ -353,6 +353,19 @@ def test_simulate_json(command, tiny):
     assert stalled["cycles"] > result["cycles"]
 
 
+def test_benchmark(command, tiny):
+    arguments = ["benchmark", tiny / "m.onnx", "--images", tiny / "images.npz", "--json"]
+    status, out, _ = command(*arguments, "--engine", "compiled", "--lanes", 8)
+    assert status == 0
+    one, many = json.loads(out)["engines"]
+    assert (one["engine"], one["lanes"], many["lanes"]) == ("compiled", 1, 8)
+    for speed in one, many:
+        assert speed["mismatches"] == 0
+        assert speed["lane_cycles_per_second"] > 0
+        assert speed["images"] >= speed["lanes"]
+    assert "not 'abacus'" in command(*arguments, "--engine", "abacus")[2]
+
+
 def test_simulate_systolic(command, tiny):
     arguments = ["simulate", tiny / "m.onnx", "--images", tiny / "images.npz", "--json"]
     arguments += ["--arch", "systolic", *ARRAY]

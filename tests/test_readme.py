@@ -51,7 +51,7 @@ def test_commands(tmp_path, monkeypatch, capsys):
     files = {"int8.onnx", "trained.onnx", "edges.png"}
     folders = {"verilog", "program", "report", "validation", "seen"}
     assert {path.name for path in tmp_path.iterdir()} == given | files | folders
-    assert len(COMMANDS) == 17
+    assert len(COMMANDS) == 18
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 
 from hwsim.terminal import clean
 
-from .accelerators import compile_program, prove, simulate, synth, verilog
+from .accelerators import benchmark, compile_program, prove, simulate, synth, verilog
 from .estimates import calibrate, devices, estimate, validate
 from .exploration import explore
 from .filters import filter_picture
@@ -46,6 +46,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "compare": compare,
     "prove": prove,
     "calibrate": calibrate,
+    "benchmark": benchmark,
 }
 
 app = typer.Typer(

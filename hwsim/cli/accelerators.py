@@ -1,4 +1,4 @@
-"""Commands about an accelerator: ``verilog``, ``compile``, ``simulate``, ``synth``, ``prove``."""
+"""Commands that build hardware, from ``verilog`` to ``prove``."""
 
 import math
 import re
@@ -246,6 +246,54 @@ def _wave(path, scope, cycles, lane):
             raise ValueError(f"--wave-cycles must be FIRST:LAST, two numbers, not {cycles!r}")
         first, last = int(found[1] or 0), int(found[2]) if found[2] else None
     return Wave(path, scope, first, last, lane)
+
+
+def benchmark(
+    *,
+    model: ModelArgument = "lenet5",
+    images: ImagesOption = "lenet5",
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--engine",
+            metavar="NAME",
+            help="A simulator: compiled, verilator or amaranth. May be repeated; "
+            "compiled, and verilator where there is one, if nothing is said.",
+            show_default=False,
+        ),
+    ] = None,
+    lanes: Annotated[
+        int,
+        typer.Option(
+            min=1, max=1024, metavar="N", help="Stimuli side by side, in the compiled engine."
+        ),
+    ] = 64,
+    accelerator: AcceleratorOptions,
+    calibration: CalibrationOption = None,
+    input_shape: ShapeOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Measure how fast this machine simulates an accelerator, on one processor.
+
+    Ever more images, until their time stands out from that of preparation. All values are compared
+    with the integer reference, outside of the time; the exit status is 1 if any differs.
+    """
+    import hwsim
+    from hwsim.sim.speed import measure
+    from hwsim.sim.verilator_engine import verilators
+    from hwsim.tables import show_speeds
+
+    terminal = Terminal(as_json=as_json)
+    network = load_network(model, input_shape)
+    given = load_images_for(network, images)
+    design = hwsim.build(as_integers(terminal, network, model, calibration or images), accelerator)
+    speeds = []
+    for name in dict.fromkeys(engine or ("compiled", *["verilator"][: len(verilators())])):
+        for count in (1, lanes) if name == "compiled" and lanes > 1 else (1,):
+            with terminal.progress(f"{name}, lanes: {count}"):
+                speeds.append(measure(design, given.images, name, count))
+    terminal.finish(show_speeds(terminal, speeds))
+    return NEGATIVE if any(speed.mismatches for speed in speeds) else DONE
 
 
 def synth(
