@@ -1,4 +1,4 @@
-"""Gradient of local response normalization across channels, as a stream."""
+"""Gradient of local response normalization, across channels or within one, as a stream."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
@@ -111,9 +111,9 @@ class LrnGradient(Unit):
             ]
 
         bits = config.frame.bits
-        codes = [pairs.o.payload[tap][bits:].as_signed() for tap in range(config.size)]
+        codes = [pairs.o.payload[tap][bits:].as_signed() for tap in range(config.windows[0].taps)]
         scale, slope = _look_up(m, config, codes, {"scale": config.scale, "slope": config.slope})
-        own = pairs.o.payload[config.before]
+        own = pairs.o.payload[config.centres[0]]
         gradient = _later(m, own[:bits].as_signed(), config.lookup_latency, "gradient")
         code = _later(m, own[bits:].as_signed(), config.lookup_latency, "code")
         direct = _later(m, _times(m, gradient, scale, "direct"), 3, "direct_later")
@@ -125,7 +125,7 @@ class LrnGradient(Unit):
         )
 
         wide = len(direct)
-        taps = [window.o.payload[tap] for tap in range(config.size)]
+        taps = [window.o.payload[tap] for tap in range(config.windows[1].taps)]
         total = reduce_tree(
             m,
             [tap[wide + bits :].as_signed() for tap in taps],
@@ -133,13 +133,12 @@ class LrnGradient(Unit):
             "total",
             config.TREE_LEVELS,
         )
-        own = taps[config.size - 1 - config.before]
-        # Of the other channels a window needs some bits only.
+        own = taps[config.centres[1]]
+        # Of the other places a window needs some bits only.
         spare = [
             tap[:used]
-            for source, centre, used in (
-                (pairs, config.before, bits),
-                (window, config.size - 1 - config.before, wide + bits),
+            for source, centre, used in zip(
+                (pairs, window), config.centres, (bits, wide + bits), strict=True
             )
             for k, tap in enumerate(source.o.payload)
             if k != centre

@@ -193,13 +193,9 @@ def _pool_gradient(kind, **members):
     return PoolGradient(PoolGradientConfig(kind=kind, **members))
 
 
-def _lrn_gradient():
-    frame = Frame(2, 3, 8, 1, 16)
-    return LrnGradient(
-        LrnGradientConfig(
-            frame=frame, size=5, alpha=1e-2, beta=0.75, bias=1.0, point=9, precision=5
-        )
-    )
+def _lrn_gradient(frame, **members):
+    members = dict(size=5, alpha=1e-2, beta=0.75, bias=1.0, point=9, precision=5) | members
+    return LrnGradient(LrnGradientConfig(frame=frame, **members))
 
 
 _MAKERS = {
@@ -291,7 +287,8 @@ _MAKERS = {
     "tanh_gradient": lambda: ActivationGradient(
         ActivationGradientConfig(frame=WIDE, kind="tanh", point=14)
     ),
-    "lrn_gradient": _lrn_gradient,
+    "lrn_gradient": lambda: _lrn_gradient(Frame(2, 3, 8, 1, 16)),
+    "lrn_gradient_within": lambda: _lrn_gradient(Frame(3, 4, 2, 1, 16), size=3, within=True),
     "window_edge": lambda: Window(
         WindowConfig(frame=FRAME, kernel=(3, 3), pads=(1, 1, 1, 1), mode="edge")
     ),

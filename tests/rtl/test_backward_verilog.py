@@ -36,6 +36,7 @@ UNITS = (
     "sigmoid_gradient",
     "tanh_gradient",
     "lrn_gradient",
+    "lrn_gradient_within",
 )
 CYCLES = 400
 

@@ -12,7 +12,7 @@ from hwsim.network.fixed_point import round_half_even_shift
 from hwsim.network.integer import log_index
 
 from .backward import conv_input_gradient, conv_weight_gradient, scatter, sum_pool_gradient
-from .floating import pad_maps, taps
+from .floating import lrn_axes, neighbour_sums, pad_maps, taps
 from .training import noise, round_codes
 
 __all__ = [
@@ -129,15 +129,10 @@ def activation_gradient(config, y, dy):
 
 def lrn_gradient(config, x, dy):
     """What `hwsim.rtl.backward_lrn.LrnGradient` gives for gradients ``dy``."""
-    before, after = config.before, config.size - 1 - config.before
-    index = log_index(_neighbours(x * x, before, after), config.precision)
+    axes, _ = lrn_axes({"within": config.within, "size": config.size}, x.ndim)
+    before, after = (config.size - 1) // 2, config.size // 2
+    index = log_index(neighbour_sums(x * x, axes, config.size, before), config.precision)
     shares = round_half_even_shift(dy * config.slope.codes[index] * x, config.share_shift)
     first, second = config.lifts
     direct = dy * config.scale.codes[index]
-    return (direct << first) - (x * _neighbours(shares, after, before) << second)
-
-
-def _neighbours(values, before, after):
-    """Sums over channels, so many before and after each one's own."""
-    padded = np.pad(values, [(0, 0), (before, after), (0, 0), (0, 0)])
-    return sum(padded[:, k : k + values.shape[1]] for k in range(before + 1 + after))
+    return (direct << first) - (x * neighbour_sums(shares, axes, config.size, after) << second)
