@@ -12,7 +12,7 @@ from .unit import Unit, beat_layout, choose, delay, reduce_tree, register
 from .unused import discard
 from .window import Window
 
-__all__ = ["LrnGradient"]
+__all__ = ["LrnGradient", "later", "round_even", "times"]
 
 
 def _add(left, right):
@@ -52,12 +52,14 @@ def _look_up(m, config, codes, tables):
         yield read.data
 
 
-def _times(m, left, right, name):
-    """The product two cycles later."""
-    return register(m, register(m, left * right, name), f"{name}_late")
+def times(m, left, right, name, bits=None):
+    """The product two cycles later, or its lowest ``bits``, unsigned."""
+    product = left * right if bits is None else (left * right)[:bits]
+    return register(m, register(m, product, name), f"{name}_late")
 
 
-def _later(m, value, cycles, name):
+def later(m, value, cycles, name):
+    """``value`` so many cycles later; not reset, unlike `delay`."""
     for k in range(cycles):
         value = register(m, value, f"{name}_{k}")
     return value
@@ -114,14 +116,14 @@ class LrnGradient(Unit):
         codes = [pairs.o.payload[tap][bits:].as_signed() for tap in range(config.windows[0].taps)]
         scale, slope = _look_up(m, config, codes, {"scale": config.scale, "slope": config.slope})
         own = pairs.o.payload[config.centres[0]]
-        gradient = _later(m, own[:bits].as_signed(), config.lookup_latency, "gradient")
-        code = _later(m, own[bits:].as_signed(), config.lookup_latency, "code")
-        direct = _later(m, _times(m, gradient, scale, "direct"), 3, "direct_later")
-        late = _later(m, code, 2, "code_later")
-        share = _times(m, _times(m, gradient, slope, "steep"), late, "share")
-        share = register(m, _round(share, config.share_shift), "share_code", signed(SHARE_BITS))
+        gradient = later(m, own[:bits].as_signed(), config.lookup_latency, "gradient")
+        code = later(m, own[bits:].as_signed(), config.lookup_latency, "code")
+        direct = later(m, times(m, gradient, scale, "direct"), 3, "direct_later")
+        late = later(m, code, 2, "code_later")
+        share = times(m, times(m, gradient, slope, "steep"), late, "share")
+        share = register(m, round_even(share, config.share_shift), "share_code", signed(SHARE_BITS))
         m.d.comb += Value.cast(shares.i_payload).eq(
-            Cat(direct, _later(m, late, 3, "code_last"), share)
+            Cat(direct, later(m, late, 3, "code_last"), share)
         )
 
         wide = len(direct)
@@ -146,9 +148,9 @@ class LrnGradient(Unit):
         if spare:
             discard(m, *spare)
         depth = config.latency - config.PRODUCT_LATENCY - 1
-        code = _later(m, own[wide : wide + bits].as_signed(), depth, "own_code")
-        shared = _times(m, code, total, "shared")
-        direct = _later(m, own[:wide].as_signed(), config.latency - 1, "own_direct")
+        code = later(m, own[wide : wide + bits].as_signed(), depth, "own_code")
+        shared = times(m, code, total, "shared")
+        direct = later(m, own[:wide].as_signed(), config.latency - 1, "own_direct")
         lifts = config.lifts
         m.d.comb += queue.i_payload[0].eq(
             register(m, (direct << lifts[0]) - (shared << lifts[1]), "difference")
@@ -156,7 +158,7 @@ class LrnGradient(Unit):
         return m
 
 
-def _round(value, shift):
+def round_even(value, shift):
     """``value / 2**shift`` to nearest with ties to even."""
     if shift == 0:
         return value
