@@ -86,8 +86,8 @@ class CrossEntropyGradientConfig(_LossConfig):
     coarse, fine : ndarray of int64
         Exponentials of ``-k 2**(fine_index_bits - point)``, whose last is 0 if not all are
         needed, and of ``-k 2**-point``. The first has all bits 1: the factor cancels.
-    exponentials, sums : int
-        Bits of either.
+    fine_index_bits, sum_bits : int
+        Of the index of `fine`, and of a sum of exponentials.
     error : float
         By how much a result may be off, as a number.
     """

@@ -1,6 +1,6 @@
 """Gradients of losses, as streams: cross-entropy of a softmax, and root mean square error."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -27,11 +27,11 @@ class Gather(wiring.Component):
     length : int
         Words of a row.
     value : callable
-        ``value(word)`` is what counts of a word,
+        ``value(word)`` is the part of a word that is combined.
     combine : callable
-        and ``combine(left, right)`` makes one of two,
+        ``combine(left, right)`` makes one value of two.
     shape : shape-like
-        of this shape.
+        Of what all values of a row become.
 
     Members
     -------
@@ -41,9 +41,9 @@ class Gather(wiring.Component):
     room : in
         Whether a word may be given back in this cycle.
     issue : out
-        One is,
+        Whether one is.
     word, total : out
-        and comes a cycle later, with what ``combine`` made of the row.
+        The word, a cycle later, and what ``combine`` made of its row.
     """
 
     def __init__(self, *, width, length, value, combine, shape):
@@ -123,7 +123,10 @@ def _divide(m, numerator, denominator, bits):
 
 
 def _root(m, square, bits):
-    """``floor(sqrt(square))``, ``bits`` cycles later: a bit per cycle; of a square of twice that."""
+    """``floor(sqrt(square))``, ``bits`` cycles later: a bit per cycle.
+
+    Digit by digit, as by hand; the square has ``2 * bits`` bits.
+    """
     rest, root = Const(0, 0), Const(0, 0)
     for k in reversed(range(bits)):
         rest, trial = Cat(square[-2:], rest), Cat(Const(1, 2), root)
@@ -221,7 +224,7 @@ class CrossEntropyGradient(Unit):
         quotient = _divide(m, sums.word[:COARSE_BITS], sums.total, config.gradient_point + 2)
         marked = later(m, sums.word[COARSE_BITS], config.gradient_point + 2, "hit")
         one = Const(1 << config.gradient_point)
-        gradient = ((quotient + 1) >> 1) - Mux(marked, one, 0)
+        gradient = quotient[1:] + quotient[0] - Mux(marked, one, 0)
         m.d.comb += queue.i_payload[0].eq(
             register(m, gradient, "gradient", signed(config.output.bits))
         )
@@ -310,7 +313,7 @@ class RmseGradient(Unit):
         twice = 2 * config.root_bits
         root = _root(m, Cat(quotient, Const(0, twice))[:twice], config.root_bits)
         negative = later(m, sums.word[width], config.latency - 2, "sign")
-        size = (root + 1) >> 1
+        size = root[1:] + root[0]
         m.d.comb += queue.i_payload[0].eq(
             register(m, Mux(negative, -size, size), "gradient", signed(config.output.bits))
         )

@@ -71,3 +71,70 @@ def test_rmse(check_unit, seed):
         _, exact = root_mean_square_error(values[k].astype(float), targets[k].astype(float))
         found = np.ldexp(expected[k].astype(float), -config.gradient_point)
         assert np.abs(found - exact).max() <= 2.0 ** -(config.gradient_point + 1) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(("classes", "steps"), [(10, 0.72), (1000, 1.69)])
+def test_error_of_classes(classes, steps):
+    """As the documentation says."""
+    config = CrossEntropyGradientConfig(frame=Frame(1, 1, classes, 1, 16), point=10)
+    assert (len(config.coarse), len(config.fine)) == (37, 512)
+    assert steps - 0.01 < config.error * 2**14 < steps
+
+
+def test_differences_from_float():
+    """As the documentation says: logits of all spreads."""
+    config = CrossEntropyGradientConfig(frame=Frame(1, 1, 10, 1, 16), point=10)
+    rng = np.random.default_rng(0)
+    different = 0
+    for spread in (0.3, 1, 3, 8):
+        logits = np.rint(rng.normal(0, spread, (500, 10, 1, 1)) * 2**10).astype(np.int64)
+        labels = rng.integers(0, 10, (500, 1, 1, 1))
+        exact = np.rint(float_cross_entropy(config, logits, labels) * 2**14)
+        found = cross_entropy_gradient(config, logits, labels)
+        assert np.abs(found - exact).max() <= 1
+        different += np.count_nonzero(found != exact)
+    assert different == 33
+
+
+def test_gradient_of_equal_frames():
+    """The root has no derivative there."""
+    config = RmseGradientConfig(frame=Frame(2, 1, 3, 1, 16))
+    codes = np.full((1, *config.frame.shape), config.frame.minimum)
+    assert not rmse_gradient(config, codes, codes).any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "members", "message"),
+    [
+        (CrossEntropyGradientConfig, {"point": 1}, "point must be an integer of at least 2, not 1"),
+        (
+            CrossEntropyGradientConfig,
+            {"point": 4, "frame": Frame(1, 1, 4, 1, 1)},
+            "frame must have at least 2 bits, not 1",
+        ),
+        (
+            CrossEntropyGradientConfig,
+            {"point": 4, "frame": Frame(1, 1, 4, 2, 16)},
+            "frame must be of signed numbers, one lane",
+        ),
+        (
+            RmseGradientConfig,
+            {"frame": Frame(1, 1, 4, 1, 16, False)},
+            "frame must be of signed numbers, one lane",
+        ),
+        (
+            RmseGradientConfig,
+            {"gradient_point": 0},
+            "gradient_point must be a positive integer, not 0",
+        ),
+        (
+            RmseGradientConfig,
+            {"frame": Frame(3, 3, 2, 1, 16), "gradient_point": 1},
+            "gradient_point must be higher for 18 codes than 1: all gradients are 0",
+        ),
+    ],
+)
+def test_wrong(kind, members, message):
+    with pytest.raises(ValueError) as error:
+        kind(**({"frame": Frame(1, 1, 4, 1, 16)} | members))
+    assert str(error.value) == message

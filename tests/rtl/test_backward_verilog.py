@@ -37,6 +37,10 @@ UNITS = (
     "tanh_gradient",
     "lrn_gradient",
     "lrn_gradient_within",
+    "cross_entropy_gradient",
+    "cross_entropy_gradient_small",
+    "rmse_gradient",
+    "rmse_gradient_of_one",
 )
 CYCLES = 400
 
