@@ -1,5 +1,7 @@
 """Gradients of losses, as streams: cross-entropy of a softmax, and root mean square error."""
 
+from operator import add
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
@@ -165,17 +167,11 @@ class CrossEntropyGradient(Unit):
         m = Module()
         config, bits, channels = self.config, self.config.frame.bits, self.config.frame.channels
 
-        def larger(left, right):
-            return Mux(right > left, right, left)
-
-        def add(left, right):
-            return left + right
-
         m.submodules.maximum = maximum = Gather(
             width=bits + 1,
             length=channels,
             value=lambda word: word[:bits].as_signed(),
-            combine=larger,
+            combine=lambda left, right: Mux(right > left, right, left),
             shape=signed(bits),
         )
         m.submodules.sum = sums = Gather(
@@ -250,7 +246,8 @@ class CrossEntropyGradient(Unit):
             read = memory.read_port()
             m.d.comb += read.addr.eq(index)
             factors.append(read.data)
-        product = times(m, *factors, "power")
+        coarse, fine = factors
+        product = times(m, coarse, fine, "power")
         return register(m, round_even(product, FINE_BITS), "exponential", unsigned(COARSE_BITS))
 
 
@@ -282,7 +279,7 @@ class RmseGradient(Unit):
             width=width + 1,
             length=count,
             value=lambda word: word[:width],
-            combine=lambda left, right: left + right,
+            combine=add,
             shape=unsigned((count * config.largest).bit_length()),
         )
         m.submodules.squares = squares = CreditQueue(width + 1, config.square_queue)

@@ -1,5 +1,7 @@
 """Gradient of local response normalization, across channels or within one, as a stream."""
 
+from operator import add
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
@@ -15,10 +17,6 @@ from .window import Window
 __all__ = ["LrnGradient", "later", "round_even", "times"]
 
 
-def _add(left, right):
-    return left + right
-
-
 def _look_up(m, config, codes, tables):
     """Entries of ``tables`` for the sum of squares of ``codes``.
 
@@ -29,7 +27,7 @@ def _look_up(m, config, codes, tables):
         register(m, (code * code)[: 2 * len(code) - 1], f"square_{k}")
         for k, code in enumerate(codes)
     ]
-    total = reduce_tree(m, squares, _add, "squares", config.TREE_LEVELS)
+    total = reduce_tree(m, squares, add, "squares", config.TREE_LEVELS)
     largest = int(config.ends[1][-1])
     width = largest.bit_length()
     octaves = max(width - precision, 0)
@@ -131,7 +129,7 @@ class LrnGradient(Unit):
         total = reduce_tree(
             m,
             [tap[wide + bits :].as_signed() for tap in taps],
-            _add,
+            add,
             "total",
             config.TREE_LEVELS,
         )
