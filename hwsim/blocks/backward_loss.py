@@ -164,8 +164,8 @@ class CrossEntropyGradientConfig(_LossConfig):
 
     @property
     def exponential_latency(self):
-        """Cycles from a code given back to its exponential: difference, index, read, product."""
-        return GATHER_LATENCY + 3 + PRODUCT_LATENCY + 1
+        """From a code given back: difference, index, entries, their register; product, rounding."""
+        return GATHER_LATENCY + 4 + PRODUCT_LATENCY + 1
 
     @property
     def exponential_queue(self):

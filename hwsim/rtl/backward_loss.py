@@ -245,7 +245,7 @@ class CrossEntropyGradient(Unit):
             m.submodules[name] = memory = Memory(shape=bits, depth=len(table), init=table.tolist())
             read = memory.read_port()
             m.d.comb += read.addr.eq(index)
-            factors.append(read.data)
+            factors.append(register(m, read.data, f"{name}_entry"))
         coarse, fine = factors
         product = times(m, coarse, fine, "power")
         return register(m, round_even(product, FINE_BITS), "exponential", unsigned(COARSE_BITS))
