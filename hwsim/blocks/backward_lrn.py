@@ -86,8 +86,8 @@ class LrnGradientConfig(UnitConfig):
     """
 
     TREE_LEVELS = 2  # between registers
-    # Cycles from sums of squares to what the tables say: octave, index, read.
-    LOOKUP_LATENCY = 3
+    # Cycles from sums of squares to what the tables say: octave, index, read, register.
+    LOOKUP_LATENCY = 4
     PRODUCT_LATENCY = 2
 
     frame: Frame
@@ -236,8 +236,8 @@ class LrnGradientConfig(UnitConfig):
 
     @property
     def share_latency(self):
-        """Cycles from a window of pairs to a share: look-up, two products, rounding."""
-        return self.lookup_latency + 2 * self.PRODUCT_LATENCY + 1
+        """Cycles from a window of pairs to a share: it is late; look-up, two products, rounding."""
+        return WindowConfig.LATE + self.lookup_latency + 2 * self.PRODUCT_LATENCY + 1
 
     @property
     def share_queue(self):
@@ -246,8 +246,8 @@ class LrnGradientConfig(UnitConfig):
 
     @property
     def latency(self):
-        """Of the second half: the sum of shares, a product, a difference."""
-        return self.tree_latency + self.PRODUCT_LATENCY + 1
+        """Of the second half: a late window, the sum of shares, a product, a difference."""
+        return WindowConfig.LATE + self.tree_latency + self.PRODUCT_LATENCY + 1
 
     @property
     def interval(self):

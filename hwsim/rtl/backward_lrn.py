@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 
 from hwsim.blocks.backward_lrn import SHARE_BITS, TABLE_BITS
+from hwsim.blocks.window import WindowConfig
 
 from .backward_update import take_together
 from .queue import CreditQueue
@@ -47,7 +48,7 @@ def _look_up(m, config, codes, tables):
         )
         read = memory.read_port()
         m.d.comb += read.addr.eq(index)
-        yield read.data
+        yield register(m, read.data, f"{name}_entry")
 
 
 def times(m, left, right, name, bits=None):
@@ -89,9 +90,9 @@ class LrnGradient(Unit):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        m.submodules.pairs = pairs = Window(config.windows[0])
+        m.submodules.pairs = pairs = Window(config.windows[0], late=WindowConfig.LATE)
         m.submodules.shares = shares = CreditQueue(beat_layout(config.shares), config.share_queue)
-        m.submodules.window = window = Window(config.windows[1])
+        m.submodules.window = window = Window(config.windows[1], late=WindowConfig.LATE)
         m.submodules.queue = queue = CreditQueue(beat_layout(config.output), self.queue)
         wiring.connect(m, shares.o, window.i)
         wiring.connect(m, wiring.flipped(self.o), queue.o)
@@ -145,10 +146,10 @@ class LrnGradient(Unit):
         ]
         if spare:
             discard(m, *spare)
-        depth = config.latency - config.PRODUCT_LATENCY - 1
+        depth = config.tree_latency
         code = later(m, own[wide : wide + bits].as_signed(), depth, "own_code")
         shared = times(m, code, total, "shared")
-        direct = later(m, own[:wide].as_signed(), config.latency - 1, "own_direct")
+        direct = later(m, own[:wide].as_signed(), depth + config.PRODUCT_LATENCY, "own_direct")
         lifts = config.lifts
         m.d.comb += queue.i_payload[0].eq(
             register(m, (direct << lifts[0]) - (shared << lifts[1]), "difference")
