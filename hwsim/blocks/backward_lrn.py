@@ -1,4 +1,4 @@
-"""Gradient of local response normalization across channels, as a stream."""
+"""Gradient of local response normalization, across channels or within one, as a stream."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -45,18 +45,19 @@ class LrnTable(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class LrnGradientConfig(UnitConfig):
-    """Gradient of ``y = x s**-beta``, ``s = bias + alpha / size * sum of x²``, for x.
+    """Gradient of ``y = x s**-beta``, ``s = bias + alpha / n * sum of x²``, for x.
 
-    The sum is over neighbouring channels (ONNX's LRN)::
+    The sum is over n neighbours: ``size`` channels (ONNX's LRN), or within the channel a square of
+    ``size`` x ``size`` pixels (``hwsim.LRNWithin``)::
 
-        dx = d s**-beta - x sum(d x slope),   slope = 2 alpha beta / size * s**(-beta - 1)
+        dx = d s**-beta - x sum(d x slope),   slope = 2 alpha beta / n * s**(-beta - 1)
 
-    where the sum is over the channels whose s has x in it. ``d x slope``, what a channel gives to
-    the others, is rounded to ``SHARE_BITS``, to nearest with ties to even; the rest is exact but
-    for the powers, which come from tables.
+    where the sum is over the places whose s has x in it. ``d x slope``, what a place gives to the
+    others, is rounded to ``SHARE_BITS``, to nearest with ties to even; the rest is exact but for
+    the powers, which come from tables.
 
-    A code per cycle: channels come one after another, so that a pixel is a row of them, over which
-    a window slides.
+    A code per cycle. Across channels, which come one after another, a pixel is a row of them, over
+    which a window slides.
 
     Parameters
     ----------
@@ -64,6 +65,8 @@ class LrnGradientConfig(UnitConfig):
         Of d and x: signed, one lane.
     size, alpha, beta, bias
         As of ONNX's LRN; none of them 0.
+    within : bool
+        Whether the neighbours lie within the channel.
     point : int
         Of the codes x: one counts ``2**-point``.
     precision : int
@@ -78,13 +81,13 @@ class LrnGradientConfig(UnitConfig):
     sum_point : int
         Of the sums that leave, beside that of d.
     pairs, shares : Frame
-        What the two windows slide over: rows of d and, in the bits above, x; rows of
-        ``d s**-beta``, x, and what a channel gives to the others, lowest first.
+        What the two windows slide over: d and, in the bits above, x; ``d s**-beta``, x, and what
+        a place gives to the others, lowest first.
     """
 
     TREE_LEVELS = 2  # between registers
-    # Cycles from sums of squares to what the tables say: octave, index, read.
-    LOOKUP_LATENCY = 3
+    # Cycles from sums of squares to what the tables say: octave, index, read, register.
+    LOOKUP_LATENCY = 4
     PRODUCT_LATENCY = 2
 
     frame: Frame
@@ -92,6 +95,7 @@ class LrnGradientConfig(UnitConfig):
     alpha: float
     beta: float
     bias: float
+    within: bool = False
     point: int
     precision: int = 7
 
@@ -107,15 +111,15 @@ class LrnGradientConfig(UnitConfig):
             raise ValueError(f"sums must have at most {WIDEST_SUM} bits, not {self.output.bits}")
 
     @property
-    def before(self):
-        """Channels before its own that s has."""
-        return (self.size - 1) // 2
+    def members(self):
+        """Neighbours, n."""
+        return self.size**2 if self.within else self.size
 
     @cached_property
     def ends(self):
         """Least and largest sum of squares of each entry of a table: two arrays of int64."""
         precision = self.precision
-        largest = min(self.size, self.frame.channels) * self.frame.minimum**2
+        largest = self.windows[0].taps * self.frame.minimum**2
         index = np.arange(int(log_index(largest, precision)) + 1)
         dropped = np.maximum((index >> precision) - 1, 0)
         first = (index - (dropped << precision)) << dropped
@@ -123,7 +127,7 @@ class LrnGradientConfig(UnitConfig):
 
     def _table(self, factor, exponent):
         """`LrnTable` of ``factor * s**exponent``."""
-        step = self.alpha / self.size * 2.0 ** (-2 * self.point)
+        step = self.alpha / self.members * 2.0 ** (-2 * self.point)
         ends = [factor * (self.bias + step * sums) ** exponent for sums in self.ends]
         middle = (ends[0] + ends[1]) / 2
         point = TABLE_BITS - int(np.frexp(middle.max())[1])
@@ -140,8 +144,8 @@ class LrnGradientConfig(UnitConfig):
 
     @cached_property
     def slope(self):
-        """How the scale of a channel depends on another."""
-        return self._table(2 * self.alpha * self.beta / self.size, -self.beta - 1)
+        """How the scale of a place depends on another."""
+        return self._table(2 * self.alpha * self.beta / self.members, -self.beta - 1)
 
     @cached_property
     def share_shift(self):
@@ -164,29 +168,48 @@ class LrnGradientConfig(UnitConfig):
         """Bits by which ``d s**-beta`` and ``x sum(...)`` are multiplied to have one point."""
         return self.sum_point - self.scale.point, self.sum_point - self._share_point
 
-    def _rows(self, bits):
-        """The frame with its pixels as rows of a map of one channel, of so many bits."""
-        frame = self.frame
-        return Frame(frame.height * frame.width, frame.channels, 1, 1, bits, False)
+    def _map(self, bits):
+        """What a window slides over, of so many bits.
+
+        Across channels it has the pixels as rows and one channel.
+        """
+        frame = replace(self.frame, bits=bits, signed=False)
+        if self.within:
+            return frame
+        return replace(frame, height=frame.height * frame.width, width=frame.channels, channels=1)
 
     @property
     def pairs(self):
-        """Rows of d and, in the bits above, x."""
-        return self._rows(2 * self.frame.bits)
+        """D and, in the bits above, x."""
+        return self._map(2 * self.frame.bits)
 
     @property
     def shares(self):
-        """Rows of ``d s**-beta``, x, and what a channel gives to the others; lowest first."""
-        return self._rows(2 * self.frame.bits + TABLE_BITS + SHARE_BITS)
+        """``d s**-beta``, x, and what a place gives to the others; lowest first."""
+        return self._map(2 * self.frame.bits + TABLE_BITS + SHARE_BITS)
 
     @cached_property
     def windows(self):
-        """Over `pairs`; and over `shares`, where the channels are whose s has x in it."""
-        kernel, before, after = (1, self.size), self.before, self.size - 1 - self.before
-        return (
-            WindowConfig(frame=self.pairs, kernel=kernel, pads=(0, before, 0, after)),
-            WindowConfig(frame=self.shares, kernel=kernel, pads=(0, after, 0, before)),
+        """Over `pairs`; and over `shares`, where the places are whose s has x in it.
+
+        They are no larger than the map.
+        """
+        pairs, before, after = self.pairs, (self.size - 1) // 2, self.size // 2
+        left, right = (min(reach, pairs.width - 1) for reach in (before, after))
+        top, bottom = (
+            min(reach, pairs.height - 1) if self.within else 0 for reach in (before, after)
         )
+        kernel = (top + 1 + bottom, left + 1 + right)
+        return (
+            WindowConfig(frame=pairs, kernel=kernel, pads=(top, left, bottom, right)),
+            WindowConfig(frame=self.shares, kernel=kernel, pads=(bottom, right, top, left)),
+        )
+
+    @property
+    def centres(self):
+        """Tap of either window that holds the place itself."""
+        centre = self.windows[0].pads[0] * self.windows[0].kernel[1] + self.windows[0].pads[1]
+        return centre, self.windows[0].taps - 1 - centre
 
     @property
     def inputs(self):
@@ -198,13 +221,13 @@ class LrnGradientConfig(UnitConfig):
         """Sums."""
         code = -self.frame.minimum
         first = (code * int(self.scale.codes.max())) << self.lifts[0]
-        second = ((self.size * code) << (SHARE_BITS - 1)) << self.lifts[1]
+        second = ((self.windows[0].taps * code) << (SHARE_BITS - 1)) << self.lifts[1]
         return replace(self.frame, bits=signed_bits(-first - second, first + second))
 
     @property
     def tree_latency(self):
         """Of a sum over neighbours."""
-        return tree_latency(self.size, self.TREE_LEVELS)
+        return tree_latency(self.windows[0].taps, self.TREE_LEVELS)
 
     @property
     def lookup_latency(self):
@@ -213,8 +236,8 @@ class LrnGradientConfig(UnitConfig):
 
     @property
     def share_latency(self):
-        """Cycles from a window of pairs to a share: look-up, two products, rounding."""
-        return self.lookup_latency + 2 * self.PRODUCT_LATENCY + 1
+        """Cycles from a window of pairs to a share: it is late; look-up, two products, rounding."""
+        return WindowConfig.LATE + self.lookup_latency + 2 * self.PRODUCT_LATENCY + 1
 
     @property
     def share_queue(self):
@@ -223,8 +246,8 @@ class LrnGradientConfig(UnitConfig):
 
     @property
     def latency(self):
-        """Of the second half: the sum of shares, a product, a difference."""
-        return self.tree_latency + self.PRODUCT_LATENCY + 1
+        """Of the second half: a late window, the sum of shares, a product, a difference."""
+        return WindowConfig.LATE + self.tree_latency + self.PRODUCT_LATENCY + 1
 
     @property
     def interval(self):

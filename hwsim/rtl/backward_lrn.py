@@ -1,10 +1,13 @@
-"""Gradient of local response normalization across channels, as a stream."""
+"""Gradient of local response normalization, across channels or within one, as a stream."""
+
+from operator import add
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 
 from hwsim.blocks.backward_lrn import SHARE_BITS, TABLE_BITS
+from hwsim.blocks.window import WindowConfig
 
 from .backward_update import take_together
 from .queue import CreditQueue
@@ -12,11 +15,7 @@ from .unit import Unit, beat_layout, choose, delay, reduce_tree, register
 from .unused import discard
 from .window import Window
 
-__all__ = ["LrnGradient"]
-
-
-def _add(left, right):
-    return left + right
+__all__ = ["LrnGradient", "later", "round_even", "times"]
 
 
 def _look_up(m, config, codes, tables):
@@ -29,7 +28,7 @@ def _look_up(m, config, codes, tables):
         register(m, (code * code)[: 2 * len(code) - 1], f"square_{k}")
         for k, code in enumerate(codes)
     ]
-    total = reduce_tree(m, squares, _add, "squares", config.TREE_LEVELS)
+    total = reduce_tree(m, squares, add, "squares", config.TREE_LEVELS)
     largest = int(config.ends[1][-1])
     width = largest.bit_length()
     octaves = max(width - precision, 0)
@@ -49,15 +48,17 @@ def _look_up(m, config, codes, tables):
         )
         read = memory.read_port()
         m.d.comb += read.addr.eq(index)
-        yield read.data
+        yield register(m, read.data, f"{name}_entry")
 
 
-def _times(m, left, right, name):
-    """The product two cycles later."""
-    return register(m, register(m, left * right, name), f"{name}_late")
+def times(m, left, right, name, bits=None):
+    """The product two cycles later, or its lowest ``bits``, unsigned."""
+    product = left * right if bits is None else (left * right)[:bits]
+    return register(m, register(m, product, name), f"{name}_late")
 
 
-def _later(m, value, cycles, name):
+def later(m, value, cycles, name):
+    """``value`` so many cycles later; not reset, unlike `delay`."""
     for k in range(cycles):
         value = register(m, value, f"{name}_{k}")
     return value
@@ -89,9 +90,9 @@ class LrnGradient(Unit):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        m.submodules.pairs = pairs = Window(config.windows[0])
+        m.submodules.pairs = pairs = Window(config.windows[0], late=WindowConfig.LATE)
         m.submodules.shares = shares = CreditQueue(beat_layout(config.shares), config.share_queue)
-        m.submodules.window = window = Window(config.windows[1])
+        m.submodules.window = window = Window(config.windows[1], late=WindowConfig.LATE)
         m.submodules.queue = queue = CreditQueue(beat_layout(config.output), self.queue)
         wiring.connect(m, shares.o, window.i)
         wiring.connect(m, wiring.flipped(self.o), queue.o)
@@ -111,45 +112,44 @@ class LrnGradient(Unit):
             ]
 
         bits = config.frame.bits
-        codes = [pairs.o.payload[tap][bits:].as_signed() for tap in range(config.size)]
+        codes = [pairs.o.payload[tap][bits:].as_signed() for tap in range(config.windows[0].taps)]
         scale, slope = _look_up(m, config, codes, {"scale": config.scale, "slope": config.slope})
-        own = pairs.o.payload[config.before]
-        gradient = _later(m, own[:bits].as_signed(), config.lookup_latency, "gradient")
-        code = _later(m, own[bits:].as_signed(), config.lookup_latency, "code")
-        direct = _later(m, _times(m, gradient, scale, "direct"), 3, "direct_later")
-        late = _later(m, code, 2, "code_later")
-        share = _times(m, _times(m, gradient, slope, "steep"), late, "share")
-        share = register(m, _round(share, config.share_shift), "share_code", signed(SHARE_BITS))
+        own = pairs.o.payload[config.centres[0]]
+        gradient = later(m, own[:bits].as_signed(), config.lookup_latency, "gradient")
+        code = later(m, own[bits:].as_signed(), config.lookup_latency, "code")
+        direct = later(m, times(m, gradient, scale, "direct"), 3, "direct_later")
+        late = later(m, code, 2, "code_later")
+        share = times(m, times(m, gradient, slope, "steep"), late, "share")
+        share = register(m, round_even(share, config.share_shift), "share_code", signed(SHARE_BITS))
         m.d.comb += Value.cast(shares.i_payload).eq(
-            Cat(direct, _later(m, late, 3, "code_last"), share)
+            Cat(direct, later(m, late, 3, "code_last"), share)
         )
 
         wide = len(direct)
-        taps = [window.o.payload[tap] for tap in range(config.size)]
+        taps = [window.o.payload[tap] for tap in range(config.windows[1].taps)]
         total = reduce_tree(
             m,
             [tap[wide + bits :].as_signed() for tap in taps],
-            _add,
+            add,
             "total",
             config.TREE_LEVELS,
         )
-        own = taps[config.size - 1 - config.before]
-        # Of the other channels a window needs some bits only.
+        own = taps[config.centres[1]]
+        # Of the other places a window needs some bits only.
         spare = [
             tap[:used]
-            for source, centre, used in (
-                (pairs, config.before, bits),
-                (window, config.size - 1 - config.before, wide + bits),
+            for source, centre, used in zip(
+                (pairs, window), config.centres, (bits, wide + bits), strict=True
             )
             for k, tap in enumerate(source.o.payload)
             if k != centre
         ]
         if spare:
             discard(m, *spare)
-        depth = config.latency - config.PRODUCT_LATENCY - 1
-        code = _later(m, own[wide : wide + bits].as_signed(), depth, "own_code")
-        shared = _times(m, code, total, "shared")
-        direct = _later(m, own[:wide].as_signed(), config.latency - 1, "own_direct")
+        depth = config.tree_latency
+        code = later(m, own[wide : wide + bits].as_signed(), depth, "own_code")
+        shared = times(m, code, total, "shared")
+        direct = later(m, own[:wide].as_signed(), depth + config.PRODUCT_LATENCY, "own_direct")
         lifts = config.lifts
         m.d.comb += queue.i_payload[0].eq(
             register(m, (direct << lifts[0]) - (shared << lifts[1]), "difference")
@@ -157,7 +157,7 @@ class LrnGradient(Unit):
         return m
 
 
-def _round(value, shift):
+def round_even(value, shift):
     """``value / 2**shift`` to nearest with ties to even."""
     if shift == 0:
         return value

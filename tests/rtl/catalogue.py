@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In
 from hwsim.blocks.argmax import ArgmaxConfig
 from hwsim.blocks.backward_activation import ActivationGradientConfig, ReluConfig
 from hwsim.blocks.backward_conv import ConvGradientConfig, SpreadConfig, WeightGradientConfig
+from hwsim.blocks.backward_loss import CrossEntropyGradientConfig, RmseGradientConfig
 from hwsim.blocks.backward_lrn import LrnGradientConfig
 from hwsim.blocks.backward_pool import (
     GlobalPoolGradientConfig,
@@ -31,6 +32,7 @@ from hwsim.network.fixed_point import Requantize
 from hwsim.rtl.argmax import Argmax
 from hwsim.rtl.backward_activation import ActivationGradient, Relu
 from hwsim.rtl.backward_conv import ConvGradient, Spread, WeightGradient
+from hwsim.rtl.backward_loss import CrossEntropyGradient, RmseGradient
 from hwsim.rtl.backward_lrn import LrnGradient
 from hwsim.rtl.backward_pool import GlobalPoolGradient, MaxPool, PoolGradient
 from hwsim.rtl.backward_update import Combine, Rounding, Update
@@ -193,13 +195,9 @@ def _pool_gradient(kind, **members):
     return PoolGradient(PoolGradientConfig(kind=kind, **members))
 
 
-def _lrn_gradient():
-    frame = Frame(2, 3, 8, 1, 16)
-    return LrnGradient(
-        LrnGradientConfig(
-            frame=frame, size=5, alpha=1e-2, beta=0.75, bias=1.0, point=9, precision=5
-        )
-    )
+def _lrn_gradient(frame, **members):
+    members = dict(size=5, alpha=1e-2, beta=0.75, bias=1.0, point=9, precision=5) | members
+    return LrnGradient(LrnGradientConfig(frame=frame, **members))
 
 
 _MAKERS = {
@@ -291,7 +289,18 @@ _MAKERS = {
     "tanh_gradient": lambda: ActivationGradient(
         ActivationGradientConfig(frame=WIDE, kind="tanh", point=14)
     ),
-    "lrn_gradient": _lrn_gradient,
+    "lrn_gradient": lambda: _lrn_gradient(Frame(2, 3, 8, 1, 16)),
+    "lrn_gradient_within": lambda: _lrn_gradient(Frame(3, 4, 2, 1, 16), size=3, within=True),
+    "cross_entropy_gradient": lambda: CrossEntropyGradient(
+        CrossEntropyGradientConfig(frame=Frame(1, 2, 5, 1, 16), point=10)
+    ),
+    "cross_entropy_gradient_small": lambda: CrossEntropyGradient(
+        CrossEntropyGradientConfig(frame=Frame(1, 1, 1, 1, 2), point=2, gradient_point=1)
+    ),
+    "rmse_gradient": lambda: RmseGradient(RmseGradientConfig(frame=Frame(2, 1, 3, 1, 16))),
+    "rmse_gradient_of_one": lambda: RmseGradient(
+        RmseGradientConfig(frame=Frame(1, 1, 1, 1, 4), gradient_point=1)
+    ),
     "window_edge": lambda: Window(
         WindowConfig(frame=FRAME, kernel=(3, 3), pads=(1, 1, 1, 1), mode="edge")
     ),

@@ -117,6 +117,24 @@ def test_global_pool_gradient(check_unit, kind, seed):
     assert kind == "sum" or error <= 2.0**-15
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_maximum_of_a_whole_map(check_unit, seed):
+    """A window as large as the map; with its strides gradients are no wider than codes."""
+    rng = np.random.default_rng(seed)
+    frame = draw_geometry(rng)["frame"]
+    size = (frame.height, frame.width)
+    pool = MaxPoolConfig(frame=frame, kernel=size, strides=size)
+    config = PoolGradientConfig(frame=frame, kind="max", kernel=size, strides=size)
+    assert config.output == frame
+    maps, dy = draw_maps(rng, frame, 2), draw_maps(rng, config.gradients, 2)
+    maxima, winners = max_pool(pool, maps)
+    more = {"w": (pool.winners, winners)}
+    check_unit(MaxPool(pool), {"i": maps}, maxima, seed=seed, reset=1 + 7 * seed, more=more)
+    (expected,) = GRADIENTS["GlobalMaxPool"]({}, (maps,), None, dy)
+    inputs = {"i": dy, "w": winners}
+    check_unit(PoolGradient(config), inputs, expected, seed=seed, reset=1 + 7 * seed)
+
+
 def test_windows_of_padding_alone():
     frame = Frame(2, 2, 1, 1, 16)
     with pytest.raises(ValueError) as error:

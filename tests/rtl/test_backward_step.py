@@ -12,22 +12,31 @@ from onnx import TensorProto, helper, numpy_helper
 import hwsim
 from hwsim.blocks.backward_activation import ActivationGradientConfig, ReluConfig
 from hwsim.blocks.backward_conv import WeightGradientConfig
+from hwsim.blocks.backward_loss import CrossEntropyGradientConfig
 from hwsim.blocks.backward_pool import MaxPoolConfig, PoolGradientConfig
 from hwsim.blocks.backward_update import RoundingConfig, UpdateConfig, rounding_word
 from hwsim.blocks.conv import ConvConfig, DenseConfig
 from hwsim.blocks.queue import QueueConfig
-from hwsim.blocks.reshape import ForkConfig
+from hwsim.blocks.reshape import ForkConfig, ResizeConfig
 from hwsim.blocks.stream import Frame
 from hwsim.blocks.timing import Edge, evaluate
-from hwsim.models.reference.training import Reference
-from hwsim.models.training import INPUT_POINT, IntegerTraining, TrainingSettings
+from hwsim.models.reference.backward_units import cross_entropy_gradient
+from hwsim.models.reference.training import Reference, round_codes
+from hwsim.models.training import (
+    INPUT_POINT,
+    LOGIT_POINT,
+    WEIGHT_POINT,
+    IntegerTraining,
+    TrainingSettings,
+)
 from hwsim.network.training import initial_weights, stages
 from hwsim.rtl.backward_activation import ActivationGradient, Relu
 from hwsim.rtl.backward_conv import WeightGradient
+from hwsim.rtl.backward_loss import CrossEntropyGradient
 from hwsim.rtl.backward_pool import MaxPool, PoolGradient
 from hwsim.rtl.backward_update import Rounding, Update
 from hwsim.rtl.conv import Conv, Dense
-from hwsim.rtl.reshape import Fork
+from hwsim.rtl.reshape import Fork, Resize
 from hwsim.sim import compiled_engine
 from hwsim.sim.engine import Stimulus
 
@@ -50,6 +59,9 @@ DENSE = DenseConfig(
     frame=POOL.output, out_channels=CLASSES, simd=2, pe=CLASSES, weight_bits=16, loadable=True
 )
 LOGITS = replace(DENSE.output, bits=16)
+LOSS = CrossEntropyGradientConfig(
+    frame=replace(LOGITS, lanes=1), point=10, gradient_point=LOGIT_POINT
+)
 BACK = DenseConfig(frame=LOGITS, out_channels=36, simd=CLASSES, pe=2, weight_bits=16, loadable=True)
 # The same beats, which are no vector but a map.
 DELTA = replace(POOL.output, bits=BACK.output.bits)
@@ -85,6 +97,12 @@ CONNECTIONS = (
     ("features", "o0", "dense", "i"),
     ("features", "o1", "y_gradient", "i"),
     ("dense", "o", "dense_codes", "i"),
+    ("dense_codes", "o", "logits", "i"),
+    ("logits", "o1", "loss_codes", "i"),
+    ("loss_codes", "o", "loss_lanes", "i"),
+    ("loss_lanes", "o", "loss", "i"),
+    ("loss", "o", "delta_lanes", "i"),
+    ("delta_lanes", "o", "delta", "i"),
     ("delta", "o0", "y_gradient", "d"),
     ("delta", "o1", "back", "i"),
     ("back", "o", "back_codes", "i"),
@@ -100,18 +118,19 @@ def memory(frame, maps):
 
 
 class Step(wiring.Component):
-    """Forward, backward and update of conv, ReLU, maximum pool, dense; a batch at a time.
+    """Forward, backward and update of conv, ReLU, maximum pool, dense, softmax with cross-entropy.
 
-    Images and deltas wait until all weights are loaded.
+    A batch at a time. Images wait until all weights are loaded.
 
     Members
     -------
-    x, logits, delta : stream
-        Images; what they give; the gradients of it.
+    x, labels, logits : stream
+        Images; their labels; what they give.
     c_load, y_load, back_load : stream
         Weights: of the convolution, the dense layer, and the dense layer's gradient.
-    c_forward, y_forward, back : stream of settings
-        Of the roundings of maps and of the deltas that the dense layer passes on.
+    c_forward, y_forward, loss, back : stream of settings
+        Of the roundings of maps, of the logits for the loss, and of the deltas that the dense layer
+        passes on.
     c_gradient, c_bias_gradient, y_gradient, y_bias_gradient : stream of settings
     c_v, c_w, ... : stream
         Ports of an `Update` for the weights and one for the biases of each layer.
@@ -130,6 +149,11 @@ class Step(wiring.Component):
             ),
             "dense": Dense(DENSE, np.zeros((CLASSES, 36), int), np.zeros(CLASSES, int)),
             "dense_codes": Rounding(RoundingConfig(frame=DENSE.output)),
+            "logits": Fork(ForkConfig(frame=LOGITS, outputs=2)),
+            "loss_codes": Rounding(RoundingConfig(frame=LOGITS)),
+            "loss_lanes": Resize(ResizeConfig(frame=LOGITS, lanes=1)),
+            "loss": CrossEntropyGradient(LOSS),
+            "delta_lanes": Resize(ResizeConfig(frame=LOSS.output, lanes=CLASSES)),
             "delta": Fork(ForkConfig(frame=LOGITS, outputs=2)),
             "back": Dense(BACK, np.zeros((36, CLASSES), int), np.zeros(36, int)),
             "back_codes": Rounding(RoundingConfig(frame=DELTA)),
@@ -138,13 +162,14 @@ class Step(wiring.Component):
         }
         ports = {
             "x": self.units["x"].i,
-            "logits": self.units["dense_codes"].o,
-            "delta": self.units["delta"].i,
+            "logits": self.units["logits"].o0,
+            "labels": self.units["loss"].t,
             "c_load": self.units["conv"].w,
             "y_load": self.units["dense"].w,
             "back_load": self.units["back"].w,
             "c_forward": self.units["conv_codes"].s,
             "y_forward": self.units["dense_codes"].s,
+            "loss": self.units["loss_codes"].s,
             "back": self.units["back_codes"].s,
         }
         for layer, config in GRADIENTS.items():
@@ -174,7 +199,7 @@ class Step(wiring.Component):
         for name, unit in u.items():
             m.submodules[name] = unit
         for name, port in self.ports.items():
-            if name not in ("x", "delta"):
+            if name != "x":
                 wiring.connect(m, wiring.flipped(getattr(self, name)), port)
         # All loads of weights have to be over.
         ready = []
@@ -184,16 +209,11 @@ class Step(wiring.Component):
             with m.If(getattr(self, name).valid & (count != total)):
                 m.d.sync += count.eq(count + 1)
             ready.append(count == total)
-        loaded = ready[0] & ready[1] & ready[2]
+        loaded, inner = ready[0] & ready[1] & ready[2], u["x"].i
         m.d.comb += [
-            statement
-            for name in ("x", "delta")
-            for inner, outer in [(u[name].i, getattr(self, name))]
-            for statement in (
-                inner.valid.eq(outer.valid & loaded),
-                inner.payload.eq(outer.payload),
-                outer.ready.eq(inner.ready & loaded),
-            )
+            inner.valid.eq(self.x.valid & loaded),
+            inner.payload.eq(self.x.payload),
+            self.x.ready.eq(inner.ready & loaded),
         ]
         for source, out, target, port in CONNECTIONS:
             wiring.connect(m, getattr(u[source], out), getattr(u[target], port))
@@ -246,7 +266,7 @@ def planned_cycles(step):
     sinks = [
         ("c_update", "o", None, "o"),
         ("y_update", "o", None, "o"),
-        ("dense_codes", "o", None, "o"),
+        ("logits", "o0", None, "o"),
     ]
     for sink in sinks:
         connect(*sink)
@@ -303,8 +323,13 @@ def codes_of(layer, words, biases):
     return codes.reshape(shape)
 
 
+def logit_shift(numbers):
+    """From the logits' point to that of the loss."""
+    return numbers.one.bit_length() - 1 + WEIGHT_POINT - numbers.forward - LOSS.point
+
+
 def inputs_of(images, codes, velocities, scales):
-    """What all ports but ``delta`` are given."""
+    """What all ports but ``labels`` are given."""
     numbers = dict(zip(GRADIENTS, scales, strict=True))
     weights = DENSE.in_stream_order(codes["y"][:-1].T)
     kernel = codes["c"][:-1].T.reshape(4, 1, 3, 3)
@@ -315,6 +340,7 @@ def inputs_of(images, codes, velocities, scales):
         "back_load": load(BACK.mac, weights.T[:, :, None], 0),
         "c_forward": [rounding_word(numbers["c"].forward)] * BATCH,
         "y_forward": [rounding_word(numbers["y"].forward)] * BATCH,
+        "loss": [rounding_word(logit_shift(numbers["y"]))] * BATCH,
         "back": [rounding_word(numbers["y"].inputs)] * BATCH,
     }
     for layer, of_layer in numbers.items():
@@ -340,22 +366,29 @@ class Streaming(Reference):
         super().__init__(stages, 4)
         self._step, self._reuse = Step(), []
         self._planned = planned_cycles(self._step)
+        self.labels = None
 
     def forward(self, images, scales):
-        """Once with deltas of 0: the host needs the logits to say what they are."""
+        """By the reference alone; the units do a whole step at once."""
         self._inputs = inputs_of(images, self.codes, self.velocities, scales)
-        self._inputs["delta"] = np.zeros((BATCH, CLASSES), np.int64)
-        logits = super().forward(images, scales)
-        assert np.array_equal(self._run(0.0)["logits"], logits)
-        return logits
+        self._inputs["labels"] = self.labels
+        self._logits = super().forward(images, scales)
+        return self._logits
 
     def backward(self, delta, scales):
-        """With and without stalls."""
+        """With and without stalls; with the gradient of the loss unit in place of ``delta``."""
+        codes = round_codes(self._logits, logit_shift(scales[-1]))[:, :, None, None]
+        labels = self.labels[:, None, None, None]
+        own = cross_entropy_gradient(LOSS, codes, labels).reshape(delta.shape)
+        # Logits are half a step off, which moves a probability by a quarter of one at most; the
+        # unit has its error, and ``delta`` was rounded.
+        bound = 2.0 ** (LOGIT_POINT - LOSS.point - 2) + LOSS.error * 2**LOGIT_POINT + 0.5
+        assert np.abs(own - delta).max() <= bound
         before = {**self.codes}
-        flags = super().backward(delta, scales)
-        self._inputs["delta"] = delta
+        flags = super().backward(own, scales)
         for stalls in (0.0, 0.2):
             found = self._run(stalls)
+            assert np.array_equal(found["logits"], self._logits)
             for layer in GRADIENTS:
                 for port, state in (("o", self.codes), ("vo", self.velocities)):
                     parts = (found[f"{layer}{kind}_{port}"] for kind in ("", "_bias"))
@@ -388,4 +421,5 @@ def test_steps():
     training = IntegerTraining(net, initial_weights(net, 2), settings, machine)
     for _ in range(3):
         images, labels = rng.random((BATCH, 1, 6, 6)), rng.integers(0, CLASSES, BATCH)
+        machine.labels = labels
         training.step(images.astype(np.float32), labels)

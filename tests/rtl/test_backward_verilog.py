@@ -36,6 +36,11 @@ UNITS = (
     "sigmoid_gradient",
     "tanh_gradient",
     "lrn_gradient",
+    "lrn_gradient_within",
+    "cross_entropy_gradient",
+    "cross_entropy_gradient_small",
+    "rmse_gradient",
+    "rmse_gradient_of_one",
 )
 CYCLES = 400
 

@@ -4,24 +4,29 @@ Maps are int64, (N, C, H, W). Convolutions, and pools by maximum and sum, are th
 `hwsim.models.reference.backward`, which are exact on integers.
 """
 
+from math import isqrt
+
 import numpy as np
 
+from hwsim.blocks.backward_loss import FINE_BITS
 from hwsim.blocks.backward_update import SHIFT_BITS
 from hwsim.blocks.training import NOISE_BITS
 from hwsim.network.fixed_point import round_half_even_shift
 from hwsim.network.integer import log_index
 
 from .backward import conv_input_gradient, conv_weight_gradient, scatter, sum_pool_gradient
-from .floating import pad_maps, taps
+from .floating import lrn_axes, neighbour_sums, pad_maps, taps
 from .training import noise, round_codes
 
 __all__ = [
     "activation_gradient",
     "combine",
+    "cross_entropy_gradient",
     "input_gradient",
     "lrn_gradient",
     "max_pool",
     "pool_gradient",
+    "rmse_gradient",
     "rounding",
     "weight_gradient",
 ]
@@ -129,15 +134,33 @@ def activation_gradient(config, y, dy):
 
 def lrn_gradient(config, x, dy):
     """What `hwsim.rtl.backward_lrn.LrnGradient` gives for gradients ``dy``."""
-    before, after = config.before, config.size - 1 - config.before
-    index = log_index(_neighbours(x * x, before, after), config.precision)
+    axes, _ = lrn_axes({"within": config.within, "size": config.size}, x.ndim)
+    before, after = (config.size - 1) // 2, config.size // 2
+    index = log_index(neighbour_sums(x * x, axes, config.size, before), config.precision)
     shares = round_half_even_shift(dy * config.slope.codes[index] * x, config.share_shift)
     first, second = config.lifts
     direct = dy * config.scale.codes[index]
-    return (direct << first) - (x * _neighbours(shares, after, before) << second)
+    return (direct << first) - (x * neighbour_sums(shares, axes, config.size, after) << second)
 
 
-def _neighbours(values, before, after):
-    """Sums over channels, so many before and after each one's own."""
-    padded = np.pad(values, [(0, 0), (before, after), (0, 0), (0, 0)])
-    return sum(padded[:, k : k + values.shape[1]] for k in range(before + 1 + after))
+def cross_entropy_gradient(config, logits, labels):
+    """What `hwsim.rtl.backward_loss.CrossEntropyGradient` gives; ``labels`` (N, 1, H, W)."""
+    below = logits.max(axis=1, keepdims=True) - logits
+    upper = np.minimum(below >> config.fine_index_bits, len(config.coarse) - 1)
+    lower = below & ((1 << config.fine_index_bits) - 1)
+    powers = round_half_even_shift(config.coarse[upper] * config.fine[lower], FINE_BITS)
+    quotients = (powers << (config.gradient_point + 1)) // powers.sum(axis=1, keepdims=True)
+    hits = np.arange(config.frame.channels)[:, None, None] == labels
+    return ((quotients + 1) >> 1) - (hits.astype(np.int64) << config.gradient_point)
+
+
+def rmse_gradient(config, values, targets):
+    """What `hwsim.rtl.backward_loss.RmseGradient` gives for values and ``targets``."""
+    gradients = np.zeros_like(values)
+    for gradient, difference in zip(gradients, values - targets, strict=True):
+        total = difference.size * sum(int(d) ** 2 for d in difference.flat)
+        for k, d in enumerate(int(d) for d in difference.flat):
+            # Python's integers: the numerator has more than 64 bits.
+            root = isqrt((d * d << config.quotient_point) // max(total, 1))
+            gradient.flat[k] = (root + 1 >> 1) * (1 if d > 0 else -1)
+    return gradients
