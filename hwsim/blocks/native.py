@@ -13,25 +13,27 @@ __all__ = ["native"]
 def native(function):
     """Decorator: the function, compiled when it is first called.
 
-    Its arguments are arrays (ndarray of int64) and, annotated as ``int``, integers; it returns
-    nothing. It consists of assignments, ``if``, ``while``, ``+ - * & |``, comparisons, ``and``,
-    ``or``, ``not``, ``max``, elements of its arrays, and constants of its module. Both sides of
-    ``and`` and ``or`` are evaluated; numbers wrap at 64 bits; indices are not checked. As
-    ``__wrapped__``, it is still the function in Python.
+    Its arguments, given by name, are arrays (ndarray of int64) and, annotated as ``int``, integers;
+    it returns nothing. It consists of assignments, ``if``, ``while``, ``+ - * & |``, comparisons,
+    ``and``, ``or``, ``not``, ``max``, elements of its arrays, and constants of its module. Both
+    sides of ``and`` and ``or`` are evaluated; numbers wrap at 64 bits; indices are not checked. As
+    ``__wrapped__`` it is still the function in Python.
     """
     compiled = functools.cache(lambda: _compile(function))
+    kinds = {p.name: p.annotation for p in inspect.signature(function).parameters.values()}
 
     @functools.wraps(function)
-    def call(*arguments):
+    def call(**arguments):
         _, run = compiled()
-        run(*(_address(value) if isinstance(value, np.ndarray) else value for value in arguments))
+        run(*(arguments[n] if kind is int else _address(arguments[n]) for n, kind in kinds.items()))
 
     return call
 
 
 def _address(array):
     if array.dtype != np.int64 or not array.flags.c_contiguous:
-        raise TypeError(f"an array must be contiguous and of int64, not {array.dtype}")
+        layout = "contiguous" if array.flags.c_contiguous else "with gaps"
+        raise TypeError(f"an array must be contiguous and of int64, not {layout} of {array.dtype}")
     return array.ctypes.data
 
 
@@ -39,7 +41,8 @@ def _compile(function):
     """(what owns the code, the code as a function)."""
     import llvmlite.binding as llvm  # here, as it takes longer than importing all of the package
 
-    (tree,) = ast.parse(inspect.getsource(function)).body
+    tree = ast.parse(inspect.getsource(function)).body[0]
+    assert isinstance(tree, ast.FunctionDef)
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_default_triple().create_target_machine(opt=2, jit=True)
@@ -112,9 +115,12 @@ class _Translation:
 
     def place(self, node):
         """Address of a variable or an element."""
-        if isinstance(node, ast.Subscript):
-            return self.builder.gep(self.names[node.value.id], [self.value(node.slice)])
-        return self.names[node.id]
+        match node:
+            case ast.Subscript(ast.Name(array), index):
+                return self.builder.gep(self.names[array], [self.value(index)])
+            case ast.Name(name):
+                return self.names[name]
+        raise NotImplementedError(ast.unparse(node))
 
     def bit(self, node):
         return self.builder.icmp_signed("!=", self.value(node), self.word(0))
@@ -122,13 +128,13 @@ class _Translation:
     def value(self, node):
         b = self.builder
         match node:
-            case ast.Constant(number):
-                return self.word(int(number))
+            case ast.Constant(int(number)):
+                return self.word(number)
             case ast.Name(name) if name not in self.names:
                 return self.word(self.constants[name])
             case ast.Name() | ast.Subscript():
                 return b.load(self.place(node))
-            case ast.BinOp(left, op, right):
+            case ast.BinOp(left, op, right) if type(op) in _OPERATIONS:
                 return getattr(b, _OPERATIONS[type(op)])(self.value(left), self.value(right))
             case ast.BoolOp(op, values):
                 combine = b.and_ if isinstance(op, ast.And) else b.or_
@@ -137,7 +143,7 @@ class _Translation:
                 return b.zext(b.not_(self.bit(value)), self.word)
             case ast.UnaryOp(ast.USub(), value):
                 return b.neg(self.value(value))
-            case ast.Compare(left, [op], [right]):
+            case ast.Compare(left, [op], [right]) if type(op) in _COMPARISONS:
                 sides = self.value(left), self.value(right)
                 return b.zext(b.icmp_signed(_COMPARISONS[type(op)], *sides), self.word)
             case ast.Call(ast.Name("max"), [left, right]):

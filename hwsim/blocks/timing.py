@@ -1,4 +1,4 @@
-"""When each beat moves: units as cyclo-static dataflow actors, evaluated cycle by cycle, exactly.
+"""When each beat moves: units as cyclo-static dataflow actors, evaluated exactly, to the cycle.
 
 Every streaming unit issues *actions*. The sequence of actions of one frame is fixed by the
 configuration and repeats for each frame (cyclo-static dataflow, Bilsen et al., "Cyclo-static
@@ -69,6 +69,11 @@ class Actor:
     def work(self):
         """Cycles of one frame if the actor never waits."""
         return int(self.duration.sum()) * self.repeats
+
+    @property
+    def beats(self):
+        """Output beats of one frame."""
+        return int(self.puts.sum() + self.tail.sum()) * self.repeats
 
 
 @dataclass(frozen=True)
@@ -170,17 +175,21 @@ def _run(
 ):
     """Let all actors move until none can.
 
-    Each goes ahead as far as it is known when beats arrive and room is left, whatever cycle others
-    have reached.
+    Each goes ahead as far as it is known when beats arrive and when there is room, whatever cycle
+    the others have reached. A trailing action runs alone only if no beat comes before it. Where
+    that cannot be known because the actor itself holds others up, all actors wait, and nothing can
+    happen before the earliest of these actions.
 
-    By action: ``duration``, masks of the ports that it ``reads`` and ``takes`` from, ``puts``. By
-    actor: range of its actions and of its part of ``tail``, its first edges, where its ``issues``
-    begin in ``times``; then what changes: action (``index``), trailing action, frames left, the
-    first cycle in which it is free, beats issued, whether to look at it, and when its next trailing
-    action runs unless a beat comes before. By edge: its ends, the bit of its port in masks, the
-    delays, the next edge of either end, and where its cycles begin in ``times``.
+    Of each action: ``duration``, the ports that it ``reads`` and ``takes`` from, as bits, and
+    whether it ``puts``. Of each actor: ranges of its actions and of its ``tail``, its first edge on
+    either side, where its ``issues`` begin in ``times``; and its state: the action (``index``), the
+    ``trailing`` action, frames ``left``, the cycle from which it is ``free``, beats ``issued``,
+    whether to look at it (``awake``), the cycle in which it goes on ``alone`` if no beat comes. Of
+    each edge: both ends (-1: the sink), the ``bit`` of its port, delays, ``capacity``, the next
+    edge of the same consumer and producer (-1: none), where its ``takings`` begin in ``times``; and
+    its state: beats ``taken``.
     """
-    forced = -1  # actor whose next trailing action no beat can forestall
+    forced = -1  # the actor whose trailing action is the earliest of all
     moving = 1
     while moving:
         moving = 0
@@ -236,7 +245,7 @@ def _run(
                         t = _NEVER
                 if forced == a:
                     forced = -1
-                if t < _NEVER and left[a] + by_itself > 0:
+                if t < _NEVER:
                     looks = 1
                     moving = 1
                     free[a] = t + 1
@@ -269,7 +278,6 @@ def _run(
                             trailing[a] = tail_first[a]
             a += 1
         if not moving:
-            # Nothing happens before the earliest of the trailing actions that wait to know.
             t = _NEVER
             a = 0
             while a < actors:
@@ -280,14 +288,6 @@ def _run(
             if forced >= 0:
                 awake[forced] = 1
                 moving = 1
-
-
-def _peak(edge, issued, taken):
-    """Most beats that had been issued and not taken."""
-    if edge.producer is None or edge.consumer is None:
-        return int(edge.consumer is None)
-    gone = np.searchsorted(taken, issued, side="right")
-    return int((np.arange(1, len(issued) + 1) - gone).max(initial=0))
 
 
 def evaluate(actors, edges, frames=1, *, interval=0, lead=0):
@@ -317,85 +317,96 @@ def evaluate(actors, edges, frames=1, *, interval=0, lead=0):
         If beats are missing at the sink and nothing can move any more.
     """
     actors, edges = tuple(actors), tuple(edges)
-    count = len(actors)
-    number = {actor.name: a for a, actor in enumerate(actors)}
-    consumer = [-1 if edge.consumer is None else number[edge.consumer] for edge in edges]
-    # A source counts as one more actor, which has issued all that it offers.
-    sources = [k for k, edge in enumerate(edges) if edge.producer is None]
-    number |= {k: count + s for s, k in enumerate(sources)}
-    producer = [
-        number[k if edge.producer is None else edge.producer] for k, edge in enumerate(edges)
-    ]
     starts = np.maximum(np.arange(frames) * interval - lead, 0)
-    offered = []
-    for k in sources:
-        reader = actors[consumer[k]]
-        offered.append(starts.repeat(int(reader.takes[edges[k].port].sum()) * reader.repeats))
-    left = _words([frames * actor.repeats for actor in actors])
-    per_frame = [int(actor.puts.sum() + actor.tail.sum()) for actor in actors]
-    beats = [*(left * per_frame), *map(len, offered)]
-    issued = _words([0] * count + beats[count:])
-    taken = np.zeros(len(edges), np.int64)
+    tables = _tables(actors, edges, frames, starts)
+    _run(actors=len(actors), **tables)
+    issue, taken = (
+        {
+            key: tables["times"][begin : begin + count]
+            for key, begin, count in zip(keys, tables[begins], tables[counts], strict=False)
+        }
+        for keys, begins, counts in (
+            ([actor.name for actor in actors], "issues", "issued"),
+            (edges, "takings", "taken"),
+        )
+    )
+    by_name = {actor.name: actor for actor in actors}
+    for edge in edges:
+        if edge.consumer is None and len(taken[edge]) < frames * by_name[edge.producer].beats:
+            rest = zip(actors, tables["left"], strict=True)
+            stuck = ", ".join(actor.name for actor, frames in rest if frames)
+            raise Deadlock(
+                f"no unit can move with {stuck} unfinished; a FIFO on a path that rejoins is too "
+                "shallow"
+            )
+    occupancy = {edge: _peak(edge, issue.get(edge.producer), taken[edge]) for edge in edges}
+    source = next(edge for edge in edges if edge.producer is None)
+    sink = next(edge for edge in edges if edge.consumer is None)
+    return Trace(taken[source], taken[sink], issue, occupancy, taken)
+
+
+def _tables(actors, edges, frames, starts):
+    """Arguments of `_run`, but for the first; frames are offered from the cycles ``starts`` on."""
+    number = {actor.name: a for a, actor in enumerate(actors)}
+    consumer = [number.get(edge.consumer, -1) for edge in edges]
+    # A source counts as one more actor, which has issued all that it offers.
+    offered: list[np.ndarray] = []
+    producer = []
+    for edge in edges:
+        producer.append(number.get(edge.producer, len(actors) + len(offered)))
+        if edge.producer is None:
+            reader = actors[number[edge.consumer]]
+            beats = int(reader.takes[edge.port].sum()) * reader.repeats
+            offered.append(starts.repeat(beats))
+    beats = [frames * actor.beats for actor in actors] + [len(cycles) for cycles in offered]
     begins = np.cumsum([0, *beats, *(beats[p] for p in producer)])
     issues, takings = begins[: len(beats)], begins[len(beats) :]
     times = np.zeros(begins[-1], np.int64)
-    times[issues[count] : takings[0]] = np.concatenate(offered)
+    times[issues[len(actors)] : takings[0]] = np.concatenate(offered)
     bit = [1 << consumer[:k].count(a) for k, a in enumerate(consumer)]
     takes = [np.zeros(len(actor.puts), np.int64) for actor in actors]
     reads = [np.zeros(len(actor.puts), np.int64) for actor in actors]
-    for k, edge in enumerate(edges):
-        if (a := consumer[k]) >= 0:
-            takes[a] += bit[k] * actors[a].takes[edge.port]
-            reads[a] += bit[k] * actors[a].reads.get(edge.port, actors[a].takes[edge.port])
+    for edge, a, port in zip(edges, consumer, bit, strict=True):
+        if a >= 0:
+            own = actors[a].takes[edge.port]
+            takes[a] += port * own
+            reads[a] += port * actors[a].reads.get(edge.port, own)
     first, last = _ranges([actor.puts for actor in actors])
     tail_first, tail_last = _ranges([actor.tail for actor in actors])
-    into, next_into = _linked(consumer, count)
-    out, next_out = _linked(producer, count)
-    _run(
-        count,
-        first,
-        last,
-        _words(np.concatenate([actor.duration for actor in actors])),
-        np.concatenate(reads),
-        np.concatenate(takes),
-        _words(np.concatenate([actor.puts for actor in actors])),
-        _words(np.concatenate([actor.tail for actor in actors])),
-        tail_first,
-        tail_last,
-        into,
-        out,
-        issues,
-        first.copy(),
-        tail_last.copy(),
-        left,
-        np.zeros(count, np.int64),
-        issued,
-        np.ones(len(beats), np.int64),
-        np.zeros(count, np.int64),
-        _words(producer),
-        _words(consumer),
-        _words(bit),
-        _words([0 if edge.producer is None else edge.forward for edge in edges]),
-        _words([edge.backward for edge in edges]),
-        _words([_NEVER if edge.capacity is None else edge.capacity for edge in edges]),
-        next_into,
-        next_out,
-        takings,
-        taken,
-        times,
-    )
-    for k, edge in enumerate(edges):
-        if edge.consumer is None and taken[k] < beats[producer[k]]:
-            stuck = [actor.name for actor, rest in zip(actors, left, strict=True) if rest]
-            raise Deadlock(
-                f"no unit can move with {', '.join(stuck)} unfinished; a FIFO on a path that "
-                "rejoins is too shallow"
-            )
-    took = {edge: times[takings[k] :][: taken[k]] for k, edge in enumerate(edges)}
-    issue = {actor.name: times[issues[a] :][: issued[a]] for a, actor in enumerate(actors)}
-    occupancy = {edge: _peak(edge, issue.get(edge.producer), took[edge]) for edge in edges}
-    sink = next(edge for edge in edges if edge.consumer is None)
-    return Trace(took[edges[sources[0]]], took[sink], issue, occupancy, took)
+    into, next_into = _linked(consumer, len(actors))
+    out, next_out = _linked(producer, len(actors))
+    return {
+        "first": first,
+        "last": last,
+        "duration": _words(np.concatenate([actor.duration for actor in actors])),
+        "reads": np.concatenate(reads),
+        "takes": np.concatenate(takes),
+        "puts": _words(np.concatenate([actor.puts for actor in actors])),
+        "tail": _words(np.concatenate([actor.tail for actor in actors])),
+        "tail_first": tail_first,
+        "tail_last": tail_last,
+        "into": into,
+        "out": out,
+        "issues": issues,
+        "index": first.copy(),
+        "trailing": tail_last.copy(),
+        "left": _words([frames * actor.repeats for actor in actors]),
+        "free": _words([0] * len(actors)),
+        "issued": _words([0] * len(actors) + beats[len(actors) :]),
+        "awake": _words([1] * len(beats)),
+        "alone": _words([0] * len(actors)),
+        "producer": _words(producer),
+        "consumer": _words(consumer),
+        "bit": _words(bit),
+        "forward": _words([0 if edge.producer is None else edge.forward for edge in edges]),
+        "backward": _words([edge.backward for edge in edges]),
+        "capacity": _words([_NEVER if edge.capacity is None else edge.capacity for edge in edges]),
+        "next_into": next_into,
+        "next_out": next_out,
+        "takings": takings,
+        "taken": _words([0] * len(edges)),
+        "times": times,
+    }
 
 
 def _words(values):
@@ -415,3 +426,11 @@ def _linked(ends, actors):
         if 0 <= actor < actors:
             following[edge], first[actor] = first[actor], edge
     return first, following
+
+
+def _peak(edge, issued, taken):
+    """Most beats that had been issued and not taken."""
+    if edge.producer is None or edge.consumer is None:
+        return int(edge.consumer is None)
+    gone = np.searchsorted(taken, issued, side="right")
+    return int((np.arange(1, len(issued) + 1) - gone).max(initial=0))
