@@ -19,11 +19,10 @@ moves in. ``tail`` holds these trailing actions. They merge with the first actio
 frame, or run alone while no beat of a next frame waits.
 """
 
+import functools
 from dataclasses import dataclass, field
 
 import numpy as np
-
-from .native import native
 
 __all__ = ["Actor", "Deadlock", "Edge", "Trace", "evaluate"]
 
@@ -139,9 +138,8 @@ class Trace:
 _NEVER = 1 << 62
 
 
-@native
 def _run(
-    actors: int,
+    actors,
     first,
     last,
     duration,
@@ -290,6 +288,17 @@ def _run(
                 moving = 1
 
 
+@functools.cache
+def _compiled():
+    """`_run` in machine code, which is kept on disk where there is a place for it."""
+    from numba import njit  # here, as it takes as long as importing all of the package
+
+    try:
+        return njit(cache=True)(_run)
+    except RuntimeError:  # neither the package's folder nor the user's can be written
+        return njit(_run)
+
+
 def evaluate(actors, edges, frames=1, *, interval=0, lead=0):
     """Run actors over ``frames`` frames.
 
@@ -319,7 +328,7 @@ def evaluate(actors, edges, frames=1, *, interval=0, lead=0):
     actors, edges = tuple(actors), tuple(edges)
     starts = np.maximum(np.arange(frames) * interval - lead, 0)
     tables = _tables(actors, edges, frames, starts)
-    _run(actors=len(actors), **tables)
+    _compiled()(actors=len(actors), **tables)
     issue, taken = (
         {
             key: tables["times"][begin : begin + count]
