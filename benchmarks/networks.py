@@ -3,8 +3,8 @@
 Each network of `hwsim.networks`, with random int8 weights: estimated on all devices of the catalog
 (FPGAs by the program of the systolic accelerator), compiled for a 32 x 32 array with the buffer
 that it has unless told otherwise, and planned as a streaming pipeline for the smallest part of the
-catalog that holds it, which takes minutes for the larger ones: ``--only`` measures some anew and
-keeps what is published of the others. ``--docs`` writes the tables in docs/networks.md instead.
+catalog that holds it. ``--only`` measures some anew and keeps what is published of the others.
+``--docs`` writes the tables in docs/networks.md instead.
 """
 
 import argparse

@@ -186,7 +186,7 @@ def plan_streaming(network, options=None):
     if not network.layers:
         raise NetworkError(f"{network.name} has no layer to build")
     if options.cycles_per_image is not None:
-        stages = _fold(network, options.cycles_per_image)
+        stages = _fold(network, options.cycles_per_image, {})
     else:
         stages = _fold_within(network, options.multipliers or DEFAULT_MULTIPLIERS)
     return StreamingPlan(network, options, *_size_queues(stages))
@@ -194,7 +194,8 @@ def plan_streaming(network, options=None):
 
 def _fold_within(network, multipliers):
     """The fastest folding that needs at most so many multipliers."""
-    best = _fold(network, _ANY_TIME)
+    choices: _Choices = {}
+    best = _fold(network, _ANY_TIME, choices)
     fewest = _multipliers(best)
     if fewest > multipliers:
         raise ValueError(
@@ -206,7 +207,7 @@ def _fold_within(network, multipliers):
     while high - low > 1:
         middle = (low + high) // 2
         try:
-            stages = _fold(network, middle)
+            stages = _fold(network, middle, choices)
         except ValueError:
             low = middle
             continue
@@ -220,18 +221,24 @@ def _fold_within(network, multipliers):
 # Cycles per image that every folding keeps within.
 _ANY_TIME = 1 << 62
 
+# By name of a layer and lanes that arrive (None: open): its foldings, best first.
+_Choices = dict[tuple[str, int | None], list[tuple[int, int, int, int]]]
+
 
 def _multipliers(stages):
     return sum(stage.config.multipliers for stage in stages)
 
 
-def _fold(network, target):
-    """Stages without queues: the fewest multipliers for ``target`` cycles per image."""
+def _fold(network, target, choices):
+    """Stages without queues: the fewest multipliers for ``target`` cycles per image.
+
+    ``choices`` keeps from one call to the next what does not depend on the target.
+    """
     readers: dict[str, int] = {}
     for layer in network.layers:
         for name in layer.inputs:
             readers[name] = readers.get(name, 0) + 1
-    builder = _Builder(network, target)
+    builder = _Builder(network, target, choices)
     builder.provide(network.input.name, None, None, readers)
     for layer in network.layers:
         builder.add(layer)
@@ -242,9 +249,10 @@ def _fold(network, target):
 class _Builder:
     """Adds stages layer by layer, with what is needed in between."""
 
-    def __init__(self, network, target):
+    def __init__(self, network, target, choices):
         self.network = network
         self.target = target
+        self.choices = choices
         self.stages: list[Stage] = []
         self.layer_names = {layer.name for layer in network.layers}
         # tensor -> (outputs that carry it and are not yet read, frame); the frame of the images is
@@ -329,7 +337,7 @@ def _lanes_rank(lanes, frame, channels):
     return (lanes != frame.lanes, lanes)
 
 
-def _fold_conv(builder, layer, frame):
+def _conv_choices(builder, layer):
     channels = builder.network.tensors[layer.inputs[0]].shape[0]
     out_channels, per_group, *kernel = layer.weights.shape
     taps = kernel[0] * kernel[1]
@@ -344,10 +352,10 @@ def _fold_conv(builder, layer, frame):
         for simd, pe in product(_divisors(dot), _divisors(outputs)):
             work = height * width * (channels // lanes) * (outputs // pe) * (dot // simd)
             choices.append((work, lanes, simd, pe))
-    return _fewest_multipliers(builder, layer, frame, ConvConfig, choices)
+    return choices
 
 
-def _fold_dense(builder, layer, frame):
+def _dense_choices(builder, layer):
     channels, height, width = builder.network.tensors[layer.inputs[0]].shape
     choices = []
     for lanes in _divisors(channels):
@@ -356,14 +364,22 @@ def _fold_dense(builder, layer, frame):
                 height * width * (channels // lanes) * (len(layer.weights) // pe) * (lanes // simd)
             )
             choices.append((work, lanes, simd, pe))
-    return _fewest_multipliers(builder, layer, frame, DenseConfig, choices)
+    return choices
 
 
-def _fewest_multipliers(builder, layer, frame, config_type, choices):
+def _fold_conv(builder, layer, frame):
+    return _fewest_multipliers(builder, layer, frame, ConvConfig, _conv_choices)
+
+
+def _fold_dense(builder, layer, frame):
+    return _fewest_multipliers(builder, layer, frame, DenseConfig, _dense_choices)
+
+
+def _fewest_multipliers(builder, layer, frame, config_type, list_choices):
     """The configuration within the target that has the fewest multipliers.
 
-    Among equals that with the best lanes, then that with the narrowest output. ``choices`` holds
-    (multiply-accumulate cycles, lanes, simd, pe) of every folding.
+    Among equals that with the best lanes, then that with the narrowest output. ``list_choices``
+    lists (multiply-accumulate cycles, lanes, simd, pe) of every folding.
     """
     tensor, output = (builder.network.tensors[name] for name in (layer.inputs[0], layer.output))
 
@@ -371,9 +387,13 @@ def _fewest_multipliers(builder, layer, frame, config_type, choices):
         _, lanes, simd, pe = choice
         return simd * pe, *_lanes_rank(lanes, frame, tensor.shape[0]), pe
 
-    quickest = inf
-    for choice in sorted((c for c in choices if c[0] <= builder.target), key=cost):
-        _, lanes, simd, pe = choice
+    key = layer.name, frame and frame.lanes
+    if key not in builder.choices:
+        builder.choices[key] = sorted(list_choices(builder, layer), key=cost)
+    choices, quickest = builder.choices[key], inf
+    for work, lanes, simd, pe in choices:
+        if work > builder.target:
+            continue
         config = config_type.for_layer(
             layer, builder.frame(tensor.name, lanes), tensor, output, simd=simd, pe=pe
         )

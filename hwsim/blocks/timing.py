@@ -1,4 +1,4 @@
-"""When each beat moves: units as cyclo-static dataflow actors, evaluated cycle by cycle, exactly.
+"""When each beat moves: units as cyclo-static dataflow actors, evaluated exactly, to the cycle.
 
 Every streaming unit issues *actions*. The sequence of actions of one frame is fixed by the
 configuration and repeats for each frame (cyclo-static dataflow, Bilsen et al., "Cyclo-static
@@ -19,8 +19,7 @@ moves in. ``tail`` holds these trailing actions. They merge with the first actio
 frame, or run alone while no beat of a next frame waits.
 """
 
-import heapq
-from collections import deque
+import functools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -69,6 +68,11 @@ class Actor:
     def work(self):
         """Cycles of one frame if the actor never waits."""
         return int(self.duration.sum()) * self.repeats
+
+    @property
+    def beats(self):
+        """Output beats of one frame."""
+        return int(self.puts.sum() + self.tail.sum()) * self.repeats
 
 
 @dataclass(frozen=True)
@@ -130,232 +134,169 @@ class Trace:
         )
 
 
-class _EdgeState:
-    def __init__(self, edge):
-        self.edge = edge
-        self.waiting: deque[int] = deque()  # cycle from which each issued, untaken beat waits
-        # Cycle from which each free piece of room may be used; None stands for room without limit.
-        self.room = None if edge.capacity is None else deque([0] * edge.capacity)
-        self.peak = 0
-        self.taken: list[int] = []
-
-    def issue(self, t):
-        self.waiting.append(t + self.edge.forward)
-        if self.room is not None:
-            self.room.popleft()
-        if len(self.waiting) > self.peak:
-            self.peak = len(self.waiting)
-        if self.edge.consumer is None:
-            self.take(t + self.edge.forward)
-
-    def take(self, t):
-        self.taken.append(t)
-        self.waiting.popleft()
-        if self.room is not None:
-            self.room.append(t + self.edge.backward)
+# A cycle that never comes.
+_NEVER = 1 << 62
 
 
-class _ActorState:
-    """Where an actor stands in its frame, and in the trailing actions of the one before."""
+def _run(
+    actors,
+    first,
+    last,
+    duration,
+    reads,
+    takes,
+    puts,
+    tail,
+    tail_first,
+    tail_last,
+    into,
+    out,
+    issues,
+    index,
+    trailing,
+    left,
+    free,
+    issued,
+    awake,
+    alone,
+    producer,
+    consumer,
+    bit,
+    forward,
+    backward,
+    capacity,
+    next_into,
+    next_out,
+    takings,
+    taken,
+    times,
+):
+    """Let all actors move until none can.
 
-    def __init__(self, actor, inputs, outputs, frames):
-        self.outputs = outputs
-        self.inputs = list(inputs.values())
-        self.frames_left = frames * actor.repeats
-        self.index = 0
-        self.tail = actor.tail.tolist()
-        self.tail_index = len(self.tail)  # nothing pending
-        self.end = None  # last cycle of the action under way
-        self.issues = []
-        self.durations = actor.duration.tolist()
-        self.puts = actor.puts.tolist()
-        reads = {port: actor.reads.get(port, actor.takes[port]) for port in inputs}
-        self.reads = [[inputs[p] for p in inputs if reads[p][k]] for k in range(len(self.puts))]
-        self.takes = [
-            [inputs[p] for p in inputs if actor.takes[p][k]] for k in range(len(self.puts))
-        ]
+    Each goes ahead as far as it is known when beats arrive and when there is room, whatever cycle
+    the others have reached. A trailing action runs alone only if no beat comes before it. Where
+    that cannot be known because the actor itself holds others up, all actors wait, and nothing can
+    happen before the earliest of these actions.
 
-    def act(self, t):
-        """Do what can be done in cycle ``t``.
-
-        Returns whether a beat may have moved, and the cycle at which to look again (None: when a
-        neighbour moves).
-        """
-        pending = self.tail_index < len(self.tail)
-        if self.end is None:
-            if self.frames_left and self._arrived(t):
-                self.end = t + self.durations[self.index] - 1
-            elif pending and self.index == 0:
-                moved, room = self._step(t, self.tail[self.tail_index], alone=True)
-                if moved:
-                    return True, room
-                # Without room yet: a beat of the next frame may come first, and then the action
-                # merges with it.
-                return False, min(
-                    (c for c in (room, self._next_arrival()) if c is not None), default=None
-                )
-            else:
-                return False, self._next_arrival()
-        if t < self.end:
-            return False, self.end
-        return self._step(t, self.puts[self.index] or (pending and self.tail[self.tail_index]))
-
-    def _step(self, t, put, alone=False):
-        if put:
-            room = self._next_room(t)
-            if room != t:
-                if self.durations[self.index] == 1:
-                    self.end = None  # not begun: looked at afresh next time
-                return False, room
-            self.issues.append(t)
-            for edge in self.outputs:
-                edge.issue(t)
-        if self.tail_index < len(self.tail):
-            self.tail_index += 1
-        if not alone:
-            for edge in self.takes[self.index]:
-                edge.take(t)
-            self.end = None
-            self.index += 1
-            if self.index == len(self.puts):
-                self.index = 0
-                self.frames_left -= 1
-                self.tail_index = 0
-        return True, t + 1
-
-    def _arrived(self, t):
-        # Loops: these run for every action, and generators would take twice as long.
-        for edge in self.reads[self.index]:  # noqa: SIM110
-            if not edge.waiting or edge.waiting[0] > t:
-                return False
-        return True
-
-    def _next_arrival(self):
-        if not self.frames_left:
-            return None
-        arrival = 0
-        for edge in self.reads[self.index]:
-            if not edge.waiting:
-                return None
-            if edge.waiting[0] > arrival:
-                arrival = edge.waiting[0]
-        return arrival
-
-    def _next_room(self, t):
-        for edge in self.outputs:
-            if edge.room is not None:
-                if not edge.room:
-                    return None
-                if edge.room[0] > t:
-                    t = edge.room[0]
-        return t
-
-
-def _consumers_first(names, edges):
-    """Actor names such that each comes after all actors that it feeds."""
-    order, seen = [], set()
-
-    def visit(name):
-        if name not in seen:
-            seen.add(name)
-            for edge in edges:
-                if edge.producer == name and edge.consumer is not None:
-                    visit(edge.consumer)
-            order.append(name)
-
-    for name in names:
-        visit(name)
-    return order
-
-
-def _run(runs, wakes):
-    """Let all actors move until none can."""
-    agenda = [(0, k) for k in range(len(runs))]
-    heapq.heapify(agenda)
-    # The cycle each actor is next looked at; later entries in the agenda are stale.
-    due: list[int | None] = [0] * len(runs)
-    while agenda:
-        t, k = heapq.heappop(agenda)
-        if due[k] != t:
-            continue
-        due[k] = None
-        moved, again = runs[k].act(t)
-        if again is not None and (due[k] is None or again < due[k]):
-            due[k] = again
-            heapq.heappush(agenda, (again, k))
-        if not moved:
-            continue
-        for other, delay in wakes[k]:
-            if due[other] is None or t + delay < due[other]:
-                due[other] = t + delay
-                heapq.heappush(agenda, (t + delay, other))
-
-
-def _chain(actors, edges):
-    """(actor, edge into it, edge out of it) from source to sink; None where actors branch."""
-    if len(edges) != len(actors) + 1:
-        return None
-    by_producer = {edge.producer: edge for edge in edges}
-    by_name = {actor.name: actor for actor in actors}
-    chain = []
-    edge = by_producer.get(None)
-    while edge is not None and edge.consumer is not None:
-        actor, into = by_name.pop(edge.consumer, None), edge
-        edge = by_producer.get(into.consumer)
-        if actor is None or edge is None or set(actor.takes) != {into.port} or actor.repeats > 1:
-            return None
-        chain.append((actor, into, edge))
-    return None if by_name or edge is None else chain
-
-
-def _straight_through(actors, edges):
-    """`Trace` of one frame through a chain whose actors never wait for room, all at once.
-
-    Each actor is scheduled as if there were always room. If that keeps within the capacities it is
-    what happens; None if not, or where actors branch.
+    Of each action: ``duration``, the ports that it ``reads`` and ``takes`` from, as bits, and
+    whether it ``puts``. Of each actor: ranges of its actions and of its ``tail``, its first edge on
+    either side, where its ``issues`` begin in ``times``; and its state: the action (``index``), the
+    ``trailing`` action, frames ``left``, the cycle from which it is ``free``, beats ``issued``,
+    whether to look at it (``awake``), the cycle in which it goes on ``alone`` if no beat comes. Of
+    each edge: both ends (-1: the sink), the ``bit`` of its port, delays, ``capacity``, the next
+    edge of the same consumer and producer (-1: none), where its ``takings`` begin in ``times``; and
+    its state: beats ``taken``.
     """
-    chain = _chain(actors, edges)
-    if chain is None:
-        return None
-    issue, occupancy, taken = {}, {}, {}
-    waits = np.zeros(int(chain[0][0].takes[chain[0][1].port].sum()), np.int64)
-    room = None  # issues into the edge before, and its capacity
-    for actor, into, out in chain:
-        takes = actor.takes[into.port]
-        reads = actor.reads.get(into.port, takes)
-        needed = np.cumsum(takes) - takes  # index of the beat that an action reads
-        if len(waits) != takes.sum() or (needed[reads] >= len(waits)).any():
-            return None
-        arrival = np.zeros(len(takes), np.int64)
-        arrival[reads] = waits[needed[reads]]
-        # Actions one after another: start[k] >= start[k - 1] + duration[k - 1].
-        before = np.cumsum(actor.duration) - actor.duration
-        end = before + np.maximum.accumulate(arrival - before) + actor.duration - 1
-        left = taken[into] = end[takes]
-        if room is not None and not _fits(room, left, into):
-            return None
-        occupancy[into] = 0 if room is None else _peak(room, left)
-        trailing = (end[-1] + 1 + np.arange(len(actor.tail)))[actor.tail]
-        room = issue[actor.name] = np.concatenate([end[actor.puts], trailing])
-        waits = room + out.forward
-    if not len(waits) or not _fits(room, waits, out):
-        return None
-    taken[out], occupancy[out] = waits, 1
-    return Trace(taken[chain[0][1]], waits, issue, occupancy, taken)
+    forced = -1  # the actor whose trailing action is the earliest of all
+    moving = 1
+    while moving:
+        moving = 0
+        a = 0
+        while a < actors:
+            looks = awake[a]
+            awake[a] = 0
+            while looks:
+                looks = 0
+                alone[a] = _NEVER
+                k = index[a]
+                put = puts[k]
+                put_alone = 0
+                pending = trailing[a] < tail_last[a]
+                if pending:
+                    put_alone = tail[trailing[a]]
+                    put = put | put_alone
+                # When the beats wait that the action reads, as far as that is known.
+                known = left[a] > 0
+                arrival = 0
+                e = into[a]
+                while e >= 0:
+                    if reads[k] & bit[e]:
+                        if taken[e] < issued[producer[e]]:
+                            beat = times[issues[producer[e]] + taken[e]]
+                            arrival = max(arrival, beat + forward[e])
+                        else:
+                            known = 0
+                    e = next_into[e]
+                # When there is room at all outputs.
+                room = 0
+                e = out[a]
+                while e >= 0:
+                    before = issued[a] - capacity[e]
+                    if before >= taken[e]:
+                        room = _NEVER
+                    else:
+                        if before >= 0:
+                            room = max(room, times[takings[e] + before] + backward[e])
+                    e = next_out[e]
+                t = free[a]
+                by_itself = 0
+                if pending and k == first[a]:
+                    t = max(t, put_alone * room)
+                    if left[a] == 0 or arrival > t or forced == a:
+                        by_itself = 1
+                    else:
+                        if not known:
+                            alone[a] = t
+                if not by_itself:
+                    t = max(max(free[a], arrival) + duration[k] - 1, put * room)
+                    if not known:
+                        t = _NEVER
+                if forced == a:
+                    forced = -1
+                if t < _NEVER:
+                    looks = 1
+                    moving = 1
+                    free[a] = t + 1
+                    trailing[a] += pending
+                    if by_itself:
+                        put = put_alone
+                    if put:
+                        times[issues[a] + issued[a]] = t
+                        issued[a] += 1
+                        e = out[a]
+                        while e >= 0:
+                            if consumer[e] < 0:
+                                times[takings[e] + taken[e]] = t + forward[e]
+                                taken[e] += 1
+                            else:
+                                awake[consumer[e]] = 1
+                            e = next_out[e]
+                    if not by_itself:
+                        e = into[a]
+                        while e >= 0:
+                            if takes[k] & bit[e]:
+                                times[takings[e] + taken[e]] = t
+                                taken[e] += 1
+                                awake[producer[e]] = 1
+                            e = next_into[e]
+                        index[a] += 1
+                        if index[a] == last[a]:
+                            index[a] = first[a]
+                            left[a] -= 1
+                            trailing[a] = tail_first[a]
+            a += 1
+        if not moving:
+            t = _NEVER
+            a = 0
+            while a < actors:
+                if alone[a] < t:
+                    t = alone[a]
+                    forced = a
+                a += 1
+            if forced >= 0:
+                awake[forced] = 1
+                moving = 1
 
 
-def _fits(issued, taken, edge):
-    """Whether there was room for each beat in the cycle in which it was issued."""
-    capacity = edge.capacity
-    if capacity is None or len(issued) <= capacity:
-        return True
-    return bool((issued[capacity:] >= taken[:-capacity] + edge.backward).all())
+@functools.cache
+def _compiled():
+    """`_run` in machine code, which is kept on disk where there is a place for it."""
+    from numba import njit  # here, as it takes as long as importing all of the package
 
-
-def _peak(issued, taken):
-    """Most beats that had been issued and not taken."""
-    gone = np.searchsorted(taken, issued, side="right")
-    return int((np.arange(1, len(issued) + 1) - gone).max(initial=0))
+    try:
+        return njit(cache=True)(_run)
+    except RuntimeError:  # neither the package's folder nor the user's can be written
+        return njit(_run)
 
 
 def evaluate(actors, edges, frames=1, *, interval=0, lead=0):
@@ -384,47 +325,121 @@ def evaluate(actors, edges, frames=1, *, interval=0, lead=0):
     Deadlock
         If beats are missing at the sink and nothing can move any more.
     """
-    if frames == 1 and (trace := _straight_through(actors, edges)) is not None:
-        return trace
-    states = {edge: _EdgeState(edge) for edge in edges}
-    by_name = {actor.name: actor for actor in actors}
-    # Within a cycle consumers act first: where backward is 0, the room that they free is used in
-    # the same cycle.
-    names = _consumers_first(by_name, edges)
-    order = {name: k for k, name in enumerate(names)}
-    runs = []
-    wakes = []  # per actor: (neighbour, cycles after a move at which it may find a beat, or room)
-    for name in names:
-        inputs = [edge for edge in edges if edge.consumer == name]
-        outputs = [edge for edge in edges if edge.producer == name]
-        ports = {edge.port: states[edge] for edge in inputs}
-        runs.append(_ActorState(by_name[name], ports, [states[edge] for edge in outputs], frames))
-        wakes.append(
-            [(order[edge.producer], edge.backward) for edge in inputs if edge.producer is not None]
-            + [
-                (order[edge.consumer], edge.forward)
-                for edge in outputs
-                if edge.consumer is not None
-            ]
+    actors, edges = tuple(actors), tuple(edges)
+    starts = np.maximum(np.arange(frames) * interval - lead, 0)
+    tables = _tables(actors, edges, frames, starts)
+    _compiled()(actors=len(actors), **tables)
+    issue, taken = (
+        {
+            key: tables["times"][begin : begin + count]
+            for key, begin, count in zip(keys, tables[begins], tables[counts], strict=False)
+        }
+        for keys, begins, counts in (
+            ([actor.name for actor in actors], "issues", "issued"),
+            (edges, "takings", "taken"),
         )
-    sources = [edge for edge in edges if edge.producer is None]
-    sinks = [edge for edge in edges if edge.consumer is None]
-    for edge in sources:
-        consumer = by_name[edge.consumer]
-        beats = int(consumer.takes[edge.port].sum()) * consumer.repeats
-        starts = np.maximum(np.arange(frames, dtype=np.int64) * interval - lead, 0)
-        offered = starts.repeat(beats)
-        states[edge].waiting.extend(offered.tolist())
-    _run(runs, wakes)
-    for edge in sinks:
-        last = by_name[edge.producer]
-        if len(states[edge].taken) < frames * last.repeats * int(last.puts.sum() + last.tail.sum()):
-            stuck = [name for name in by_name if runs[order[name]].frames_left]
+    )
+    by_name = {actor.name: actor for actor in actors}
+    for edge in edges:
+        if edge.consumer is None and len(taken[edge]) < frames * by_name[edge.producer].beats:
+            rest = zip(actors, tables["left"], strict=True)
+            stuck = ", ".join(actor.name for actor, frames in rest if frames)
             raise Deadlock(
-                f"no unit can move with {', '.join(stuck)} unfinished; a FIFO on a path that "
-                "rejoins is too shallow"
+                f"no unit can move with {stuck} unfinished; a FIFO on a path that rejoins is too "
+                "shallow"
             )
-    taken = {edge: np.array(state.taken, np.int64) for edge, state in states.items()}
-    issue = {name: np.array(run.issues, np.int64) for name, run in zip(names, runs, strict=True)}
-    occupancy = {edge: state.peak for edge, state in states.items()}
-    return Trace(taken[sources[0]], taken[sinks[0]], issue, occupancy, taken)
+    occupancy = {edge: _peak(edge, issue.get(edge.producer), taken[edge]) for edge in edges}
+    source = next(edge for edge in edges if edge.producer is None)
+    sink = next(edge for edge in edges if edge.consumer is None)
+    return Trace(taken[source], taken[sink], issue, occupancy, taken)
+
+
+def _tables(actors, edges, frames, starts):
+    """Arguments of `_run`, but for the first; frames are offered from the cycles ``starts`` on."""
+    number = {actor.name: a for a, actor in enumerate(actors)}
+    consumer = [number.get(edge.consumer, -1) for edge in edges]
+    # A source counts as one more actor, which has issued all that it offers.
+    offered: list[np.ndarray] = []
+    producer = []
+    for edge in edges:
+        producer.append(number.get(edge.producer, len(actors) + len(offered)))
+        if edge.producer is None:
+            reader = actors[number[edge.consumer]]
+            beats = int(reader.takes[edge.port].sum()) * reader.repeats
+            offered.append(starts.repeat(beats))
+    beats = [frames * actor.beats for actor in actors] + [len(cycles) for cycles in offered]
+    begins = np.cumsum([0, *beats, *(beats[p] for p in producer)])
+    issues, takings = begins[: len(beats)], begins[len(beats) :]
+    times = np.zeros(begins[-1], np.int64)
+    times[issues[len(actors)] : takings[0]] = np.concatenate(offered)
+    bit = [1 << consumer[:k].count(a) for k, a in enumerate(consumer)]
+    takes = [np.zeros(len(actor.puts), np.int64) for actor in actors]
+    reads = [np.zeros(len(actor.puts), np.int64) for actor in actors]
+    for edge, a, port in zip(edges, consumer, bit, strict=True):
+        if a >= 0:
+            own = actors[a].takes[edge.port]
+            takes[a] += port * own
+            reads[a] += port * actors[a].reads.get(edge.port, own)
+    first, last = _ranges([actor.puts for actor in actors])
+    tail_first, tail_last = _ranges([actor.tail for actor in actors])
+    into, next_into = _linked(consumer, len(actors))
+    out, next_out = _linked(producer, len(actors))
+    return {
+        "first": first,
+        "last": last,
+        "duration": _words(np.concatenate([actor.duration for actor in actors])),
+        "reads": np.concatenate(reads),
+        "takes": np.concatenate(takes),
+        "puts": _words(np.concatenate([actor.puts for actor in actors])),
+        "tail": _words(np.concatenate([actor.tail for actor in actors])),
+        "tail_first": tail_first,
+        "tail_last": tail_last,
+        "into": into,
+        "out": out,
+        "issues": issues,
+        "index": first.copy(),
+        "trailing": tail_last.copy(),
+        "left": _words([frames * actor.repeats for actor in actors]),
+        "free": _words([0] * len(actors)),
+        "issued": _words([0] * len(actors) + beats[len(actors) :]),
+        "awake": _words([1] * len(beats)),
+        "alone": _words([0] * len(actors)),
+        "producer": _words(producer),
+        "consumer": _words(consumer),
+        "bit": _words(bit),
+        "forward": _words([0 if edge.producer is None else edge.forward for edge in edges]),
+        "backward": _words([edge.backward for edge in edges]),
+        "capacity": _words([_NEVER if edge.capacity is None else edge.capacity for edge in edges]),
+        "next_into": next_into,
+        "next_out": next_out,
+        "takings": takings,
+        "taken": _words([0] * len(edges)),
+        "times": times,
+    }
+
+
+def _words(values):
+    return np.ascontiguousarray(values, np.int64)
+
+
+def _ranges(parts):
+    """Where each of the parts begins and ends among all."""
+    ends = np.cumsum([len(part) for part in parts])
+    return ends - [len(part) for part in parts], ends
+
+
+def _linked(ends, actors):
+    """The first edge of each actor, and the next one of each edge; -1 after the last."""
+    first, following = np.full(actors, -1), np.full(len(ends), -1)
+    for edge, actor in reversed([*enumerate(ends)]):
+        if 0 <= actor < actors:
+            following[edge], first[actor] = first[actor], edge
+    return first, following
+
+
+def _peak(edge, issued, taken):
+    """Most beats that had been issued and not taken."""
+    if edge.producer is None or edge.consumer is None:
+        return int(edge.consumer is None)
+    gone = np.searchsorted(taken, issued, side="right")
+    return int((np.arange(1, len(issued) + 1) - gone).max(initial=0))
