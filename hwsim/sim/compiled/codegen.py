@@ -366,6 +366,8 @@ class _Function:
         self.lines: list[str] = []
         self.values: dict = {}
         self.clean: dict = {}
+        self.bases: dict = {}
+        self.rows: dict = {}
         self.counter = self.stores = 0
         # Indices of the element at hand: instance, lane, both.
         self.instance = self.lane = self.element = "0"
@@ -413,8 +415,12 @@ class _Function:
             self.do("br label %end")
             self.lines.append("end:")
         self.do("ret void")
-        # Calls cost more than short chunks.
-        attributes = "#1" if len(self.lines) < LONGEST_INLINE else "#0"
+        if self.varying and self.vector > 1 and self.count == 1:
+            # Vectors are loaded, computed and stored one by one: LLVM finds nothing to gain.
+            attributes = "#2"
+        else:
+            # Calls cost more than short chunks.
+            attributes = "#1" if len(self.lines) < LONGEST_INLINE else "#0"
         head = (
             f"define internal void @{self.name}(ptr noalias %arena, ptr noalias %buffers) "
             f"{attributes} {{"
@@ -482,10 +488,16 @@ class _Function:
         return place, shift, self.schedule.steps.get(node, 1) if place.count > 1 else 0
 
     def pointer(self, offset, bits, index="0"):
-        base = self.new(f"getelementptr i8, ptr %arena, i64 {offset}")
+        return self.new(f"getelementptr i8, ptr {self.base(bits, index)}, i64 {offset}")
+
+    def base(self, bits, index):
+        """The arena, moved by so many elements: what follows is a constant in the instruction."""
         if index == "0":
-            return base
-        return self.new(f"getelementptr {_element(bits)}, ptr {base}, i64 {index}")
+            return "%arena"
+        key = _element(bits), index
+        if key not in self.bases:
+            self.bases[key] = self.new(f"getelementptr {key[0]}, ptr %arena, i64 {index}")
+        return self.bases[key]
 
     def load_at(self, place, shift, step):
         """The elements at hand of a place; raw."""
@@ -895,6 +907,12 @@ class _Function:
 
     def _row(self, address, limit, spare, vector):
         """``(row, inside)``: a row that exists, and whether it is the one that was asked for."""
+        key = address, limit, spare, vector
+        if key not in self.rows:
+            self.rows[key] = self._new_row(*key)
+        return self.rows[key]
+
+    def _new_row(self, address, limit, spare, vector):
         bits = container(address.width)
         value = self.zero_extended(address) if vector else self._scalar(address)
         kind = self.type(bits) if vector else f"i{bits}"

@@ -93,7 +93,7 @@ def graph_of_rtlil(text, top=None):
         in both directions, clocks other than the rising edge of one input, combinational loops,
         cells of an unknown type.
     """
-    if re.search(r"^\s*sync ", text, re.MULTILINE):
+    if "sync " in text and re.search(r"^\s*sync ", text, re.MULTILINE):
         text = prepare(text)
     modules = parse(text)
     name = _top_of(modules, top)

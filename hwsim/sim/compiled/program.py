@@ -167,7 +167,8 @@ def compile_rtlil(text, top, *, lanes=1, observe=(), uniform=()):
     # What is alike stays alike where it is to be rolled up again.
     graph = simplify(graph_of_rtlil(text, top), regular=lanes == 1)
     program = compile_graph(graph, lanes=lanes, observe=observe, uniform=uniform)
-    cache.save(key, program.to_bytes())
+    if cache.folder() is not None:
+        cache.save(key, program.to_bytes())
     return program
 
 

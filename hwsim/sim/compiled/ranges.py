@@ -10,19 +10,11 @@ import heapq
 from typing import Any
 
 from .ir import Memory, Node, operands, topological
+from .values import storage as container
 
 __all__ = ["Ranges", "container", "literal"]
 
 _ROUNDS = 3
-
-
-def container(width):
-    """Bits of the machine word that holds ``width`` bits."""
-    if width == 1:
-        return 1
-    if width <= 64:
-        return max(8, 1 << (width - 1).bit_length())
-    return -(-width // 64) * 64
 
 
 def _signed_bits(value):

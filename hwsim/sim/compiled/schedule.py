@@ -310,15 +310,17 @@ class Schedule:
     def _gate_nodes(self):
         gates = self._cones(self.order)
         used = {(e.gate, e.varying) for e in self.effects if e.gate is not None}
+        keys: dict[tuple, Key] = {}
         for node in self.order:
             varying = node in self.varying
             gate = gates.get(node)
             if (gate, varying) not in used:
                 gate = None
             wide = node.width > 64 or any(a.width > 64 for a in node.args)
-            self._keys[node] = Key(
-                varying, node.group, gate, wide and (varying or node.group.count > 1)
-            )
+            facts = varying, node.group, gate, wide and (varying or node.group.count > 1)
+            if facts not in keys:
+                keys[facts] = Key(*facts)
+            self._keys[node] = keys[facts]
 
     # Ports
 

@@ -52,7 +52,7 @@ def simplify(graph: Graph, *, regular=True) -> Graph:
     graph = _Transfer(graph, split=True, regular=regular).graph
     # More is known of parts than of what they were packed in.
     same = equal_registers(graph)
-    return _Transfer(graph, split=True, regular=regular, same=same).graph
+    return _Transfer(graph, split=True, regular=regular, same=same).graph if same else graph
 
 
 def _scopes(graph) -> Iterator[Scope]:
