@@ -3,7 +3,8 @@
 Each network of `hwsim.networks`, with random int8 weights: estimated on all devices of the catalog
 (FPGAs by the program of the systolic accelerator), compiled for a 32 x 32 array with the buffer
 that it has unless told otherwise, and planned as a streaming pipeline for the smallest part of the
-catalog that holds it. ``--only`` measures some anew and keeps what is published of the others.
+catalog that holds it, through whose RTL an image goes, every feature map compared with the
+reference. ``--only`` measures some anew and keeps what is published of the others.
 ``--docs`` writes the tables in docs/networks.md instead.
 """
 
@@ -13,8 +14,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+
 from hwsim import networks
-from hwsim.blocks.streaming import Streaming, plan_streaming
+from hwsim.blocks.streaming import Streaming
 from hwsim.blocks.systolic.config import LARGEST_BUFFER, Systolic
 from hwsim.blocks.systolic.timing import usual_memory
 from hwsim.compiler.compile import compile_network
@@ -23,6 +26,8 @@ from hwsim.models import devices
 from hwsim.models.estimate import estimate
 from hwsim.models.quantization import random_integer_network
 from hwsim.network import NetworkError
+from hwsim.rtl.build import build
+from hwsim.sim.simulate import simulate
 
 from . import record
 
@@ -132,7 +137,7 @@ def stream(network):
         if bits > holds or not dsps:
             continue
         try:
-            plan = plan_streaming(network, Streaming(multipliers=dsps))
+            design = build(network, Streaming(multipliers=dsps))
         except NetworkError as error:
             return {"fits": False, "why": str(error)}
         except ValueError as error:  # fewer than it works with at all
@@ -141,10 +146,26 @@ def stream(network):
         return {
             "fits": True,
             "part": part,
-            "multipliers": plan.multipliers,
-            "interval": plan.interval,
+            "multipliers": design.plan.multipliers,
+            "interval": design.plan.interval,
+            **through_rtl(design),
         }
     return {"fits": False, "why": why}
+
+
+def through_rtl(design):
+    """A random image through the pipeline, cycle by cycle."""
+    image = design.network.input
+    low, high = (-128, 128) if image.signed else (0, 256)
+    codes = np.random.default_rng(0).integers(low, high, (1, *image.shape))
+    result = simulate(design, codes.astype(np.int8 if image.signed else np.uint8))
+    return {
+        "planned_cycles": design.plan.cycles(1),
+        "cycles": result.cycles,
+        "values": int(result.layers["values"].sum()),
+        "mismatches": result.mismatches,
+        "simulation_seconds": result.seconds,
+    }
 
 
 def too_large(bits):
@@ -225,6 +246,18 @@ def report(facts, results):
         ["network", *(f"{name}, ms" for name in SHOWN)],
         [[r["network"], *(f"{r['latency_s'][name] * 1e3:.3g}" for name in SHOWN)] for r in results],
     )
+    pipelines = [(r["network"], r["streaming"]) for r in results if r["streaming"]["fits"]]
+    simulated = record.table(
+        ["network", "planned cycles", "cycles", "values compared", "differ", "simulation, s"],
+        [
+            [
+                name,
+                *(pipeline[key] for key in ("planned_cycles", "cycles", "values", "mismatches")),
+                f"{pipeline['simulation_seconds']:.1f}",
+            ]
+            for name, pipeline in pipelines
+        ],
+    )
     reasons = [
         f"- {r['network']}, {kind}: {r[kind]['why']}."
         for kind in ("systolic", "streaming")
@@ -248,6 +281,12 @@ block RAM holds the weights and whose DSPs are enough, as fast as these allow.
 Why not, or not with the buffer of {Systolic().buffer_bytes:,} bytes:
 
 {chr(10).join(reasons)}
+
+## Pipelines at RTL
+One random image through each pipeline, on the compiled engine, one lane; preparation is part of the
+time.
+
+{simulated}
 
 ## Estimates
 Latency of one image, in the data type that each device has for float networks. On the FPGA the
