@@ -62,9 +62,9 @@ class Terminal:
     ) -> None:
         """Print a table.
 
-        Integers get thousands separators, other numbers four significant digits; columns of
-        numbers are aligned to the right. ``total`` is a last row below a line. Without any
-        column names there is no heading.
+        Integers get thousands separators, other numbers four significant digits, and all before
+        the point; columns of numbers are aligned to the right. ``total`` is a last row below a
+        line. Without any column names there is no heading.
         """
         from rich.table import Table
         from rich.text import Text
@@ -130,7 +130,8 @@ def _cell(value: object) -> str:
     if isinstance(value, Integral):
         return f"{int(value):,}"
     if isinstance(value, Real):
-        return f"{float(value):,.4g}"
+        number = float(value)
+        return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}"
     return clean(value)
 
 

@@ -66,8 +66,8 @@ def _integer(network, integer):
     return lower(network)
 
 
-def _times(latency_s, batch, clock_hz):
-    return {"latency_s": latency_s, "cycles": latency_s * clock_hz, "images": batch}
+def _times(cycles, images, clock_hz):
+    return {"latency_s": cycles / clock_hz, "cycles": int(cycles), "images": images}
 
 
 def events(network, integer, point):
@@ -88,14 +88,14 @@ def events(network, integer, point):
             precision=f"int{point['operand_bits']}",
         )
         (found,) = estimate(network, [device], batch=batch, precision=f"int{point['operand_bits']}")
-        return _times(max(end for *_, end in found.timeline), batch, clock)
+        return _times(round(max(end for *_, end in found.timeline) * clock), batch, clock)
     plan = plan_streaming(_integer(network, integer), architecture(point))
     memory = streaming.Memory(bytes_per_cycle=max(1, int(bandwidth // clock)))
     ends = (-(-frame.lanes * frame.bits // 8) for frame in (plan.input, plan.output))
     pipeline = streaming.Pipeline(plan.actors, plan.edges, *ends)
     images = min(batch, 4)
     trace = streaming.run_shared([pipeline], memory, images)[0]
-    return _times(trace.cycles / clock, images, clock)
+    return _times(trace.cycles, images, clock)
 
 
 def _program_events(network, integer, point):
@@ -109,7 +109,7 @@ def _program_events(network, integer, point):
         total_bandwidth=share < 1,
     )
     cycles = run_program(compiled, shared).cycles
-    return _times(cycles * batch / clock, batch, clock)
+    return _times(cycles * batch, batch, clock)
 
 
 def program(network, integer, point):
@@ -117,7 +117,7 @@ def program(network, integer, point):
     compiled = compile_network(_integer(network, integer), architecture(point))
     cycles = compiled.timing().cycles
     clock, batch = point["clock_mhz"] * 1e6, point["batch"]
-    return _times(cycles * batch / clock, batch, clock)
+    return _times(cycles * batch, batch, clock)
 
 
 def _build(network, integer, point):
@@ -140,7 +140,7 @@ def rtl(network, integer, point):
     result = simulate(design, images, lanes=1)
     clock = point["clock_mhz"] * 1e6
     return {
-        **_times(result.cycles / clock, count, clock),
+        **_times(result.cycles, count, clock),
         "mismatches": int(result.mismatches),
     }
 

@@ -276,7 +276,8 @@ class Study:
             for fidelity, numbers in found.items()
             for quantity, value in numbers.items()
         ]
-        return pd.DataFrame(rows, columns=["point", "fidelity", "quantity", "value"])
+        names = ["point", "fidelity", "quantity", "value"]
+        return pd.DataFrame(rows, columns=names, dtype=object)  # cycles stay integers
 
     def _entry(self, number):
         place = self._places([number])[0]

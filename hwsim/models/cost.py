@@ -219,8 +219,8 @@ def part_features(part, config, rules):
         ]
     elif part == "vector":
         found |= {"column": config.cols}
-        # A tap's product, and the two parts of a scaled sum; the windows of a pool take two more.
-        dsp = config.cols * dsps({(9, 18): 1, (18, 18): 1, (16, 18): 1}, rules) + 2
+        # A tap's product, and the two parts of a scaled sum.
+        dsp = config.cols * dsps({(9, 18): 1, (18, 18): 1, (16, 18): 1}, rules)
         table_bytes = max(config.axi_bytes, FACTOR_BYTES)
         memories = [
             (config.cols, 17, FACTORS),

@@ -232,7 +232,7 @@ def test_packed_arrays_take_half_the_multipliers_where_they_are_wide_enough(quan
     }
     assert found["zynq-7020"].frame()["dsp"].tolist() == [64, 32]
     # 18 x 18 bits: two multipliers for a pair of products, and three for each column's scaling.
-    assert found["ecp5-85f"].frame()["dsp"].tolist() == [90, 90]
+    assert found["ecp5-85f"].frame()["dsp"].tolist() == [88, 88]
     assert found["ecp5-85f"].sources(1)["lut"] == "cost view, logic as of the unpacked array"
     assert found["ecp5-85f"].space.point(1)["packed"] is True
 

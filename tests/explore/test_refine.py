@@ -40,8 +40,28 @@ def test_a_pipeline_at_every_fidelity(quantized, tmp_path):
     assert again.refined == study.refined
 
 
-def test_a_systolic_accelerator_at_every_fidelity(quantized):
-    table = {"systolic": {"rows": 4, "cols": 4, "buffer_bytes": 65536, "accumulator_rows": 256}}
+class Result:
+    """As of `hwsim.synth.synthesize`."""
+
+    lut, ff, dsp, bram = 10, 20, 3, 4
+    problems = ()
+    tools: ClassVar = {"yosys": "Yosys 1", "nextpnr-ecp5": "nextpnr 2"}
+
+    def __init__(self, fmax_hz):
+        self.fmax_hz = fmax_hz
+
+
+def test_a_systolic_accelerator_at_every_fidelity(quantized, monkeypatch):
+    sizes = {"rows": 4, "cols": 4, "buffer_bytes": 65536, "accumulator_rows": 256}
+    asked = {}
+
+    def synthesize(design, part, **options):
+        asked.update(options, part=part, config=design.config)
+        return Result(None)
+
+    monkeypatch.setattr("hwsim.synth.synthesize", synthesize)
+    monkeypatch.setattr(refine.shutil, "which", lambda name: None)
+    table = {"device": "ecp5-85f", "clock_mhz": 50, "systolic": sizes}
     study = explore(quantized, table, refine=1)
     refined = study.knee["refined"]
     assert refined["program"]["cycles"] == refined["rtl"]["cycles"]
@@ -49,6 +69,12 @@ def test_a_systolic_accelerator_at_every_fidelity(quantized):
     # Where instructions come from the same memory.
     assert 1 <= refined["events"]["cycles"] / refined["program"]["cycles"] <= 1.05
     assert study.knee["latency_s"] == pytest.approx(refined["rtl"]["latency_s"], rel=0.05)
+    config = hwsim.Systolic(**sizes)
+    assert asked == {"part": "ecp5-85f", "placed": False, "target_hz": 50e6, "config": config}
+    assert refined["synthesis"] == {
+        **{"lut": 10, "ff": 20, "dsp": 3, "bram": 4, "tools": "Yosys 1, nextpnr 2"},
+        "problem": "not placed: more than 6,000 tables, and no native nextpnr",
+    }
     report = hwsim.report(study)
     assert set(report.sections[0].tables) == {"front", "refined"}
 
@@ -61,17 +87,6 @@ def test_what_is_not_built_says_so():
         "an array with the dataflow nvdla and 16 bits is not built; "
         "weight-stationary with 8 bits is"
     )
-
-
-class Result:
-    """As of `hwsim.synth.synthesize`."""
-
-    lut, ff, dsp, bram = 10, 20, 3, 4
-    problems = ()
-    tools: ClassVar = {"yosys": "Yosys 1", "nextpnr-ecp5": "nextpnr 2"}
-
-    def __init__(self, fmax_hz):
-        self.fmax_hz = fmax_hz
 
 
 @pytest.mark.parametrize(

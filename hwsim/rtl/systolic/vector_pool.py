@@ -84,10 +84,11 @@ class PoolWindows(wiring.Component):
             place = Signal(signed(_PLACE_BITS), name=f"place_{axis}_{slot}")
             m.d.comb += last[slot].eq(place == kernel - 1)
             with m.If(begin):
-                m.d.sync += [place.eq(ahead - slot * window), first[slot].eq(1)]
+                m.d.sync += [place.eq(ahead - sum([window] * slot)), first[slot].eq(1)]
             with m.Elif(step):
-                # The next window of the slot begins so many windows further on.
-                following = kernel - POOL_WINDOWS * window
+                # The next window of the slot begins so many windows further on: a sum, for Yosys
+                # would take a DSP for a product.
+                following = kernel - sum([window] * POOL_WINDOWS)
                 m.d.sync += [
                     place.eq(Mux(last[slot], following, place + 1)),
                     first[slot].eq(last[slot] | (place < 0)),

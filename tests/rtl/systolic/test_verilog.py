@@ -32,3 +32,13 @@ def test_size():
     assert len(made.files) <= 50
     assert made.lines < 6250
     assert max(text.count("\n") for text in made.files.values()) < 600
+
+
+def test_products():
+    """Nothing is multiplied but codes and what they are scaled by: synthesis makes DSPs of it."""
+    made = verilog(4, 4)
+    found = {name: count for name, text in made.files.items() if (count := text.count(" * "))}
+    assert found == {
+        "systolic_4x4_weight_stationary_element.v": 1,
+        "systolic_4x4_vector_lane.v": 3,  # a tap by its factor, a sum in two parts by its scale
+    }
