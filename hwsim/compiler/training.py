@@ -3,8 +3,8 @@
 Memory. A word holds a code for each lane. A feature map is ``(groups, channels, height, width)``
 words, each with a value of as many images as there are lanes: the batch is in groups of them. Its
 gradient lies as far apart as the windows of its layer's strides say, with zeros between. Weights
-are ``(tiles, depth)`` words with a lane for each of the outputs of a tile; the depth counts
-channels, then taps, and then the bias.
+are ``(groups, tiles, depth)`` words with a lane for each of the outputs of a tile; the depth counts
+channels of the group, then taps, and then the bias.
 
 Operands. With ``k`` for a tap of a channel, ``n`` for an output and a word for each step:
 
@@ -14,6 +14,8 @@ Operands. With ``k`` for a tap of a channel, ``n`` for an output and a word for 
 - weight gradient: rows get the values at ``k``, columns the gradients of ``n``, both transposed,
   so that a step is an image;
 - velocity, update: rows get p and q times a unit matrix, columns words of the two operands.
+
+A grouped convolution is an operation for each group.
 
 Where in a map a tap is, and whether it stands for the bias, says the table of taps.
 """
@@ -162,9 +164,11 @@ class _Place:
         self.stage, self.source = stage, source
         height, width = stage.map_shape
         self.strides = stage.attributes["strides"]
-        self.depth = math.prod((stage.shape[0], *stage.attributes["kernel"])) + bool(stage.bias)
-        self.tiles = -(-stage.outputs // lanes)
-        self.words = self.depth * self.tiles
+        # Of a group.
+        self.channels, self.outputs = stage.shape[0] // stage.group, stage.outputs // stage.group
+        self.tiles = -(-self.outputs // lanes)
+        self.group_words = stage.depth * self.tiles
+        self.words = stage.group * self.group_words
         # Whole tiles, so that they are read alone.
         self.weights, self.velocity, self.gradient = (
             take("parameters", -(-self.words // lanes) * lanes) for _ in range(3)
@@ -264,8 +268,8 @@ class TrainingPlan:
                 )
         taps = math.prod(stage.attributes["kernel"])
         products = max(
-            stage.shape[0] * taps + bool(stage.bias),
-            stage.outputs * taps,
+            stage.depth,
+            stage.outputs // stage.group * taps,
             self.groups * self.config.lanes * math.prod(stage.map_shape),
         )
         if products > self.config.depth:
@@ -285,11 +289,11 @@ class TrainingPlan:
     def _forward_taps(self, place):
         """For each ``k``; a whole number of tiles."""
         stage = place.stage
-        channels, height, width = stage.shape
+        _, height, width = stage.shape
         (kh, kw), (dh, dw) = stage.attributes["kernel"], stage.attributes["dilations"]
         taps = [
             (c * height * width + y * dh * width + x * dw, y * dh, x * dw, Tap.VALUE)
-            for c in range(channels)
+            for c in range(place.channels)
             for y in range(kh)
             for x in range(kw)
         ]
@@ -304,7 +308,7 @@ class TrainingPlan:
         height, width = place.size
         return [
             (n * height * width - y * dh * width - x * dw, -y * dh, -x * dw, Tap.VALUE)
-            if n < stage.outputs
+            if n < place.outputs
             else (0, 0, 0, Tap.ZERO)
             for tile in range(place.tiles)
             for y in range(kh)
@@ -372,33 +376,40 @@ class TrainingPlan:
 
     def _forward(self, program, place, scales):
         stage, lanes, address = place.stage, self.config.lanes, self.config.address
-        (rows, cols), (sh, sw), width = stage.map_shape, place.strides, stage.shape[2]
+        (rows, cols), (sh, sw) = stage.map_shape, place.strides
+        _, height, width = stage.shape
         base, top, left, size = self._source(place)
-        program.add(
-            stage,
-            "forward",
-            Kind.PRODUCT,
-            [max(place.depth, lanes), place.tiles, self.groups, cols, rows],
-            a=(address(Bank.PARAMETERS, place.weights), [1, place.depth]),
-            w=(base, [0, 0, math.prod(stage.shape), sw, sh * width]),
-            k=(place.forward_taps, [1]),
-            y=(top, [0, 0, 0, 0, sh]),
-            x=(left, [0, 0, 0, sw]),
-            **size,
-            **self._to_map(Bank.MAPS, place.maps, (stage.outputs, rows, cols)),
-            slot=self._slot(f"map/{stage.name}"),
-            modes={"taps_w", *(["relu"] if stage.relu else [])},
-            numbers={"one": scales.one, "shift": scales.forward},
-        )
+        for group in range(stage.group):
+            weights = place.weights + group * place.group_words
+            program.add(
+                stage,
+                "forward",
+                Kind.PRODUCT,
+                [max(stage.depth, lanes), place.tiles, self.groups, cols, rows],
+                a=(address(Bank.PARAMETERS, weights), [1, stage.depth]),
+                w=(
+                    base + group * place.channels * height * width,
+                    [0, 0, math.prod(stage.shape), sw, sh * width],
+                ),
+                k=(place.forward_taps, [1]),
+                y=(top, [0, 0, 0, 0, sh]),
+                x=(left, [0, 0, 0, sw]),
+                **size,
+                **self._to_map(Bank.MAPS, place.maps, (stage.outputs, rows, cols), stage, group),
+                slot=self._slot(f"map/{stage.name}"),
+                modes={"taps_w", *(["relu"] if stage.relu else [])},
+                numbers={"one": scales.one, "shift": scales.forward},
+            )
 
-    def _to_map(self, bank, base, shape):
-        """Results in tiles of channels, for one pixel after the other."""
-        channels, lanes, size = shape[0], self.config.lanes, math.prod(shape[1:])
+    def _to_map(self, bank, base, shape, stage, group):
+        """Results in tiles of a group's channels, for one pixel after the other."""
+        lanes, size, channels = self.config.lanes, math.prod(shape[1:]), shape[0] // stage.group
+        first = base + group * channels * size
         return {
             "to_counts": [lanes, -(-channels // lanes), self.groups, size],
             "to": (
-                self.config.address(bank, base + (lanes - 1) * size),
-                [-size, lanes * size, channels * size, 1],
+                self.config.address(bank, first + (lanes - 1) * size),
+                [-size, lanes * size, shape[0] * size, 1],
             ),
             "limit": channels,
             "kept": self.kept,
@@ -448,23 +459,30 @@ class TrainingPlan:
 
     def _weight_gradient(self, program, place, scales):
         stage, lanes, address = place.stage, self.config.lanes, self.config.address
-        (rows, cols), (sh, sw), width = stage.map_shape, place.strides, stage.shape[2]
+        (rows, cols), (sh, sw) = stage.map_shape, place.strides
+        _, height, width = stage.shape
         base, top, left, size = self._source(place)
-        full, rest = divmod(stage.outputs, lanes)
+        full, rest = divmod(place.outputs, lanes)
         apart, spread = math.prod(place.size), place.size[1]
-        down = -(-place.depth // lanes)
+        down = -(-stage.depth // lanes)
         parts = [(0, full, lanes), (full, 1, rest)]
-        for number, (tile, tiles, kept) in enumerate(part for part in parts if part[1] * part[2]):
+        parts = [(g, *part) for g in range(stage.group) for part in parts if part[1] * part[2]]
+        for number, (group, tile, tiles, kept) in enumerate(parts):
             modes, seed = _random(scales, "gradient", load=number == 0)
+            output = group * place.outputs + tile * lanes
+            gradient = place.gradient + group * place.group_words + tile * stage.depth
             program.add(
                 stage,
                 "weight gradient",
                 Kind.PRODUCT,
                 [lanes, cols, rows, self.groups, down, tiles],
                 fold=4,
-                a=(base, [0, sw, sh * width, math.prod(stage.shape)]),
+                a=(
+                    base + group * place.channels * height * width,
+                    [0, sw, sh * width, math.prod(stage.shape)],
+                ),
                 w=(
-                    address(Bank.DELTAS, place.deltas + tile * lanes * apart),
+                    address(Bank.DELTAS, place.deltas + output * apart),
                     [apart, sw, sh * spread, stage.outputs * apart, 0, lanes * apart],
                 ),
                 k=(place.forward_taps, [1, 0, 0, 0, lanes]),
@@ -473,10 +491,10 @@ class TrainingPlan:
                 **size,
                 to_counts=[lanes, down, tiles],
                 to=(
-                    address(Bank.PARAMETERS, place.gradient + tile * place.depth + lanes - 1),
-                    [-1, lanes, place.depth],
+                    address(Bank.PARAMETERS, gradient + lanes - 1),
+                    [-1, lanes, stage.depth],
                 ),
-                limit=place.depth,
+                limit=stage.depth,
                 kept=kept,
                 slot=self._slot(f"gradient/{stage.name}"),
                 modes={"taps_a", "turn_a", "turn_w", *modes},
@@ -485,32 +503,38 @@ class TrainingPlan:
 
     def _input_gradient(self, program, place, before, scales):
         stage, lanes, address = place.stage, self.config.lanes, self.config.address
-        channels, rows, cols = stage.shape
+        _, rows, cols = stage.shape
         taps = math.prod(stage.attributes["kernel"])
         top, left = stage.attributes["pads"][:2]
         height, width = place.size
-        modes, seed = _random(scales, "inputs")
-        program.add(
-            stage,
-            "input gradient",
-            Kind.PRODUCT,
-            [lanes, taps, place.tiles, -(-channels // lanes), self.groups, cols, rows],
-            fold=3,
-            a=(address(Bank.PARAMETERS, place.weights), [taps, 1, place.depth, lanes * taps]),
-            w=(
-                address(Bank.DELTAS, place.deltas + top * width + left),
-                [0, 0, 0, 0, stage.outputs * height * width, 1, width],
-            ),
-            k=(place.input_taps, [1, lanes, lanes * taps]),
-            y=(top, [0, 0, 0, 0, 0, 0, 1]),
-            x=(left, [0, 0, 0, 0, 0, 1]),
-            height=height,
-            width=width,
-            **self._to_map(Bank.DELTAS, before.pooled_deltas, stage.shape),
-            slot=self._slot(f"delta/{before.stage.name}"),
-            modes={"taps_w", "turn_a", *modes},
-            numbers={"shift": scales.inputs, **seed},
-        )
+        for group in range(stage.group):
+            modes, seed = _random(scales, "inputs", load=group == 0)
+            weights = place.weights + group * place.group_words
+            deltas = place.deltas + group * place.outputs * height * width
+            program.add(
+                stage,
+                "input gradient",
+                Kind.PRODUCT,
+                [lanes, taps, place.tiles, -(-place.channels // lanes), self.groups, cols, rows],
+                fold=3,
+                a=(
+                    address(Bank.PARAMETERS, weights),
+                    [taps, 1, stage.depth, lanes * taps],
+                ),
+                w=(
+                    address(Bank.DELTAS, deltas + top * width + left),
+                    [0, 0, 0, 0, stage.outputs * height * width, 1, width],
+                ),
+                k=(place.input_taps, [1, lanes, lanes * taps]),
+                y=(top, [0, 0, 0, 0, 0, 0, 1]),
+                x=(left, [0, 0, 0, 0, 0, 1]),
+                height=height,
+                width=width,
+                **self._to_map(Bank.DELTAS, before.pooled_deltas, stage.shape, stage, group),
+                slot=self._slot(f"delta/{before.stage.name}"),
+                modes={"taps_w", "turn_a", *modes},
+                numbers={"shift": scales.inputs, **seed},
+            )
 
     def _update(self, program, place, scales):
         change = place.gradient

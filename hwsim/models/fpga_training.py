@@ -114,8 +114,8 @@ def _lanes(dsps, batch):
 def _macs(operation, batch):
     """Multiply-adds of an operation that are no padding of its tiles."""
     stage = operation.stage
-    taps = math.prod((stage.shape[0], *stage.attributes["kernel"]))
-    depth, positions = taps + bool(stage.bias), batch * math.prod(stage.map_shape)
+    depth, positions = stage.depth, batch * math.prod(stage.map_shape)
+    taps = depth - bool(stage.bias)
     return {
         "forward": depth * stage.outputs * positions,
         "weight gradient": depth * stage.outputs * positions,

@@ -49,6 +49,17 @@ class Stage:
     window: tuple[int, int] = (1, 1)
 
     @property
+    def group(self):
+        """Groups of channels that a convolution keeps apart."""
+        return self.attributes["group"]
+
+    @property
+    def depth(self):
+        """Weights of an output, its bias among them."""
+        channels = self.shape[0] // self.group
+        return channels * math.prod(self.attributes["kernel"]) + bool(self.bias)
+
+    @property
     def map_shape(self):
         """Height and width of the layer's own output."""
         a = self.attributes
@@ -70,7 +81,7 @@ class Stage:
         return self.outputs, *(n // k for n, k in zip(self.map_shape, self.window, strict=True))
 
     def matrix(self, weights):
-        """Weights as (depth, outputs); the depth counts channels, then taps."""
+        """Weights as (depth, outputs); the depth counts channels of a group, then taps."""
         return (weights if self.transposed else weights.reshape(self.outputs, -1).T).copy()
 
     def tensor(self, matrix):
@@ -78,7 +89,7 @@ class Stage:
         if self.transposed:
             return matrix
         kernel = self.attributes["kernel"]
-        whole = matrix.T.reshape(self.outputs, self.shape[0], *kernel)
+        whole = matrix.T.reshape(self.outputs, -1, *kernel)
         return whole[:, :, 0, 0] if self.attributes["dense"] else whole
 
 
@@ -87,6 +98,7 @@ _DENSE = {
     "strides": (1, 1),
     "dilations": (1, 1),
     "pads": (0,) * 4,
+    "group": 1,
     "dense": True,
 }
 
@@ -120,8 +132,8 @@ def stages(network):
             weights = network.constants[layer.inputs[1]]
             bias = layer.inputs[2] if len(layer.inputs) > 2 else ""
             if layer.op == "Conv":
-                if a["group"] != 1 or len(a["kernel"]) != 2:
-                    refuse(f"group = {a['group']} with a kernel {a['kernel']}")
+                if len(a["kernel"]) != 2:
+                    refuse(f"a kernel {a['kernel']}")
                 attributes, outputs = {**a, "dense": False}, weights.shape[0]
             else:
                 if a["alpha"] != 1 or a["beta"] != 1 or a["trans_a"]:

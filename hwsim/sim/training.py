@@ -135,7 +135,9 @@ class Simulated:
             self._write(bank, 0, np.zeros((self.plan.used[name], lanes), np.int64))
         for place in self.plan.places:
             for offset, arrays in ((place.weights, codes), (place.velocity, velocities)):
-                self._write(Bank.PARAMETERS, offset, to_words(arrays[place.stage.name], lanes))
+                stage = place.stage
+                words = to_words(arrays[stage.name], lanes, stage.group)
+                self._write(Bank.PARAMETERS, offset, words)
 
     def forward(self, images, scales):
         """As `Machine.forward`."""
@@ -171,8 +173,9 @@ class Simulated:
         )
         for place, codes, velocities in zip(plan.places, words[::2], words[1::2], strict=True):
             stage = place.stage
-            self.codes[stage.name] = from_words(codes, place.depth, stage.outputs)
-            self.velocities[stage.name] = from_words(velocities, place.depth, stage.outputs)
+            shape = (stage.depth, stage.outputs)
+            self.codes[stage.name] = from_words(codes, shape, stage.group)
+            self.velocities[stage.name] = from_words(velocities, shape, stage.group)
         return {
             key: tuple(any(flags[slot, 0] >> bit & 1 for slot in found) for bit in range(2))
             for key, found in plan.slots.items()

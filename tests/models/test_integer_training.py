@@ -5,8 +5,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import hwsim
+from hwsim.compiler.training import Scales
 from hwsim.data import bundled
 from hwsim.models.reference.backward import conv_input_gradient, conv_weight_gradient
+from hwsim.models.reference.floating import convolve
 from hwsim.models.reference.training import Reference
 from hwsim.models.training import (
     LOGIT_POINT,
@@ -18,7 +20,7 @@ from hwsim.models.training import (
     quantized,
 )
 from hwsim.network.network import NetworkError
-from hwsim.network.training import initial_weights, stages
+from hwsim.network.training import Stage, initial_weights, stages
 
 
 def chain(seed=0, *, size=9, trans_b=True, bias=True):
@@ -115,6 +117,40 @@ def test_sums_are_the_gradients(seed, bias):
     attributes = {**second.attributes, "group": 1}
     expected = conv_input_gradient(attributes, (4, *second.shape), kernel, delta)
     found = (rotated @ columns).reshape(*second.shape, 4)
+    assert (np.moveaxis(found, -1, 0) == expected).all()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_groups(seed):
+    """Small integers, so that nothing is rounded: a grouped convolution and its gradients."""
+    rng = np.random.default_rng(seed)
+    group, channels, outputs = (int(rng.choice(n)) for n in ([2, 3, 5], [1, 2], [1, 2, 3]))
+    shape = (2, group * channels, 7, 11)
+    attributes = {
+        "kernel": (2, 3),
+        "strides": tuple(rng.integers(1, 3, 2).tolist()),
+        "dilations": (1, 2),
+        "pads": (1, 2, 0, 1),
+        "group": group,
+    }
+    weights = rng.integers(-3, 4, (group * outputs, channels, 2, 3))
+    maps = rng.integers(-3, 4, shape)
+    y = convolve(attributes, maps, weights)
+    dy = rng.integers(-3, 4, y.shape)
+    conv = Stage("conv", "w", "", "y", shape[1:], attributes | {"dense": False}, False, len(y[0]))
+    reference = Reference([conv], 4)
+    matrix = conv.matrix(weights)
+    assert (conv.tensor(matrix) == weights).all()
+    reference.load({"conv": matrix}, {})
+    numbers = Scales(1, 0, 0, 0, None, (0, -1, 0), {})
+    assert (reference.forward(maps, [numbers]) == y.reshape(2, -1)).all()
+    reference.backward(dy.reshape(2, -1), [numbers])
+    # The update took the weights away, and the gradient.
+    gradient = conv.tensor(-reference.codes["conv"])
+    assert (gradient == conv_weight_gradient(attributes, maps, dy)).all()
+    reference.load({"conv": matrix}, {})
+    found = reference._input_gradient(conv, np.moveaxis(dy, 0, -1), 0, None)
+    expected = conv_input_gradient(attributes, shape, weights, dy)
     assert (np.moveaxis(found, -1, 0) == expected).all()
 
 

@@ -28,7 +28,7 @@ SMALL = 116
 
 
 def random_chain(seed):
-    """Convolutions with stride, padding, dilation; ReLU or not, pool or not; one or two layers."""
+    """Convolutions with stride, padding, dilation, groups; ReLU or not, pool or not; up to two."""
     rng = np.random.default_rng(seed)
 
     def upto(n):
@@ -49,7 +49,8 @@ def random_chain(seed):
         current = name
 
     for layer in range(upto(2)):
-        outputs, kernel = upto(6), [upto(3), upto(3)]
+        group = int(rng.choice([n for n in range(1, 7) if shape[0] % n == 0]))
+        outputs, kernel = group * upto(6 // group), [upto(3), upto(3)]
         strides, dilations = [upto(2), upto(2)], [upto(2), upto(2)]
         pads = [int(n) for n in rng.integers(0, 3, 4)]
         size = [
@@ -60,7 +61,7 @@ def random_chain(seed):
         ]
         if min(size) < 1:
             break
-        parameters = [(outputs, shape[0], *kernel), (outputs,)][: upto(2)]
+        parameters = [(outputs, shape[0] // group, *kernel), (outputs,)][: upto(2)]
         add(
             "Conv",
             f"conv{layer}",
@@ -69,6 +70,7 @@ def random_chain(seed):
             strides=strides,
             dilations=dilations,
             pads=pads,
+            group=group,
         )
         shape = (outputs, *size)
         if rng.random() < 0.6:
@@ -148,23 +150,23 @@ def test_steps(seed):
     expected = {}
     for number, stage in enumerate(parts):
         taps, positions = math.prod(stage.attributes["kernel"]), math.prod(stage.map_shape)
-        depth = stage.shape[0] * taps + bool(stage.bias)
+        group = stage.attributes["group"]
+        channels, outputs = stage.shape[0] // group, stage.outputs // group
+        depth = channels * taps + bool(stage.bias)
+        every = group * tiles(outputs) * positions * tiles(batch)
         work = {
-            "forward": max(depth, lanes) * tiles(stage.outputs) * positions * tiles(batch),
-            "weight gradient": lanes
-            * tiles(depth)
-            * tiles(stage.outputs)
-            * positions
-            * tiles(batch),
-            "velocity": 2 * lanes * tiles(depth * tiles(stage.outputs)),
+            "forward": max(depth, lanes) * every,
+            "weight gradient": lanes * tiles(depth) * every,
+            "velocity": 2 * lanes * tiles(group * depth * tiles(outputs)),
         }
         work["update"] = work["velocity"]
         if number:
             work["input gradient"] = (
                 lanes
+                * group
                 * taps
-                * tiles(stage.outputs)
-                * tiles(stage.shape[0])
+                * tiles(outputs)
+                * tiles(channels)
                 * tiles(batch)
                 * math.prod(stage.shape[1:])
             )
@@ -187,6 +189,7 @@ def test_too_small(memory):
 
 def test_too_large():
     attributes = {"kernel": (3, 3), "strides": (1, 1), "dilations": (1, 1), "pads": (1, 0, 1, 0)}
+    attributes |= {"group": 1}
     stage = Stage("conv", "w", "", "y", (1, 2046, 3), attributes, False, 1)
     with pytest.raises(ValueError) as raised:
         TrainingPlan([stage], 4, TrainingConfig(lanes=4), momentum=False)

@@ -106,19 +106,43 @@ def noise(seed, rows, lanes):
     return states[:rows]
 
 
-def to_words(matrix, lanes):
-    """Weights (depth, outputs) as they lie in memory: (tiles of outputs × depth, lanes)."""
+def to_words(matrix, lanes, group):
+    """Weights (depth, outputs) as they lie in memory: (tiles of a group's outputs × depth, lanes).
+
+    Tiles of the first group come first.
+    """
     depth, outputs = matrix.shape
-    padded = np.zeros((depth, -(-outputs // lanes) * lanes), np.int64)
-    padded[:, :outputs] = matrix
+    each = outputs // group
+    padded = np.zeros((depth, group, -(-each // lanes) * lanes), np.int64)
+    padded[..., :each] = matrix.reshape(depth, group, each)
     return padded.reshape(depth, -1, lanes).swapaxes(0, 1).reshape(-1, lanes)
 
 
-def from_words(words, depth, outputs):
-    """The other way round."""
-    lanes = words.shape[1]
-    whole = words.reshape(-1, depth, lanes).swapaxes(0, 1).reshape(depth, -1)
-    return whole[:, :outputs]
+def from_words(words, shape, group):
+    """The other way round; ``shape`` is (depth, outputs)."""
+    depth, outputs = shape
+    whole = words.reshape(-1, depth, words.shape[1]).swapaxes(0, 1).reshape(depth, group, -1)
+    return whole[..., : outputs // group].reshape(depth, outputs)
+
+
+class _Random:
+    """Random numbers of rows that are rounded one after another; those of some tiles at a time.
+
+    Parameters
+    ----------
+    seed : int
+    lanes : int
+    """
+
+    def __init__(self, seed, lanes):
+        self._seed, self._lanes, self._used = seed, lanes, 0
+
+    def tiles(self, count):
+        """The next (count, lanes, lanes); the last row of a tile was rounded first."""
+        begin, lanes = self._used, self._lanes
+        self._used += count * lanes
+        drawn = noise(self._seed, self._used, lanes)[begin:]
+        return drawn.reshape(count, lanes, lanes)[:, ::-1]
 
 
 class Reference:
@@ -147,32 +171,33 @@ class Reference:
 
     # Arithmetic
 
-    def _product(self, a, b, shift, seed=None):
-        """Codes of a product, (M, K) by (K, N): tiles of rows inside, of columns outside."""
+    def _random(self, numbers, work):
+        """Random numbers for a kind of work, or None where none are wanted."""
+        return _Random(numbers.seeds[work], self.lanes) if numbers.seeds else None
+
+    def _product(self, a, b, shift, random=None):
+        """Codes of a product, (M, K) by (K, N)."""
         if a.shape[1] < EXACT_DEPTH:
             sums = (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
         else:
             sums = a @ b
-        if seed is None:
+        return self._rounded(sums, shift, random)
+
+    def _rounded(self, sums, shift, random):
+        """Codes for sums (M, N): tiles of rows inside, of columns outside."""
+        if random is None:
             return round_codes(sums, shift)
         (rows, cols), lanes = sums.shape, self.lanes
         down, across = -(-rows // lanes), -(-cols // lanes)
-        drawn = noise(seed, across * down * lanes, lanes)
-        tiles = drawn.reshape(across, down, lanes, lanes)[:, :, ::-1]
+        tiles = random.tiles(across * down).reshape(across, down, lanes, lanes)
         whole = tiles.transpose(1, 2, 0, 3).reshape(down * lanes, across * lanes)
         return round_codes(sums, shift, whole[:rows, :cols])
 
-    def _combine(self, x, y, numbers, seed=None):
+    def _combine(self, x, y, group, numbers, random):
         """Codes of ``p x + q y`` for matrices of weights."""
         p, q, shift = numbers
-        sums = to_words(x * p + y * q, self.lanes)
-        random = None
-        if seed is not None:
-            tiles = -(-len(sums) // self.lanes)
-            drawn = noise(seed, tiles * self.lanes, self.lanes)
-            drawn = drawn.reshape(tiles, self.lanes, self.lanes)[:, ::-1]
-            random = drawn.reshape(-1, self.lanes)[: len(sums)]
-        return from_words(round_codes(sums, shift, random), *x.shape)
+        sums = to_words(x * p + y * q, self.lanes, group)
+        return from_words(self._rounded(sums, shift, random), x.shape, group)
 
     def _note(self, key, codes):
         bounded = (codes == LIMIT - 1) | (codes == -LIMIT)
@@ -189,7 +214,13 @@ class Reference:
         for stage, numbers in zip(self.stages, scales, strict=True):
             maps = maps.reshape(*stage.shape, maps.shape[-1])
             columns = self._columns(stage, maps, numbers.one)
-            out = self._product(self.codes[stage.name].T, columns, numbers.forward)
+            weights = self.codes[stage.name].T.reshape(stage.group, -1, stage.depth)
+            out = np.concatenate(
+                [
+                    self._product(*operands, numbers.forward)
+                    for operands in zip(weights, columns, strict=True)
+                ]
+            )
             if stage.relu:
                 out = np.maximum(out, 0)
             out = out.reshape(stage.outputs, *stage.map_shape, -1)
@@ -205,14 +236,19 @@ class Reference:
 
     @staticmethod
     def _columns(stage, maps, one):
-        """What each output position reads, (depth, H W images), and ones for the bias."""
+        """What each group's output position reads, and ones for the bias.
+
+        A list of (depth, H W images).
+        """
         images = np.moveaxis(maps, -1, 0)
         padded, output = pad_maps(images, stage.attributes, 0)
         views = np.stack(list(taps(padded, stage.attributes, output)), axis=2)
-        columns = np.moveaxis(views, 0, -1).reshape(views.shape[1] * views.shape[2], -1)
+        views = np.moveaxis(views, 0, -1)
+        columns = views.reshape(stage.group, stage.depth - bool(stage.bias), -1)
         if not stage.bias:
-            return columns
-        return np.concatenate([columns, np.full((1, columns.shape[1]), one, np.int64)])
+            return list(columns)
+        ones = np.full((1, columns.shape[2]), one, np.int64)
+        return [np.concatenate([each, ones]) for each in columns]
 
     @staticmethod
     def _pool(stage, maps):
@@ -232,16 +268,23 @@ class Reference:
             stage, numbers = self.stages[k], scales[k]
             columns, winner, positive = self._remembered[k]
             delta = self._route(stage, delta.reshape(*stage.pooled_shape, -1), winner, positive)
-            seeds = {name: numbers.seeds.get(name) for name in ("gradient", "inputs")}
-            flat = delta.reshape(stage.outputs, -1)
-            gradient = self._product(columns, flat.T, numbers.gradient, seeds["gradient"])
+            flat = delta.reshape(stage.group, stage.outputs // stage.group, -1)
+            random = self._random(numbers, "gradient")
+            gradient = np.concatenate(
+                [
+                    self._product(a, b.T, numbers.gradient, random)
+                    for a, b in zip(columns, flat, strict=True)
+                ],
+                axis=1,
+            )
             self._note(f"gradient/{stage.name}", gradient)
             gradients[stage.name] = gradient
             if k:
-                delta = self._input_gradient(stage, delta, numbers.inputs, seeds["inputs"])
+                random = self._random(numbers, "inputs")
+                delta = self._input_gradient(stage, delta, numbers.inputs, random)
                 self._note(f"delta/{self.stages[k - 1].name}", delta[..., : self._count])
         for stage, numbers in zip(self.stages, scales, strict=True):
-            self._update(stage.name, gradients[stage.name], numbers)
+            self._update(stage, gradients[stage.name], numbers)
         return self._flags
 
     @staticmethod
@@ -259,7 +302,7 @@ class Reference:
         )
         return whole
 
-    def _input_gradient(self, stage, delta, shift, seed):
+    def _input_gradient(self, stage, delta, shift, random):
         """Full correlation of the deltas with the rotated kernel."""
         a = stage.attributes
         (kh, kw), (sh, sw), pads = a["kernel"], a["strides"], a["pads"]
@@ -276,21 +319,27 @@ class Reference:
         windows = {"kernel": (kh, kw), "strides": (1, 1), "dilations": (dh, dw)}
         views = taps(np.moveaxis(spread, -1, 0), windows, (height, width))
         views = np.stack(list(views), axis=2)
-        columns = np.moveaxis(views, 0, -1).reshape(stage.outputs * kh * kw, -1)
-        weights = self.codes[stage.name][: channels * kh * kw]
-        rotated = weights.reshape(channels, kh * kw, stage.outputs)[:, ::-1]
-        rotated = rotated.transpose(0, 2, 1).reshape(channels, -1)
-        out = self._product(rotated, columns, shift, seed)
+        group, each = stage.group, channels // stage.group
+        columns = np.moveaxis(views, 0, -1).reshape(group, stage.outputs // group * kh * kw, -1)
+        weights = self.codes[stage.name][: each * kh * kw]
+        rotated = weights.reshape(each, kh * kw, group, -1)[:, ::-1]
+        rotated = rotated.transpose(2, 0, 3, 1).reshape(group, each, -1)
+        out = np.concatenate(
+            [
+                self._product(*operands, shift, random)
+                for operands in zip(rotated, columns, strict=True)
+            ]
+        )
         return out.reshape(channels, height, width, -1)
 
-    def _update(self, name, gradient, numbers):
-        change, seeds = gradient, numbers.seeds
+    def _update(self, stage, gradient, numbers):
+        change, name = gradient, stage.name
+
+        def combined(x, work):
+            random = self._random(numbers, work)
+            return self._combine(x, change, stage.group, getattr(numbers, work), random)
+
         if numbers.velocity is not None:
-            change = self._combine(
-                self.velocities[name], gradient, numbers.velocity, seeds.get("velocity")
-            )
+            change = self.velocities[name] = combined(self.velocities[name], "velocity")
             self._note(f"velocity/{name}", change)
-            self.velocities[name] = change
-        self.codes[name] = self._combine(
-            self.codes[name], change, numbers.update, seeds.get("update")
-        )
+        self.codes[name] = combined(self.codes[name], "update")
