@@ -58,6 +58,13 @@ class TrainingEngine(StrEnum):
     reference = "reference"
 
 
+class Loss(StrEnum):
+    """What training makes smaller."""
+
+    cross_entropy = "cross-entropy"
+    rmse = "rmse"
+
+
 # Of `hwsim.estimate`: of no meaning where layers are split.
 FPGA_ONLY = ("design", "clock_hz")
 
@@ -841,6 +848,9 @@ def train(
     batch: Annotated[int, typer.Option(min=1, metavar="B", help="Images in a step.")] = 16,
     rate: Annotated[float, typer.Option(metavar="R", help="Learning rate, at most 1.")] = 0.02,
     momentum: Annotated[float, typer.Option(metavar="M", help="At least 0, less than 1.")] = 0.9,
+    loss: Annotated[
+        Loss, typer.Option(help="Of the outputs' softmax, or of outputs that are to be 0 and 1.")
+    ] = Loss.cross_entropy,
     stochastic: Annotated[
         bool,
         typer.Option(
@@ -903,7 +913,11 @@ def train(
             steps=steps,
             batch=batch,
             settings=TrainingSettings(
-                rate=rate, momentum=momentum, stochastic=stochastic, seed=seed
+                rate=rate,
+                momentum=momentum,
+                loss=loss.value,
+                stochastic=stochastic,
+                seed=seed,
             ),
             lanes=lanes,
             engine=engine.value,

@@ -13,12 +13,17 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 
+import numpy as np
+
 from .array import ArrayConfig
 from .checks import check_integer, check_positive
 
 __all__ = [
+    "ARGUMENT_POINT",
     "BITS",
     "COORDINATE_BITS",
+    "FUNCTION_SHIFT",
+    "INDEX_BITS",
     "LEVELS",
     "MODES",
     "NOISE_BITS",
@@ -26,11 +31,13 @@ __all__ = [
     "SIZES",
     "TO_LEVELS",
     "VALUE_BITS",
+    "VALUE_POINT",
     "Bank",
     "Command",
     "Kind",
     "Tap",
     "TrainingConfig",
+    "function_table",
     "jumps",
     "noise_offset",
 ]
@@ -43,6 +50,12 @@ NOISE_BITS = 32
 LEVELS, TO_LEVELS = 7, 5
 # Of the place in a map: signed.
 COORDINATE_BITS = 12
+# Of a function's table: bits of the index, the upper ones of an argument with a code of
+# 2**-ARGUMENT_POINT; values have codes of 2**-VALUE_POINT.
+INDEX_BITS, ARGUMENT_POINT, VALUE_POINT = 10, 12, 14
+# Bits of what an argument differs from the middle of its entry, times two factors of a slope, that
+# are behind those of a value.
+FUNCTION_SHIFT = ARGUMENT_POINT + VALUE_POINT
 # Members of a configuration that say how large a memory is.
 SIZES = ("parameters", "maps", "deltas", "marks", "table", "program", "slots")
 # Of a word of a program.
@@ -58,6 +71,7 @@ class Bank(IntEnum):
     FLAGS = 3
     PROGRAM = 4
     TAPS = 5
+    FUNCTIONS = 6
 
 
 class Command(IntEnum):
@@ -75,6 +89,8 @@ class Kind(IntEnum):
     PRODUCT = 1
     POOL = 2
     ROUTE = 3
+    FUNCTION = 4
+    SLOPE = 5
 
 
 class Tap(IntEnum):
@@ -87,7 +103,7 @@ class Tap(IntEnum):
 
 # Modes of an operation and their bits, the lowest first.
 MODES = {
-    "kind": 2,
+    "kind": 3,
     "diagonal": 1,  # the rows get p and q times a unit matrix in turn, and nothing from memory
     "taps_a": 1,  # the table of taps counts for the rows' operand,
     "taps_w": 1,  # for that of the columns
@@ -96,12 +112,24 @@ MODES = {
     "relu": 1,
     "stochastic": 1,
     "load": 1,  # random numbers begin anew
+    "edges": 1,  # outside of the map there is nothing: zero in a sum, no value in a window
+    "tanh": 1,  # the function is tanh, not sigmoid
 }
 
 
 def noise_offset(lane):
     """What sets the random numbers of a lane apart: an odd number of `NOISE_BITS` bits."""
     return (2 * lane + 1) * 0x9E3779B9 & ((1 << NOISE_BITS) - 1)
+
+
+def function_table(tanh):
+    """Tanh, or sigmoid, for the middle of each entry's arguments; the index is that of memory."""
+    step = BITS - INDEX_BITS
+    index = np.arange(1 << INDEX_BITS)
+    signed = index - (index >> (INDEX_BITS - 1) << INDEX_BITS)
+    x = np.ldexp((signed << step) + (1 << (step - 1)), -ARGUMENT_POINT)
+    values = np.tanh(x) if tanh else 1 / (1 + np.exp(-x))
+    return np.rint(np.ldexp(values, VALUE_POINT)).astype(np.int64)
 
 
 def jumps(strides, counts):
@@ -137,6 +165,8 @@ class TrainingConfig:
         Words.
     slots : int
         Results of which it is remembered whether codes were bounded, or all small.
+    functions : bool
+        Whether there is hardware for sigmoid and tanh.
 
     Members
     -------
@@ -157,8 +187,11 @@ class TrainingConfig:
     table: int = 1 << 11
     program: int = 1 << 12
     slots: int = 64
+    functions: bool = False
 
     round_latency = 4
+    # Look-up, factors, two products of two cycles each, a sum; rounding.
+    function_latency = 7 + round_latency
     # From a step to its operands.
     operand_latency = 4
 
@@ -195,7 +228,8 @@ class TrainingConfig:
     @property
     def offset_bits(self):
         """Bits of an address below those of the bank."""
-        return max(4, *((getattr(self, name) - 1).bit_length() for name in SIZES))
+        sizes = ((getattr(self, name) - 1).bit_length() for name in SIZES)
+        return max(4, INDEX_BITS + 1 if self.functions else 0, *sizes)
 
     @property
     def address_bits(self):
@@ -263,4 +297,6 @@ class TrainingConfig:
         if kind is Kind.PRODUCT:
             # Through the transposers and the array; the rows of the last fold; rounding.
             cycles += self.lanes + self.array.latency + self.lanes - 1 + self.round_latency - 1
+        elif kind in (Kind.FUNCTION, Kind.SLOPE):
+            cycles += self.function_latency - 1
         return cycles

@@ -13,7 +13,12 @@ Operands. With ``k`` for a tap of a channel, ``n`` for an output and a word for 
   columns the images' gradients of ``n``;
 - weight gradient: rows get the values at ``k``, columns the gradients of ``n``, both transposed,
   so that a step is an image;
-- velocity, update: rows get p and q times a unit matrix, columns words of the two operands.
+- velocity, update: rows get p and q times a unit matrix, columns words of the two operands;
+- average: rows get the factor times a unit matrix, columns channels, a window's values in turn,
+  and zeros behind the last channel, of which the place of the rows' operand is the number;
+- gradient of a pool whose windows overlap, or of an average: the same with the gradients of the
+  windows in which a pixel lies; for a maximum they are in planes, one for each value of a window,
+  with zeros for those that did not win. An operation for each `Line` of rows and of columns.
 
 A grouped convolution is an operation for each group.
 
@@ -27,6 +32,7 @@ from dataclasses import dataclass, replace
 
 from hwsim.blocks.training import (
     COORDINATE_BITS,
+    FUNCTION_SHIFT,
     LEVELS,
     MODES,
     SIZES,
@@ -36,7 +42,7 @@ from hwsim.blocks.training import (
     Tap,
     jumps,
 )
-from hwsim.network.training import Stage
+from hwsim.network.training import FUNCTIONS, Stage
 
 __all__ = ["Operation", "Scales", "TrainingPlan", "TrainingProgram", "sized"]
 
@@ -55,11 +61,11 @@ class Scales:
     one : int
         Code of a constant 1 in the stage's input.
     forward, gradient : int
-        Shifts of sums.
+        Shifts of sums; of no use where there are none.
     inputs : int
         That of the input gradient; of no use in the first stage.
     velocity, update : (int, int, int), or None
-        Two factors and a shift.
+        Two factors and a shift; None for a stage without weights.
     seeds : dict of str to int
         For stochastic rounding, by the names of these.
     """
@@ -69,7 +75,7 @@ class Scales:
     gradient: int
     inputs: int
     velocity: tuple[int, int, int] | None
-    update: tuple[int, int, int]
+    update: tuple[int, int, int] | None
     seeds: dict[str, int]
 
 
@@ -82,7 +88,7 @@ class Operation:
     stage : Stage
     work : str
         "forward", "pool", "pool gradient", "weight gradient", "input gradient", "velocity" or
-        "update".
+        "update"; a pool that is a stage of its own has "forward" and "input gradient".
     steps : int
     cycles : int
         From its first word to the one behind it.
@@ -163,12 +169,13 @@ class _Place:
     def __init__(self, stage, groups, lanes, source, take):
         self.stage, self.source = stage, source
         height, width = stage.map_shape
-        self.strides = stage.attributes["strides"]
+        # Of the gradients: those of a convolution lie as far apart as its windows.
+        self.strides = stage.attributes["strides"] if stage.weight else (1, 1)
         # Of a group.
         self.channels, self.outputs = stage.shape[0] // stage.group, stage.outputs // stage.group
         self.tiles = -(-self.outputs // lanes)
         self.group_words = stage.depth * self.tiles
-        self.words = stage.group * self.group_words
+        self.words = stage.group * self.group_words if stage.weight else 0
         # Whole tiles, so that they are read alone.
         self.weights, self.velocity, self.gradient = (
             take("parameters", -(-self.words // lanes) * lanes) for _ in range(3)
@@ -189,6 +196,10 @@ class _Place:
         own = self.pools or self.strides != (1, 1)
         self.pooled_deltas = take("deltas", pooled) if own else self.deltas
         self.forward_taps = self.input_taps = 0
+        # A maximum's own winners, and gradients of each value of a window.
+        maxima = channels * height * width if stage.op == "MaxPool" else 0
+        self.winners = take("marks", maxima)
+        self.planes = take("deltas", maxima * math.prod(stage.attributes["kernel"]))
 
 
 class TrainingPlan:
@@ -241,13 +252,16 @@ class TrainingPlan:
         for stage in stages:
             self._check(stage)
             place = _Place(stage, self.groups, lanes, source, self._take)
-            place.forward_taps = len(self.taps)
-            self.taps += self._forward_taps(place)
-            if self.places:
+            if stage.weight:
+                place.forward_taps = len(self.taps)
+                self.taps += self._forward_taps(place)
+            if stage.weight and self.places:
                 place.input_taps = len(self.taps)
                 self.taps += self._input_taps(place)
             self.places.append(place)
             source = place.pooled
+        if any(stage.op in FUNCTIONS for stage in stages) and not config.functions:
+            raise ValueError("functions must be there for a network with Sigmoid or Tanh")
         for name, count in {**self.used, "table": len(self.taps)}.items():
             if getattr(config, name) < count:
                 raise ValueError(f"{name} must be at least {count}, not {getattr(config, name)}")
@@ -267,11 +281,13 @@ class TrainingPlan:
                     f"{reach} as that of {stage.name}"
                 )
         taps = math.prod(stage.attributes["kernel"])
-        products = max(
-            stage.depth,
-            stage.outputs // stage.group * taps,
-            self.groups * self.config.lanes * math.prod(stage.map_shape),
-        )
+        products = taps
+        if stage.weight:
+            products = max(
+                stage.depth,
+                stage.outputs // stage.group * taps,
+                self.groups * self.config.lanes * math.prod(stage.map_shape),
+            )
         if products > self.config.depth:
             raise ValueError(
                 f"a sum must have at most {self.config.depth} products, not {products} as in "
@@ -329,7 +345,7 @@ class TrainingPlan:
         self.slots = {}
         forward, backward = TrainingProgram(self.config), TrainingProgram(self.config)
         for place, numbers in zip(self.places, scales, strict=True):
-            self._forward(forward, place, numbers)
+            self._own(forward, place, numbers)
             if place.marked:
                 self._pool(forward, place)
         forward.halt()
@@ -337,11 +353,13 @@ class TrainingPlan:
             place, numbers = self.places[number], scales[number]
             if place.marked:
                 self._route(backward, place)
-            self._weight_gradient(backward, place, numbers)
+            if place.stage.weight:
+                self._weight_gradient(backward, place, numbers)
             if number:
-                self._input_gradient(backward, place, self.places[number - 1], numbers)
+                self._own_gradient(backward, place, self.places[number - 1], numbers)
         for place, numbers in reversed(list(zip(self.places, scales, strict=True))):
-            self._update(backward, place, numbers)
+            if place.stage.weight:
+                self._update(backward, place, numbers)
         backward.halt()
         used = len(forward.words) + len(backward.words)
         for name, count in (("program", used), ("slots", 1 + sum(map(len, self.slots.values())))):
@@ -373,6 +391,185 @@ class TrainingPlan:
         top, left = stage.attributes["pads"][:2]
         base = self.config.address(Bank.MAPS, place.source - top * width - left)
         return base, -top, -left, {"height": height, "width": width}
+
+    def _own(self, program, place, scales):
+        """A stage's own layer."""
+        op = place.stage.op
+        if op == "MaxPool":
+            self._maximum(program, place)
+        elif op == "AveragePool":
+            self._average(program, place, scales)
+        elif op in FUNCTIONS:
+            self._function(program, place)
+        else:
+            self._forward(program, place, scales)
+
+    def _own_gradient(self, program, place, before, scales):
+        """Its gradient for its input."""
+        op = place.stage.op
+        if op == "MaxPool":
+            self._winners(program, place)
+        if op in ("MaxPool", "AveragePool"):
+            self._gather(program, place, before, scales)
+        elif op in FUNCTIONS:
+            self._slope(program, place, before, scales)
+        else:
+            self._input_gradient(program, place, before, scales)
+
+    def _maximum(self, program, place):
+        stage, a = place.stage, place.stage.attributes
+        (kh, kw), (dh, dw), (sh, sw) = a["kernel"], a["dilations"], a["strides"]
+        (rows, cols), (channels, height, width) = stage.map_shape, stage.shape
+        base, top, left, size = self._source(place)
+        count = self.groups * channels
+        program.add(
+            stage,
+            "forward",
+            Kind.POOL,
+            [kw, kh, cols, rows, count],
+            fold=2,
+            w=(base, [dw, dh * width, sw, sh * width, height * width]),
+            k=(place.winners, [0, 0, 1, cols, rows * cols]),
+            y=(top, [0, dh, 0, sh]),
+            x=(left, [dw, 0, sw]),
+            **size,
+            to_counts=[count * rows * cols],
+            to=(self.config.address(Bank.MAPS, place.maps), [1]),
+            kept=self.config.lanes,
+            modes={"edges"},
+            numbers={},
+        )
+
+    def _average(self, program, place, scales):
+        stage, a, lanes = place.stage, place.stage.attributes, self.config.lanes
+        (kh, kw), (dh, dw), (sh, sw) = a["kernel"], a["dilations"], a["strides"]
+        (rows, cols), (channels, height, width) = stage.map_shape, stage.shape
+        base, top, left, size = self._source(place)
+        plane, (factor, _) = height * width, stage.factor
+        program.add(
+            stage,
+            "forward",
+            Kind.PRODUCT,
+            [lanes, kw, kh, place.tiles, self.groups, cols, rows],
+            fold=3,
+            a=(0, [1, 0, 0, lanes]),
+            w=(
+                base,
+                [plane, dw, dh * width, lanes * plane, channels * plane, sw, sh * width],
+            ),
+            y=(top, [0, 0, dh, 0, 0, 0, sh]),
+            x=(left, [0, dw, 0, 0, 0, sw]),
+            **size,
+            **self._to_map(Bank.MAPS, place.maps, (channels, rows, cols), stage, 0),
+            slot=self._slot(f"map/{stage.name}"),
+            modes={"diagonal", "edges", *(["relu"] if stage.relu else [])},
+            numbers={"p": factor, "q": factor, "shift": scales.forward},
+        )
+
+    def _winners(self, program, place):
+        """Gradients of a maximum: a plane for each value of a window."""
+        stage, address = place.stage, self.config.address
+        taps = math.prod(stage.attributes["kernel"])
+        windows = self.groups * stage.outputs * math.prod(stage.map_shape)
+        program.add(
+            stage,
+            "input gradient",
+            Kind.ROUTE,
+            [taps, windows],
+            w=(address(Bank.DELTAS, place.deltas), [0, 1]),
+            k=(place.winners, [0, 1]),
+            to_counts=[taps, windows],
+            to=(address(Bank.DELTAS, place.planes), [windows, 1]),
+            kept=self.config.lanes,
+            modes=(),
+            numbers={},
+        )
+
+    def _gather(self, program, place, before, scales):
+        """Gradients of a pool's input: the sum of those of the windows that a pixel lies in."""
+        stage, lanes, address = place.stage, self.config.lanes, self.config.address
+        (rows, cols), (channels, height, width) = stage.map_shape, stage.shape
+        size, pixels = rows * cols, height * width
+        source, plane, factor = place.deltas, 0, stage.factor[0]
+        if stage.op == "MaxPool":
+            source, plane = place.planes, self.groups * channels * size
+        lines = [(y, x) for y in stage.lines(0) for x in stage.lines(1)]
+        for number, (y, x) in enumerate(lines):
+            modes, seed = _random(scales, "inputs", load=number == 0)
+            tap = y.tap * stage.attributes["kernel"][1] + x.tap
+            down = y.tap_step * stage.attributes["kernel"][1] * plane - y.back * cols
+            program.add(
+                stage,
+                "input gradient",
+                Kind.PRODUCT,
+                [lanes, x.taps, y.taps, place.tiles, self.groups, x.pixels, y.pixels],
+                fold=3,
+                a=(0, [1, 0, 0, lanes]),
+                w=(
+                    address(Bank.DELTAS, source + tap * plane + y.window * cols + x.window),
+                    [
+                        size,
+                        x.tap_step * plane - x.back,
+                        down,
+                        lanes * size,
+                        channels * size,
+                        x.along,
+                        y.along * cols,
+                    ],
+                ),
+                y=(y.window, [0, 0, -y.back, 0, 0, 0, y.along]),
+                x=(x.window, [0, -x.back, 0, 0, 0, x.along]),
+                height=rows,
+                width=cols,
+                to_counts=[lanes, place.tiles, self.groups, x.pixels, y.pixels],
+                to=(
+                    address(
+                        Bank.DELTAS,
+                        before.pooled_deltas + y.first * width + x.first + (lanes - 1) * pixels,
+                    ),
+                    [-pixels, lanes * pixels, channels * pixels, x.step, y.step * width],
+                ),
+                limit=channels,
+                kept=self.kept,
+                slot=self._slot(f"delta/{before.stage.name}"),
+                modes={"diagonal", "edges", *modes},
+                numbers={"p": factor, "q": factor, "shift": scales.inputs, **seed},
+            )
+
+    def _function(self, program, place):
+        stage, address = place.stage, self.config.address
+        words = self.groups * math.prod(stage.shape)
+        program.add(
+            stage,
+            "forward",
+            Kind.FUNCTION,
+            [words],
+            w=(address(Bank.MAPS, place.source), [1]),
+            to_counts=[words],
+            to=(address(Bank.MAPS, place.maps), [1]),
+            kept=self.kept,
+            modes=_function_modes(stage),
+            numbers={"shift": FUNCTION_SHIFT},
+        )
+
+    def _slope(self, program, place, before, scales):
+        stage, address = place.stage, self.config.address
+        modes, seed = _random(scales, "inputs")
+        words = self.groups * math.prod(stage.shape)
+        program.add(
+            stage,
+            "input gradient",
+            Kind.SLOPE,
+            [words],
+            a=(address(Bank.MAPS, place.maps), [1]),
+            w=(address(Bank.DELTAS, place.deltas), [1]),
+            to_counts=[words],
+            to=(address(Bank.DELTAS, before.pooled_deltas), [1]),
+            kept=self.kept,
+            slot=self._slot(f"delta/{before.stage.name}"),
+            modes={*_function_modes(stage), *modes},
+            numbers={"shift": scales.inputs, **seed},
+        )
 
     def _forward(self, program, place, scales):
         stage, lanes, address = place.stage, self.config.lanes, self.config.address
@@ -465,8 +662,8 @@ class TrainingPlan:
         full, rest = divmod(place.outputs, lanes)
         apart, spread = math.prod(place.size), place.size[1]
         down = -(-stage.depth // lanes)
-        parts = [(0, full, lanes), (full, 1, rest)]
-        parts = [(g, *part) for g in range(stage.group) for part in parts if part[1] * part[2]]
+        kinds = [(0, full, lanes), (full, 1, rest)]
+        parts = [(g, *kind) for g in range(stage.group) for kind in kinds if kind[1] * kind[2]]
         for number, (group, tile, tiles, kept) in enumerate(parts):
             modes, seed = _random(scales, "gradient", load=number == 0)
             output = group * place.outputs + tile * lanes
@@ -566,6 +763,10 @@ class TrainingPlan:
         )
 
 
+def _function_modes(stage):
+    return {"tanh"} if stage.op == "Tanh" else set()
+
+
 def _random(scales, name, *, load=True):
     """Modes and numbers that stochastic rounding adds to an operation."""
     if not scales.seeds:
@@ -575,17 +776,26 @@ def _random(scales, name, *, load=True):
     return ("stochastic", "load"), {"seed": scales.seeds[name]}
 
 
+def _taps(stage):
+    """The most values in a window with a winner."""
+    own = stage.attributes["kernel"] if stage.op == "MaxPool" else (1, 1)
+    return max(math.prod(stage.window), math.prod(own))
+
+
 def sized(stages, batch, config, *, momentum):
     """A configuration with memories as large as a plan needs them, and no larger."""
-    ample = replace(config, **dict.fromkeys(SIZES, AMPLE))
+    functions = any(stage.op in FUNCTIONS for stage in stages)
+    ample = replace(config, **dict.fromkeys(SIZES, AMPLE), functions=functions)
     plan = TrainingPlan(stages, batch, ample, momentum=momentum)
     # As long as a program can be.
     programs = plan.any_programs(stochastic=True)
     return replace(
         config,
-        **plan.used,
+        # A memory has a word, and be it for nothing.
+        **{name: max(words, 1) for name, words in plan.used.items()},
         table=len(plan.taps),
         program=sum(len(program.words) for program in programs),
         slots=1 + sum(map(len, plan.slots.values())),
-        taps=max(math.prod(stage.window) for stage in stages),
+        taps=max(_taps(stage) for stage in stages),
+        functions=functions,
     )

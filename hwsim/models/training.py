@@ -12,7 +12,7 @@ with Limited Numerical Precision", ICML 2015).
 The step for a batch of B images, momentum m and rate r; deltas are sums, not means, over the batch:
 
     y = round(x w)                        forward, a bias as the weight of a constant 1
-    d = round((softmax(y) - label) 2**14)   on the host
+    d = round(gradient of the loss 2**14)   on the host
     g = round(x' d)                       weight gradient, summed over the batch in the accumulator
     d = round(d w')                       input gradient: correlation with the rotated kernel
     v = round(m v + g)
@@ -24,12 +24,15 @@ Factors m and r / B are rounded to numbers with integers of 16 bits, see `_facto
 import hashlib
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from hwsim.blocks.training import ARGUMENT_POINT, VALUE_POINT
 from hwsim.compiler.training import Scales
-from hwsim.network.training import stages
+from hwsim.network.training import FUNCTIONS, stages
 
+from .reference.backward import LOSSES
 from .reference.gradients import gradients
 from .reference.training import Reference
 
@@ -57,6 +60,9 @@ class TrainingSettings:
     Parameters
     ----------
     rate, momentum : float
+    loss : str
+        "cross-entropy", of the outputs' softmax; or "rmse", the root mean square error of outputs
+        that are to be 1 for the label and 0 for the others.
     stochastic : bool
         Whether gradients, velocities and weights are rounded stochastically.
     seed : int
@@ -64,6 +70,7 @@ class TrainingSettings:
 
     rate: float = 0.05
     momentum: float = 0.9
+    loss: str = "cross-entropy"
     stochastic: bool = False
     seed: int = 0
 
@@ -72,6 +79,12 @@ class TrainingSettings:
             raise ValueError(f"rate must lie in (0, 1], not {self.rate}")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum must lie in [0, 1), not {self.momentum}")
+        if self.loss not in LOSSES:
+            raise ValueError(f"loss must be {' or '.join(LOSSES)}, not {self.loss!r}")
+
+    def target(self, labels, classes):
+        """What the loss compares outputs with."""
+        return labels if self.loss == "cross-entropy" else np.eye(classes, dtype=np.float32)[labels]
 
 
 # ---------------------------------------------------------------------------------------- in float
@@ -96,7 +109,9 @@ class FloatTraining:
 
     def step(self, images, labels):
         """One step on images (B, C, H, W), float32 in [0, 1]; returns the loss before it."""
-        found = gradients(self._network, images, labels, constants=self.weights)
+        settings = self._settings
+        target = settings.target(labels, self._network.outputs[0].shape[-1])
+        found = gradients(self._network, images, target, loss=settings.loss, constants=self.weights)
         for name in self.weights:
             velocity = self._settings.momentum * self.velocities[name] + found.of[name]
             self.velocities[name] = velocity.astype(np.float32)
@@ -167,8 +182,9 @@ class IntegerTraining:
         self.machine = machine
         self.steps = 0
         self.points: dict[str, int] = {}
+        self._trained = [stage for stage in self.stages if stage.weight]
         codes = {}
-        for stage in self.stages:
+        for stage in self._trained:
             matrix = stage.matrix(weights[stage.weight])
             if stage.bias:
                 matrix = np.concatenate([matrix, weights[stage.bias][None]])
@@ -180,7 +196,7 @@ class IntegerTraining:
     def weights(self):
         """Parameters by name, float32; exact."""
         found = {}
-        for stage in self.stages:
+        for stage in self._trained:
             codes = self.machine.codes[stage.name]
             matrix = np.ldexp(codes.astype(np.float32), -WEIGHT_POINT)
             if stage.bias:
@@ -203,7 +219,7 @@ class IntegerTraining:
         """Go on from a `state`."""
         self.machine.load(
             *(
-                {s.name: state[f"{part}/{s.name}"].astype(np.int64) for s in self.stages}
+                {s.name: state[f"{part}/{s.name}"].astype(np.int64) for s in self._trained}
                 for part in ("code", "velocity")
             )
         )
@@ -217,21 +233,41 @@ class IntegerTraining:
 
     def calibrate(self, images, labels):
         """Choose the points from a batch, in float."""
-        found = gradients(self._network, images, labels, constants=self.weights())
-        batch = len(images)
+        settings, last, batch = self._settings, self.stages[-1], len(images)
+        target = settings.target(labels, last.outputs)
+        found = gradients(
+            self._network, images, target, loss=settings.loss, constants=self.weights()
+        )
         limit = self._gradient_limit(batch)
         for stage in self.stages:
             # Deltas and gradients here are sums, not means, over the batch.
-            maps = _largest(found.values[stage.output])
             delta = batch * _largest(found.of[stage.output])
-            gradient = batch * _largest(found.of[stage.weight])
-            self.points |= {
-                f"map/{stage.name}": point_for(maps, HIGHEST_MAP_POINT),
-                f"delta/{stage.name}": point_for(delta, HIGHEST_POINT),
-                f"gradient/{stage.name}": point_for(gradient, limit),
-                f"velocity/{stage.name}": point_for(4 * gradient, limit),
-            }
-        self.points[f"delta/{self.stages[-1].name}"] = LOGIT_POINT
+            self.points[f"delta/{stage.name}"] = point_for(delta, HIGHEST_POINT)
+            if stage.sums:
+                maps = _largest(found.values[stage.output])
+                self.points[f"map/{stage.name}"] = point_for(maps, HIGHEST_MAP_POINT)
+            if stage.weight:
+                gradient = batch * _largest(found.of[stage.weight])
+                self.points |= {
+                    f"gradient/{stage.name}": point_for(gradient, limit),
+                    f"velocity/{stage.name}": point_for(4 * gradient, limit),
+                }
+        self.points |= dict.fromkeys(self._arguments, ARGUMENT_POINT)
+        point = LOGIT_POINT
+        if settings.loss == "rmse":
+            # The largest gradient: that of the one output in which all of the error is.
+            point = point_for(math.sqrt(batch / last.outputs), LOGIT_POINT)
+        self.points[f"delta/{last.name}"] = point
+
+    @property
+    def _arguments(self):
+        """Names of points of maps that sigmoid or tanh take, directly or through maxima."""
+        found = []
+        for stage, *behind in (self.stages[k:] for k in range(len(self.stages))):
+            following = next((s.op for s in behind if s.op != "MaxPool"), "")
+            if stage.sums and following in FUNCTIONS:
+                found.append(f"map/{stage.name}")
+        return found
 
     def _gradient_limit(self, batch):
         """Highest point of gradients: the factor of the update keeps `FACTOR_BITS`.
@@ -254,17 +290,14 @@ class IntegerTraining:
         codes = self.machine.forward(quantized(images, INPUT_POINT), scales)
         # In one order, whoever computed them: sums below depend on it.
         logits = np.ldexp(np.ascontiguousarray(codes, np.float64), -points.logits)
-        rows = np.arange(len(labels))
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        totals = np.exp(shifted).sum(axis=1, keepdims=True)
-        loss = float((np.log(totals[:, 0]) - shifted[rows, labels]).mean())
-        delta = np.exp(shifted) / totals
-        delta[rows, labels] -= 1
-        flags = self.machine.backward(quantized(delta, LOGIT_POINT), scales)
+        target = self._settings.target(labels, logits.shape[1])
+        loss, delta = LOSSES[self._settings.loss](logits, target)
+        point = self.points[f"delta/{self.stages[-1].name}"]
+        flags = self.machine.backward(quantized(len(images) * delta, point), scales)
         self.points |= {f"velocity/{name} now": p for name, p in points.velocities.items()}
         self._move_points(flags, len(images))
         self.steps += 1
-        return loss
+        return float(loss)
 
     def logits(self, images):
         """Outputs, (N, classes) of float64, by the reference."""
@@ -275,30 +308,38 @@ class IntegerTraining:
 
     def _scales(self, batch):
         """`Scales` of each stage from the points, and the points that come of them."""
-        found, inputs, point = [], [], INPUT_POINT
+        found: list[dict[str, Any]] = []
+        inputs, point = [], INPUT_POINT
         for stage in self.stages:
             inputs.append(point)
-            shift = _shift(point + WEIGHT_POINT, self.points[f"map/{stage.name}"])
-            found.append({"one": 1 << point, "forward": shift})
-            point += WEIGHT_POINT - shift
+            shift = 0
+            if stage.op in FUNCTIONS:
+                point = VALUE_POINT
+            elif stage.sums:
+                total = point + _weight_point(stage)
+                shift = _shift(total, self.points[f"map/{stage.name}"])
+                point = total - shift
+            found.append({"one": 1 << inputs[-1], "forward": shift})
         logits, velocities = point, {}
         point = self.points[f"delta/{self.stages[-1].name}"]
         for k in reversed(range(len(self.stages))):
-            name, numbers = self.stages[k].name, found[k]
-            total = inputs[k] + point
-            numbers["gradient"] = _shift(total, self.points[f"gradient/{name}"])
-            change = total - numbers["gradient"]
-            numbers["velocity"] = None
-            if self._settings.momentum:
-                numbers["velocity"], change = self._velocity(name, change)
-                velocities[name] = change
-            shift, factor = _factor(self._settings.rate / batch, change)
-            numbers["update"] = 1 << shift, -factor, shift
-            numbers["inputs"] = 0
+            stage, numbers = self.stages[k], found[k]
+            name = stage.name
+            numbers |= {"gradient": 0, "velocity": None, "update": None, "inputs": 0}
+            if stage.weight:
+                total = inputs[k] + point
+                numbers["gradient"] = _shift(total, self.points[f"gradient/{name}"])
+                change = total - numbers["gradient"]
+                if self._settings.momentum:
+                    numbers["velocity"], change = self._velocity(name, change)
+                    velocities[name] = change
+                shift, factor = _factor(self._settings.rate / batch, change)
+                numbers["update"] = 1 << shift, -factor, shift
             if k:
+                total = point + _weight_point(stage)
                 before = self.points[f"delta/{self.stages[k - 1].name}"]
-                numbers["inputs"] = _shift(point + WEIGHT_POINT, before)
-                point += WEIGHT_POINT - numbers["inputs"]
+                numbers["inputs"] = _shift(total, before)
+                point = total - numbers["inputs"]
             numbers["seeds"] = self._seeds(name)
         return [Scales(**numbers) for numbers in found], _Points(logits, velocities)
 
@@ -328,12 +369,14 @@ class IntegerTraining:
         limit = self._gradient_limit(batch)
         highest = {"map": HIGHEST_MAP_POINT, "delta": HIGHEST_POINT}
         for key, (bounded, large) in flags.items():
+            if key in self._arguments:
+                continue
             if bounded:
                 # Not below 0: a constant 1 has to be a code.
                 self.points[key] = max(self.points[key] - 1, 0)
             elif not large:
                 self.points[key] = min(self.points[key] + 1, highest.get(key.split("/")[0], limit))
-        for stage in self.stages:
+        for stage in self._trained:
             gradient = self.points[f"gradient/{stage.name}"]
             velocity = self.points[f"velocity/{stage.name}"]
             self.points[f"velocity/{stage.name}"] = min(
@@ -347,6 +390,13 @@ class _Points:
 
     logits: int
     velocities: dict[str, int]
+
+
+def _weight_point(stage):
+    """Point of what a stage's input, or its gradient, is multiplied by."""
+    if stage.weight:
+        return WEIGHT_POINT
+    return 2 * VALUE_POINT if stage.op in FUNCTIONS else stage.factor[1]
 
 
 def _shift(point, to):

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from hwsim.blocks.training import BITS, Bank, Command
+from hwsim.blocks.training import BITS, Bank, Command, function_table
 from hwsim.models.reference.training import from_words, to_words
 from hwsim.rtl.trainer import Trainer
 
@@ -39,12 +39,16 @@ class Simulated:
         self.cycles: Counter[str] = Counter()
         self.codes: dict[str, np.ndarray] = {}
         self.velocities: dict[str, np.ndarray] = {}
+        self._trained = [place for place in plan.places if place.stage.weight]
         self._trainer = Trainer(plan.config)
         self._last = None
         self._commands: list[np.ndarray] = []
         self._program: dict[int, int] = {}
         for number, tap in enumerate(plan.taps):
             self._write(Bank.TAPS, number, self._packed(tap))
+        if plan.config.functions:
+            entries = np.concatenate([function_table(tanh) for tanh in (False, True)])
+            self._write(Bank.FUNCTIONS, 0, entries[:, None].repeat(plan.config.lanes, axis=1))
 
     def _packed(self, tap):
         """An entry of the table as codes of a word."""
@@ -133,7 +137,7 @@ class Simulated:
         # What no operation writes has to be zero.
         for bank, name in ((Bank.PARAMETERS, "parameters"), (Bank.DELTAS, "deltas")):
             self._write(bank, 0, np.zeros((self.plan.used[name], lanes), np.int64))
-        for place in self.plan.places:
+        for place in self._trained:
             for offset, arrays in ((place.weights, codes), (place.velocity, velocities)):
                 stage = place.stage
                 words = to_words(arrays[stage.name], lanes, stage.group)
@@ -165,13 +169,13 @@ class Simulated:
         slots = sum(map(len, plan.slots.values()))
         reads = [
             (Bank.PARAMETERS, first, place.words)
-            for place in plan.places
+            for place in self._trained
             for first in (place.weights, place.velocity)
         ]
         *words, flags = self._start(
             len(forward.words), backward, [*reads, (Bank.FLAGS, 0, 1 + slots)]
         )
-        for place, codes, velocities in zip(plan.places, words[::2], words[1::2], strict=True):
+        for place, codes, velocities in zip(self._trained, words[::2], words[1::2], strict=True):
             stage = place.stage
             shape = (stage.depth, stage.outputs)
             self.codes[stage.name] = from_words(codes, shape, stage.group)

@@ -1,5 +1,7 @@
 """Training in integers: sums equal the gradients of the reference, and a network learns."""
 
+import math
+
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -7,9 +9,14 @@ from onnx import TensorProto, helper, numpy_helper
 import hwsim
 from hwsim.compiler.training import Scales
 from hwsim.data import bundled
-from hwsim.models.reference.backward import conv_input_gradient, conv_weight_gradient
+from hwsim.models.reference.backward import (
+    GRADIENTS,
+    conv_input_gradient,
+    conv_weight_gradient,
+)
+from hwsim.models.reference.execute import OPERATIONS
 from hwsim.models.reference.floating import convolve
-from hwsim.models.reference.training import Reference
+from hwsim.models.reference.training import Reference, round_codes
 from hwsim.models.training import (
     LOGIT_POINT,
     WEIGHT_POINT,
@@ -21,6 +28,7 @@ from hwsim.models.training import (
 )
 from hwsim.network.network import NetworkError
 from hwsim.network.training import Stage, initial_weights, stages
+from hwsim.network.windows import output_size
 
 
 def chain(seed=0, *, size=9, trans_b=True, bias=True):
@@ -137,7 +145,15 @@ def test_groups(seed):
     maps = rng.integers(-3, 4, shape)
     y = convolve(attributes, maps, weights)
     dy = rng.integers(-3, 4, y.shape)
-    conv = Stage("conv", "w", "", "y", shape[1:], attributes | {"dense": False}, False, len(y[0]))
+    conv = Stage(
+        op="Conv",
+        name="conv",
+        weight="w",
+        output="y",
+        shape=shape[1:],
+        attributes=attributes,
+        outputs=y.shape[1],
+    )
     reference = Reference([conv], 4)
     matrix = conv.matrix(weights)
     assert (conv.tensor(matrix) == weights).all()
@@ -152,6 +168,68 @@ def test_groups(seed):
     found = reference._input_gradient(conv, np.moveaxis(dy, 0, -1), 0, None)
     expected = conv_input_gradient(attributes, shape, weights, dy)
     assert (np.moveaxis(found, -1, 0) == expected).all()
+
+
+def random_pool(rng, shape):
+    """A pool, its attributes and output: side by side, or with stride, padding, dilation, ceil."""
+    kind = rng.choice(["beside", "free", "average", "whole"], p=[0.3, 0.35, 0.25, 0.1])
+    if kind == "whole":
+        return str(rng.choice(["GlobalAveragePool", "GlobalMaxPool"])), {}, (1, 1)
+    kernel = [int(rng.integers(1, min(n, 3) + 1)) for n in shape]
+    strides, pads, dilations, ceil = kernel, [0] * 4, [1, 1], 0
+    if kind != "beside":
+        strides = rng.integers(1, 4, 2).tolist()
+        pads = [int(rng.integers(k)) for k in kernel * 2]
+    if kind == "free":
+        dilations = [
+            int(rng.integers(1, 3)) if k > 1 and n > 4 else 1
+            for k, n in zip(kernel, shape, strict=True)
+        ]
+        ceil = int(rng.integers(2))
+    size = [
+        output_size(n, k, s, d, a, b, ceil)
+        for n, k, s, d, a, b in zip(
+            shape, kernel, strides, dilations, pads[:2], pads[2:], strict=True
+        )
+    ]
+    found = {"kernel_shape": kernel, "strides": strides, "pads": pads, "dilations": dilations}
+    if kind == "average":
+        return "AveragePool", found | {"count_include_pad": 1}, size
+    return "MaxPool", found | {"ceil_mode": ceil}, size
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_pools(seed):
+    """Small integers, of which many are equal: pools and their gradients are those in float."""
+    rng = np.random.default_rng(seed)
+    shape = (2, int(rng.integers(1, 4)), *rng.integers(2, 12, 2).tolist())
+    op, attributes, size = random_pool(rng, shape[2:])
+    if op.startswith("Global"):
+        attributes = {"kernel_shape": shape[2:], "strides": (1, 1), "pads": (0,) * 4}
+    a = {"dilations": (1, 1), "ceil_mode": 0, "count_include_pad": 1, "storage_order": 0}
+    a |= attributes | {"kernel": attributes["kernel_shape"]}
+    name = op.removeprefix("Global")
+    stage = Stage(op=name, name="pool", output="y", shape=shape[1:], attributes=a, outputs=shape[1])
+    assert stage.map_shape == tuple(size)
+    maps = rng.integers(-3, 4, shape).astype(float)
+    y = OPERATIONS[name](a, maps)
+    dy = rng.integers(-3, 4, y.shape)
+    (expected,) = GRADIENTS[name](a, (maps,), y, dy.astype(float))
+    if name == "AveragePool":
+        # Of which the accelerator takes one, divided by the values of a window.
+        values = math.prod(a["kernel"])
+        expected = values * expected * stage.factor[0]
+        assert abs(math.ldexp(stage.factor[0], -stage.factor[1]) * values - 1) <= 2.0**-14
+    reference = Reference([stage], 4)
+    codes = np.moveaxis(maps.astype(int) << 8, 0, -1)
+    numbers = Scales(0, stage.factor[1], 0, 0, None, None, {})
+    found, winners = reference._own(stage, codes, numbers)
+    # Half a code of rounding, and what is less than one of the factor.
+    assert np.abs(np.moveaxis(found, -1, 0) - 256 * y).max() < (1 if name[0] == "A" else 1e-9)
+    sums = reference._pool_gradient(stage, winners, np.moveaxis(dy, 0, -1))
+    assert np.abs(np.moveaxis(sums, -1, 0) - expected).max() < 0.25
+    # Every sum that is not zero is in one line of rows and of columns.
+    assert (reference._in_lines(stage, sums, 3, None) == round_codes(sums, 3)).all()
 
 
 def _maps(stage, columns):
@@ -194,6 +272,54 @@ def test_learns_as_in_float(momentum, stochastic):
     losses = [(training.step(images, labels), in_float.step(images, labels)) for _ in range(8)]
     assert losses[-1][0] < 0.4 * losses[0][0]
     assert all(abs(integer - real) < 0.06 for integer, real in losses)
+
+
+@pytest.mark.parametrize("loss", ["cross-entropy", "rmse"])
+@pytest.mark.parametrize("function", ["Tanh", "Sigmoid"])
+def test_functions_learn_as_in_float(function, loss):
+    """As LeNet-5 was in 1998: functions, averages, a depthwise convolution, the squared error."""
+    network = with_functions(function)
+    images, labels = data(network, 8)
+    # A sigmoid makes gradients small; what differs is rounding.
+    settings = TrainingSettings(rate=0.05, loss=loss)
+    training = trained(network, settings)
+    in_float = FloatTraining(network, initial_weights(network, 0), settings)
+    losses = [(training.step(images, labels), in_float.step(images, labels)) for _ in range(12)]
+    assert losses[-1][0] < losses[0][0]
+    assert all(abs(integer - real) < 0.01 for integer, real in losses)
+
+
+def with_functions(function):
+    """Conv, function, average, depthwise conv, function, overlapping maximum, dense layer."""
+    rng = np.random.default_rng(0)
+    # Maps of 8 x 11, 4 x 5, 3 x 4 and 3 x 2.
+    shapes = {"w1": (4, 2, 3, 3), "b1": (4,), "w2": (4, 1, 2, 2), "w3": (5, 24)}
+    over = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [1, 2]}
+    nodes = [
+        helper.make_node("Conv", ["x", "w1", "b1"], ["c1"], name="c1"),
+        helper.make_node(function, ["c1"], ["f1"], name="f1"),
+        helper.make_node(
+            "AveragePool", ["f1"], ["p1"], name="p1", kernel_shape=[2, 2], strides=[2, 2]
+        ),
+        helper.make_node("Conv", ["p1", "w2"], ["c2"], name="c2", group=4),
+        helper.make_node(function, ["c2"], ["f2"], name="f2"),
+        helper.make_node("MaxPool", ["f2"], ["p2"], name="p2", **over),
+        helper.make_node("Flatten", ["p2"], ["f"]),
+        helper.make_node("Gemm", ["f", "w3"], ["y"], name="y", transB=1),
+    ]
+    constants = [
+        numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), name)
+        for name, shape in shapes.items()
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "functions",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 2, 10, 13))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 5))],
+        constants,
+    )
+    opset = [helper.make_opsetid("", 20)]
+    return hwsim.load(helper.make_model(graph, opset_imports=opset, ir_version=10))
 
 
 def test_stochastic_rounding_has_a_seed():
@@ -259,25 +385,89 @@ def test_stages_of_lenet():
     ]
 
 
-def test_refused():
-    nodes = [
-        helper.make_node("Conv", ["x", "w"], ["a"], name="a"),
-        helper.make_node("Sigmoid", ["a"], ["y"], name="act"),
+def of_nodes(*nodes, shape=(1, 1, 4, 4), out=(1, 1, 1, 1)):
+    """A network of nodes (operator, attributes) behind a convolution of 1 × 1."""
+    names = ["x", *(f"t{k}" for k in range(len(nodes))), "y"]
+    made = [
+        helper.make_node(op, [i, *(["w"] if op == "Conv" else [])], [o], name=f"n{k}", **more)
+        for k, ((op, more), i, o) in enumerate(
+            zip([("Conv", {}), *nodes], names[:-1], names[1:], strict=True)
+        )
     ]
     graph = helper.make_graph(
-        nodes,
-        "refused",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 1, 3, 3))],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 1, 1, 1))],
-        [numpy_helper.from_array(np.ones((1, 1, 3, 3), np.float32), "w")],
+        made,
+        "nodes",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, out)],
+        [numpy_helper.from_array(np.ones((1, 1, 1, 1), np.float32), "w")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return hwsim.load(model)
+
+
+ACCEPTED = (
+    " is not supported in training; accepted: a chain of Conv, Gemm, Relu, Sigmoid, Tanh, pools by "
+    "maximum and average, and Flatten, with constant weights"
+)
+WHOLE = ("GlobalAveragePool", {})
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        ([WHOLE, ("Softmax", {})], f"Softmax 'n2': this layer here{ACCEPTED}"),
+        ([("Sigmoid", {}), ("Tanh", {}), WHOLE], f"Tanh 'n2': this layer here{ACCEPTED}"),
+        ([("Tanh", {}), ("Relu", {}), WHOLE], f"Relu 'n2': this layer here{ACCEPTED}"),
+        (
+            [("AveragePool", {"kernel_shape": [2, 2], "pads": [1, 0, 0, 0]}), WHOLE],
+            f"AveragePool 'n1': an average of 4 values in some windows and 2 in others{ACCEPTED}",
+        ),
+        (
+            [
+                ("AveragePool", {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1}),
+                WHOLE,
+            ],
+            f"AveragePool 'n1': an average of 9 values in some windows and 4 in others{ACCEPTED}",
+        ),
+        (
+            [
+                (
+                    "MaxPool",
+                    {"kernel_shape": [2, 1], "dilations": [5, 1], "pads": [4, 0, 4, 0]},
+                ),
+                WHOLE,
+            ],
+            f"MaxPool 'n1': a window in the padding alone{ACCEPTED}",
+        ),
+        (
+            [WHOLE, ("Relu", {})],
+            "training takes networks that end with neither a ReLU nor a maximum pool",
+        ),
+        (
+            [("GlobalMaxPool", {})],
+            "training takes networks that end with neither a ReLU nor a maximum pool",
+        ),
+    ],
+)
+def test_refused(nodes, message):
     with pytest.raises(NetworkError) as raised:
-        stages(hwsim.load(model))
-    assert str(raised.value) == (
-        "Sigmoid 'act': this layer is not supported in training; accepted: a chain of Conv, Gemm, "
-        "Relu, MaxPool and Flatten, with constant weights"
+        stages(of_nodes(*nodes))
+    assert str(raised.value) == message
+
+
+def test_stages():
+    """Pools that lie side by side are a part of what they are behind; a ReLU goes before pools."""
+    beside = ("MaxPool", {"kernel_shape": [2, 2], "strides": [2, 2]})
+    over = ("MaxPool", {"kernel_shape": [2, 2]})
+    found = stages(
+        of_nodes(beside, over, ("Relu", {}), ("Tanh", {}), beside, WHOLE, shape=(1, 1, 12, 12))
     )
+    assert [(stage.op, stage.relu, stage.window) for stage in found] == [
+        ("Conv", True, (2, 2)),
+        ("MaxPool", False, (1, 1)),
+        ("Tanh", False, (2, 2)),
+        ("AveragePool", False, (1, 1)),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -285,6 +475,7 @@ def test_refused():
     [
         ({"rate": 0.0}, "rate must lie in (0, 1], not 0.0"),
         ({"momentum": 1.0}, "momentum must lie in [0, 1), not 1.0"),
+        ({"loss": "mse"}, "loss must be cross-entropy or rmse, not 'mse'"),
     ],
 )
 def test_settings_wrong(members, message):

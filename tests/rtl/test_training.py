@@ -4,10 +4,20 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from amaranth.hdl import Module
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
 
-from hwsim.blocks.training import TrainingConfig, jumps
-from hwsim.models.reference.training import noise, round_codes
-from hwsim.rtl.training import MatrixProduct, WinnerPool, WinnerRoute
+from hwsim.blocks.training import (
+    ARGUMENT_POINT,
+    FUNCTION_SHIFT,
+    VALUE_POINT,
+    TrainingConfig,
+    function_table,
+    jumps,
+)
+from hwsim.models.reference.training import function, noise, round_codes, slope
+from hwsim.rtl.training import Function, MatrixProduct, WinnerPool, WinnerRoute, word_layout
 from hwsim.sim import amaranth_engine, compiled_engine
 from hwsim.sim.engine import Stimulus
 
@@ -69,7 +79,13 @@ def test_pool_and_route(seed):
     windows = rng.integers(-2, 3, (count, taps, lanes))
     first, last = (np.arange(taps) == k for k in (0, taps - 1))
     ends = np.tile(np.stack([first, last], axis=1), (count, 1))
-    beats = np.concatenate([windows.reshape(-1, lanes), ends], axis=1)
+    # What is outside has whatever code, and never wins; something is inside.
+    outside = rng.random((count, taps)) < 0.3
+    outside[np.arange(count), rng.integers(taps, size=count)] = False
+    windows[outside] = LIMIT - 1
+    windows[0, ~outside[0]] = -LIMIT
+    beats = np.concatenate([windows.reshape(-1, lanes), outside.reshape(-1, 1), ends], axis=1)
+    windows[outside] = -2 * LIMIT
     pooled = run(WinnerPool(config), beats, count)
     assert (pooled.outputs["o"].cycles == pooled.inputs["i"].cycles[taps - 1 :: taps] + 1).all()
     value, marks = np.split(pooled.outputs["o"].values, [lanes], axis=1)
@@ -87,6 +103,79 @@ def test_pool_and_route(seed):
         passes = winner[:, None] == np.arange(taps)[:, None]
         passes &= (value[:, None] > 0) | (relu == 0)
         assert (found == np.where(passes, dy[:, None], 0)).all()
+
+
+@pytest.mark.parametrize("tanh", [False, True])
+@pytest.mark.parametrize("gradient", [False, True])
+def test_function(gradient, tanh):
+    """Every argument; gradients of all sizes for every value, rounded stochastically."""
+    config = TrainingConfig(lanes=4, functions=True)
+    x = np.arange(-LIMIT, LIMIT).reshape(-1, 4)
+    y = function(x, tanh=tanh)
+    rng, shift, seed = np.random.default_rng(tanh), FUNCTION_SHIFT, 77
+    if gradient:
+        x, shift = codes(rng, len(x), 4, spread=True), 2 * VALUE_POINT - 1
+    top = Bench(config, [int(gradient), int(tanh), shift, int(gradient), seed])
+    entries = np.concatenate([function_table(False), function_table(True)])
+    writes = [[*[code] * 4, *[0] * 4, 1, k, 0] for k, code in enumerate(entries.tolist())]
+    start = [[0] * 8 + [0, 0, 1]]
+    beats = np.concatenate([x, y, np.zeros((len(x), 3), int)], axis=1)
+    recording = run(top, [*writes, *start, *beats.tolist()], len(x))
+    found = recording.outputs["o"]
+    assert (found.cycles == recording.inputs["i"].cycles[-len(x) :] + config.function_latency).all()
+    expected = y
+    if gradient:
+        random = noise(seed, len(x), 4)
+        expected = round_codes(x * slope(y, 1 << VALUE_POINT, tanh=tanh), shift, random)
+    assert (found.values == expected).all()
+
+
+class Bench(wiring.Component):
+    """A `Function` whose settings stay; a beat is a word of each operand, or an entry."""
+
+    def __init__(self, config, settings):
+        self._config, self._settings = config, settings
+        word = word_layout(config)
+        beat = {"x": word, "y": word, "write": 1, "address": 11, "load": 1}
+        super().__init__(
+            {
+                "i": In(stream.Signature(data.StructLayout(beat), always_ready=True)),
+                "o": Out(stream.Signature(word, always_ready=True)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.function = function = Function(self._config)
+        wiring.connect(m, function.o, wiring.flipped(self.o))
+        beat = self.i.payload
+        for name, value in zip(
+            ("gradient", "tanh", "shift", "stochastic", "seed"), self._settings, strict=True
+        ):
+            m.d.comb += getattr(function, name).eq(value)
+        m.d.comb += [
+            function.i.payload.x.eq(beat.x),
+            function.i.payload.y.eq(beat.y),
+            function.i.valid.eq(self.i.valid & ~beat.write & ~beat.load),
+            function.write.eq(self.i.valid & beat.write),
+            function.address.eq(beat.address),
+            function.entry.eq(beat.x),
+            function.load.eq(self.i.valid & beat.load),
+        ]
+        return m
+
+
+@pytest.mark.parametrize("tanh", [False, True])
+def test_function_is_near(tanh):
+    """Half a code from rounding, half from that of an entry, and of the line h**2 / 8 |f''|."""
+    codes = np.arange(-LIMIT, LIMIT)
+    x = np.ldexp(codes, -ARGUMENT_POINT)
+    exact = np.tanh(x) if tanh else 1 / (1 + np.exp(-x))
+    apart = np.abs(np.ldexp(function(codes, tanh=tanh), -VALUE_POINT) - exact)
+    curved = 4 / 3**1.5 if tanh else 1 / (6 * 3**0.5)
+    # The slope is that where the rounded entry is the value: off by half a code at most, twice.
+    half, reach = 2.0 ** -(VALUE_POINT + 1), 2.0 ** (15 - 10 - ARGUMENT_POINT)
+    assert apart.max() <= 2 * half + reach**2 / 2 * curved + 2 * half * reach
 
 
 def test_stochastic_rounding_is_fair():

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 import hwsim
 from hwsim.cli import _run
@@ -33,6 +34,27 @@ def test_rtl_equals_the_reference(stochastic, momentum):
     for name, array in expected.network.constants.items():
         assert np.array_equal(found.network.constants[name], array)
     assert (found.steps, found.images, found.test_images) == (4, 20, 4)
+
+
+def test_nothing_but_a_dense_layer():
+    """No pool, no function, no hidden layer."""
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["f"]),
+        helper.make_node("Gemm", ["f", "w"], ["y"], name="y"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "dense",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 1, 2, 3))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 5))],
+        [numpy_helper.from_array(np.zeros((6, 5), np.float32), "w")],
+    )
+    opset = [helper.make_opsetid("", 20)]
+    network = hwsim.load(helper.make_model(graph, opset_imports=opset, ir_version=10))
+    settings = TrainingSettings(loss="rmse")
+    found = train(network, *data(network, 20), steps=2, batch=8, lanes=4, settings=settings)
+    assert found.mismatches == 0
+    assert found.cycles == found.planned_cycles
 
 
 def test_lenet_on_rtl():

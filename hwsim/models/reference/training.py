@@ -6,16 +6,36 @@ of 32 bits. Random numbers depend on the lane, a seed for each operation, and on
 rounded before: rows leave the array a tile at a time, the last row first.
 """
 
+import math
 from typing import Protocol
 
 import numpy as np
 
-from hwsim.blocks.training import BITS, NOISE_BITS, noise_offset
+from hwsim.blocks.training import (
+    BITS,
+    FUNCTION_SHIFT,
+    INDEX_BITS,
+    NOISE_BITS,
+    VALUE_POINT,
+    function_table,
+    noise_offset,
+)
 from hwsim.network.fixed_point import round_half_even_shift
+from hwsim.network.training import FUNCTIONS
 
+from .backward import scatter, sum_pool_gradient
 from .floating import pad_maps, taps
 
-__all__ = ["Machine", "Reference", "from_words", "noise", "round_codes", "to_words"]
+__all__ = [
+    "Machine",
+    "Reference",
+    "from_words",
+    "function",
+    "noise",
+    "round_codes",
+    "slope",
+    "to_words",
+]
 
 # Products that a sum in float64 can hold exactly, with operands of 16 bits.
 EXACT_DEPTH = 1 << 22
@@ -106,6 +126,20 @@ def noise(seed, rows, lanes):
     return states[:rows]
 
 
+def slope(y, one, *, tanh):
+    """Of tanh, or sigmoid, where it is ``y``; in steps of ``one**-2``."""
+    return (one + y if tanh else y) * (one - y)
+
+
+def function(codes, *, tanh):
+    """Codes of tanh, or sigmoid: a straight line through the middle of each entry of its table."""
+    low = BITS - INDEX_BITS
+    entry, rest = codes >> low & (1 << INDEX_BITS) - 1, codes & (1 << low) - 1
+    y = function_table(tanh)[entry]
+    line = (rest - (1 << (low - 1))) * slope(y, 1 << VALUE_POINT, tanh=tanh)
+    return round_codes((y << FUNCTION_SHIFT) + line, FUNCTION_SHIFT)
+
+
 def to_words(matrix, lanes, group):
     """Weights (depth, outputs) as they lie in memory: (tiles of a group's outputs × depth, lanes).
 
@@ -126,7 +160,7 @@ def from_words(words, shape, group):
 
 
 class _Random:
-    """Random numbers of rows that are rounded one after another; those of some tiles at a time.
+    """Random numbers of rows that are rounded one after another; those of some at a time.
 
     Parameters
     ----------
@@ -137,12 +171,16 @@ class _Random:
     def __init__(self, seed, lanes):
         self._seed, self._lanes, self._used = seed, lanes, 0
 
+    def rows(self, count):
+        """The next (count, lanes)."""
+        begin = self._used
+        self._used += count
+        return noise(self._seed, self._used, self._lanes)[begin:]
+
     def tiles(self, count):
         """The next (count, lanes, lanes); the last row of a tile was rounded first."""
-        begin, lanes = self._used, self._lanes
-        self._used += count * lanes
-        drawn = noise(self._seed, self._used, lanes)[begin:]
-        return drawn.reshape(count, lanes, lanes)[:, ::-1]
+        drawn = self.rows(count * self._lanes)
+        return drawn.reshape(count, self._lanes, self._lanes)[:, ::-1]
 
 
 class Reference:
@@ -213,6 +251,21 @@ class Reference:
         maps = self._lanes(np.moveaxis(images, 0, -1))
         for stage, numbers in zip(self.stages, scales, strict=True):
             maps = maps.reshape(*stage.shape, maps.shape[-1])
+            out, kept = self._own(stage, maps, numbers)
+            if stage.relu:
+                out = np.maximum(out, 0)
+            if stage.sums:
+                self._note(f"map/{stage.name}", out[..., :count])
+            maps, winner = self._pool(stage, out)
+            self._remembered.append((kept, winner, maps > 0))
+        return maps.reshape(-1, maps.shape[-1])[:, :count].T
+
+    def _own(self, stage, maps, numbers):
+        """What a stage's own layer gives, and what its gradients need."""
+        if stage.op in FUNCTIONS:
+            out = function(maps, tanh=stage.op == "Tanh")
+            return out, out
+        if stage.weight:
             columns = self._columns(stage, maps, numbers.one)
             weights = self.codes[stage.name].T.reshape(stage.group, -1, stage.depth)
             out = np.concatenate(
@@ -221,13 +274,14 @@ class Reference:
                     for operands in zip(weights, columns, strict=True)
                 ]
             )
-            if stage.relu:
-                out = np.maximum(out, 0)
-            out = out.reshape(stage.outputs, *stage.map_shape, -1)
-            self._note(f"map/{stage.name}", out[..., :count])
-            maps, winner = self._pool(stage, out)
-            self._remembered.append((columns, winner, maps > 0))
-        return maps.reshape(-1, maps.shape[-1])[:, :count].T
+            return out.reshape(stage.outputs, *stage.map_shape, -1), columns
+        images, average = np.moveaxis(maps, -1, 0), stage.op == "AveragePool"
+        # Below all codes: what is outside of a map is no maximum.
+        padded, output = pad_maps(images, stage.attributes, 0 if average else -2 * LIMIT)
+        views = np.moveaxis(np.stack(list(taps(padded, stage.attributes, output))), 1, -1)
+        if average:
+            return round_codes(views.sum(axis=0) * stage.factor[0], numbers.forward), None
+        return views.max(axis=0), views.argmax(axis=0)
 
     def _lanes(self, maps):
         """With images of zeros behind the last."""
@@ -266,26 +320,71 @@ class Reference:
         gradients = {}
         for k in reversed(range(len(self.stages))):
             stage, numbers = self.stages[k], scales[k]
-            columns, winner, positive = self._remembered[k]
+            kept, winner, positive = self._remembered[k]
             delta = self._route(stage, delta.reshape(*stage.pooled_shape, -1), winner, positive)
-            flat = delta.reshape(stage.group, stage.outputs // stage.group, -1)
-            random = self._random(numbers, "gradient")
-            gradient = np.concatenate(
-                [
-                    self._product(a, b.T, numbers.gradient, random)
-                    for a, b in zip(columns, flat, strict=True)
-                ],
-                axis=1,
-            )
-            self._note(f"gradient/{stage.name}", gradient)
-            gradients[stage.name] = gradient
+            if stage.weight:
+                gradients[stage.name] = self._weight_gradient(stage, kept, delta, numbers)
             if k:
                 random = self._random(numbers, "inputs")
-                delta = self._input_gradient(stage, delta, numbers.inputs, random)
+                if stage.weight:
+                    delta = self._input_gradient(stage, delta, numbers.inputs, random)
+                elif stage.op in FUNCTIONS:
+                    sums = delta * slope(kept, 1 << VALUE_POINT, tanh=stage.op == "Tanh")
+                    delta = self._in_words(sums, numbers.inputs, random)
+                else:
+                    sums = self._pool_gradient(stage, kept, delta)
+                    delta = self._in_lines(stage, sums, numbers.inputs, random)
                 self._note(f"delta/{self.stages[k - 1].name}", delta[..., : self._count])
         for stage, numbers in zip(self.stages, scales, strict=True):
-            self._update(stage, gradients[stage.name], numbers)
+            if stage.weight:
+                self._update(stage, gradients[stage.name], numbers)
         return self._flags
+
+    def _weight_gradient(self, stage, columns, delta, numbers):
+        flat = delta.reshape(stage.group, stage.outputs // stage.group, -1)
+        random = self._random(numbers, "gradient")
+        parts = [
+            self._product(a, b.T, numbers.gradient, random)
+            for a, b in zip(columns, flat, strict=True)
+        ]
+        gradient = np.concatenate(parts, axis=1)
+        self._note(f"gradient/{stage.name}", gradient)
+        return gradient
+
+    @staticmethod
+    def _pool_gradient(stage, winners, delta):
+        """Sums of a pool's gradient for its input, (C, H, W, images)."""
+        images, a = np.moveaxis(delta, -1, 0), stage.attributes
+        shape = (len(images), *stage.shape)
+        if stage.op == "AveragePool":
+            sums = sum_pool_gradient(a, shape, images * stage.factor[0])
+        else:
+            count, won = math.prod(a["kernel"]), np.moveaxis(winners, -1, 0)
+            parts = [np.where(won == tap, images, 0) for tap in range(count)]
+            sums = scatter(a, shape, parts, np.int64)
+        return np.moveaxis(sums, 0, -1)
+
+    def _in_words(self, sums, shift, random):
+        """Codes for sums (C, H, W, images), a word of images after the other."""
+        shape, lanes = sums.shape, self.lanes
+        words = sums.reshape(math.prod(shape[:3]), -1, lanes).swapaxes(0, 1).reshape(-1, lanes)
+        codes = round_codes(words, shift, None if random is None else random.rows(len(words)))
+        whole = codes.reshape(-1, math.prod(shape[:3]), lanes).swapaxes(0, 1)
+        return whole.reshape(shape)
+
+    def _in_lines(self, stage, sums, shift, random):
+        """Codes for sums (C, H, W, images), those of a `Line` of rows and of columns together."""
+        codes = np.zeros_like(sums)
+        for y in stage.lines(0):
+            for x in stage.lines(1):
+                rows, cols = (
+                    slice(line.first, line.first + line.pixels * line.step, line.step)
+                    for line in (y, x)
+                )
+                part = sums[:, rows, cols]
+                found = self._rounded(part.reshape(len(sums), -1), shift, random)
+                codes[:, rows, cols] = found.reshape(part.shape)
+        return codes
 
     @staticmethod
     def _route(stage, delta, winner, positive):
