@@ -9,9 +9,11 @@ counters, begin with a base and change by a *jump* when a level of the nest adva
 stride, less what the levels inside have added. Level 0 is the innermost.
 """
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +28,7 @@ __all__ = [
     "INDEX_BITS",
     "LEVELS",
     "MODES",
+    "MOST_FUNCTIONS",
     "NOISE_BITS",
     "REGISTER_BITS",
     "SIZES",
@@ -34,10 +37,10 @@ __all__ = [
     "VALUE_POINT",
     "Bank",
     "Command",
+    "Curve",
     "Kind",
     "Tap",
     "TrainingConfig",
-    "function_table",
     "jumps",
     "noise_offset",
 ]
@@ -51,7 +54,7 @@ LEVELS, TO_LEVELS = 7, 5
 # Of the place in a map: signed.
 COORDINATE_BITS = 12
 # Of a function's table: bits of the index, the upper ones of an argument with a code of
-# 2**-ARGUMENT_POINT; values have codes of 2**-VALUE_POINT.
+# 2**-ARGUMENT_POINT; sigmoid and tanh have codes of 2**-VALUE_POINT.
 INDEX_BITS, ARGUMENT_POINT, VALUE_POINT = 10, 12, 14
 # Bits of what an argument differs from the middle of its entry, times two factors of a slope, that
 # are behind those of a value.
@@ -72,6 +75,7 @@ class Bank(IntEnum):
     PROGRAM = 4
     TAPS = 5
     FUNCTIONS = 6
+    SLOPES = 7
 
 
 class Command(IntEnum):
@@ -113,8 +117,9 @@ MODES = {
     "stochastic": 1,
     "load": 1,  # random numbers begin anew
     "edges": 1,  # outside of the map there is nothing: zero in a sum, no value in a window
-    "tanh": 1,  # the function is tanh, not sigmoid
+    "function": 3,  # of the tables; 0 is sigmoid, 1 tanh, and the slope of others has a table
 }
+MOST_FUNCTIONS = 1 << MODES["function"]
 
 
 def noise_offset(lane):
@@ -122,14 +127,49 @@ def noise_offset(lane):
     return (2 * lane + 1) * 0x9E3779B9 & ((1 << NOISE_BITS) - 1)
 
 
-def function_table(tanh):
-    """Tanh, or sigmoid, for the middle of each entry's arguments; the index is that of memory."""
-    step = BITS - INDEX_BITS
-    index = np.arange(1 << INDEX_BITS)
-    signed = index - (index >> (INDEX_BITS - 1) << INDEX_BITS)
-    x = np.ldexp((signed << step) + (1 << (step - 1)), -ARGUMENT_POINT)
-    values = np.tanh(x) if tanh else 1 / (1 + np.exp(-x))
-    return np.rint(np.ldexp(values, VALUE_POINT)).astype(np.int64)
+class Curve(NamedTuple):
+    """A function that there is a table for.
+
+    Members
+    -------
+    name : str
+        "Sigmoid"; "Tanh"; for LRN "Power", ``(bias (1 + x))**-beta``, and "Slope", its derivative;
+        that is for x of 0 or more.
+    bias, beta : float
+    """
+
+    name: str
+    bias: float = 1.0
+    beta: float = 1.0
+
+    @property
+    def point(self):
+        """Of values: a code counts ``2**-point``."""
+        if self.name in ("Sigmoid", "Tanh"):
+            return VALUE_POINT
+        # Of the power and two derivatives, with one bit to spare.
+        largest = self.bias**-self.beta * max(1, self.beta * (1 + self.beta))
+        return BITS - 2 - math.frexp(largest)[1]
+
+    def tables(self):
+        """Values, and slopes where they do not follow from these: for the middle of each entry.
+
+        Two arrays of int64, in the order of memory.
+        """
+        step = BITS - INDEX_BITS
+        index = np.arange(1 << INDEX_BITS)
+        signed = index - (index >> (INDEX_BITS - 1) << INDEX_BITS)
+        x = np.ldexp((signed << step) + (1 << (step - 1)), -ARGUMENT_POINT)
+        if self.name == "Sigmoid":
+            found = 1 / (1 + np.exp(-x)), 0 * x
+        elif self.name == "Tanh":
+            found = np.tanh(x), 0 * x
+        else:
+            base, beta = 1 + np.maximum(x, 0), self.beta
+            powers = [self.bias**-beta * base ** (-beta - k) for k in range(3)]
+            derivatives = powers[0], -beta * powers[1], beta * (beta + 1) * powers[2]
+            found = derivatives[:2] if self.name == "Power" else derivatives[1:]
+        return [np.rint(np.ldexp(part, self.point)).astype(np.int64) for part in found]
 
 
 def jumps(strides, counts):
@@ -165,8 +205,9 @@ class TrainingConfig:
         Words.
     slots : int
         Results of which it is remembered whether codes were bounded, or all small.
-    functions : bool
-        Whether there is hardware for sigmoid and tanh.
+    functions : int
+        Tables, those of sigmoid and tanh first; 0 where there is no hardware for functions, or 2
+        to 8.
 
     Members
     -------
@@ -187,7 +228,7 @@ class TrainingConfig:
     table: int = 1 << 11
     program: int = 1 << 12
     slots: int = 64
-    functions: bool = False
+    functions: int = 0
 
     round_latency = 4
     # Look-up, factors, two products of two cycles each, a sum; rounding.
@@ -199,6 +240,9 @@ class TrainingConfig:
         check_integer("lanes", self.lanes, 4)
         for name in ("taps", *SIZES):
             check_positive(name, getattr(self, name))
+        check_integer("functions", self.functions, 0)
+        if self.functions == 1 or self.functions > MOST_FUNCTIONS:
+            raise ValueError(f"functions must be 0, or 2 to {MOST_FUNCTIONS}, not {self.functions}")
         if self.accumulator_bits > 62:
             raise ValueError(f"accumulator_bits must be at most 62, not {self.accumulator_bits}")
         _ = self.array
@@ -229,7 +273,12 @@ class TrainingConfig:
     def offset_bits(self):
         """Bits of an address below those of the bank."""
         sizes = ((getattr(self, name) - 1).bit_length() for name in SIZES)
-        return max(4, INDEX_BITS + 1 if self.functions else 0, *sizes)
+        return max(4, INDEX_BITS + self.function_bits if self.functions else 0, *sizes)
+
+    @property
+    def function_bits(self):
+        """Bits of the number of a table."""
+        return max(1, (self.functions - 1).bit_length())
 
     @property
     def address_bits(self):

@@ -18,7 +18,11 @@ Operands. With ``k`` for a tap of a channel, ``n`` for an output and a word for 
   and zeros behind the last channel, of which the place of the rows' operand is the number;
 - gradient of a pool whose windows overlap, or of an average: the same with the gradients of the
   windows in which a pixel lies; for a maximum they are in planes, one for each value of a window,
-  with zeros for those that did not win. An operation for each `Line` of rows and of columns.
+  with zeros for those that did not win. An operation for each `Line` of rows and of columns;
+- LRN: products word by word, sums of neighbours as those of an average but over channels, and a
+  power from a table. With s for the sum of squares that is near, ``y = x s**-beta``, and
+
+      dx = d s**-beta - x sum(d x slope)
 
 A grouped convolution is an operation for each group.
 
@@ -29,15 +33,20 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from hwsim.blocks.training import (
+    BITS,
     COORDINATE_BITS,
     FUNCTION_SHIFT,
     LEVELS,
     MODES,
+    MOST_FUNCTIONS,
     SIZES,
     TO_LEVELS,
+    VALUE_POINT,
     Bank,
+    Curve,
     Kind,
     Tap,
     jumps,
@@ -50,6 +59,27 @@ __all__ = ["Operation", "Scales", "TrainingPlan", "TrainingProgram", "sized"]
 NO_SLOT = 0
 # Larger than any memory that is needed, for a plan that tells how large they have to be.
 AMPLE = 1 << 24
+
+
+# Of a function whose slope has a table: then a gradient is multiplied by a word.
+PLAIN = 2
+
+
+class NormScales(NamedTuple):
+    """The numbers of an LRN.
+
+    Members
+    -------
+    squares, shares : (int, int)
+        A factor and a shift: from sums of squares to arguments, and of what channels give to those
+        beside them.
+    parts : (int, int, int)
+        Factors of the two parts of a gradient, and a shift.
+    """
+
+    squares: tuple[int, int]
+    shares: tuple[int, int]
+    parts: tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -68,6 +98,8 @@ class Scales:
         Two factors and a shift; None for a stage without weights.
     seeds : dict of str to int
         For stochastic rounding, by the names of these.
+    norm : NormScales
+        Of an LRN.
     """
 
     one: int
@@ -77,6 +109,7 @@ class Scales:
     velocity: tuple[int, int, int] | None
     update: tuple[int, int, int] | None
     seeds: dict[str, int]
+    norm: NormScales | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +153,7 @@ class TrainingProgram:
         self.words: list[int] = []
         self.operations: list[Operation] = []
 
-    def add(self, stage, work, kind, counts, *, to_counts, modes, numbers, **registers):
+    def add(self, stage, work, kind, counts, *, to_counts, modes, numbers, function=0, **registers):
         """An operation. Registers are values, or pairs of a base and the strides of the nest.
 
         ``numbers`` are written in any case, so that a program is as long whatever they are.
@@ -141,7 +174,7 @@ class TrainingProgram:
         changed = {name: n for name, n in values.items() if self._values.get(name) != n}
         self._values |= changed
         self.words += [self._config.word(*item) for item in {**changed, **numbers}.items()]
-        self._run(kind, modes)
+        self._run(kind, modes, function)
         steps = math.prod(counts)
         words = len(self.words) - begin
         cycles = words - 1 + self._config.operation_cycles(kind, steps)
@@ -151,10 +184,11 @@ class TrainingProgram:
         """The last word."""
         self._run(Kind.HALT, ())
 
-    def _run(self, kind, modes):
+    def _run(self, kind, modes, function=0):
+        given = {"kind": int(kind), "function": function}
         value, place = 0, 0
         for name, bits in MODES.items():
-            value |= int(kind if name == "kind" else name in modes) << place
+            value |= given.get(name, int(name in modes)) << place
             place += bits
         self.words.append(self._config.word("run", value))
 
@@ -200,6 +234,12 @@ class _Place:
         maxima = channels * height * width if stage.op == "MaxPool" else 0
         self.winners = take("marks", maxima)
         self.planes = take("deltas", maxima * math.prod(stage.attributes["kernel"]))
+        # An LRN's squares, later the slopes; their sums; the powers; two parts of the gradient.
+        if stage.op == "LRN":
+            words = channels * height * width
+            self.squares, self.sums = (take("maps", words) for _ in range(2))
+            self.powers = take("parameters", words)
+            self.planes = take("deltas", 2 * words)
 
 
 class TrainingPlan:
@@ -260,8 +300,11 @@ class TrainingPlan:
                 self.taps += self._input_taps(place)
             self.places.append(place)
             source = place.pooled
-        if any(stage.op in FUNCTIONS for stage in stages) and not config.functions:
-            raise ValueError("functions must be there for a network with Sigmoid or Tanh")
+        self.functions = _functions(stages)
+        if config.functions < len(self.functions):
+            raise ValueError(
+                f"functions must be at least {len(self.functions)}, not {config.functions}"
+            )
         for name, count in {**self.used, "table": len(self.taps)}.items():
             if getattr(config, name) < count:
                 raise ValueError(f"{name} must be at least {count}, not {getattr(config, name)}")
@@ -273,6 +316,11 @@ class TrainingPlan:
     def _check(self, stage):
         """Places in maps have to fit their counters, and sums what adds them up."""
         pads, largest = stage.attributes["pads"], 1 << (COORDINATE_BITS - 1)
+        if stage.op == "LRN" and stage.shape[0] + stage.attributes["size"] >= largest:
+            raise ValueError(
+                f"channels of LRN and its size together must be below {largest}, unlike in "
+                f"{stage.name}"
+            )
         for k in range(2):
             reach = stage.shape[k + 1] + pads[k] + pads[k + 2]
             if reach >= largest:
@@ -281,7 +329,7 @@ class TrainingPlan:
                     f"{reach} as that of {stage.name}"
                 )
         taps = math.prod(stage.attributes["kernel"])
-        products = taps
+        products = stage.attributes.get("size", taps)
         if stage.weight:
             products = max(
                 stage.depth,
@@ -372,7 +420,8 @@ class TrainingPlan:
     def any_programs(self, *, stochastic):
         """`programs` for some numbers: their operations and cycles are the same for all."""
         seeds = dict.fromkeys(("gradient", "inputs", "velocity", "update"), 0)
-        numbers = Scales(1, 0, 0, 0, (0, 0, 0), (0, 0, 0), seeds if stochastic else {})
+        norm = NormScales((0, 0), (0, 0), (0, 0, 0))
+        numbers = Scales(1, 0, 0, 0, (0, 0, 0), (0, 0, 0), seeds if stochastic else {}, norm)
         return self.programs([numbers] * len(self.places))
 
     def cycles(self, *, stochastic):
@@ -399,8 +448,11 @@ class TrainingPlan:
             self._maximum(program, place)
         elif op == "AveragePool":
             self._average(program, place, scales)
+        elif op == "LRN":
+            self._normalize(program, place, scales)
         elif op in FUNCTIONS:
-            self._function(program, place)
+            maps = [self.config.address(Bank.MAPS, first) for first in (place.source, place.maps)]
+            self._look_up(program, place, Curve(op), *maps)
         else:
             self._forward(program, place, scales)
 
@@ -411,6 +463,8 @@ class TrainingPlan:
             self._winners(program, place)
         if op in ("MaxPool", "AveragePool"):
             self._gather(program, place, before, scales)
+        elif op == "LRN":
+            self._normalize_gradient(program, place, before, scales)
         elif op in FUNCTIONS:
             self._slope(program, place, before, scales)
         else:
@@ -536,39 +590,130 @@ class TrainingPlan:
                 numbers={"p": factor, "q": factor, "shift": scales.inputs, **seed},
             )
 
-    def _function(self, program, place):
-        stage, address = place.stage, self.config.address
-        words = self.groups * math.prod(stage.shape)
+    def _look_up(self, program, place, curve, source, to):
+        words = self.groups * math.prod(place.stage.shape)
         program.add(
-            stage,
+            place.stage,
             "forward",
             Kind.FUNCTION,
             [words],
-            w=(address(Bank.MAPS, place.source), [1]),
+            w=(source, [1]),
             to_counts=[words],
-            to=(address(Bank.MAPS, place.maps), [1]),
+            to=(to, [1]),
             kept=self.kept,
-            modes=_function_modes(stage),
+            modes=(),
+            function=self.functions.index(curve),
             numbers={"shift": FUNCTION_SHIFT},
         )
 
     def _slope(self, program, place, before, scales):
-        stage, address = place.stage, self.config.address
         modes, seed = _random(scales, "inputs")
-        words = self.groups * math.prod(stage.shape)
-        program.add(
-            stage,
+        address = self.config.address
+        self._times(
+            program,
+            place,
             "input gradient",
+            address(Bank.MAPS, place.maps),
+            address(Bank.DELTAS, place.deltas),
+            address(Bank.DELTAS, before.pooled_deltas),
+            slot=self._slot(f"delta/{before.stage.name}"),
+            modes=modes,
+            function=self.functions.index(Curve(place.stage.op)),
+            numbers={"shift": scales.inputs, **seed},
+        )
+
+    def _times(self, program, place, work, a, w, to, **more):
+        """Words times words, or times slopes that follow from these; of different banks, or one."""
+        words = self.groups * math.prod(place.stage.shape)
+        program.add(
+            place.stage,
+            work,
             Kind.SLOPE,
             [words],
-            a=(address(Bank.MAPS, place.maps), [1]),
-            w=(address(Bank.DELTAS, place.deltas), [1]),
+            a=(a, [1]),
+            w=(w, [1]),
             to_counts=[words],
-            to=(address(Bank.DELTAS, before.pooled_deltas), [1]),
+            to=(to, [1]),
+            kept=self.kept,
+            **{"modes": (), "function": PLAIN, **more},
+        )
+
+    def _normalize(self, program, place, scales):
+        address, a = self.config.address, place.stage.attributes
+        x, squares, sums, y = (
+            address(Bank.MAPS, first)
+            for first in (place.source, place.squares, place.sums, place.maps)
+        )
+        powers = address(Bank.PARAMETERS, place.powers)
+        work = "forward"
+        self._times(program, place, work, x, x, squares, numbers=_dropping(BITS - 1))
+        before = place.stage.before
+        self._neighbours(program, place, work, squares, sums, before, scales.norm.squares)
+        for name, to in (("Power", powers), ("Slope", squares)):
+            self._look_up(program, place, Curve(name, a["bias"], a["beta"]), sums, to)
+        slot, numbers = self._slot(f"map/{place.stage.name}"), _dropping(scales.forward)
+        self._times(program, place, work, x, powers, y, slot=slot, numbers=numbers)
+
+    def _normalize_gradient(self, program, place, before, scales):
+        stage, lanes, address = place.stage, self.config.lanes, self.config.address
+        x, slopes = (address(Bank.MAPS, first) for first in (place.source, place.squares))
+        powers = address(Bank.PARAMETERS, place.powers)
+        words = self.groups * math.prod(stage.shape)
+        delta, first, second = (
+            address(Bank.DELTAS, start)
+            for start in (place.deltas, place.planes, place.planes + words)
+        )
+        work, after = "input gradient", stage.attributes["size"] - 1 - stage.before
+        wide, narrow = _dropping(BITS - 1), _dropping(BITS - 2)
+        self._times(program, place, work, slopes, delta, first, numbers=narrow)
+        self._times(program, place, work, x, first, first, numbers=wide)
+        self._neighbours(program, place, work, first, second, after, scales.norm.shares)
+        self._times(program, place, work, x, second, second, numbers=wide)
+        self._times(program, place, work, powers, delta, first, numbers=narrow)
+        modes, seed = _random(scales, "inputs")
+        (p, q, shift), tiles = scales.norm.parts, -(-words // lanes)
+        program.add(
+            stage,
+            work,
+            Kind.PRODUCT,
+            [lanes, 2, tiles],
+            fold=2,
+            a=(0, [1, 0, lanes]),
+            w=(first, [1, words, lanes]),
+            y=(0, [0]),
+            x=(0, [0]),
+            height=1,
+            width=1,
+            to_counts=[lanes, tiles],
+            to=(address(Bank.DELTAS, before.pooled_deltas + lanes - 1), [-1, lanes]),
+            limit=words,
             kept=self.kept,
             slot=self._slot(f"delta/{before.stage.name}"),
-            modes={*_function_modes(stage), *modes},
-            numbers={"shift": scales.inputs, **seed},
+            modes={"diagonal", "edges", *modes},
+            numbers={"p": p, "q": q, "shift": shift, **seed},
+        )
+
+    def _neighbours(self, program, place, work, source, to, before, numbers):
+        """Sums over channels, so many of them before each one's own, times a factor."""
+        stage, lanes = place.stage, self.config.lanes
+        channels, pixels = stage.shape[0], math.prod(stage.map_shape)
+        factor, shift = numbers
+        program.add(
+            stage,
+            work,
+            Kind.PRODUCT,
+            [lanes, stage.attributes["size"], place.tiles, self.groups, pixels],
+            fold=2,
+            a=(0, [1, 0, lanes]),
+            w=(source - before * pixels, [pixels, pixels, lanes * pixels, channels * pixels, 1]),
+            y=(-before, [1, 1, lanes]),
+            x=(0, [0]),
+            height=channels,
+            width=1,
+            # An address is a place behind the first bank's begin.
+            **self._to_map(Bank(0), to, stage.shape, stage, 0),
+            modes={"diagonal", "edges"},
+            numbers={"p": factor, "q": factor, "shift": shift},
         )
 
     def _forward(self, program, place, scales):
@@ -763,8 +908,27 @@ class TrainingPlan:
         )
 
 
-def _function_modes(stage):
-    return {"tanh"} if stage.op == "Tanh" else set()
+def _dropping(bits):
+    """Numbers of a product of words that loses so many bits."""
+    return {"shift": bits + VALUE_POINT}
+
+
+def _functions(stages):
+    """`Curve`s of the tables: sigmoid and tanh, and two for each kind of LRN; or none."""
+    norms = {
+        (stage.attributes["bias"], stage.attributes["beta"]): None
+        for stage in stages
+        if stage.op == "LRN"
+    }
+    if not norms and not any(stage.op in FUNCTIONS for stage in stages):
+        return []
+    most = MOST_FUNCTIONS // 2 - 1
+    if len(norms) > most:
+        raise ValueError(
+            f"LRN must have at most {most} pairs of bias and beta in training, not {len(norms)}"
+        )
+    pairs = [Curve(name, *norm) for norm in norms for name in ("Power", "Slope")]
+    return [Curve(name) for name in FUNCTIONS] + pairs
 
 
 def _random(scales, name, *, load=True):
@@ -784,7 +948,7 @@ def _taps(stage):
 
 def sized(stages, batch, config, *, momentum):
     """A configuration with memories as large as a plan needs them, and no larger."""
-    functions = any(stage.op in FUNCTIONS for stage in stages)
+    functions = len(_functions(stages))
     ample = replace(config, **dict.fromkeys(SIZES, AMPLE), functions=functions)
     plan = TrainingPlan(stages, batch, ample, momentum=momentum)
     # As long as a program can be.

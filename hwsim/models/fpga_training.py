@@ -131,14 +131,15 @@ def _room(config, device):
     """What does not fit."""
     notes = []
     # Functions have products of 17 x 17 bits, one DSP, and 30 x 16, two, in each lane.
-    dsps = config.lanes**2 + 3 * config.lanes * config.functions
+    dsps = config.lanes**2 + 3 * config.lanes * bool(config.functions)
     if dsps > device["dsps"]:
         notes.append(
             f"does not fit: {dsps:,} DSPs for multipliers of 16 x 16 bits and wider, but "
             f"{device.name} has {int(device['dsps']):,}"
         )
     words = config.parameters + config.maps + config.deltas
-    words += config.functions << (INDEX_BITS + 1)
+    # Slopes have tables, too, if not those of sigmoid and tanh alone.
+    words += (config.functions << INDEX_BITS) * (1 if config.functions == 2 else 2)
     bits = config.lanes * (BITS * words + (config.winner_bits + 1) * config.marks)
     room = int(device["block_rams"] * device["block_ram_size"] * 8)
     if bits > room:

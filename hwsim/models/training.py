@@ -28,8 +28,8 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.blocks.training import ARGUMENT_POINT, VALUE_POINT
-from hwsim.compiler.training import Scales
+from hwsim.blocks.training import ARGUMENT_POINT, BITS, VALUE_POINT, Curve
+from hwsim.compiler.training import NormScales, Scales
 from hwsim.network.training import FUNCTIONS, stages
 
 from .reference.backward import LOSSES
@@ -45,6 +45,7 @@ LOGIT_POINT = 14
 HIGHEST_MAP_POINT = 14
 HIGHEST_POINT = 24
 LARGEST_FACTOR = 1 << 14
+LARGEST = (1 << (BITS - 1)) - 1
 # Bits that the factor of the update keeps at least; see `_gradient_limit`.
 FACTOR_BITS = 7
 # Points of velocities and gradients differ by at most so much, so that both have factors.
@@ -318,6 +319,9 @@ class IntegerTraining:
             elif stage.sums:
                 total = point + _weight_point(stage)
                 shift = _shift(total, self.points[f"map/{stage.name}"])
+                if stage.op == "LRN":
+                    # The shift of a product has 14 bits that the unit adds.
+                    shift = min(shift, 32 - VALUE_POINT)
                 point = total - shift
             found.append({"one": 1 << inputs[-1], "forward": shift})
         logits, velocities = point, {}
@@ -335,7 +339,10 @@ class IntegerTraining:
                     velocities[name] = change
                 shift, factor = _factor(self._settings.rate / batch, change)
                 numbers["update"] = 1 << shift, -factor, shift
-            if k:
+            if k and stage.op == "LRN":
+                before = self.points[f"delta/{self.stages[k - 1].name}"]
+                numbers["norm"], point = _norm_scales(stage, inputs[k], point, before)
+            elif k:
                 total = point + _weight_point(stage)
                 before = self.points[f"delta/{self.stages[k - 1].name}"]
                 numbers["inputs"] = _shift(total, before)
@@ -396,7 +403,35 @@ def _weight_point(stage):
     """Point of what a stage's input, or its gradient, is multiplied by."""
     if stage.weight:
         return WEIGHT_POINT
+    if stage.op == "LRN":
+        return Curve("Power", stage.attributes["bias"], stage.attributes["beta"]).point
     return 2 * VALUE_POINT if stage.op in FUNCTIONS else stage.factor[1]
+
+
+def _norm_scales(stage, point, delta, to):
+    """`NormScales` of an LRN of maps with a point, for gradients with another, and theirs.
+
+    ``delta`` is the point of the output's gradient, ``to`` the one that the input's should have.
+    """
+    a, power = stage.attributes, _weight_point(stage)
+    share = a["alpha"] / (a["size"] * a["bias"])
+    # Bits with which the factor fills an integer of 15.
+    bits = 14 - math.frexp(share)[1]
+    squares = 2 * point - (BITS - 1)
+    shift = min(max(squares + bits - ARGUMENT_POINT, 0), 32)
+    factor = round(math.ldexp(share, shift + ARGUMENT_POINT - squares))
+    # So that no sum reaches a bound.
+    near = 14 + (a["size"] - 1).bit_length()
+    direct = delta + power - (BITS - 2)
+    shared = direct + point - (BITS - 1) + bits - 1 - near + point - (BITS - 1)
+    common = min(direct, shared) + 14
+    total = _shift(common, to)
+    scales = NormScales(
+        (min(factor, LARGEST), shift),
+        (round(math.ldexp(2 * share, bits - 1)), near),
+        (round(math.ldexp(1, common - direct)), round(math.ldexp(1, common - shared)), total),
+    )
+    return scales, common - total
 
 
 def _shift(point, to):

@@ -50,7 +50,7 @@ class Stage:
     Members
     -------
     op : str
-        "Conv", "Gemm", "AveragePool", "MaxPool", "Sigmoid" or "Tanh".
+        "Conv", "Gemm", "AveragePool", "MaxPool", "LRN", "Sigmoid" or "Tanh".
     name : str
         Of the layer; its output has that name in `hwsim.network.Network`.
     weight, bias : str
@@ -60,8 +60,7 @@ class Stage:
     shape : tuple of int
         Of an input image: (C, H, W), a dense layer's (features, 1, 1).
     attributes : mapping
-        Of the convolution or pool; the others are over the whole of their input of 1 × 1, or over
-        single pixels.
+        Of the convolution, pool or LRN; windows of the others are of 1 × 1.
     transposed : bool
         Whether a dense layer's weights are (features, outputs) and not (outputs, features).
     outputs : int
@@ -96,8 +95,8 @@ class Stage:
 
     @property
     def sums(self):
-        """Whether outputs are sums of products, which are rounded as their values need it."""
-        return self.op in _SUMS
+        """Whether outputs are products, which are rounded as their values need it."""
+        return self.op in (*_SUMS, "LRN")
 
     @property
     def map_shape(self):
@@ -121,6 +120,11 @@ class Stage:
         (count,) = np.unique(_counted(self.shape, self.attributes))
         bits = FACTOR_BITS + int(count).bit_length() - 1
         return ((2 << bits) + int(count)) // (2 * int(count)), bits
+
+    @property
+    def before(self):
+        """Channels before its own that LRN adds up."""
+        return (self.attributes["size"] - 1) // 2
 
     def lines(self, axis):
         """`Line`s of pixels, for the gradient of a pool; pixels in none lie in no window."""
@@ -207,8 +211,8 @@ def stages(network):
     Raises
     ------
     NetworkError
-        The network is no chain of convolutions, dense layers, ReLU, sigmoid, tanh and pools; see
-        ``docs/training.md``.
+        The network is no chain of convolutions, dense layers, ReLU, sigmoid, tanh, pools and
+        LRN; see ``docs/training.md``.
     """
     found: list[dict[str, Any]] = []
     if len(network.inputs) != 1 or len(network.inputs[0].shape) != 4:
@@ -219,7 +223,7 @@ def stages(network):
         def refuse(what, layer=layer):
             raise NetworkError(
                 f"{layer.op} '{layer.name}': {what} is not supported in training; accepted: a "
-                "chain of Conv, Gemm, Relu, Sigmoid, Tanh, pools by maximum and average, and "
+                "chain of Conv, Gemm, Relu, Sigmoid, Tanh, LRN, pools by maximum and average, and "
                 "Flatten, with constant weights"
             )
 
@@ -270,6 +274,10 @@ def stages(network):
             found.append({**members, "attributes": _pool(layer, shape, refuse)})
         elif layer.op in FUNCTIONS and behind["op"] in _SUMS:
             found.append({**members, "attributes": _POINT})
+        elif layer.op == "LRN" and found:
+            if a["within"] or min(a["alpha"], a["beta"], a["bias"]) <= 0:
+                refuse("one within channels, or with alpha, beta or bias not above 0,")
+            found.append({**members, "attributes": {**_POINT, **a}})
         elif layer.op not in ("Flatten", "Dropout", "Identity"):
             refuse("this layer here")
         if found:

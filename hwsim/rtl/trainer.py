@@ -604,8 +604,7 @@ class Trainer(wiring.Component):
             function = self._function(m, control, valid, begins, a, w)
             words += [function.o.payload.as_value()] * 2
             valids.append(function.o.valid)
-        else:
-            discard(m, mode.tanh)
+        discard(m, mode.function)
         m.d.comb += [
             # One of them is at work.
             results.valid.eq(Cat(valids).any()),
@@ -622,12 +621,13 @@ class Trainer(wiring.Component):
             function.i.payload.x.eq(w),
             function.i.payload.y.eq(a),
             function.gradient.eq(gradient),
-            function.tanh.eq(mode.tanh),
+            function.function.eq(mode.function),
             function.shift.eq(numbers.shift),
             function.stochastic.eq(mode.stochastic),
             function.load.eq(mode.load & begins),
             function.seed.eq(numbers.seed),
             function.write.eq(control.write & (control.address.bank == Bank.FUNCTIONS)),
+            function.write_slope.eq(control.write & (control.address.bank == Bank.SLOPES)),
             function.address.eq(control.address.offset),
             function.entry.eq(control.word),
         ]

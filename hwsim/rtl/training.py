@@ -387,7 +387,7 @@ class WinnerRoute(wiring.Component):
 
 
 class Function(wiring.Component):
-    """Sigmoid or tanh of a word, or a gradient times its slope; a word per cycle.
+    """A function of a word, or a gradient times its slope; a word per cycle.
 
     ::
 
@@ -397,7 +397,8 @@ class Function(wiring.Component):
         y ─────────────────────> slope ──> × ──> round ──> o        gradient
         x ─────────────────────────────────┘
 
-    The slope of a sigmoid is ``y (1 - y)``, that of tanh ``(1 + y) (1 - y)``.
+    The slope of a sigmoid is ``y (1 - y)``, that of tanh ``(1 + y) (1 - y)``. Other functions have
+    a table of slopes; for a gradient the slope is then y itself: this is a product.
 
     Parameters
     ----------
@@ -406,11 +407,11 @@ class Function(wiring.Component):
     Members
     -------
     i : stream of {x: word_layout(config), y: word_layout(config)}, always ready
-        Arguments; or gradients, and the function's values, none of them above 1 or below -1.
-    gradient, tanh, shift, stochastic, load, seed : in
+        Arguments; or gradients, and values, of sigmoid and tanh none above 1 or below -1.
+    gradient, function, shift, stochastic, load, seed : in
         They hold while words are on their way; the last four as of `Round`.
-    write, address, entry : in
-        An entry of the tables of all lanes: those of `function_table`, sigmoid before tanh.
+    write, write_slope, address, entry : in
+        An entry of the tables of all lanes, of values or of slopes: those of `Curve.tables`.
     o : stream of word_layout(config), always ready
         ``config.function_latency`` cycles later.
     """
@@ -422,13 +423,14 @@ class Function(wiring.Component):
             {
                 "i": In(beats(data.StructLayout({"x": word, "y": word}))),
                 "gradient": In(1),
-                "tanh": In(1),
+                "function": In(config.function_bits),
                 "shift": In(SHIFT),
                 "stochastic": In(1),
                 "load": In(1),
                 "seed": In(NOISE_BITS),
                 "write": In(1),
-                "address": In(INDEX_BITS + 1),
+                "write_slope": In(1),
+                "address": In(INDEX_BITS + config.function_bits),
                 "entry": In(word),
                 "o": Out(beats(word)),
             }
@@ -452,17 +454,26 @@ class Function(wiring.Component):
         for name in ("shift", "stochastic", "load", "seed"):
             m.d.comb += getattr(rounding, name).eq(getattr(self, name))
         one, low = 1 << VALUE_POINT, BITS - INDEX_BITS
+        plain, tanh = self.function[1:].any(), self.function[0]
         for lane in range(config.lanes):
             x = self.i.payload.x[lane]
-            table = Memory(shape=signed(BITS), depth=2 << INDEX_BITS, init=[])
-            m.submodules[f"table_{lane}"] = table
-            read, write = table.read_port(), table.write_port()
-            m.d.comb += [
-                read.addr.eq(Cat(x[low:], self.tanh)),
-                write.en.eq(self.write),
-                write.addr.eq(self.address),
-                write.data.eq(self.entry[lane]),
-            ]
+            found = []
+            for name, enable in (("value", self.write), ("slope", self.write_slope)):
+                if name == "slope" and config.functions == 2:
+                    found.append(Const(0, signed(BITS)))
+                    continue
+                depth = config.functions << INDEX_BITS
+                table = Memory(shape=signed(BITS), depth=depth, init=[])
+                m.submodules[f"{name}_{lane}"] = table
+                read, write = table.read_port(), table.write_port()
+                m.d.comb += [
+                    read.addr.eq(Cat(x[low:], self.function)),
+                    write.en.eq(enable),
+                    write.addr.eq(self.address),
+                    write.data.eq(self.entry[lane]),
+                ]
+                found.append(read.data)
+            value, given = found
 
             def held(value, name, count=1, shape=None, lane=lane):
                 for k in range(count):
@@ -471,10 +482,12 @@ class Function(wiring.Component):
 
             apart = Mux(self.gradient, x, x[:low].as_unsigned() - (1 << (low - 1)))
             apart = held(apart, "apart", 4, signed(BITS))
-            y = Mux(self.gradient, held(self.i.payload.y[lane], "y"), read.data)
+            kept = held(self.i.payload.y[lane], "y")
+            y = Mux(self.gradient, kept, value)
             # All that values of the functions need; the product of two is at most one.
-            left = held(y + Mux(self.tanh, one, 0), "left", 1, signed(BITS + 1))
-            right = held(one - y, "right", 1, signed(BITS + 1))
+            left = Mux(plain, Mux(self.gradient, kept, given), y + Mux(tanh, one, 0))
+            left = held(left, "left", 1, signed(BITS + 1))
+            right = held(Mux(plain, one, one - y), "right", 1, signed(BITS + 1))
             slope = held(left * right, "slope", 2, signed(2 * VALUE_POINT + 2))
             product = held(slope * apart, "product", 2)
             base = held(Mux(self.gradient, 0, y), "base", 5)

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from hwsim.blocks.training import BITS, Bank, Command, function_table
+from hwsim.blocks.training import BITS, Bank, Command
 from hwsim.models.reference.training import from_words, to_words
 from hwsim.rtl.trainer import Trainer
 
@@ -46,9 +46,10 @@ class Simulated:
         self._program: dict[int, int] = {}
         for number, tap in enumerate(plan.taps):
             self._write(Bank.TAPS, number, self._packed(tap))
-        if plan.config.functions:
-            entries = np.concatenate([function_table(tanh) for tanh in (False, True)])
-            self._write(Bank.FUNCTIONS, 0, entries[:, None].repeat(plan.config.lanes, axis=1))
+        for number, curve in enumerate(plan.functions):
+            for bank, codes in zip((Bank.FUNCTIONS, Bank.SLOPES), curve.tables(), strict=True):
+                words = codes[:, None].repeat(plan.config.lanes, axis=1)
+                self._write(bank, number * len(words), words)
 
     def _packed(self, tap):
         """An entry of the table as codes of a word."""

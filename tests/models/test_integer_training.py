@@ -7,6 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import hwsim
+from hwsim.blocks.training import Curve
 from hwsim.compiler.training import Scales
 from hwsim.data import bundled
 from hwsim.models.reference.backward import (
@@ -23,6 +24,7 @@ from hwsim.models.training import (
     FloatTraining,
     IntegerTraining,
     TrainingSettings,
+    _norm_scales,
     point_for,
     quantized,
 )
@@ -232,6 +234,66 @@ def test_pools(seed):
     assert (reference._in_lines(stage, sums, 3, None) == round_codes(sums, 3)).all()
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_norm(seed):
+    """LRN and its gradient: no further from those in float than its roundings may be."""
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.choice([1, 3, 7, 11])), 2, 3)
+    size, bias = int(rng.integers(1, 6)), float(rng.choice([0.5, 1.0, 3.0]))
+    beta, point, deltas = float(rng.choice([0.5, 0.75, 1.3])), int(rng.integers(9, 14)), 14
+    largest = 2.0 ** (14 - point)
+    # Sums of squares reach to 7 times the bias.
+    alpha = 7 * bias / largest**2 * float(rng.choice([1.0, 0.3, 1e-3]))
+    a = {"size": size, "alpha": alpha, "beta": beta, "bias": bias, "within": False}
+    window = {"kernel": (1, 1), "strides": (1, 1), "dilations": (1, 1), "pads": (0,) * 4}
+    norm = Stage(
+        op="LRN", name="n", output="y", shape=shape, attributes={**window, **a}, outputs=shape[0]
+    )
+    x, d = (rng.integers(-(1 << 14), (1 << 14) + 1, (*shape, 4)) for _ in range(2))
+    scales, out = _norm_scales(norm, point, deltas, 14)
+    power, rise = Curve("Power", bias, beta), Curve("Slope", bias, beta)
+    numbers = Scales(0, 14, 0, 0, None, None, {}, scales)
+    reference = Reference([norm], 4)
+    y, kept = reference._own(norm, x, numbers)
+    dx = reference._normalized_gradient(norm, kept, d, numbers, None)
+
+    def half(at):
+        return 2.0 ** -(at + 1)
+
+    def apart(curve, argument):
+        """By how much a function may be off, for an argument that is; as in tests/rtl."""
+        slopes = [bias**-beta, bias**-beta * beta]
+        slopes += [slopes[1] * (beta + 1), slopes[1] * (beta + 1) * (beta + 2)]
+        first, second = slopes[1:3] if curve is power else slopes[2:]
+        line = 2.0**-15 * second + 2 * half(curve.point) * 2.0**-7
+        return 2 * half(curve.point) + line + first * argument
+
+    share = alpha / (size * bias)
+    real, real_d = np.ldexp(x, -point), np.ldexp(d, -deltas)
+    images = np.moveaxis(real, -1, 0)
+    expected = OPERATIONS["LRN"](a, images)
+    (gradient,) = GRADIENTS["LRN"](a, (images,), expected, np.moveaxis(real_d, -1, 0))
+    expected, gradient = (np.moveaxis(maps, 0, -1) for maps in (expected, gradient))
+    # Squares, the factor, the argument itself.
+    argument = share * size * half(2 * point - 15) + 8 * 2.0**-14 + half(12)
+    scaled = apart(power, argument)
+    bound = np.abs(real) * scaled + half(point + power.point - 14)
+    assert (np.abs(np.ldexp(y, 14 - point - power.point) - expected) <= bound).all()
+    # The parts of the gradient, in the order in which they are rounded.
+    direct = deltas + power.point - 14
+    steep = apart(rise, argument) + half(direct)
+    shares = largest * steep + half(direct + point - 15)
+    steepest = bias**-beta * beta * largest
+    near = 2 * share * size * (shares + 2.0**-14 * steepest)
+    factor, shift = scales.shares
+    lift = round(math.log2(factor / (2 * share)))
+    near += half(direct + point - 15 + lift - shift)
+    bound = largest * near + half(direct + 2 * point - 30 + lift - shift) + scaled
+    bound += half(direct) + half(out)
+    assert (np.abs(np.ldexp(dx, -out) - gradient)[np.abs(dx) < 32767] <= bound).all()
+    assert np.abs(dx).max() > 1000
+
+
 def _maps(stage, columns):
     """Input maps whose windows ``columns`` are, of four images."""
     kernel, a = stage.attributes["kernel"], stage.attributes
@@ -277,7 +339,7 @@ def test_learns_as_in_float(momentum, stochastic):
 @pytest.mark.parametrize("loss", ["cross-entropy", "rmse"])
 @pytest.mark.parametrize("function", ["Tanh", "Sigmoid"])
 def test_functions_learn_as_in_float(function, loss):
-    """As LeNet-5 was in 1998: functions, averages, a depthwise convolution, the squared error."""
+    """Of the kind that LeNet-5 was in 1998, with what came later."""
     network = with_functions(function)
     images, labels = data(network, 8)
     # A sigmoid makes gradients small; what differs is rounding.
@@ -290,7 +352,7 @@ def test_functions_learn_as_in_float(function, loss):
 
 
 def with_functions(function):
-    """Conv, function, average, depthwise conv, function, overlapping maximum, dense layer."""
+    """Conv, function, average, LRN, depthwise conv, function, overlapping maximum, dense layer."""
     rng = np.random.default_rng(0)
     # Maps of 8 x 11, 4 x 5, 3 x 4 and 3 x 2.
     shapes = {"w1": (4, 2, 3, 3), "b1": (4,), "w2": (4, 1, 2, 2), "w3": (5, 24)}
@@ -301,7 +363,8 @@ def with_functions(function):
         helper.make_node(
             "AveragePool", ["f1"], ["p1"], name="p1", kernel_shape=[2, 2], strides=[2, 2]
         ),
-        helper.make_node("Conv", ["p1", "w2"], ["c2"], name="c2", group=4),
+        helper.make_node("LRN", ["p1"], ["n1"], name="n1", size=3, alpha=0.5),
+        helper.make_node("Conv", ["n1", "w2"], ["c2"], name="c2", group=4),
         helper.make_node(function, ["c2"], ["f2"], name="f2"),
         helper.make_node("MaxPool", ["f2"], ["p2"], name="p2", **over),
         helper.make_node("Flatten", ["p2"], ["f"]),
@@ -406,8 +469,8 @@ def of_nodes(*nodes, shape=(1, 1, 4, 4), out=(1, 1, 1, 1)):
 
 
 ACCEPTED = (
-    " is not supported in training; accepted: a chain of Conv, Gemm, Relu, Sigmoid, Tanh, pools by "
-    "maximum and average, and Flatten, with constant weights"
+    " is not supported in training; accepted: a chain of Conv, Gemm, Relu, Sigmoid, Tanh, LRN, "
+    "pools by maximum and average, and Flatten, with constant weights"
 )
 WHOLE = ("GlobalAveragePool", {})
 
@@ -438,6 +501,10 @@ WHOLE = ("GlobalAveragePool", {})
                 WHOLE,
             ],
             f"MaxPool 'n1': a window in the padding alone{ACCEPTED}",
+        ),
+        (
+            [("LRN", {"size": 3, "alpha": 0.0}), WHOLE],
+            "LRN 'n1': one within channels, or with alpha, beta or bias not above 0," + ACCEPTED,
         ),
         (
             [WHOLE, ("Relu", {})],

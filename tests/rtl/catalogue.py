@@ -299,7 +299,8 @@ _MAKERS = {
     ),
     # With the matrix product, the pool and its gradient, which have ports that never wait.
     "trainer": lambda: AxiTrainer(TRAINING),
-    "trainer_functions": lambda: AxiTrainer(replace(TRAINING, functions=True)),
+    "trainer_powers": lambda: AxiTrainer(replace(TRAINING, functions=4)),
+    "trainer_functions": lambda: AxiTrainer(replace(TRAINING, functions=2)),
     "window_of_pads": lambda: Window(
         WindowConfig(frame=Frame(1, 1, 2, 1), kernel=(3, 3), pads=(1, 1, 1, 1))
     ),

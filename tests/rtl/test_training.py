@@ -12,8 +12,8 @@ from hwsim.blocks.training import (
     ARGUMENT_POINT,
     FUNCTION_SHIFT,
     VALUE_POINT,
+    Curve,
     TrainingConfig,
-    function_table,
     jumps,
 )
 from hwsim.models.reference.training import function, noise, round_codes, slope
@@ -105,28 +105,42 @@ def test_pool_and_route(seed):
         assert (found == np.where(passes, dy[:, None], 0)).all()
 
 
-@pytest.mark.parametrize("tanh", [False, True])
+CURVES = (
+    Curve("Sigmoid"),
+    Curve("Tanh"),
+    Curve("Power", 2.0, 0.75),
+    Curve("Slope", 2.0, 0.75),
+)
+
+
+@pytest.mark.parametrize(("functions", "number"), [(2, 0), (2, 1), (4, 1), (4, 2), (4, 3)])
 @pytest.mark.parametrize("gradient", [False, True])
-def test_function(gradient, tanh):
+def test_function(gradient, functions, number):
     """Every argument; gradients of all sizes for every value, rounded stochastically."""
-    config = TrainingConfig(lanes=4, functions=True)
-    x = np.arange(-LIMIT, LIMIT).reshape(-1, 4)
-    y = function(x, tanh=tanh)
-    rng, shift, seed = np.random.default_rng(tanh), FUNCTION_SHIFT, 77
+    config, curve = TrainingConfig(lanes=4, functions=functions), CURVES[number]
+    x = np.arange(-LIMIT if number < 2 else 0, LIMIT).reshape(-1, 4)
+    y = function(x, curve)
+    rng, shift, seed = np.random.default_rng(number), FUNCTION_SHIFT, 77
     if gradient:
         x, shift = codes(rng, len(x), 4, spread=True), 2 * VALUE_POINT - 1
-    top = Bench(config, [int(gradient), int(tanh), shift, int(gradient), seed])
-    entries = np.concatenate([function_table(False), function_table(True)])
-    writes = [[*[code] * 4, *[0] * 4, 1, k, 0] for k, code in enumerate(entries.tolist())]
-    start = [[0] * 8 + [0, 0, 1]]
-    beats = np.concatenate([x, y, np.zeros((len(x), 3), int)], axis=1)
+        y = y if number < 2 else codes(rng, len(x), 4, spread=True)
+    top = Bench(config, [int(gradient), number, shift, int(gradient), seed])
+    tables = np.concatenate([c.tables() for c in CURVES[:functions]], axis=1).tolist()
+    writes = [
+        [*[code] * 4, *[0] * 4, kind == 0, kind == 1, k, 0]
+        for kind, entries in enumerate(tables)
+        for k, code in enumerate(entries)
+    ]
+    start = [[0] * 8 + [0, 0, 0, 1]]
+    beats = np.concatenate([x, y, np.zeros((len(x), 4), int)], axis=1)
     recording = run(top, [*writes, *start, *beats.tolist()], len(x))
     found = recording.outputs["o"]
     assert (found.cycles == recording.inputs["i"].cycles[-len(x) :] + config.function_latency).all()
     expected = y
     if gradient:
-        random = noise(seed, len(x), 4)
-        expected = round_codes(x * slope(y, 1 << VALUE_POINT, tanh=tanh), shift, random)
+        random, one = noise(seed, len(x), 4), 1 << VALUE_POINT
+        factor = slope(y, one, tanh=number == 1) if number < 2 else y * one
+        expected = round_codes(x * factor, shift, random)
     assert (found.values == expected).all()
 
 
@@ -136,7 +150,8 @@ class Bench(wiring.Component):
     def __init__(self, config, settings):
         self._config, self._settings = config, settings
         word = word_layout(config)
-        beat = {"x": word, "y": word, "write": 1, "address": 11, "load": 1}
+        kinds = {"write": 1, "write_slope": 1}
+        beat = {"x": word, "y": word, **kinds, "address": 12, "load": 1}
         super().__init__(
             {
                 "i": In(stream.Signature(data.StructLayout(beat), always_ready=True)),
@@ -150,14 +165,15 @@ class Bench(wiring.Component):
         wiring.connect(m, function.o, wiring.flipped(self.o))
         beat = self.i.payload
         for name, value in zip(
-            ("gradient", "tanh", "shift", "stochastic", "seed"), self._settings, strict=True
+            ("gradient", "function", "shift", "stochastic", "seed"), self._settings, strict=True
         ):
             m.d.comb += getattr(function, name).eq(value)
         m.d.comb += [
             function.i.payload.x.eq(beat.x),
             function.i.payload.y.eq(beat.y),
-            function.i.valid.eq(self.i.valid & ~beat.write & ~beat.load),
+            function.i.valid.eq(self.i.valid & ~(beat.write | beat.write_slope | beat.load)),
             function.write.eq(self.i.valid & beat.write),
+            function.write_slope.eq(self.i.valid & beat.write_slope),
             function.address.eq(beat.address),
             function.entry.eq(beat.x),
             function.load.eq(self.i.valid & beat.load),
@@ -165,16 +181,22 @@ class Bench(wiring.Component):
         return m
 
 
-@pytest.mark.parametrize("tanh", [False, True])
-def test_function_is_near(tanh):
-    """Half a code from rounding, half from that of an entry, and of the line h**2 / 8 |f''|."""
-    codes = np.arange(-LIMIT, LIMIT)
-    x = np.ldexp(codes, -ARGUMENT_POINT)
-    exact = np.tanh(x) if tanh else 1 / (1 + np.exp(-x))
-    apart = np.abs(np.ldexp(function(codes, tanh=tanh), -VALUE_POINT) - exact)
-    curved = 4 / 3**1.5 if tanh else 1 / (6 * 3**0.5)
-    # The slope is that where the rounded entry is the value: off by half a code at most, twice.
-    half, reach = 2.0 ** -(VALUE_POINT + 1), 2.0 ** (15 - 10 - ARGUMENT_POINT)
+@pytest.mark.parametrize("curve", CURVES)
+def test_function_is_near(curve):
+    """Half a code from rounding, half from that of an entry, and of the line h**2 / 2 |f''|."""
+    known = curve.name in ("Sigmoid", "Tanh")
+    codes = np.arange(-LIMIT if known else 0, LIMIT)
+    x, power = np.ldexp(codes, -ARGUMENT_POINT), curve.bias**-curve.beta
+    falls = -curve.beta * (1 + x) ** (-curve.beta - 1) if not known else 0
+    exact, curved = {
+        "Sigmoid": (lambda: (1 / (1 + np.exp(-x)), 1 / (6 * 3**0.5))),
+        "Tanh": (lambda: (np.tanh(x), 4 / 3**1.5)),
+        "Power": (lambda: (power * (1 + x) ** -0.75, power * 0.75 * 1.75)),
+        "Slope": (lambda: (power * falls, power * 0.75 * 1.75 * 2.75)),
+    }[curve.name]()
+    apart = np.abs(np.ldexp(function(codes, curve), -curve.point) - exact)
+    # A slope is off by a code at most: rounded, or that of the rounded entry, twice as far off.
+    half, reach = 2.0 ** -(curve.point + 1), 2.0 ** (15 - 10 - ARGUMENT_POINT)
     assert apart.max() <= 2 * half + reach**2 / 2 * curved + 2 * half * reach
 
 
@@ -218,6 +240,8 @@ def test_jumps():
         ({"lanes": 3}, "lanes must be an integer of at least 4, not 3"),
         ({"taps": 0}, "taps must be a positive integer, not 0"),
         ({"maps": 0}, "maps must be a positive integer, not 0"),
+        ({"functions": 1}, "functions must be 0, or 2 to 8, not 1"),
+        ({"functions": 9}, "functions must be 0, or 2 to 8, not 9"),
         ({"accumulator_bits": 63}, "accumulator_bits must be at most 62, not 63"),
         ({"accumulator_bits": 20}, "accumulator_bits must be at least 32 for one step, not 20"),
     ],

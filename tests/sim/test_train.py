@@ -162,6 +162,20 @@ def test_output(files, capsys):
     assert "module trainer(" in text
 
 
+def test_loss(files, capsys):
+    """The square error is another loss, and a checkpoint knows."""
+    checkpoint = files / "state.npz"
+    found = result_of(capsys, command(files, "--loss", "rmse", steps=2))
+    network = chain()
+    settings = TrainingSettings(rate=0.02, loss="rmse")
+    options = {"steps": 2, "batch": 4, "settings": settings, "engine": "reference"}
+    assert found["losses"] == train(network, *data(network, 20), **options).losses
+    result_of(capsys, command(files, "--checkpoint", checkpoint, steps=2))
+    assert _run(command(files, "--checkpoint", checkpoint, "--loss", "rmse")) == 2
+    message = f"{checkpoint} is a checkpoint of training with loss = cross-entropy, not rmse"
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
 def test_other_checkpoint(files, capsys):
     checkpoint = files / "state.npz"
     result_of(capsys, command(files, "--checkpoint", checkpoint, steps=2))

@@ -25,7 +25,7 @@ from tests.models.test_integer_training import random_pool
 from tests.rtl.verilog_bench import have_icarus, run_icarus
 
 SEEDS = range(100, 108)
-SMALL = 201
+SMALL = 139
 
 
 def random_chain(seed):
@@ -77,6 +77,10 @@ def random_chain(seed):
         function = rng.choice(["", "Relu", "Sigmoid", "Tanh"], p=[0.2, 0.4, 0.2, 0.2])
         if function:
             add(str(function), f"function{layer}")
+        if rng.random() < 0.3:
+            numbers = {"alpha": rng.choice([1e-3, 0.3, 2.0]), "beta": rng.choice([0.5, 0.75, 1.2])}
+            numbers = {name: float(value) for name, value in numbers.items()}
+            add("LRN", f"norm{layer}", size=upto(6), bias=float(rng.choice([1, 2])), **numbers)
         for number in range(int(rng.choice([0, 1, 2], p=[0.2, 0.6, 0.2]))):
             op, attributes, size = random_pool(rng, shape[1:])
             add(op, f"pool{layer}{number}", **attributes)
@@ -196,7 +200,11 @@ def own_steps(stage, tiles, batch):
     a, (channels, *size) = stage.attributes, stage.shape
     words, lanes = tiles(batch), next(n for n in range(4, 9) if tiles(n) == 1 < tiles(n + 1))
     values = math.prod(a["kernel"]) * math.prod(stage.map_shape) * words
-    if stage.op == "MaxPool":
+    if stage.op == "LRN":
+        codes, pixels = channels * math.prod(size) * words, math.prod(size) * words
+        near = lanes * a["size"] * tiles(channels) * pixels
+        forward, gradient = 4 * codes + near, 4 * codes + near + 2 * lanes * tiles(codes)
+    elif stage.op == "MaxPool":
         forward, routed = channels * values, channels * values
     elif stage.op == "AveragePool":
         forward, routed = lanes * tiles(channels) * values, 0
@@ -222,7 +230,7 @@ def test_too_small(memory):
     parts = stages(random_chain(100)[0])
     config = sized(parts, 4, TrainingConfig(lanes=4), momentum=True)
     words = getattr(config, memory)
-    smaller = TrainingConfig(lanes=4, functions=True, **{memory: words - 1})
+    smaller = TrainingConfig(lanes=4, functions=4, **{memory: words - 1})
     with pytest.raises(ValueError, match=rf"^{memory} must be at least {words}, not {words - 1}$"):
         TrainingPlan(parts, 4, smaller, momentum=True)
 
@@ -231,7 +239,32 @@ def test_no_functions():
     parts = stages(random_chain(100)[0])
     with pytest.raises(ValueError) as raised:
         TrainingPlan(parts, 4, TrainingConfig(lanes=4), momentum=True)
-    assert str(raised.value) == "functions must be there for a network with Sigmoid or Tanh"
+    assert str(raised.value) == "functions must be at least 2, not 0"
+
+
+def test_too_many_norms():
+    attributes = {"kernel": (1, 1), "strides": (1, 1), "dilations": (1, 1), "pads": (0,) * 4}
+    attributes |= {"size": 3, "alpha": 1.0, "beta": 0.75}
+    parts = [
+        Stage(
+            op="LRN",
+            name=f"n{k}",
+            output="y",
+            shape=(1, 1, 1),
+            attributes=attributes | {"bias": 1.0 + k},
+            outputs=1,
+        )
+        for k in range(4)
+    ]
+    with pytest.raises(ValueError) as raised:
+        sized(parts, 4, TrainingConfig(lanes=4), momentum=True)
+    message = "LRN must have at most 3 pairs of bias and beta in training, not 4"
+    assert str(raised.value) == message
+    wide = replace(parts[0], shape=(2045, 1, 1))
+    with pytest.raises(ValueError) as raised:
+        sized([wide], 4, TrainingConfig(lanes=4), momentum=True)
+    message = "channels of LRN and its size together must be below 2048, unlike in n0"
+    assert str(raised.value) == message
 
 
 def test_too_large():
@@ -260,7 +293,7 @@ def test_too_large():
 
 def test_program_too_long():
     parts = stages(random_chain(100)[0])
-    config = TrainingConfig(lanes=4, functions=True, program=10)
+    config = TrainingConfig(lanes=4, functions=4, program=10)
     plan = TrainingPlan(parts, 4, config, momentum=True)
     with pytest.raises(ValueError, match=r"^program must be at least \d+, not 10$"):
         plan.any_programs(stochastic=False)

@@ -17,7 +17,7 @@ from hwsim.blocks.training import (
     INDEX_BITS,
     NOISE_BITS,
     VALUE_POINT,
-    function_table,
+    Curve,
     noise_offset,
 )
 from hwsim.network.fixed_point import round_half_even_shift
@@ -131,13 +131,24 @@ def slope(y, one, *, tanh):
     return (one + y if tanh else y) * (one - y)
 
 
-def function(codes, *, tanh):
-    """Codes of tanh, or sigmoid: a straight line through the middle of each entry of its table."""
+def function(codes, curve):
+    """Codes of a `Curve`: a straight line through the middle of each entry of its table."""
     low = BITS - INDEX_BITS
     entry, rest = codes >> low & (1 << INDEX_BITS) - 1, codes & (1 << low) - 1
-    y = function_table(tanh)[entry]
-    line = (rest - (1 << (low - 1))) * slope(y, 1 << VALUE_POINT, tanh=tanh)
+    values, slopes = curve.tables()
+    y = values[entry]
+    if curve.name in FUNCTIONS:
+        rise = slope(y, 1 << VALUE_POINT, tanh=curve.name == "Tanh")
+    else:
+        rise = slopes[entry] << VALUE_POINT
+    line = (rest - (1 << (low - 1))) * rise
     return round_codes((y << FUNCTION_SHIFT) + line, FUNCTION_SHIFT)
+
+
+def neighbour_sums(maps, before, after):
+    """Sums over so many channels before and after each one's own, of (C, ...)."""
+    padded = np.pad(maps, [(before, after), *[(0, 0)] * (maps.ndim - 1)])
+    return sum(padded[k : k + len(maps)] for k in range(before + 1 + after))
 
 
 def to_words(matrix, lanes, group):
@@ -263,8 +274,10 @@ class Reference:
     def _own(self, stage, maps, numbers):
         """What a stage's own layer gives, and what its gradients need."""
         if stage.op in FUNCTIONS:
-            out = function(maps, tanh=stage.op == "Tanh")
+            out = function(maps, Curve(stage.op))
             return out, out
+        if stage.op == "LRN":
+            return self._normalized(stage, maps, numbers)
         if stage.weight:
             columns = self._columns(stage, maps, numbers.one)
             weights = self.codes[stage.name].T.reshape(stage.group, -1, stage.depth)
@@ -282,6 +295,27 @@ class Reference:
         if average:
             return round_codes(views.sum(axis=0) * stage.factor[0], numbers.forward), None
         return views.max(axis=0), views.argmax(axis=0)
+
+    @staticmethod
+    def _normalized(stage, x, numbers):
+        """LRN, and what its gradient needs: x, its factor, and that one's slope."""
+        a, (factor, shift) = stage.attributes, numbers.norm.squares
+        squares = round_codes(x * x, BITS - 1)
+        after = a["size"] - 1 - stage.before
+        near = round_codes(neighbour_sums(squares, stage.before, after) * factor, shift)
+        power, rise = (
+            function(near, Curve(name, a["bias"], a["beta"])) for name in ("Power", "Slope")
+        )
+        return round_codes(x * power, numbers.forward), (x, power, rise)
+
+    def _normalized_gradient(self, stage, kept, delta, numbers, random):
+        (x, power, rise), (factor, shift) = kept, numbers.norm.shares
+        shares = round_codes(round_codes(delta * rise, BITS - 2) * x, BITS - 1)
+        after = stage.attributes["size"] - 1 - stage.before
+        near = round_codes(neighbour_sums(shares, after, stage.before) * factor, shift)
+        p, q, shift = numbers.norm.parts
+        direct, shared = round_codes(delta * power, BITS - 2), round_codes(x * near, BITS - 1)
+        return self._in_words(direct * p + shared * q, shift, random, tiles=True)
 
     def _lanes(self, maps):
         """With images of zeros behind the last."""
@@ -331,6 +365,8 @@ class Reference:
                 elif stage.op in FUNCTIONS:
                     sums = delta * slope(kept, 1 << VALUE_POINT, tanh=stage.op == "Tanh")
                     delta = self._in_words(sums, numbers.inputs, random)
+                elif stage.op == "LRN":
+                    delta = self._normalized_gradient(stage, kept, delta, numbers, random)
                 else:
                     sums = self._pool_gradient(stage, kept, delta)
                     delta = self._in_lines(stage, sums, numbers.inputs, random)
@@ -364,11 +400,14 @@ class Reference:
             sums = scatter(a, shape, parts, np.int64)
         return np.moveaxis(sums, 0, -1)
 
-    def _in_words(self, sums, shift, random):
-        """Codes for sums (C, H, W, images), a word of images after the other."""
+    def _in_words(self, sums, shift, random, *, tiles=False):
+        """Codes for sums (C, H, W, images), a word of images after the other, or in tiles."""
         shape, lanes = sums.shape, self.lanes
         words = sums.reshape(math.prod(shape[:3]), -1, lanes).swapaxes(0, 1).reshape(-1, lanes)
-        codes = round_codes(words, shift, None if random is None else random.rows(len(words)))
+        if random is None or tiles:
+            codes = self._rounded(words, shift, random)
+        else:
+            codes = round_codes(words, shift, random.rows(len(words)))
         whole = codes.reshape(-1, math.prod(shape[:3]), lanes).swapaxes(0, 1)
         return whole.reshape(shape)
 
