@@ -30,6 +30,7 @@ __all__ = [
     "MODES",
     "MOST_FUNCTIONS",
     "NOISE_BITS",
+    "PLAIN",
     "REGISTER_BITS",
     "SIZES",
     "TO_LEVELS",
@@ -117,9 +118,11 @@ MODES = {
     "stochastic": 1,
     "load": 1,  # random numbers begin anew
     "edges": 1,  # outside of the map there is nothing: zero in a sum, no value in a window
-    "function": 3,  # of the tables; 0 is sigmoid, 1 tanh, and the slope of others has a table
+    "curve": 3,  # number of the table; 0 is sigmoid, 1 tanh, and the slope of others has a table
 }
-MOST_FUNCTIONS = 1 << MODES["function"]
+# The first table whose slope has one, too: then a gradient is multiplied by a word.
+PLAIN = 2
+MOST_FUNCTIONS = 1 << MODES["curve"]
 
 
 def noise_offset(lane):
@@ -273,10 +276,10 @@ class TrainingConfig:
     def offset_bits(self):
         """Bits of an address below those of the bank."""
         sizes = ((getattr(self, name) - 1).bit_length() for name in SIZES)
-        return max(4, INDEX_BITS + self.function_bits if self.functions else 0, *sizes)
+        return max(4, INDEX_BITS + self.curve_bits if self.functions else 0, *sizes)
 
     @property
-    def function_bits(self):
+    def curve_bits(self):
         """Bits of the number of a table."""
         return max(1, (self.functions - 1).bit_length())
 

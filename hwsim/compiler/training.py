@@ -42,6 +42,7 @@ from hwsim.blocks.training import (
     LEVELS,
     MODES,
     MOST_FUNCTIONS,
+    PLAIN,
     SIZES,
     TO_LEVELS,
     VALUE_POINT,
@@ -59,10 +60,6 @@ __all__ = ["Operation", "Scales", "TrainingPlan", "TrainingProgram", "sized"]
 NO_SLOT = 0
 # Larger than any memory that is needed, for a plan that tells how large they have to be.
 AMPLE = 1 << 24
-
-
-# Of a function whose slope has a table: then a gradient is multiplied by a word.
-PLAIN = 2
 
 
 class NormScales(NamedTuple):
@@ -153,7 +150,7 @@ class TrainingProgram:
         self.words: list[int] = []
         self.operations: list[Operation] = []
 
-    def add(self, stage, work, kind, counts, *, to_counts, modes, numbers, function=0, **registers):
+    def add(self, stage, work, kind, counts, *, to_counts, modes, numbers, curve=0, **registers):
         """An operation. Registers are values, or pairs of a base and the strides of the nest.
 
         ``numbers`` are written in any case, so that a program is as long whatever they are.
@@ -174,7 +171,7 @@ class TrainingProgram:
         changed = {name: n for name, n in values.items() if self._values.get(name) != n}
         self._values |= changed
         self.words += [self._config.word(*item) for item in {**changed, **numbers}.items()]
-        self._run(kind, modes, function)
+        self._run(kind, modes, curve)
         steps = math.prod(counts)
         words = len(self.words) - begin
         cycles = words - 1 + self._config.operation_cycles(kind, steps)
@@ -184,8 +181,8 @@ class TrainingProgram:
         """The last word."""
         self._run(Kind.HALT, ())
 
-    def _run(self, kind, modes, function=0):
-        given = {"kind": int(kind), "function": function}
+    def _run(self, kind, modes, curve=0):
+        given = {"kind": int(kind), "curve": curve}
         value, place = 0, 0
         for name, bits in MODES.items():
             value |= given.get(name, int(name in modes)) << place
@@ -602,7 +599,7 @@ class TrainingPlan:
             to=(to, [1]),
             kept=self.kept,
             modes=(),
-            function=self.functions.index(curve),
+            curve=self.functions.index(curve),
             numbers={"shift": FUNCTION_SHIFT},
         )
 
@@ -618,7 +615,7 @@ class TrainingPlan:
             address(Bank.DELTAS, before.pooled_deltas),
             slot=self._slot(f"delta/{before.stage.name}"),
             modes=modes,
-            function=self.functions.index(Curve(place.stage.op)),
+            curve=self.functions.index(Curve(place.stage.op)),
             numbers={"shift": scales.inputs, **seed},
         )
 
@@ -635,7 +632,7 @@ class TrainingPlan:
             to_counts=[words],
             to=(to, [1]),
             kept=self.kept,
-            **{"modes": (), "function": PLAIN, **more},
+            **{"modes": (), "curve": PLAIN, **more},
         )
 
     def _normalize(self, program, place, scales):

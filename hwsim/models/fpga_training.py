@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from hwsim.blocks.training import BITS, INDEX_BITS, TrainingConfig
+from hwsim.blocks.training import BITS, INDEX_BITS, PLAIN, TrainingConfig
 from hwsim.compiler.training import Operation, TrainingPlan, sized
 from hwsim.network.training import stages
 
@@ -138,8 +138,7 @@ def _room(config, device):
             f"{device.name} has {int(device['dsps']):,}"
         )
     words = config.parameters + config.maps + config.deltas
-    # Slopes have tables, too, if not those of sigmoid and tanh alone.
-    words += (config.functions << INDEX_BITS) * (1 if config.functions == 2 else 2)
+    words += (config.functions + max(config.functions - PLAIN, 0)) << INDEX_BITS
     bits = config.lanes * (BITS * words + (config.winner_bits + 1) * config.marks)
     room = int(device["block_rams"] * device["block_ram_size"] * 8)
     if bits > room:

@@ -601,10 +601,10 @@ class Trainer(wiring.Component):
             [u.o.valid for u in (product, pool, route)],
         )
         if config.functions:
-            function = self._function(m, control, valid, begins, a, w)
-            words += [function.o.payload.as_value()] * 2
-            valids.append(function.o.valid)
-        discard(m, mode.function)
+            functions = self._functions(m, control, valid, begins, a, w)
+            words += [functions.o.payload.as_value()] * 2
+            valids.append(functions.o.valid)
+        discard(m, mode.curve)
         m.d.comb += [
             # One of them is at work.
             results.valid.eq(Cat(valids).any()),
@@ -612,26 +612,26 @@ class Trainer(wiring.Component):
             results.word.eq(choose(mode.kind, [words[0], *words])),
         ]
 
-    def _function(self, m, control, valid, begins, a, w):
+    def _functions(self, m, control, valid, begins, a, w):
         config, mode, numbers = self.config, control.run, control.numbers
-        m.submodules.function = function = Function(config)
+        m.submodules.functions = functions = Function(config)
         gradient = mode.kind == Kind.SLOPE
         m.d.comb += [
-            function.i.valid.eq(valid & ((mode.kind == Kind.FUNCTION) | gradient)),
-            function.i.payload.x.eq(w),
-            function.i.payload.y.eq(a),
-            function.gradient.eq(gradient),
-            function.function.eq(mode.function),
-            function.shift.eq(numbers.shift),
-            function.stochastic.eq(mode.stochastic),
-            function.load.eq(mode.load & begins),
-            function.seed.eq(numbers.seed),
-            function.write.eq(control.write & (control.address.bank == Bank.FUNCTIONS)),
-            function.write_slope.eq(control.write & (control.address.bank == Bank.SLOPES)),
-            function.address.eq(control.address.offset),
-            function.entry.eq(control.word),
+            functions.i.valid.eq(valid & ((mode.kind == Kind.FUNCTION) | gradient)),
+            functions.i.payload.x.eq(w),
+            functions.i.payload.y.eq(a),
+            functions.gradient.eq(gradient),
+            functions.curve.eq(mode.curve),
+            functions.shift.eq(numbers.shift),
+            functions.stochastic.eq(mode.stochastic),
+            functions.load.eq(mode.load & begins),
+            functions.seed.eq(numbers.seed),
+            functions.write.eq(control.write & (control.address.bank == Bank.FUNCTIONS)),
+            functions.write_slope.eq(control.write & (control.address.bank == Bank.SLOPES)),
+            functions.address.eq(control.address.offset),
+            functions.entry.eq(control.word),
         ]
-        return function
+        return functions
 
 
 class AxiTrainer(wiring.Component):

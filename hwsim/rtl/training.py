@@ -10,6 +10,7 @@ from hwsim.blocks.training import (
     FUNCTION_SHIFT,
     INDEX_BITS,
     NOISE_BITS,
+    PLAIN,
     VALUE_POINT,
     noise_offset,
 )
@@ -408,10 +409,11 @@ class Function(wiring.Component):
     -------
     i : stream of {x: word_layout(config), y: word_layout(config)}, always ready
         Arguments; or gradients, and values, of sigmoid and tanh none above 1 or below -1.
-    gradient, function, shift, stochastic, load, seed : in
+    gradient, curve, shift, stochastic, load, seed : in
         They hold while words are on their way; the last four as of `Round`.
     write, write_slope, address, entry : in
-        An entry of the tables of all lanes, of values or of slopes: those of `Curve.tables`.
+        An entry of the tables of all lanes: of values, or of slopes from number `PLAIN` on; those
+        of `Curve.tables`.
     o : stream of word_layout(config), always ready
         ``config.function_latency`` cycles later.
     """
@@ -423,14 +425,14 @@ class Function(wiring.Component):
             {
                 "i": In(beats(data.StructLayout({"x": word, "y": word}))),
                 "gradient": In(1),
-                "function": In(config.function_bits),
+                "curve": In(config.curve_bits),
                 "shift": In(SHIFT),
                 "stochastic": In(1),
                 "load": In(1),
                 "seed": In(NOISE_BITS),
                 "write": In(1),
                 "write_slope": In(1),
-                "address": In(INDEX_BITS + config.function_bits),
+                "address": In(INDEX_BITS + config.curve_bits),
                 "entry": In(word),
                 "o": Out(beats(word)),
             }
@@ -454,20 +456,24 @@ class Function(wiring.Component):
         for name in ("shift", "stochastic", "load", "seed"):
             m.d.comb += getattr(rounding, name).eq(getattr(self, name))
         one, low = 1 << VALUE_POINT, BITS - INDEX_BITS
-        plain, tanh = self.function[1:].any(), self.function[0]
+        plain, tanh = self.curve[1:].any(), self.curve[0]
         for lane in range(config.lanes):
             x = self.i.payload.x[lane]
             found = []
-            for name, enable in (("value", self.write), ("slope", self.write_slope)):
-                if name == "slope" and config.functions == 2:
+            for name, enable, first in (
+                ("value", self.write, 0),
+                ("slope", self.write_slope, PLAIN),
+            ):
+                if config.functions == first:
                     found.append(Const(0, signed(BITS)))
                     continue
-                depth = config.functions << INDEX_BITS
+                depth = (config.functions - first) << INDEX_BITS
                 table = Memory(shape=signed(BITS), depth=depth, init=[])
                 m.submodules[f"{name}_{lane}"] = table
                 read, write = table.read_port(), table.write_port()
+                number = (self.curve - first)[: len(self.curve)]
                 m.d.comb += [
-                    read.addr.eq(Cat(x[low:], self.function)),
+                    read.addr.eq(Cat(x[low:], number)),
                     write.en.eq(enable),
                     write.addr.eq(self.address),
                     write.data.eq(self.entry[lane]),

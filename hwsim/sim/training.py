@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from hwsim.blocks.training import BITS, Bank, Command
+from hwsim.blocks.training import BITS, PLAIN, Bank, Command
 from hwsim.models.reference.training import from_words, to_words
 from hwsim.rtl.trainer import Trainer
 
@@ -47,9 +47,12 @@ class Simulated:
         for number, tap in enumerate(plan.taps):
             self._write(Bank.TAPS, number, self._packed(tap))
         for number, curve in enumerate(plan.functions):
-            for bank, codes in zip((Bank.FUNCTIONS, Bank.SLOPES), curve.tables(), strict=True):
-                words = codes[:, None].repeat(plan.config.lanes, axis=1)
-                self._write(bank, number * len(words), words)
+            values, slopes = (
+                codes[:, None].repeat(plan.config.lanes, axis=1) for codes in curve.tables()
+            )
+            self._write(Bank.FUNCTIONS, number * len(values), values)
+            if number >= PLAIN:
+                self._write(Bank.SLOPES, (number - PLAIN) * len(slopes), slopes)
 
     def _packed(self, tap):
         """An entry of the table as codes of a word."""

@@ -125,7 +125,8 @@ def test_function(gradient, functions, number):
         x, shift = codes(rng, len(x), 4, spread=True), 2 * VALUE_POINT - 1
         y = y if number < 2 else codes(rng, len(x), 4, spread=True)
     top = Bench(config, [int(gradient), number, shift, int(gradient), seed])
-    tables = np.concatenate([c.tables() for c in CURVES[:functions]], axis=1).tolist()
+    values, slopes = np.concatenate([c.tables() for c in CURVES[:functions]], axis=1).tolist()
+    tables = values, slopes[2 * len(values) // functions :]
     writes = [
         [*[code] * 4, *[0] * 4, kind == 0, kind == 1, k, 0]
         for kind, entries in enumerate(tables)
@@ -165,7 +166,7 @@ class Bench(wiring.Component):
         wiring.connect(m, function.o, wiring.flipped(self.o))
         beat = self.i.payload
         for name, value in zip(
-            ("gradient", "function", "shift", "stochastic", "seed"), self._settings, strict=True
+            ("gradient", "curve", "shift", "stochastic", "seed"), self._settings, strict=True
         ):
             m.d.comb += getattr(function, name).eq(value)
         m.d.comb += [
