@@ -2,17 +2,18 @@
 
 Number format. Every code is an integer of 16 bits; a tensor's *point* says that a code counts
 ``2**-point``. Weights have the point `WEIGHT_POINT` and reach to ±2. The points of feature maps,
-gradients and velocities are chosen so that the largest value of the first batch, computed in
-float, has one bit to spare, and move on by a rule: behind a step in which a tensor saturated its
-point goes down by one, behind one in which its largest code had two bits to spare it goes up by
-one. Sums are exact; on their way back to 16 bits they are rounded to nearest with ties to even, in
-the backward pass and the update, if that is asked for, stochastically (Gupta et al., "Deep Learning
-with Limited Numerical Precision", ICML 2015).
+gradients and velocities are chosen so that the largest value of the first batch, computed in float,
+has one bit to spare, and move on by a rule: behind a step in which a tensor saturated its point
+goes down by one, behind one in which its largest code had two bits to spare it goes up by one.
+Arguments of sigmoid and tanh have the point 12, their values 14. Sums are exact; on their way back
+to 16 bits they are rounded to nearest with ties to even, in the backward pass and the update, if
+that is asked for, stochastically (Gupta et al., "Deep Learning with Limited Numerical Precision",
+ICML 2015).
 
 The step for a batch of B images, momentum m and rate r; deltas are sums, not means, over the batch:
 
     y = round(x w)                        forward, a bias as the weight of a constant 1
-    d = round(gradient of the loss 2**14)   on the host
+    d = round(B gradient of the loss)     on the host
     g = round(x' d)                       weight gradient, summed over the batch in the accumulator
     d = round(d w')                       input gradient: correlation with the rotated kernel
     v = round(m v + g)

@@ -57,6 +57,38 @@ def test_nothing_but_a_dense_layer():
     assert found.cycles == found.planned_cycles
 
 
+@pytest.mark.parametrize("ends", [["GlobalAveragePool"], ["GlobalAveragePool", "Tanh"], ["LRN"]])
+def test_other_ends(ends):
+    """The outputs of a pool, a function, an LRN."""
+    more = {"LRN": {"size": 3, "alpha": 0.5}}
+    nodes = [
+        helper.make_node("Conv", ["x", "w1"], ["c1"], name="c1", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c1"], ["r1"]),
+        helper.make_node("Conv", ["r1", "w2"], ["t0"], name="c2"),
+        *(
+            helper.make_node(op, [f"t{k}"], [f"t{k + 1}"], name=f"n{k}", **more.get(op, {}))
+            for k, op in enumerate(ends)
+        ),
+        helper.make_node("Flatten", [f"t{len(ends)}"], ["y"]),
+    ]
+    size = (1, 1) if ends == ["LRN"] else (5, 3)
+    shapes = {"w1": (4, 1, 3, 3), "w2": (5, 4, 1, 1)}
+    graph = helper.make_graph(
+        nodes,
+        "ends",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 1, *size))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 5))],
+        [numpy_helper.from_array(np.zeros(s, np.float32), name) for name, s in shapes.items()],
+    )
+    opset = [helper.make_opsetid("", 20)]
+    network = hwsim.load(helper.make_model(graph, opset_imports=opset, ir_version=10))
+    settings = TrainingSettings(loss="rmse", stochastic=True)
+    found = train(network, *data(network, 20), steps=3, batch=8, lanes=4, settings=settings)
+    assert found.mismatches == 0
+    assert found.cycles == found.planned_cycles
+    assert abs(found.loss - np.mean(found.float_losses[-2:])) < 0.01
+
+
 def test_lenet_on_rtl():
     """Two steps of LeNet-5, every weight compared; cycles as planned."""
     network = hwsim.load(bundled("lenet5/lenet5.onnx"))
