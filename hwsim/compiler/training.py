@@ -52,7 +52,7 @@ from hwsim.blocks.training import (
     Tap,
     jumps,
 )
-from hwsim.network.training import FUNCTIONS, Stage
+from hwsim.network.training import FACTOR_BITS, FUNCTIONS, Stage
 
 __all__ = ["Operation", "Scales", "TrainingPlan", "TrainingProgram", "sized"]
 
@@ -458,6 +458,8 @@ class TrainingPlan:
         op = place.stage.op
         if op == "MaxPool":
             self._winners(program, place)
+        if op == "AveragePool":
+            self._share(program, place)
         if op in ("MaxPool", "AveragePool"):
             self._gather(program, place, before, scales)
         elif op == "LRN":
@@ -494,28 +496,73 @@ class TrainingPlan:
     def _average(self, program, place, scales):
         stage, a, lanes = place.stage, place.stage.attributes, self.config.lanes
         (kh, kw), (dh, dw), (sh, sw) = a["kernel"], a["dilations"], a["strides"]
-        (rows, cols), (channels, height, width) = stage.map_shape, stage.shape
+        channels, height, width = stage.shape
         base, top, left, size = self._source(place)
-        plane, (factor, _) = height * width, stage.factor
-        program.add(
-            stage,
-            "forward",
-            Kind.PRODUCT,
-            [lanes, kw, kh, place.tiles, self.groups, cols, rows],
-            fold=3,
-            a=(0, [1, 0, 0, lanes]),
-            w=(
-                base,
-                [plane, dw, dh * width, lanes * plane, channels * plane, sw, sh * width],
+        plane = height * width
+        for rows, cols, factor, _ in stage.regions:
+            down, right = rows.start * sh, cols.start * sw
+            program.add(
+                stage,
+                "forward",
+                Kind.PRODUCT,
+                [lanes, kw, kh, place.tiles, self.groups, len(cols), len(rows)],
+                fold=3,
+                a=(0, [1, 0, 0, lanes]),
+                w=(
+                    base + down * width + right,
+                    [plane, dw, dh * width, lanes * plane, channels * plane, sw, sh * width],
+                ),
+                y=(top + down, [0, 0, dh, 0, 0, 0, sh]),
+                x=(left + right, [0, dw, 0, 0, 0, sw]),
+                **size,
+                **self._to_pixels(Bank.MAPS, place.maps, (channels, *stage.map_shape), rows, cols),
+                slot=self._slot(f"map/{stage.name}"),
+                modes={"diagonal", "edges", *(["relu"] if stage.relu else [])},
+                numbers={"p": factor, "q": factor, "shift": scales.forward},
+            )
+
+    def _to_pixels(self, bank, base, shape, rows, cols):
+        """Results in tiles of channels, for one pixel of ranges after the other."""
+        lanes, (channels, height, width) = self.config.lanes, shape
+        plane = height * width
+        first = base + rows.start * width + cols.start + (lanes - 1) * plane
+        return {
+            "to_counts": [lanes, -(-channels // lanes), self.groups, len(cols), len(rows)],
+            "to": (
+                self.config.address(bank, first),
+                [-plane, lanes * plane, channels * plane, cols.step, rows.step * width],
             ),
-            y=(top, [0, 0, dh, 0, 0, 0, sh]),
-            x=(left, [0, dw, 0, 0, 0, sw]),
-            **size,
-            **self._to_map(Bank.MAPS, place.maps, (channels, rows, cols), stage, 0),
-            slot=self._slot(f"map/{stage.name}"),
-            modes={"diagonal", "edges", *(["relu"] if stage.relu else [])},
-            numbers={"p": factor, "q": factor, "shift": scales.forward},
-        )
+            "limit": channels,
+            "kept": self.kept,
+        }
+
+    def _share(self, program, place):
+        """Gradients of an average, all as if of as few values as that of the fewest."""
+        stage, lanes, deltas = place.stage, self.config.lanes, place.deltas
+        channels, (height, width) = stage.outputs, stage.map_shape
+        plane = height * width
+        for rows, cols, _, share in stage.regions:
+            if share == 1 << FACTOR_BITS:
+                continue
+            first = deltas + rows.start * width + cols.start
+            program.add(
+                stage,
+                "input gradient",
+                Kind.PRODUCT,
+                [lanes, place.tiles, self.groups, len(cols), len(rows)],
+                a=(0, [1, lanes]),
+                w=(
+                    self.config.address(Bank.DELTAS, first),
+                    [plane, lanes * plane, channels * plane, 1, width],
+                ),
+                y=(0, [0]),
+                x=(0, [0]),
+                height=1,
+                width=1,
+                **self._to_pixels(Bank.DELTAS, deltas, (channels, height, width), rows, cols),
+                modes={"diagonal", "edges"},
+                numbers={"p": share, "q": share, "shift": FACTOR_BITS},
+            )
 
     def _winners(self, program, place):
         """Gradients of a maximum: a plane for each value of a window."""
@@ -539,8 +586,8 @@ class TrainingPlan:
     def _gather(self, program, place, before, scales):
         """Gradients of a pool's input: the sum of those of the windows that a pixel lies in."""
         stage, lanes, address = place.stage, self.config.lanes, self.config.address
-        (rows, cols), (channels, height, width) = stage.map_shape, stage.shape
-        size, pixels = rows * cols, height * width
+        (rows, cols), channels = stage.map_shape, stage.shape[0]
+        size = rows * cols
         source, plane, factor = place.deltas, 0, stage.factor[0]
         if stage.op == "MaxPool":
             source, plane = place.planes, self.groups * channels * size
@@ -553,7 +600,7 @@ class TrainingPlan:
                 stage,
                 "input gradient",
                 Kind.PRODUCT,
-                [lanes, x.taps, y.taps, place.tiles, self.groups, x.pixels, y.pixels],
+                [lanes, x.taps, y.taps, place.tiles, self.groups, len(x.pixels), len(y.pixels)],
                 fold=3,
                 a=(0, [1, 0, 0, lanes]),
                 w=(
@@ -572,16 +619,9 @@ class TrainingPlan:
                 x=(x.window, [0, -x.back, 0, 0, 0, x.along]),
                 height=rows,
                 width=cols,
-                to_counts=[lanes, place.tiles, self.groups, x.pixels, y.pixels],
-                to=(
-                    address(
-                        Bank.DELTAS,
-                        before.pooled_deltas + y.first * width + x.first + (lanes - 1) * pixels,
-                    ),
-                    [-pixels, lanes * pixels, channels * pixels, x.step, y.step * width],
+                **self._to_pixels(
+                    Bank.DELTAS, before.pooled_deltas, stage.shape, y.pixels, x.pixels
                 ),
-                limit=channels,
-                kept=self.kept,
                 slot=self._slot(f"delta/{before.stage.name}"),
                 modes={"diagonal", "edges", *modes},
                 numbers={"p": factor, "q": factor, "shift": scales.inputs, **seed},

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from .network import NetworkError
 from .windows import output_size
 
-__all__ = ["FUNCTIONS", "Line", "Stage", "initial_weights", "stages"]
+__all__ = ["FACTOR_BITS", "FUNCTIONS", "Line", "Region", "Stage", "initial_weights", "stages"]
 
 
 FUNCTIONS = ("Sigmoid", "Tanh")
@@ -24,23 +25,38 @@ class Line(NamedTuple):
 
     Members
     -------
-    first, step, pixels : int
-        Where they are, and how many.
+    pixels : range
     window, along : int
         The window in which the first pixel is `tap`, and how much further on it is for the next.
     tap, tap_step, taps, back : int
         The others: each so many taps further on in a window that lies so many before.
     """
 
-    first: int
-    step: int
-    pixels: int
+    pixels: range
     window: int
     along: int
     tap: int
     tap_step: int
     taps: int
     back: int
+
+
+class Region(NamedTuple):
+    """Windows of an average that count equally many values.
+
+    Members
+    -------
+    rows, cols : range
+    factor : int
+        One divided by the values, in steps of ``2**-bits`` with the bits of `Stage.factor`.
+    share : int
+        The fewest values in a window, divided by these: in steps of ``2**-FACTOR_BITS``.
+    """
+
+    rows: range
+    cols: range
+    factor: int
+    share: int
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -112,14 +128,27 @@ class Stage:
     def factor(self):
         """What values of a pool are multiplied by: an integer, and bits behind its point.
 
-        For an average one divided by the values of a window, with a relative error of at most
-        2**-14; one for a maximum.
+        For an average one divided by the values of the window that has the fewest, with a relative
+        error of at most 2**-14; one for a maximum.
         """
         if self.op == "MaxPool":
             return 1, 0
-        (count,) = np.unique(_counted(self.shape, self.attributes))
-        bits = FACTOR_BITS + int(count).bit_length() - 1
-        return ((2 << bits) + int(count)) // (2 * int(count)), bits
+        count = math.prod(int(counts.min()) for counts in _counted(self.shape, self.attributes))
+        bits = FACTOR_BITS + count.bit_length() - 1
+        return _divided(1 << bits, count), bits
+
+    @property
+    def regions(self):
+        """`Region`s of an average's windows."""
+        rows, cols = _counted(self.shape, self.attributes)
+        fewest, (_, bits) = int(rows.min() * cols.min()), self.factor
+        found = []
+        for y in _runs(rows):
+            for x in _runs(cols):
+                count = int(rows[y.start] * cols[x.start])
+                factor, share = _divided(1 << bits, count), _divided(fewest << FACTOR_BITS, count)
+                found.append(Region(y, x, factor, share))
+        return found
 
     @property
     def before(self):
@@ -131,16 +160,16 @@ class Stage:
         size, kernel, stride, dilation, pad, *_ = _axes(self.shape, self.attributes)[axis]
         if self.op == "AveragePool" and self.map_shape[axis] == dilation == 1:
             # All pixels of the one window are equal.
-            return [Line(0, 1, min(size, kernel - pad), 0, 0, 0, 1, 1, 0)]
+            return [Line(range(min(size, kernel - pad)), 0, 0, 0, 1, 1, 0)]
         step = stride // math.gcd(stride, dilation)
         found = []
         for first in range(min(stride, size)):
             for tap in range(min(kernel, step)):
                 window, rest = divmod(first + pad - tap * dilation, stride)
                 if rest == 0:
-                    pixels, taps = -(-(size - first) // stride), -(-(kernel - tap) // step)
+                    pixels, taps = range(first, size, stride), -(-(kernel - tap) // step)
                     back = step * dilation // stride
-                    found.append(Line(first, stride, pixels, window, 1, tap, step, taps, back))
+                    found.append(Line(pixels, window, 1, tap, step, taps, back))
         return found
 
     def matrix(self, weights):
@@ -169,7 +198,7 @@ def _axes(shape, a):
 
 
 def _counted(shape, a):
-    """Values that a pool counts in each of its windows, (rows, columns)."""
+    """Values that a pool counts in its windows: those of a row, of a column of each."""
     found = []
     for axis in _axes(shape, a):
         size, kernel, stride, dilation, begin, end, _ = axis
@@ -177,24 +206,32 @@ def _counted(shape, a):
         places = places + np.arange(kernel) * dilation
         low, high = (-begin, size + end) if a.get("count_include_pad") else (0, size)
         found.append(((places >= low) & (places < high)).sum(axis=1))
-    return np.outer(*found)
+    return found
+
+
+def _runs(values):
+    """Ranges of equal values one after another."""
+    ends = np.flatnonzero(np.diff(values)) + 1
+    return [range(*ends) for ends in pairwise([0, *ends.tolist(), len(values)])]
+
+
+def _divided(a, b):
+    """To the nearest integer."""
+    return (2 * a + b) // (2 * b)
 
 
 def _pool(layer, shape, refuse):
     """Attributes of a pool; those of a global one, too."""
     if layer.op.startswith("Global"):
         return {**_POINT, "kernel": shape[1:]}
-    counts = _counted(shape, layer.attributes)
-    if layer.op == "AveragePool" and counts.min() < counts.max():
-        refuse(f"an average of {counts.max()} values in some windows and {counts.min()} in others")
-    if not counts.all():
+    if not all(counts.all() for counts in _counted(shape, layer.attributes)):
         refuse("a window in the padding alone")
     return layer.attributes
 
 
 def _beside(shape, a):
     """Whether the windows of a pool lie side by side in the map, from its corner on."""
-    geometry = zip(_axes(shape, a), _counted(shape, a).shape, strict=True)
+    geometry = [(axis, output_size(*axis)) for axis in _axes(shape, a)]
     return (
         not any(a["pads"])
         and a["dilations"] == (1, 1)

@@ -182,12 +182,12 @@ def random_pool(rng, shape):
     if kind != "beside":
         strides = rng.integers(1, 4, 2).tolist()
         pads = [int(rng.integers(k)) for k in kernel * 2]
+        ceil = int(rng.integers(2))
     if kind == "free":
         dilations = [
             int(rng.integers(1, 3)) if k > 1 and n > 4 else 1
             for k, n in zip(kernel, shape, strict=True)
         ]
-        ceil = int(rng.integers(2))
     size = [
         output_size(n, k, s, d, a, b, ceil)
         for n, k, s, d, a, b in zip(
@@ -195,9 +195,10 @@ def random_pool(rng, shape):
         )
     ]
     found = {"kernel_shape": kernel, "strides": strides, "pads": pads, "dilations": dilations}
+    found["ceil_mode"] = ceil
     if kind == "average":
-        return "AveragePool", found | {"count_include_pad": 1}, size
-    return "MaxPool", found | {"ceil_mode": ceil}, size
+        return "AveragePool", found | {"count_include_pad": int(rng.integers(2))}, size
+    return "MaxPool", found, size
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -215,13 +216,18 @@ def test_pools(seed):
     assert stage.map_shape == tuple(size)
     maps = rng.integers(-3, 4, shape).astype(float)
     y = OPERATIONS[name](a, maps)
-    dy = rng.integers(-3, 4, y.shape)
+    dy = rng.integers(-200, 201, y.shape)
     (expected,) = GRADIENTS[name](a, (maps,), y, dy.astype(float))
+    bound = 0.25
     if name == "AveragePool":
-        # Of which the accelerator takes one, divided by the values of a window.
-        values = math.prod(a["kernel"])
-        expected = values * expected * stage.factor[0]
-        assert abs(math.ldexp(stage.factor[0], -stage.factor[1]) * values - 1) <= 2.0**-14
+        # Of which the accelerator takes one, divided by the fewest values of a window.
+        factor, bits = stage.factor
+        counts = [round(2**bits / region.factor) for region in stage.regions]
+        assert abs(math.ldexp(factor, -bits) * min(counts) - 1) <= 2.0**-14
+        expected = factor * min(counts) * expected
+        if len(counts) > 1:
+            # A gradient for each value of a window: of a share, and of its code, half of the last.
+            bound = math.prod(a["kernel"]) * factor * (200 * 2.0**-15 + 0.5)
     reference = Reference([stage], 4)
     codes = np.moveaxis(maps.astype(int) << 8, 0, -1)
     numbers = Scales(0, stage.factor[1], 0, 0, None, None, {})
@@ -229,7 +235,7 @@ def test_pools(seed):
     # Half a code of rounding, and what is less than one of the factor.
     assert np.abs(np.moveaxis(found, -1, 0) - 256 * y).max() < (1 if name[0] == "A" else 1e-9)
     sums = reference._pool_gradient(stage, winners, np.moveaxis(dy, 0, -1))
-    assert np.abs(np.moveaxis(sums, -1, 0) - expected).max() < 0.25
+    assert np.abs(np.moveaxis(sums, -1, 0) - expected).max() < bound
     # Every sum that is not zero is in one line of rows and of columns.
     assert (reference._in_lines(stage, sums, 3, None) == round_codes(sums, 3)).all()
 
@@ -481,17 +487,6 @@ WHOLE = ("GlobalAveragePool", {})
         ([WHOLE, ("Softmax", {})], f"Softmax 'n2': this layer here{ACCEPTED}"),
         ([("Sigmoid", {}), ("Tanh", {}), WHOLE], f"Tanh 'n2': this layer here{ACCEPTED}"),
         ([("Tanh", {}), ("Relu", {}), WHOLE], f"Relu 'n2': this layer here{ACCEPTED}"),
-        (
-            [("AveragePool", {"kernel_shape": [2, 2], "pads": [1, 0, 0, 0]}), WHOLE],
-            f"AveragePool 'n1': an average of 4 values in some windows and 2 in others{ACCEPTED}",
-        ),
-        (
-            [
-                ("AveragePool", {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1}),
-                WHOLE,
-            ],
-            f"AveragePool 'n1': an average of 9 values in some windows and 4 in others{ACCEPTED}",
-        ),
         (
             [
                 (

@@ -21,7 +21,7 @@ from hwsim.blocks.training import (
     noise_offset,
 )
 from hwsim.network.fixed_point import round_half_even_shift
-from hwsim.network.training import FUNCTIONS
+from hwsim.network.training import FACTOR_BITS, FUNCTIONS
 
 from .backward import scatter, sum_pool_gradient
 from .floating import pad_maps, taps
@@ -293,8 +293,18 @@ class Reference:
         padded, output = pad_maps(images, stage.attributes, 0 if average else -2 * LIMIT)
         views = np.moveaxis(np.stack(list(taps(padded, stage.attributes, output))), 1, -1)
         if average:
-            return round_codes(views.sum(axis=0) * stage.factor[0], numbers.forward), None
+            factors = self._spread(stage, "factor")
+            return round_codes(views.sum(axis=0) * factors, numbers.forward), None
         return views.max(axis=0), views.argmax(axis=0)
+
+    @staticmethod
+    def _spread(stage, name):
+        """A member of an average's regions for each of its windows, (rows, columns, 1)."""
+        found = np.zeros((*stage.map_shape, 1), np.int64)
+        for region in stage.regions:
+            rows, cols = (slice(r.start, r.stop) for r in (region.rows, region.cols))
+            found[rows, cols] = getattr(region, name)
+        return found
 
     @staticmethod
     def _normalized(stage, x, numbers):
@@ -393,6 +403,8 @@ class Reference:
         images, a = np.moveaxis(delta, -1, 0), stage.attributes
         shape = (len(images), *stage.shape)
         if stage.op == "AveragePool":
+            shares = round_codes(delta * Reference._spread(stage, "share"), FACTOR_BITS)
+            images = np.moveaxis(shares, -1, 0)
             sums = sum_pool_gradient(a, shape, images * stage.factor[0])
         else:
             count, won = math.prod(a["kernel"]), np.moveaxis(winners, -1, 0)
@@ -416,10 +428,7 @@ class Reference:
         codes = np.zeros_like(sums)
         for y in stage.lines(0):
             for x in stage.lines(1):
-                rows, cols = (
-                    slice(line.first, line.first + line.pixels * line.step, line.step)
-                    for line in (y, x)
-                )
+                rows, cols = (slice(r.start, r.stop, r.step) for r in (y.pixels, x.pixels))
                 part = sums[:, rows, cols]
                 found = self._rounded(part.reshape(len(sums), -1), shift, random)
                 codes[:, rows, cols] = found.reshape(part.shape)
