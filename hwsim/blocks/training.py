@@ -9,25 +9,36 @@ counters, begin with a base and change by a *jump* when a level of the nest adva
 stride, less what the levels inside have added. Level 0 is the innermost.
 """
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
 
 from .array import ArrayConfig
 from .checks import check_integer, check_positive
 
 __all__ = [
+    "ARGUMENT_POINT",
     "BITS",
     "COORDINATE_BITS",
+    "FUNCTION_SHIFT",
+    "INDEX_BITS",
     "LEVELS",
     "MODES",
+    "MOST_FUNCTIONS",
     "NOISE_BITS",
+    "PLAIN",
     "REGISTER_BITS",
     "SIZES",
     "TO_LEVELS",
     "VALUE_BITS",
+    "VALUE_POINT",
     "Bank",
     "Command",
+    "Curve",
     "Kind",
     "Tap",
     "TrainingConfig",
@@ -43,6 +54,12 @@ NOISE_BITS = 32
 LEVELS, TO_LEVELS = 7, 5
 # Of the place in a map: signed.
 COORDINATE_BITS = 12
+# Of a function's table: bits of the index, the upper ones of an argument with a code of
+# 2**-ARGUMENT_POINT; sigmoid and tanh have codes of 2**-VALUE_POINT.
+INDEX_BITS, ARGUMENT_POINT, VALUE_POINT = 10, 12, 14
+# Bits of what an argument differs from the middle of its entry, times two factors of a slope, that
+# are behind those of a value.
+FUNCTION_SHIFT = ARGUMENT_POINT + VALUE_POINT
 # Members of a configuration that say how large a memory is.
 SIZES = ("parameters", "maps", "deltas", "marks", "table", "program", "slots")
 # Of a word of a program.
@@ -58,6 +75,8 @@ class Bank(IntEnum):
     FLAGS = 3
     PROGRAM = 4
     TAPS = 5
+    FUNCTIONS = 6
+    SLOPES = 7
 
 
 class Command(IntEnum):
@@ -75,6 +94,8 @@ class Kind(IntEnum):
     PRODUCT = 1
     POOL = 2
     ROUTE = 3
+    FUNCTION = 4
+    SLOPE = 5
 
 
 class Tap(IntEnum):
@@ -87,7 +108,7 @@ class Tap(IntEnum):
 
 # Modes of an operation and their bits, the lowest first.
 MODES = {
-    "kind": 2,
+    "kind": 3,
     "diagonal": 1,  # the rows get p and q times a unit matrix in turn, and nothing from memory
     "taps_a": 1,  # the table of taps counts for the rows' operand,
     "taps_w": 1,  # for that of the columns
@@ -96,12 +117,62 @@ MODES = {
     "relu": 1,
     "stochastic": 1,
     "load": 1,  # random numbers begin anew
+    "edges": 1,  # outside of the map there is nothing: zero in a sum, no value in a window
+    "curve": 3,  # number of the table; 0 is sigmoid, 1 tanh, and the slope of others has a table
 }
+# The first table whose slope has one, too: then a gradient is multiplied by a word.
+PLAIN = 2
+MOST_FUNCTIONS = 1 << MODES["curve"]
 
 
 def noise_offset(lane):
     """What sets the random numbers of a lane apart: an odd number of `NOISE_BITS` bits."""
     return (2 * lane + 1) * 0x9E3779B9 & ((1 << NOISE_BITS) - 1)
+
+
+class Curve(NamedTuple):
+    """A function that there is a table for.
+
+    Members
+    -------
+    name : str
+        "Sigmoid"; "Tanh"; for LRN "Power", ``(bias (1 + x))**-beta``, and "Slope", its derivative;
+        that is for x of 0 or more.
+    bias, beta : float
+    """
+
+    name: str
+    bias: float = 1.0
+    beta: float = 1.0
+
+    @property
+    def point(self):
+        """Of values: a code counts ``2**-point``."""
+        if self.name in ("Sigmoid", "Tanh"):
+            return VALUE_POINT
+        # Of the power and two derivatives, with one bit to spare.
+        largest = self.bias**-self.beta * max(1, self.beta * (1 + self.beta))
+        return BITS - 2 - math.frexp(largest)[1]
+
+    def tables(self):
+        """Values, and slopes where they do not follow from these: for the middle of each entry.
+
+        Two arrays of int64, in the order of memory.
+        """
+        step = BITS - INDEX_BITS
+        index = np.arange(1 << INDEX_BITS)
+        signed = index - (index >> (INDEX_BITS - 1) << INDEX_BITS)
+        x = np.ldexp((signed << step) + (1 << (step - 1)), -ARGUMENT_POINT)
+        if self.name == "Sigmoid":
+            found = 1 / (1 + np.exp(-x)), 0 * x
+        elif self.name == "Tanh":
+            found = np.tanh(x), 0 * x
+        else:
+            base, beta = 1 + np.maximum(x, 0), self.beta
+            powers = [self.bias**-beta * base ** (-beta - k) for k in range(3)]
+            derivatives = powers[0], -beta * powers[1], beta * (beta + 1) * powers[2]
+            found = derivatives[:2] if self.name == "Power" else derivatives[1:]
+        return [np.rint(np.ldexp(part, self.point)).astype(np.int64) for part in found]
 
 
 def jumps(strides, counts):
@@ -137,6 +208,9 @@ class TrainingConfig:
         Words.
     slots : int
         Results of which it is remembered whether codes were bounded, or all small.
+    functions : int
+        Tables, those of sigmoid and tanh first; 0 where there is no hardware for functions, or 2
+        to 8.
 
     Members
     -------
@@ -157,8 +231,11 @@ class TrainingConfig:
     table: int = 1 << 11
     program: int = 1 << 12
     slots: int = 64
+    functions: int = 0
 
     round_latency = 4
+    # Look-up, factors, two products of two cycles each, a sum; rounding.
+    function_latency = 7 + round_latency
     # From a step to its operands.
     operand_latency = 4
 
@@ -166,6 +243,9 @@ class TrainingConfig:
         check_integer("lanes", self.lanes, 4)
         for name in ("taps", *SIZES):
             check_positive(name, getattr(self, name))
+        check_integer("functions", self.functions, 0)
+        if self.functions == 1 or self.functions > MOST_FUNCTIONS:
+            raise ValueError(f"functions must be 0, or 2 to {MOST_FUNCTIONS}, not {self.functions}")
         if self.accumulator_bits > 62:
             raise ValueError(f"accumulator_bits must be at most 62, not {self.accumulator_bits}")
         _ = self.array
@@ -195,7 +275,13 @@ class TrainingConfig:
     @property
     def offset_bits(self):
         """Bits of an address below those of the bank."""
-        return max(4, *((getattr(self, name) - 1).bit_length() for name in SIZES))
+        sizes = ((getattr(self, name) - 1).bit_length() for name in SIZES)
+        return max(4, INDEX_BITS + self.curve_bits if self.functions else 0, *sizes)
+
+    @property
+    def curve_bits(self):
+        """Bits of the number of a table."""
+        return max(1, (self.functions - 1).bit_length())
 
     @property
     def address_bits(self):
@@ -263,4 +349,6 @@ class TrainingConfig:
         if kind is Kind.PRODUCT:
             # Through the transposers and the array; the rows of the last fold; rounding.
             cycles += self.lanes + self.array.latency + self.lanes - 1 + self.round_latency - 1
+        elif kind in (Kind.FUNCTION, Kind.SLOPE):
+            cycles += self.function_latency - 1
         return cycles

@@ -29,6 +29,10 @@ def train(
     batch: Annotated[int, typer.Option(min=1, metavar="B", help="Images in a step.")] = 16,
     rate: Annotated[float, typer.Option(metavar="R", help="Learning rate, at most 1.")] = 0.02,
     momentum: Annotated[float, typer.Option(metavar="M", help="At least 0, less than 1.")] = 0.9,
+    loss: Annotated[
+        Literal["cross-entropy", "rmse"],
+        typer.Option(help="Of the outputs' softmax, or of outputs that are to be 0 and 1."),
+    ] = "cross-entropy",
     stochastic: Annotated[
         bool,
         typer.Option(
@@ -91,7 +95,7 @@ def train(
             steps=steps,
             batch=batch,
             settings=TrainingSettings(
-                rate=rate, momentum=momentum, stochastic=stochastic, seed=seed
+                rate=rate, momentum=momentum, loss=loss, stochastic=stochastic, seed=seed
             ),
             lanes=lanes,
             engine=engine,

@@ -3,8 +3,8 @@
 Memory. A word holds a code for each lane. A feature map is ``(groups, channels, height, width)``
 words, each with a value of as many images as there are lanes: the batch is in groups of them. Its
 gradient lies as far apart as the windows of its layer's strides say, with zeros between. Weights
-are ``(tiles, depth)`` words with a lane for each of the outputs of a tile; the depth counts
-channels, then taps, and then the bias.
+are ``(groups, tiles, depth)`` words with a lane for each of the outputs of a tile; the depth counts
+channels of the group, then taps, and then the bias.
 
 Operands. With ``k`` for a tap of a channel, ``n`` for an output and a word for each step:
 
@@ -13,7 +13,18 @@ Operands. With ``k`` for a tap of a channel, ``n`` for an output and a word for 
   columns the images' gradients of ``n``;
 - weight gradient: rows get the values at ``k``, columns the gradients of ``n``, both transposed,
   so that a step is an image;
-- velocity, update: rows get p and q times a unit matrix, columns words of the two operands.
+- velocity, update: rows get p and q times a unit matrix, columns words of the two operands;
+- average: rows get the factor times a unit matrix, columns channels, a window's values in turn,
+  and zeros behind the last channel, of which the place of the rows' operand is the number;
+- gradient of a pool whose windows overlap, or of an average: the same with the gradients of the
+  windows in which a pixel lies; for a maximum they are in planes, one for each value of a window,
+  with zeros for those that did not win. An operation for each `Line` of rows and of columns;
+- LRN: products word by word, sums of neighbours as those of an average but over channels, and a
+  power from a table. With s for the sum of squares that is near, ``y = x s**-beta``, and
+
+      dx = d s**-beta - x sum(d x slope)
+
+A grouped convolution is an operation for each group.
 
 Where in a map a tap is, and whether it stands for the bias, says the table of taps.
 """
@@ -22,19 +33,26 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from hwsim.blocks.training import (
+    BITS,
     COORDINATE_BITS,
+    FUNCTION_SHIFT,
     LEVELS,
     MODES,
+    MOST_FUNCTIONS,
+    PLAIN,
     SIZES,
     TO_LEVELS,
+    VALUE_POINT,
     Bank,
+    Curve,
     Kind,
     Tap,
     jumps,
 )
-from hwsim.network.training import Stage
+from hwsim.network.training import FACTOR_BITS, FUNCTIONS, Stage
 
 __all__ = ["Operation", "Scales", "TrainingPlan", "TrainingProgram", "sized"]
 
@@ -42,6 +60,23 @@ __all__ = ["Operation", "Scales", "TrainingPlan", "TrainingProgram", "sized"]
 NO_SLOT = 0
 # Larger than any memory that is needed, for a plan that tells how large they have to be.
 AMPLE = 1 << 24
+
+
+class NormScales(NamedTuple):
+    """The numbers of an LRN.
+
+    Members
+    -------
+    squares, shares : (int, int)
+        A factor and a shift: from sums of squares to arguments, and of what channels give to those
+        beside them.
+    parts : (int, int, int)
+        Factors of the two parts of a gradient, and a shift.
+    """
+
+    squares: tuple[int, int]
+    shares: tuple[int, int]
+    parts: tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -53,13 +88,15 @@ class Scales:
     one : int
         Code of a constant 1 in the stage's input.
     forward, gradient : int
-        Shifts of sums.
+        Shifts of sums; of no use where there are none.
     inputs : int
         That of the input gradient; of no use in the first stage.
     velocity, update : (int, int, int), or None
-        Two factors and a shift.
+        Two factors and a shift; None for a stage without weights.
     seeds : dict of str to int
         For stochastic rounding, by the names of these.
+    norm : NormScales
+        Of an LRN.
     """
 
     one: int
@@ -67,8 +104,9 @@ class Scales:
     gradient: int
     inputs: int
     velocity: tuple[int, int, int] | None
-    update: tuple[int, int, int]
+    update: tuple[int, int, int] | None
     seeds: dict[str, int]
+    norm: NormScales | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +118,7 @@ class Operation:
     stage : Stage
     work : str
         "forward", "pool", "pool gradient", "weight gradient", "input gradient", "velocity" or
-        "update".
+        "update"; a pool that is a stage of its own has "forward" and "input gradient".
     steps : int
     cycles : int
         From its first word to the one behind it.
@@ -112,7 +150,7 @@ class TrainingProgram:
         self.words: list[int] = []
         self.operations: list[Operation] = []
 
-    def add(self, stage, work, kind, counts, *, to_counts, modes, numbers, **registers):
+    def add(self, stage, work, kind, counts, *, to_counts, modes, numbers, curve=0, **registers):
         """An operation. Registers are values, or pairs of a base and the strides of the nest.
 
         ``numbers`` are written in any case, so that a program is as long whatever they are.
@@ -133,7 +171,7 @@ class TrainingProgram:
         changed = {name: n for name, n in values.items() if self._values.get(name) != n}
         self._values |= changed
         self.words += [self._config.word(*item) for item in {**changed, **numbers}.items()]
-        self._run(kind, modes)
+        self._run(kind, modes, curve)
         steps = math.prod(counts)
         words = len(self.words) - begin
         cycles = words - 1 + self._config.operation_cycles(kind, steps)
@@ -143,10 +181,11 @@ class TrainingProgram:
         """The last word."""
         self._run(Kind.HALT, ())
 
-    def _run(self, kind, modes):
+    def _run(self, kind, modes, curve=0):
+        given = {"kind": int(kind), "curve": curve}
         value, place = 0, 0
         for name, bits in MODES.items():
-            value |= int(kind if name == "kind" else name in modes) << place
+            value |= given.get(name, int(name in modes)) << place
             place += bits
         self.words.append(self._config.word("run", value))
 
@@ -161,10 +200,13 @@ class _Place:
     def __init__(self, stage, groups, lanes, source, take):
         self.stage, self.source = stage, source
         height, width = stage.map_shape
-        self.strides = stage.attributes["strides"]
-        self.depth = math.prod((stage.shape[0], *stage.attributes["kernel"])) + bool(stage.bias)
-        self.tiles = -(-stage.outputs // lanes)
-        self.words = self.depth * self.tiles
+        # Of the gradients: those of a convolution lie as far apart as its windows.
+        self.strides = stage.attributes["strides"] if stage.weight else (1, 1)
+        # Of a group.
+        self.channels, self.outputs = stage.shape[0] // stage.group, stage.outputs // stage.group
+        self.tiles = -(-self.outputs // lanes)
+        self.group_words = stage.depth * self.tiles
+        self.words = stage.group * self.group_words if stage.weight else 0
         # Whole tiles, so that they are read alone.
         self.weights, self.velocity, self.gradient = (
             take("parameters", -(-self.words // lanes) * lanes) for _ in range(3)
@@ -185,6 +227,16 @@ class _Place:
         own = self.pools or self.strides != (1, 1)
         self.pooled_deltas = take("deltas", pooled) if own else self.deltas
         self.forward_taps = self.input_taps = 0
+        # A maximum's own winners, and gradients of each value of a window.
+        maxima = channels * height * width if stage.op == "MaxPool" else 0
+        self.winners = take("marks", maxima)
+        self.planes = take("deltas", maxima * math.prod(stage.attributes["kernel"]))
+        # An LRN's squares, later the slopes; their sums; the powers; two parts of the gradient.
+        if stage.op == "LRN":
+            words = channels * height * width
+            self.squares, self.sums = (take("maps", words) for _ in range(2))
+            self.powers = take("parameters", words)
+            self.planes = take("deltas", 2 * words)
 
 
 class TrainingPlan:
@@ -237,13 +289,19 @@ class TrainingPlan:
         for stage in stages:
             self._check(stage)
             place = _Place(stage, self.groups, lanes, source, self._take)
-            place.forward_taps = len(self.taps)
-            self.taps += self._forward_taps(place)
-            if self.places:
+            if stage.weight:
+                place.forward_taps = len(self.taps)
+                self.taps += self._forward_taps(place)
+            if stage.weight and self.places:
                 place.input_taps = len(self.taps)
                 self.taps += self._input_taps(place)
             self.places.append(place)
             source = place.pooled
+        self.functions = _functions(stages)
+        if config.functions < len(self.functions):
+            raise ValueError(
+                f"functions must be at least {len(self.functions)}, not {config.functions}"
+            )
         for name, count in {**self.used, "table": len(self.taps)}.items():
             if getattr(config, name) < count:
                 raise ValueError(f"{name} must be at least {count}, not {getattr(config, name)}")
@@ -255,6 +313,11 @@ class TrainingPlan:
     def _check(self, stage):
         """Places in maps have to fit their counters, and sums what adds them up."""
         pads, largest = stage.attributes["pads"], 1 << (COORDINATE_BITS - 1)
+        if stage.op == "LRN" and stage.shape[0] + stage.attributes["size"] >= largest:
+            raise ValueError(
+                f"channels of LRN and its size together must be below {largest}, unlike in "
+                f"{stage.name}"
+            )
         for k in range(2):
             reach = stage.shape[k + 1] + pads[k] + pads[k + 2]
             if reach >= largest:
@@ -263,11 +326,13 @@ class TrainingPlan:
                     f"{reach} as that of {stage.name}"
                 )
         taps = math.prod(stage.attributes["kernel"])
-        products = max(
-            stage.shape[0] * taps + bool(stage.bias),
-            stage.outputs * taps,
-            self.groups * self.config.lanes * math.prod(stage.map_shape),
-        )
+        products = stage.attributes.get("size", taps)
+        if stage.weight:
+            products = max(
+                stage.depth,
+                stage.outputs // stage.group * taps,
+                self.groups * self.config.lanes * math.prod(stage.map_shape),
+            )
         if products > self.config.depth:
             raise ValueError(
                 f"a sum must have at most {self.config.depth} products, not {products} as in "
@@ -285,11 +350,11 @@ class TrainingPlan:
     def _forward_taps(self, place):
         """For each ``k``; a whole number of tiles."""
         stage = place.stage
-        channels, height, width = stage.shape
+        _, height, width = stage.shape
         (kh, kw), (dh, dw) = stage.attributes["kernel"], stage.attributes["dilations"]
         taps = [
             (c * height * width + y * dh * width + x * dw, y * dh, x * dw, Tap.VALUE)
-            for c in range(channels)
+            for c in range(place.channels)
             for y in range(kh)
             for x in range(kw)
         ]
@@ -304,7 +369,7 @@ class TrainingPlan:
         height, width = place.size
         return [
             (n * height * width - y * dh * width - x * dw, -y * dh, -x * dw, Tap.VALUE)
-            if n < stage.outputs
+            if n < place.outputs
             else (0, 0, 0, Tap.ZERO)
             for tile in range(place.tiles)
             for y in range(kh)
@@ -325,7 +390,7 @@ class TrainingPlan:
         self.slots = {}
         forward, backward = TrainingProgram(self.config), TrainingProgram(self.config)
         for place, numbers in zip(self.places, scales, strict=True):
-            self._forward(forward, place, numbers)
+            self._own(forward, place, numbers)
             if place.marked:
                 self._pool(forward, place)
         forward.halt()
@@ -333,11 +398,13 @@ class TrainingPlan:
             place, numbers = self.places[number], scales[number]
             if place.marked:
                 self._route(backward, place)
-            self._weight_gradient(backward, place, numbers)
+            if place.stage.weight:
+                self._weight_gradient(backward, place, numbers)
             if number:
-                self._input_gradient(backward, place, self.places[number - 1], numbers)
+                self._own_gradient(backward, place, self.places[number - 1], numbers)
         for place, numbers in reversed(list(zip(self.places, scales, strict=True))):
-            self._update(backward, place, numbers)
+            if place.stage.weight:
+                self._update(backward, place, numbers)
         backward.halt()
         used = len(forward.words) + len(backward.words)
         for name, count in (("program", used), ("slots", 1 + sum(map(len, self.slots.values())))):
@@ -350,7 +417,8 @@ class TrainingPlan:
     def any_programs(self, *, stochastic):
         """`programs` for some numbers: their operations and cycles are the same for all."""
         seeds = dict.fromkeys(("gradient", "inputs", "velocity", "update"), 0)
-        numbers = Scales(1, 0, 0, 0, (0, 0, 0), (0, 0, 0), seeds if stochastic else {})
+        norm = NormScales((0, 0), (0, 0), (0, 0, 0))
+        numbers = Scales(1, 0, 0, 0, (0, 0, 0), (0, 0, 0), seeds if stochastic else {}, norm)
         return self.programs([numbers] * len(self.places))
 
     def cycles(self, *, stochastic):
@@ -370,35 +438,357 @@ class TrainingPlan:
         base = self.config.address(Bank.MAPS, place.source - top * width - left)
         return base, -top, -left, {"height": height, "width": width}
 
-    def _forward(self, program, place, scales):
-        stage, lanes, address = place.stage, self.config.lanes, self.config.address
-        (rows, cols), (sh, sw), width = stage.map_shape, place.strides, stage.shape[2]
+    def _own(self, program, place, scales):
+        """A stage's own layer."""
+        op = place.stage.op
+        if op == "MaxPool":
+            self._maximum(program, place)
+        elif op == "AveragePool":
+            self._average(program, place, scales)
+        elif op == "LRN":
+            self._normalize(program, place, scales)
+        elif op in FUNCTIONS:
+            maps = [self.config.address(Bank.MAPS, first) for first in (place.source, place.maps)]
+            self._look_up(program, place, Curve(op), *maps)
+        else:
+            self._forward(program, place, scales)
+
+    def _own_gradient(self, program, place, before, scales):
+        """Its gradient for its input."""
+        op = place.stage.op
+        if op == "MaxPool":
+            self._winners(program, place)
+        if op == "AveragePool":
+            self._share(program, place)
+        if op in ("MaxPool", "AveragePool"):
+            self._gather(program, place, before, scales)
+        elif op == "LRN":
+            self._normalize_gradient(program, place, before, scales)
+        elif op in FUNCTIONS:
+            self._slope(program, place, before, scales)
+        else:
+            self._input_gradient(program, place, before, scales)
+
+    def _maximum(self, program, place):
+        stage, a = place.stage, place.stage.attributes
+        (kh, kw), (dh, dw), (sh, sw) = a["kernel"], a["dilations"], a["strides"]
+        (rows, cols), (channels, height, width) = stage.map_shape, stage.shape
         base, top, left, size = self._source(place)
+        count = self.groups * channels
         program.add(
             stage,
             "forward",
-            Kind.PRODUCT,
-            [max(place.depth, lanes), place.tiles, self.groups, cols, rows],
-            a=(address(Bank.PARAMETERS, place.weights), [1, place.depth]),
-            w=(base, [0, 0, math.prod(stage.shape), sw, sh * width]),
-            k=(place.forward_taps, [1]),
-            y=(top, [0, 0, 0, 0, sh]),
-            x=(left, [0, 0, 0, sw]),
+            Kind.POOL,
+            [kw, kh, cols, rows, count],
+            fold=2,
+            w=(base, [dw, dh * width, sw, sh * width, height * width]),
+            k=(place.winners, [0, 0, 1, cols, rows * cols]),
+            y=(top, [0, dh, 0, sh]),
+            x=(left, [dw, 0, sw]),
             **size,
-            **self._to_map(Bank.MAPS, place.maps, (stage.outputs, rows, cols)),
-            slot=self._slot(f"map/{stage.name}"),
-            modes={"taps_w", *(["relu"] if stage.relu else [])},
-            numbers={"one": scales.one, "shift": scales.forward},
+            to_counts=[count * rows * cols],
+            to=(self.config.address(Bank.MAPS, place.maps), [1]),
+            kept=self.config.lanes,
+            modes={"edges"},
+            numbers={},
         )
 
-    def _to_map(self, bank, base, shape):
-        """Results in tiles of channels, for one pixel after the other."""
-        channels, lanes, size = shape[0], self.config.lanes, math.prod(shape[1:])
+    def _average(self, program, place, scales):
+        stage, a, lanes = place.stage, place.stage.attributes, self.config.lanes
+        (kh, kw), (dh, dw), (sh, sw) = a["kernel"], a["dilations"], a["strides"]
+        channels, height, width = stage.shape
+        base, top, left, size = self._source(place)
+        plane = height * width
+        for rows, cols, factor, _ in stage.regions:
+            down, right = rows.start * sh, cols.start * sw
+            program.add(
+                stage,
+                "forward",
+                Kind.PRODUCT,
+                [lanes, kw, kh, place.tiles, self.groups, len(cols), len(rows)],
+                fold=3,
+                a=(0, [1, 0, 0, lanes]),
+                w=(
+                    base + down * width + right,
+                    [plane, dw, dh * width, lanes * plane, channels * plane, sw, sh * width],
+                ),
+                y=(top + down, [0, 0, dh, 0, 0, 0, sh]),
+                x=(left + right, [0, dw, 0, 0, 0, sw]),
+                **size,
+                **self._to_pixels(Bank.MAPS, place.maps, (channels, *stage.map_shape), rows, cols),
+                slot=self._slot(f"map/{stage.name}"),
+                modes={"diagonal", "edges", *(["relu"] if stage.relu else [])},
+                numbers={"p": factor, "q": factor, "shift": scales.forward},
+            )
+
+    def _to_pixels(self, bank, base, shape, rows, cols):
+        """Results in tiles of channels, for one pixel of ranges after the other."""
+        lanes, (channels, height, width) = self.config.lanes, shape
+        plane = height * width
+        first = base + rows.start * width + cols.start + (lanes - 1) * plane
+        return {
+            "to_counts": [lanes, -(-channels // lanes), self.groups, len(cols), len(rows)],
+            "to": (
+                self.config.address(bank, first),
+                [-plane, lanes * plane, channels * plane, cols.step, rows.step * width],
+            ),
+            "limit": channels,
+            "kept": self.kept,
+        }
+
+    def _share(self, program, place):
+        """Gradients of an average, all as if of as few values as that of the fewest."""
+        stage, lanes, deltas = place.stage, self.config.lanes, place.deltas
+        channels, (height, width) = stage.outputs, stage.map_shape
+        plane = height * width
+        for rows, cols, _, share in stage.regions:
+            if share == 1 << FACTOR_BITS:
+                continue
+            first = deltas + rows.start * width + cols.start
+            program.add(
+                stage,
+                "input gradient",
+                Kind.PRODUCT,
+                [lanes, place.tiles, self.groups, len(cols), len(rows)],
+                a=(0, [1, lanes]),
+                w=(
+                    self.config.address(Bank.DELTAS, first),
+                    [plane, lanes * plane, channels * plane, 1, width],
+                ),
+                y=(0, [0]),
+                x=(0, [0]),
+                height=1,
+                width=1,
+                **self._to_pixels(Bank.DELTAS, deltas, (channels, height, width), rows, cols),
+                modes={"diagonal", "edges"},
+                numbers={"p": share, "q": share, "shift": FACTOR_BITS},
+            )
+
+    def _winners(self, program, place):
+        """Gradients of a maximum: a plane for each value of a window."""
+        stage, address = place.stage, self.config.address
+        taps = math.prod(stage.attributes["kernel"])
+        windows = self.groups * stage.outputs * math.prod(stage.map_shape)
+        program.add(
+            stage,
+            "input gradient",
+            Kind.ROUTE,
+            [taps, windows],
+            w=(address(Bank.DELTAS, place.deltas), [0, 1]),
+            k=(place.winners, [0, 1]),
+            to_counts=[taps, windows],
+            to=(address(Bank.DELTAS, place.planes), [windows, 1]),
+            kept=self.config.lanes,
+            modes=(),
+            numbers={},
+        )
+
+    def _gather(self, program, place, before, scales):
+        """Gradients of a pool's input: the sum of those of the windows that a pixel lies in."""
+        stage, lanes, address = place.stage, self.config.lanes, self.config.address
+        (rows, cols), channels = stage.map_shape, stage.shape[0]
+        size = rows * cols
+        source, plane, factor = place.deltas, 0, stage.factor[0]
+        if stage.op == "MaxPool":
+            source, plane = place.planes, self.groups * channels * size
+        lines = [(y, x) for y in stage.lines(0) for x in stage.lines(1)]
+        for number, (y, x) in enumerate(lines):
+            modes, seed = _random(scales, "inputs", load=number == 0)
+            tap = y.tap * stage.attributes["kernel"][1] + x.tap
+            down = y.tap_step * stage.attributes["kernel"][1] * plane - y.back * cols
+            program.add(
+                stage,
+                "input gradient",
+                Kind.PRODUCT,
+                [lanes, x.taps, y.taps, place.tiles, self.groups, len(x.pixels), len(y.pixels)],
+                fold=3,
+                a=(0, [1, 0, 0, lanes]),
+                w=(
+                    address(Bank.DELTAS, source + tap * plane + y.window * cols + x.window),
+                    [
+                        size,
+                        x.tap_step * plane - x.back,
+                        down,
+                        lanes * size,
+                        channels * size,
+                        x.along,
+                        y.along * cols,
+                    ],
+                ),
+                y=(y.window, [0, 0, -y.back, 0, 0, 0, y.along]),
+                x=(x.window, [0, -x.back, 0, 0, 0, x.along]),
+                height=rows,
+                width=cols,
+                **self._to_pixels(
+                    Bank.DELTAS, before.pooled_deltas, stage.shape, y.pixels, x.pixels
+                ),
+                slot=self._slot(f"delta/{before.stage.name}"),
+                modes={"diagonal", "edges", *modes},
+                numbers={"p": factor, "q": factor, "shift": scales.inputs, **seed},
+            )
+
+    def _look_up(self, program, place, curve, source, to):
+        words = self.groups * math.prod(place.stage.shape)
+        program.add(
+            place.stage,
+            "forward",
+            Kind.FUNCTION,
+            [words],
+            w=(source, [1]),
+            to_counts=[words],
+            to=(to, [1]),
+            kept=self.kept,
+            modes=(),
+            curve=self.functions.index(curve),
+            numbers={"shift": FUNCTION_SHIFT},
+        )
+
+    def _slope(self, program, place, before, scales):
+        modes, seed = _random(scales, "inputs")
+        address = self.config.address
+        self._times(
+            program,
+            place,
+            "input gradient",
+            address(Bank.MAPS, place.maps),
+            address(Bank.DELTAS, place.deltas),
+            address(Bank.DELTAS, before.pooled_deltas),
+            slot=self._slot(f"delta/{before.stage.name}"),
+            modes=modes,
+            curve=self.functions.index(Curve(place.stage.op)),
+            numbers={"shift": scales.inputs, **seed},
+        )
+
+    def _times(self, program, place, work, a, w, to, **more):
+        """Words times words, or times slopes that follow from these; of different banks, or one."""
+        words = self.groups * math.prod(place.stage.shape)
+        program.add(
+            place.stage,
+            work,
+            Kind.SLOPE,
+            [words],
+            a=(a, [1]),
+            w=(w, [1]),
+            to_counts=[words],
+            to=(to, [1]),
+            kept=self.kept,
+            **{"modes": (), "curve": PLAIN, **more},
+        )
+
+    def _normalize(self, program, place, scales):
+        address, a = self.config.address, place.stage.attributes
+        x, squares, sums, y = (
+            address(Bank.MAPS, first)
+            for first in (place.source, place.squares, place.sums, place.maps)
+        )
+        powers = address(Bank.PARAMETERS, place.powers)
+        work = "forward"
+        self._times(program, place, work, x, x, squares, numbers=_dropping(BITS - 1))
+        before = place.stage.before
+        self._neighbours(program, place, work, squares, sums, before, scales.norm.squares)
+        for name, to in (("Power", powers), ("Slope", squares)):
+            self._look_up(program, place, Curve(name, a["bias"], a["beta"]), sums, to)
+        slot, numbers = self._slot(f"map/{place.stage.name}"), _dropping(scales.forward)
+        self._times(program, place, work, x, powers, y, slot=slot, numbers=numbers)
+
+    def _normalize_gradient(self, program, place, before, scales):
+        stage, lanes, address = place.stage, self.config.lanes, self.config.address
+        x, slopes = (address(Bank.MAPS, first) for first in (place.source, place.squares))
+        powers = address(Bank.PARAMETERS, place.powers)
+        words = self.groups * math.prod(stage.shape)
+        delta, first, second = (
+            address(Bank.DELTAS, start)
+            for start in (place.deltas, place.planes, place.planes + words)
+        )
+        work, after = "input gradient", stage.attributes["size"] - 1 - stage.before
+        wide, narrow = _dropping(BITS - 1), _dropping(BITS - 2)
+        self._times(program, place, work, slopes, delta, first, numbers=narrow)
+        self._times(program, place, work, x, first, first, numbers=wide)
+        self._neighbours(program, place, work, first, second, after, scales.norm.shares)
+        self._times(program, place, work, x, second, second, numbers=wide)
+        self._times(program, place, work, powers, delta, first, numbers=narrow)
+        modes, seed = _random(scales, "inputs")
+        (p, q, shift), tiles = scales.norm.parts, -(-words // lanes)
+        program.add(
+            stage,
+            work,
+            Kind.PRODUCT,
+            [lanes, 2, tiles],
+            fold=2,
+            a=(0, [1, 0, lanes]),
+            w=(first, [1, words, lanes]),
+            y=(0, [0]),
+            x=(0, [0]),
+            height=1,
+            width=1,
+            to_counts=[lanes, tiles],
+            to=(address(Bank.DELTAS, before.pooled_deltas + lanes - 1), [-1, lanes]),
+            limit=words,
+            kept=self.kept,
+            slot=self._slot(f"delta/{before.stage.name}"),
+            modes={"diagonal", "edges", *modes},
+            numbers={"p": p, "q": q, "shift": shift, **seed},
+        )
+
+    def _neighbours(self, program, place, work, source, to, before, numbers):
+        """Sums over channels, so many of them before each one's own, times a factor."""
+        stage, lanes = place.stage, self.config.lanes
+        channels, pixels = stage.shape[0], math.prod(stage.map_shape)
+        factor, shift = numbers
+        program.add(
+            stage,
+            work,
+            Kind.PRODUCT,
+            [lanes, stage.attributes["size"], place.tiles, self.groups, pixels],
+            fold=2,
+            a=(0, [1, 0, lanes]),
+            w=(source - before * pixels, [pixels, pixels, lanes * pixels, channels * pixels, 1]),
+            y=(-before, [1, 1, lanes]),
+            x=(0, [0]),
+            height=channels,
+            width=1,
+            # An address is a place behind the first bank's begin.
+            **self._to_map(Bank(0), to, stage.shape, stage, 0),
+            modes={"diagonal", "edges"},
+            numbers={"p": factor, "q": factor, "shift": shift},
+        )
+
+    def _forward(self, program, place, scales):
+        stage, lanes, address = place.stage, self.config.lanes, self.config.address
+        (rows, cols), (sh, sw) = stage.map_shape, place.strides
+        _, height, width = stage.shape
+        base, top, left, size = self._source(place)
+        for group in range(stage.group):
+            weights = place.weights + group * place.group_words
+            program.add(
+                stage,
+                "forward",
+                Kind.PRODUCT,
+                [max(stage.depth, lanes), place.tiles, self.groups, cols, rows],
+                a=(address(Bank.PARAMETERS, weights), [1, stage.depth]),
+                w=(
+                    base + group * place.channels * height * width,
+                    [0, 0, math.prod(stage.shape), sw, sh * width],
+                ),
+                k=(place.forward_taps, [1]),
+                y=(top, [0, 0, 0, 0, sh]),
+                x=(left, [0, 0, 0, sw]),
+                **size,
+                **self._to_map(Bank.MAPS, place.maps, (stage.outputs, rows, cols), stage, group),
+                slot=self._slot(f"map/{stage.name}"),
+                modes={"taps_w", *(["relu"] if stage.relu else [])},
+                numbers={"one": scales.one, "shift": scales.forward},
+            )
+
+    def _to_map(self, bank, base, shape, stage, group):
+        """Results in tiles of a group's channels, for one pixel after the other."""
+        lanes, size, channels = self.config.lanes, math.prod(shape[1:]), shape[0] // stage.group
+        first = base + group * channels * size
         return {
             "to_counts": [lanes, -(-channels // lanes), self.groups, size],
             "to": (
-                self.config.address(bank, base + (lanes - 1) * size),
-                [-size, lanes * size, channels * size, 1],
+                self.config.address(bank, first + (lanes - 1) * size),
+                [-size, lanes * size, shape[0] * size, 1],
             ),
             "limit": channels,
             "kept": self.kept,
@@ -448,23 +838,30 @@ class TrainingPlan:
 
     def _weight_gradient(self, program, place, scales):
         stage, lanes, address = place.stage, self.config.lanes, self.config.address
-        (rows, cols), (sh, sw), width = stage.map_shape, place.strides, stage.shape[2]
+        (rows, cols), (sh, sw) = stage.map_shape, place.strides
+        _, height, width = stage.shape
         base, top, left, size = self._source(place)
-        full, rest = divmod(stage.outputs, lanes)
+        full, rest = divmod(place.outputs, lanes)
         apart, spread = math.prod(place.size), place.size[1]
-        down = -(-place.depth // lanes)
-        parts = [(0, full, lanes), (full, 1, rest)]
-        for number, (tile, tiles, kept) in enumerate(part for part in parts if part[1] * part[2]):
+        down = -(-stage.depth // lanes)
+        kinds = [(0, full, lanes), (full, 1, rest)]
+        parts = [(g, *kind) for g in range(stage.group) for kind in kinds if kind[1] * kind[2]]
+        for number, (group, tile, tiles, kept) in enumerate(parts):
             modes, seed = _random(scales, "gradient", load=number == 0)
+            output = group * place.outputs + tile * lanes
+            gradient = place.gradient + group * place.group_words + tile * stage.depth
             program.add(
                 stage,
                 "weight gradient",
                 Kind.PRODUCT,
                 [lanes, cols, rows, self.groups, down, tiles],
                 fold=4,
-                a=(base, [0, sw, sh * width, math.prod(stage.shape)]),
+                a=(
+                    base + group * place.channels * height * width,
+                    [0, sw, sh * width, math.prod(stage.shape)],
+                ),
                 w=(
-                    address(Bank.DELTAS, place.deltas + tile * lanes * apart),
+                    address(Bank.DELTAS, place.deltas + output * apart),
                     [apart, sw, sh * spread, stage.outputs * apart, 0, lanes * apart],
                 ),
                 k=(place.forward_taps, [1, 0, 0, 0, lanes]),
@@ -473,10 +870,10 @@ class TrainingPlan:
                 **size,
                 to_counts=[lanes, down, tiles],
                 to=(
-                    address(Bank.PARAMETERS, place.gradient + tile * place.depth + lanes - 1),
-                    [-1, lanes, place.depth],
+                    address(Bank.PARAMETERS, gradient + lanes - 1),
+                    [-1, lanes, stage.depth],
                 ),
-                limit=place.depth,
+                limit=stage.depth,
                 kept=kept,
                 slot=self._slot(f"gradient/{stage.name}"),
                 modes={"taps_a", "turn_a", "turn_w", *modes},
@@ -485,32 +882,38 @@ class TrainingPlan:
 
     def _input_gradient(self, program, place, before, scales):
         stage, lanes, address = place.stage, self.config.lanes, self.config.address
-        channels, rows, cols = stage.shape
+        _, rows, cols = stage.shape
         taps = math.prod(stage.attributes["kernel"])
         top, left = stage.attributes["pads"][:2]
         height, width = place.size
-        modes, seed = _random(scales, "inputs")
-        program.add(
-            stage,
-            "input gradient",
-            Kind.PRODUCT,
-            [lanes, taps, place.tiles, -(-channels // lanes), self.groups, cols, rows],
-            fold=3,
-            a=(address(Bank.PARAMETERS, place.weights), [taps, 1, place.depth, lanes * taps]),
-            w=(
-                address(Bank.DELTAS, place.deltas + top * width + left),
-                [0, 0, 0, 0, stage.outputs * height * width, 1, width],
-            ),
-            k=(place.input_taps, [1, lanes, lanes * taps]),
-            y=(top, [0, 0, 0, 0, 0, 0, 1]),
-            x=(left, [0, 0, 0, 0, 0, 1]),
-            height=height,
-            width=width,
-            **self._to_map(Bank.DELTAS, before.pooled_deltas, stage.shape),
-            slot=self._slot(f"delta/{before.stage.name}"),
-            modes={"taps_w", "turn_a", *modes},
-            numbers={"shift": scales.inputs, **seed},
-        )
+        for group in range(stage.group):
+            modes, seed = _random(scales, "inputs", load=group == 0)
+            weights = place.weights + group * place.group_words
+            deltas = place.deltas + group * place.outputs * height * width
+            program.add(
+                stage,
+                "input gradient",
+                Kind.PRODUCT,
+                [lanes, taps, place.tiles, -(-place.channels // lanes), self.groups, cols, rows],
+                fold=3,
+                a=(
+                    address(Bank.PARAMETERS, weights),
+                    [taps, 1, stage.depth, lanes * taps],
+                ),
+                w=(
+                    address(Bank.DELTAS, deltas + top * width + left),
+                    [0, 0, 0, 0, stage.outputs * height * width, 1, width],
+                ),
+                k=(place.input_taps, [1, lanes, lanes * taps]),
+                y=(top, [0, 0, 0, 0, 0, 0, 1]),
+                x=(left, [0, 0, 0, 0, 0, 1]),
+                height=height,
+                width=width,
+                **self._to_map(Bank.DELTAS, before.pooled_deltas, stage.shape, stage, group),
+                slot=self._slot(f"delta/{before.stage.name}"),
+                modes={"taps_w", "turn_a", *modes},
+                numbers={"shift": scales.inputs, **seed},
+            )
 
     def _update(self, program, place, scales):
         change = place.gradient
@@ -542,6 +945,29 @@ class TrainingPlan:
         )
 
 
+def _dropping(bits):
+    """Numbers of a product of words that loses so many bits."""
+    return {"shift": bits + VALUE_POINT}
+
+
+def _functions(stages):
+    """`Curve`s of the tables: sigmoid and tanh, and two for each kind of LRN; or none."""
+    norms = {
+        (stage.attributes["bias"], stage.attributes["beta"]): None
+        for stage in stages
+        if stage.op == "LRN"
+    }
+    if not norms and not any(stage.op in FUNCTIONS for stage in stages):
+        return []
+    most = MOST_FUNCTIONS // 2 - 1
+    if len(norms) > most:
+        raise ValueError(
+            f"LRN must have at most {most} pairs of bias and beta in training, not {len(norms)}"
+        )
+    pairs = [Curve(name, *norm) for norm in norms for name in ("Power", "Slope")]
+    return [Curve(name) for name in FUNCTIONS] + pairs
+
+
 def _random(scales, name, *, load=True):
     """Modes and numbers that stochastic rounding adds to an operation."""
     if not scales.seeds:
@@ -551,17 +977,26 @@ def _random(scales, name, *, load=True):
     return ("stochastic", "load"), {"seed": scales.seeds[name]}
 
 
+def _taps(stage):
+    """The most values in a window with a winner."""
+    own = stage.attributes["kernel"] if stage.op == "MaxPool" else (1, 1)
+    return max(math.prod(stage.window), math.prod(own))
+
+
 def sized(stages, batch, config, *, momentum):
     """A configuration with memories as large as a plan needs them, and no larger."""
-    ample = replace(config, **dict.fromkeys(SIZES, AMPLE))
+    functions = len(_functions(stages))
+    ample = replace(config, **dict.fromkeys(SIZES, AMPLE), functions=functions)
     plan = TrainingPlan(stages, batch, ample, momentum=momentum)
     # As long as a program can be.
     programs = plan.any_programs(stochastic=True)
     return replace(
         config,
-        **plan.used,
+        # A memory has a word, and be it for nothing.
+        **{name: max(words, 1) for name, words in plan.used.items()},
         table=len(plan.taps),
         program=sum(len(program.words) for program in programs),
         slots=1 + sum(map(len, plan.slots.values())),
-        taps=max(math.prod(stage.window) for stage in stages),
+        taps=max(_taps(stage) for stage in stages),
+        functions=functions,
     )

@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from hwsim.blocks.training import BITS, TrainingConfig
+from hwsim.blocks.training import BITS, INDEX_BITS, PLAIN, TrainingConfig
 from hwsim.compiler.training import Operation, TrainingPlan, sized
 from hwsim.network.training import stages
 
@@ -101,7 +101,7 @@ def estimate_training(network, device, batch, optimizer, design=None, clock_hz=N
 def _op(operation):
     if operation.work.startswith("pool"):
         return "MaxPool" if math.prod(operation.stage.window) > 1 else "Relu"
-    return "Gemm" if operation.stage.attributes["dense"] else "Conv"
+    return operation.stage.op
 
 
 def _lanes(dsps, batch):
@@ -114,8 +114,10 @@ def _lanes(dsps, batch):
 def _macs(operation, batch):
     """Multiply-adds of an operation that are no padding of its tiles."""
     stage = operation.stage
-    taps = math.prod((stage.shape[0], *stage.attributes["kernel"]))
-    depth, positions = taps + bool(stage.bias), batch * math.prod(stage.map_shape)
+    if not stage.weight:
+        return 0
+    depth, positions = stage.depth, batch * math.prod(stage.map_shape)
+    taps = depth - bool(stage.bias)
     return {
         "forward": depth * stage.outputs * positions,
         "weight gradient": depth * stage.outputs * positions,
@@ -128,13 +130,15 @@ def _macs(operation, batch):
 def _room(config, device):
     """What does not fit."""
     notes = []
-    dsps = config.lanes**2
+    # Functions have products of 17 x 17 bits, one DSP, and 30 x 16, two, in each lane.
+    dsps = config.lanes**2 + 3 * config.lanes * bool(config.functions)
     if dsps > device["dsps"]:
         notes.append(
-            f"does not fit: {dsps:,} multipliers of 16 x 16 bits, one DSP each, but {device.name} "
-            f"has {int(device['dsps']):,} DSPs"
+            f"does not fit: {dsps:,} DSPs for multipliers of 16 x 16 bits and wider, but "
+            f"{device.name} has {int(device['dsps']):,}"
         )
     words = config.parameters + config.maps + config.deltas
+    words += (config.functions + max(config.functions - PLAIN, 0)) << INDEX_BITS
     bits = config.lanes * (BITS * words + (config.winner_bits + 1) * config.marks)
     room = int(device["block_rams"] * device["block_ram_size"] * 8)
     if bits > room:

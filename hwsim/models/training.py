@@ -2,17 +2,18 @@
 
 Number format. Every code is an integer of 16 bits; a tensor's *point* says that a code counts
 ``2**-point``. Weights have the point `WEIGHT_POINT` and reach to ±2. The points of feature maps,
-gradients and velocities are chosen so that the largest value of the first batch, computed in
-float, has one bit to spare, and move on by a rule: behind a step in which a tensor saturated its
-point goes down by one, behind one in which its largest code had two bits to spare it goes up by
-one. Sums are exact; on their way back to 16 bits they are rounded to nearest with ties to even, in
-the backward pass and the update, if that is asked for, stochastically (Gupta et al., "Deep Learning
-with Limited Numerical Precision", ICML 2015).
+gradients and velocities are chosen so that the largest value of the first batch, computed in float,
+has one bit to spare, and move on by a rule: behind a step in which a tensor saturated its point
+goes down by one, behind one in which its largest code had two bits to spare it goes up by one.
+Arguments of sigmoid and tanh have the point 12, their values 14. Sums are exact; on their way back
+to 16 bits they are rounded to nearest with ties to even, in the backward pass and the update, if
+that is asked for, stochastically (Gupta et al., "Deep Learning with Limited Numerical Precision",
+ICML 2015).
 
 The step for a batch of B images, momentum m and rate r; deltas are sums, not means, over the batch:
 
     y = round(x w)                        forward, a bias as the weight of a constant 1
-    d = round((softmax(y) - label) 2**14)   on the host
+    d = round(B gradient of the loss)     on the host
     g = round(x' d)                       weight gradient, summed over the batch in the accumulator
     d = round(d w')                       input gradient: correlation with the rotated kernel
     v = round(m v + g)
@@ -24,12 +25,15 @@ Factors m and r / B are rounded to numbers with integers of 16 bits, see `_facto
 import hashlib
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from hwsim.compiler.training import Scales
-from hwsim.network.training import stages
+from hwsim.blocks.training import ARGUMENT_POINT, BITS, VALUE_POINT, Curve
+from hwsim.compiler.training import NormScales, Scales
+from hwsim.network.training import FUNCTIONS, stages
 
+from .reference.backward import LOSSES
 from .reference.gradients import gradients
 from .reference.training import Reference
 
@@ -42,6 +46,7 @@ LOGIT_POINT = 14
 HIGHEST_MAP_POINT = 14
 HIGHEST_POINT = 24
 LARGEST_FACTOR = 1 << 14
+LARGEST = (1 << (BITS - 1)) - 1
 # Bits that the factor of the update keeps at least; see `_gradient_limit`.
 FACTOR_BITS = 7
 # Points of velocities and gradients differ by at most so much, so that both have factors.
@@ -57,6 +62,9 @@ class TrainingSettings:
     Parameters
     ----------
     rate, momentum : float
+    loss : str
+        "cross-entropy", of the outputs' softmax; or "rmse", the root mean square error of outputs
+        that are to be 1 for the label and 0 for the others.
     stochastic : bool
         Whether gradients, velocities and weights are rounded stochastically.
     seed : int
@@ -64,6 +72,7 @@ class TrainingSettings:
 
     rate: float = 0.05
     momentum: float = 0.9
+    loss: str = "cross-entropy"
     stochastic: bool = False
     seed: int = 0
 
@@ -72,6 +81,12 @@ class TrainingSettings:
             raise ValueError(f"rate must lie in (0, 1], not {self.rate}")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum must lie in [0, 1), not {self.momentum}")
+        if self.loss not in LOSSES:
+            raise ValueError(f"loss must be {' or '.join(LOSSES)}, not {self.loss!r}")
+
+    def target(self, labels, classes):
+        """What the loss compares outputs with."""
+        return labels if self.loss == "cross-entropy" else np.eye(classes, dtype=np.float32)[labels]
 
 
 # ---------------------------------------------------------------------------------------- in float
@@ -96,7 +111,9 @@ class FloatTraining:
 
     def step(self, images, labels):
         """One step on images (B, C, H, W), float32 in [0, 1]; returns the loss before it."""
-        found = gradients(self._network, images, labels, constants=self.weights)
+        settings = self._settings
+        target = settings.target(labels, self._network.outputs[0].shape[-1])
+        found = gradients(self._network, images, target, loss=settings.loss, constants=self.weights)
         for name in self.weights:
             velocity = self._settings.momentum * self.velocities[name] + found.of[name]
             self.velocities[name] = velocity.astype(np.float32)
@@ -167,8 +184,9 @@ class IntegerTraining:
         self.machine = machine
         self.steps = 0
         self.points: dict[str, int] = {}
+        self._trained = [stage for stage in self.stages if stage.weight]
         codes = {}
-        for stage in self.stages:
+        for stage in self._trained:
             matrix = stage.matrix(weights[stage.weight])
             if stage.bias:
                 matrix = np.concatenate([matrix, weights[stage.bias][None]])
@@ -180,7 +198,7 @@ class IntegerTraining:
     def weights(self):
         """Parameters by name, float32; exact."""
         found = {}
-        for stage in self.stages:
+        for stage in self._trained:
             codes = self.machine.codes[stage.name]
             matrix = np.ldexp(codes.astype(np.float32), -WEIGHT_POINT)
             if stage.bias:
@@ -203,7 +221,7 @@ class IntegerTraining:
         """Go on from a `state`."""
         self.machine.load(
             *(
-                {s.name: state[f"{part}/{s.name}"].astype(np.int64) for s in self.stages}
+                {s.name: state[f"{part}/{s.name}"].astype(np.int64) for s in self._trained}
                 for part in ("code", "velocity")
             )
         )
@@ -217,21 +235,41 @@ class IntegerTraining:
 
     def calibrate(self, images, labels):
         """Choose the points from a batch, in float."""
-        found = gradients(self._network, images, labels, constants=self.weights())
-        batch = len(images)
+        settings, last, batch = self._settings, self.stages[-1], len(images)
+        target = settings.target(labels, last.outputs)
+        found = gradients(
+            self._network, images, target, loss=settings.loss, constants=self.weights()
+        )
         limit = self._gradient_limit(batch)
         for stage in self.stages:
             # Deltas and gradients here are sums, not means, over the batch.
-            maps = _largest(found.values[stage.output])
             delta = batch * _largest(found.of[stage.output])
-            gradient = batch * _largest(found.of[stage.weight])
-            self.points |= {
-                f"map/{stage.name}": point_for(maps, HIGHEST_MAP_POINT),
-                f"delta/{stage.name}": point_for(delta, HIGHEST_POINT),
-                f"gradient/{stage.name}": point_for(gradient, limit),
-                f"velocity/{stage.name}": point_for(4 * gradient, limit),
-            }
-        self.points[f"delta/{self.stages[-1].name}"] = LOGIT_POINT
+            self.points[f"delta/{stage.name}"] = point_for(delta, HIGHEST_POINT)
+            if stage.sums:
+                maps = _largest(found.values[stage.output])
+                self.points[f"map/{stage.name}"] = point_for(maps, HIGHEST_MAP_POINT)
+            if stage.weight:
+                gradient = batch * _largest(found.of[stage.weight])
+                self.points |= {
+                    f"gradient/{stage.name}": point_for(gradient, limit),
+                    f"velocity/{stage.name}": point_for(4 * gradient, limit),
+                }
+        self.points |= dict.fromkeys(self._arguments, ARGUMENT_POINT)
+        point = LOGIT_POINT
+        if settings.loss == "rmse":
+            # The largest gradient: that of the one output in which all of the error is.
+            point = point_for(math.sqrt(batch / last.outputs), LOGIT_POINT)
+        self.points[f"delta/{last.name}"] = point
+
+    @property
+    def _arguments(self):
+        """Names of points of maps that sigmoid or tanh take, directly or through maxima."""
+        found = []
+        for stage, *behind in (self.stages[k:] for k in range(len(self.stages))):
+            following = next((s.op for s in behind if s.op != "MaxPool"), "")
+            if stage.sums and following in FUNCTIONS:
+                found.append(f"map/{stage.name}")
+        return found
 
     def _gradient_limit(self, batch):
         """Highest point of gradients: the factor of the update keeps `FACTOR_BITS`.
@@ -254,17 +292,14 @@ class IntegerTraining:
         codes = self.machine.forward(quantized(images, INPUT_POINT), scales)
         # In one order, whoever computed them: sums below depend on it.
         logits = np.ldexp(np.ascontiguousarray(codes, np.float64), -points.logits)
-        rows = np.arange(len(labels))
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        totals = np.exp(shifted).sum(axis=1, keepdims=True)
-        loss = float((np.log(totals[:, 0]) - shifted[rows, labels]).mean())
-        delta = np.exp(shifted) / totals
-        delta[rows, labels] -= 1
-        flags = self.machine.backward(quantized(delta, LOGIT_POINT), scales)
+        target = self._settings.target(labels, logits.shape[1])
+        loss, delta = LOSSES[self._settings.loss](logits, target)
+        point = self.points[f"delta/{self.stages[-1].name}"]
+        flags = self.machine.backward(quantized(len(images) * delta, point), scales)
         self.points |= {f"velocity/{name} now": p for name, p in points.velocities.items()}
         self._move_points(flags, len(images))
         self.steps += 1
-        return loss
+        return float(loss)
 
     def logits(self, images):
         """Outputs, (N, classes) of float64, by the reference."""
@@ -275,30 +310,44 @@ class IntegerTraining:
 
     def _scales(self, batch):
         """`Scales` of each stage from the points, and the points that come of them."""
-        found, inputs, point = [], [], INPUT_POINT
+        found: list[dict[str, Any]] = []
+        inputs, point = [], INPUT_POINT
         for stage in self.stages:
             inputs.append(point)
-            shift = _shift(point + WEIGHT_POINT, self.points[f"map/{stage.name}"])
-            found.append({"one": 1 << point, "forward": shift})
-            point += WEIGHT_POINT - shift
+            shift = 0
+            if stage.op in FUNCTIONS:
+                point = VALUE_POINT
+            elif stage.sums:
+                total = point + _weight_point(stage)
+                shift = _shift(total, self.points[f"map/{stage.name}"])
+                if stage.op == "LRN":
+                    # The shift of a product has 14 bits that the unit adds.
+                    shift = min(shift, 32 - VALUE_POINT)
+                point = total - shift
+            found.append({"one": 1 << inputs[-1], "forward": shift})
         logits, velocities = point, {}
         point = self.points[f"delta/{self.stages[-1].name}"]
         for k in reversed(range(len(self.stages))):
-            name, numbers = self.stages[k].name, found[k]
-            total = inputs[k] + point
-            numbers["gradient"] = _shift(total, self.points[f"gradient/{name}"])
-            change = total - numbers["gradient"]
-            numbers["velocity"] = None
-            if self._settings.momentum:
-                numbers["velocity"], change = self._velocity(name, change)
-                velocities[name] = change
-            shift, factor = _factor(self._settings.rate / batch, change)
-            numbers["update"] = 1 << shift, -factor, shift
-            numbers["inputs"] = 0
-            if k:
+            stage, numbers = self.stages[k], found[k]
+            name = stage.name
+            numbers |= {"gradient": 0, "velocity": None, "update": None, "inputs": 0}
+            if stage.weight:
+                total = inputs[k] + point
+                numbers["gradient"] = _shift(total, self.points[f"gradient/{name}"])
+                change = total - numbers["gradient"]
+                if self._settings.momentum:
+                    numbers["velocity"], change = self._velocity(name, change)
+                    velocities[name] = change
+                shift, factor = _factor(self._settings.rate / batch, change)
+                numbers["update"] = 1 << shift, -factor, shift
+            if k and stage.op == "LRN":
                 before = self.points[f"delta/{self.stages[k - 1].name}"]
-                numbers["inputs"] = _shift(point + WEIGHT_POINT, before)
-                point += WEIGHT_POINT - numbers["inputs"]
+                numbers["norm"], point = _norm_scales(stage, inputs[k], point, before)
+            elif k:
+                total = point + _weight_point(stage)
+                before = self.points[f"delta/{self.stages[k - 1].name}"]
+                numbers["inputs"] = _shift(total, before)
+                point = total - numbers["inputs"]
             numbers["seeds"] = self._seeds(name)
         return [Scales(**numbers) for numbers in found], _Points(logits, velocities)
 
@@ -328,12 +377,14 @@ class IntegerTraining:
         limit = self._gradient_limit(batch)
         highest = {"map": HIGHEST_MAP_POINT, "delta": HIGHEST_POINT}
         for key, (bounded, large) in flags.items():
+            if key in self._arguments:
+                continue
             if bounded:
                 # Not below 0: a constant 1 has to be a code.
                 self.points[key] = max(self.points[key] - 1, 0)
             elif not large:
                 self.points[key] = min(self.points[key] + 1, highest.get(key.split("/")[0], limit))
-        for stage in self.stages:
+        for stage in self._trained:
             gradient = self.points[f"gradient/{stage.name}"]
             velocity = self.points[f"velocity/{stage.name}"]
             self.points[f"velocity/{stage.name}"] = min(
@@ -347,6 +398,41 @@ class _Points:
 
     logits: int
     velocities: dict[str, int]
+
+
+def _weight_point(stage):
+    """Point of what a stage's input, or its gradient, is multiplied by."""
+    if stage.weight:
+        return WEIGHT_POINT
+    if stage.op == "LRN":
+        return Curve("Power", stage.attributes["bias"], stage.attributes["beta"]).point
+    return 2 * VALUE_POINT if stage.op in FUNCTIONS else stage.factor[1]
+
+
+def _norm_scales(stage, point, delta, to):
+    """`NormScales` of an LRN of maps with a point, for gradients with another, and theirs.
+
+    ``delta`` is the point of the output's gradient, ``to`` the one that the input's should have.
+    """
+    a, power = stage.attributes, _weight_point(stage)
+    share = a["alpha"] / (a["size"] * a["bias"])
+    # Bits with which the factor fills an integer of 15.
+    bits = 14 - math.frexp(share)[1]
+    squares = 2 * point - (BITS - 1)
+    shift = min(max(squares + bits - ARGUMENT_POINT, 0), 32)
+    factor = round(math.ldexp(share, shift + ARGUMENT_POINT - squares))
+    # So that no sum reaches a bound.
+    near = 14 + (a["size"] - 1).bit_length()
+    direct = delta + power - (BITS - 2)
+    shared = direct + point - (BITS - 1) + bits - 1 - near + point - (BITS - 1)
+    common = min(direct, shared) + 14
+    total = _shift(common, to)
+    scales = NormScales(
+        (min(factor, LARGEST), shift),
+        (round(math.ldexp(2 * share, bits - 1)), near),
+        (round(math.ldexp(1, common - direct)), round(math.ldexp(1, common - shared)), total),
+    )
+    return scales, common - total
 
 
 def _shift(point, to):

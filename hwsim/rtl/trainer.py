@@ -20,6 +20,7 @@ from hwsim.blocks.training import (
 )
 
 from .training import (
+    Function,
     MatrixProduct,
     Transposer,
     WinnerPool,
@@ -224,6 +225,10 @@ class Steps(wiring.Component):
     registers : in
     taps_a, taps_w : in
         Which operand the table of taps is for.
+    edges : in
+        The columns' operand has no taps, and is nothing outside of the map.
+    limit : in
+        Nor where, unless this is 0, the place of the rows' operand is not below it.
     begin : in
     write, address, word : in
         What the host writes.
@@ -245,6 +250,8 @@ class Steps(wiring.Component):
                 "registers": In(_registers(config, "steps")),
                 "taps_a": In(1),
                 "taps_w": In(1),
+                "edges": In(1),
+                "limit": In(config.offset_bits),
                 "begin": In(1),
                 "write": In(1),
                 "address": In(address_layout(config)),
@@ -299,15 +306,18 @@ class Steps(wiring.Component):
         for axis, size in (("y", registers.height), ("x", registers.width)):
             # What is negative is too large as well.
             place = Signal(COORDINATE_BITS, name=f"place_{axis}")
-            m.d.comb += place.eq(late[axis] + tap[axis])
+            m.d.comb += place.eq(late[axis] + Mux(self.edges, 0, tap[axis]))
             places.append(place < size)
         m.d.comb += inside.eq(places[0] & places[1])
+        beyond = (self.limit != 0) & (late["a"] >= self.limit)
         for name, here in (("a", self.taps_a), ("w", self.taps_w)):
             place = getattr(self, name)
+            outside = (tap.tap == Tap.ZERO) | ((tap.tap == Tap.VALUE) & ~inside)
+            edge = self.edges & (~inside | beyond) if name == "w" else 0
             m.d.sync += [
                 place.address.as_value().eq(late[name] + Mux(here, tap.delta, 0)),
                 place.one.eq(here & (tap.tap == Tap.ONE)),
-                place.zero.eq(here & ((tap.tap == Tap.ZERO) | ((tap.tap == Tap.VALUE) & ~inside))),
+                place.zero.eq((here & outside) | edge),
             ]
         return m
 
@@ -408,7 +418,7 @@ class Trainer(wiring.Component):
     ::
 
         host ──> control ──> steps ──> memories ──┬──> transposers ──> product ──┐
-                    │                      ^      └──> pool, route ──────────────┤
+                    │                      ^      └──> pool, route, function ────┤
                     │                      │                                     v
                     └──> results ──────────┴─────────────────────────────────────┘
 
@@ -454,6 +464,8 @@ class Trainer(wiring.Component):
             steps.registers.eq(control.steps),
             steps.taps_a.eq(control.run.taps_a),
             steps.taps_w.eq(control.run.taps_w),
+            steps.edges.eq(control.run.edges),
+            steps.limit.eq(control.results.limit),
             results.registers.eq(control.results),
             results.begin.eq(control.begin),
             control.done.eq(results.done),
@@ -485,7 +497,9 @@ class Trainer(wiring.Component):
         w_address = Signal(address_layout(config))
         mode = control.run
         m.d.comb += [
-            reads_a.eq(busy & (mode.kind == Kind.PRODUCT) & ~mode.diagonal),
+            reads_a.eq(
+                busy & (((mode.kind == Kind.PRODUCT) & ~mode.diagonal) | (mode.kind == Kind.SLOPE))
+            ),
             w_address.eq(Mux(busy, steps.w.address, control.address)),
         ]
         words = []
@@ -572,6 +586,7 @@ class Trainer(wiring.Component):
             write.data.eq(pool.o.payload.marks),
             pool.i.valid.eq(valid & (mode.kind == Kind.POOL)),
             pool.i.payload.x.eq(w),
+            pool.i.payload.outside.eq(delay(m, steps.w.zero, 2, "outside")),
             pool.i.payload.first.eq(first),
             pool.i.payload.last.eq(last),
             route.i.valid.eq(valid & (mode.kind == Kind.ROUTE)),
@@ -581,13 +596,42 @@ class Trainer(wiring.Component):
             route.i.payload.first.eq(first),
         ]
         found = [product.o.payload, pool.o.payload.value, route.o.payload]
-        words = [word.as_value() for word in found]
+        words, valids = (
+            [word.as_value() for word in found],
+            [u.o.valid for u in (product, pool, route)],
+        )
+        if config.functions:
+            functions = self._functions(m, control, valid, begins, a, w)
+            words += [functions.o.payload.as_value()] * 2
+            valids.append(functions.o.valid)
+        discard(m, mode.curve)
         m.d.comb += [
             # One of them is at work.
-            results.valid.eq(product.o.valid | pool.o.valid | route.o.valid),
+            results.valid.eq(Cat(valids).any()),
             # By number of the kind; a program that halts has no results.
             results.word.eq(choose(mode.kind, [words[0], *words])),
         ]
+
+    def _functions(self, m, control, valid, begins, a, w):
+        config, mode, numbers = self.config, control.run, control.numbers
+        m.submodules.functions = functions = Function(config)
+        gradient = mode.kind == Kind.SLOPE
+        m.d.comb += [
+            functions.i.valid.eq(valid & ((mode.kind == Kind.FUNCTION) | gradient)),
+            functions.i.payload.x.eq(w),
+            functions.i.payload.y.eq(a),
+            functions.gradient.eq(gradient),
+            functions.curve.eq(mode.curve),
+            functions.shift.eq(numbers.shift),
+            functions.stochastic.eq(mode.stochastic),
+            functions.load.eq(mode.load & begins),
+            functions.seed.eq(numbers.seed),
+            functions.write.eq(control.write & (control.address.bank == Bank.FUNCTIONS)),
+            functions.write_slope.eq(control.write & (control.address.bank == Bank.SLOPES)),
+            functions.address.eq(control.address.offset),
+            functions.entry.eq(control.word),
+        ]
+        return functions
 
 
 class AxiTrainer(wiring.Component):

@@ -2,14 +2,31 @@
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hwsim.blocks.training import BITS, NOISE_BITS, noise_offset
+from hwsim.blocks.training import (
+    BITS,
+    FUNCTION_SHIFT,
+    INDEX_BITS,
+    NOISE_BITS,
+    PLAIN,
+    VALUE_POINT,
+    noise_offset,
+)
 
 from .systolic.array import OutputStationaryArray
 from .unit import delay, register
 
-__all__ = ["MatrixProduct", "Round", "Transposer", "WinnerPool", "WinnerRoute", "word_layout"]
+__all__ = [
+    "Function",
+    "MatrixProduct",
+    "Round",
+    "Transposer",
+    "WinnerPool",
+    "WinnerRoute",
+    "word_layout",
+]
 
 SHIFT = unsigned(6)
 
@@ -285,7 +302,8 @@ def _counted(m, config, beat):
 class WinnerPool(wiring.Component):
     """Maximum over the values of a window that come one after another, and which one it was.
 
-    Of equal values the first wins. A value per cycle; the result is there a cycle after the last.
+    Of equal values the first wins; what lies outside of the map never does. A value per cycle; the
+    result is there a cycle after the last.
 
     Parameters
     ----------
@@ -293,7 +311,7 @@ class WinnerPool(wiring.Component):
 
     Members
     -------
-    i : stream of {x: word_layout(config), first, last}, always ready
+    i : stream of {x: word_layout(config), outside, first, last}, always ready
     o : stream of {value: word_layout(config), marks: marks_layout(config)}, always ready
         ``positive`` says whether a ReLU behind the pool, or before it, lets a gradient pass.
     """
@@ -301,7 +319,7 @@ class WinnerPool(wiring.Component):
     def __init__(self, config):
         self._config = config
         word = word_layout(config)
-        i = data.StructLayout({"x": word, "first": 1, "last": 1})
+        i = data.StructLayout({"x": word, "outside": 1, "first": 1, "last": 1})
         o = data.StructLayout({"value": word, "marks": marks_layout(config)})
         super().__init__({"i": In(beats(i)), "o": Out(beats(o))})
 
@@ -315,9 +333,9 @@ class WinnerPool(wiring.Component):
         tap = _counted(m, config, self.i)
         m.d.sync += self.o.valid.eq(self.i.valid & self.i.payload.last)
         for lane in range(config.lanes):
-            best = Signal(signed(BITS), name=f"best_{lane}", reset_less=True)
+            best = Signal(signed(BITS + 1), name=f"best_{lane}", reset_less=True)
             winner = Signal(config.winner_bits, name=f"winner_{lane}", reset_less=True)
-            x = self.i.payload.x[lane]
+            x = Mux(self.i.payload.outside, -(1 << BITS), self.i.payload.x[lane])
             with m.If(self.i.valid & (self.i.payload.first | (x > best))):
                 m.d.sync += [best.eq(x), winner.eq(tap)]
             mark = self.o.payload.marks[lane]
@@ -366,4 +384,119 @@ class WinnerRoute(wiring.Component):
             mark = window.marks[lane]
             passes = (mark.winner == tap) & (mark.positive | ~window.relu)
             m.d.sync += self.o.payload[lane].eq(Mux(passes, window.dy[lane], 0))
+        return m
+
+
+class Function(wiring.Component):
+    """A function of a word, or a gradient times its slope; a word per cycle.
+
+    ::
+
+        x ──> table ──> y ──┬──> slope ──> × ──> + ──> round ──> o
+         └───── x - middle of the entry ───┘     │
+                            └────────────────────┘
+        y ─────────────────────> slope ──> × ──> round ──> o        gradient
+        x ─────────────────────────────────┘
+
+    The slope of a sigmoid is ``y (1 - y)``, that of tanh ``(1 + y) (1 - y)``. Other functions have
+    a table of slopes; for a gradient the slope is then y itself: this is a product.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+
+    Members
+    -------
+    i : stream of {x: word_layout(config), y: word_layout(config)}, always ready
+        Arguments; or gradients, and values, of sigmoid and tanh none above 1 or below -1.
+    gradient, curve, shift, stochastic, load, seed : in
+        They hold while words are on their way; the last four as of `Round`.
+    write, write_slope, address, entry : in
+        An entry of the tables of all lanes: of values, or of slopes from number `PLAIN` on; those
+        of `Curve.tables`.
+    o : stream of word_layout(config), always ready
+        ``config.function_latency`` cycles later.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        word = word_layout(config)
+        super().__init__(
+            {
+                "i": In(beats(data.StructLayout({"x": word, "y": word}))),
+                "gradient": In(1),
+                "curve": In(config.curve_bits),
+                "shift": In(SHIFT),
+                "stochastic": In(1),
+                "load": In(1),
+                "seed": In(NOISE_BITS),
+                "write": In(1),
+                "write_slope": In(1),
+                "address": In(INDEX_BITS + config.curve_bits),
+                "entry": In(word),
+                "o": Out(beats(word)),
+            }
+        )
+
+    @property
+    def config(self):
+        return self._config
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.round = rounding = Round(config)
+        inner = config.function_latency - config.round_latency
+        valid = delay(m, self.i.valid, inner, "valid")
+        m.d.comb += [
+            rounding.enable.eq(valid),
+            self.o.valid.eq(delay(m, valid, config.round_latency, "rounded")),
+            self.o.payload.eq(rounding.o),
+        ]
+        for name in ("shift", "stochastic", "load", "seed"):
+            m.d.comb += getattr(rounding, name).eq(getattr(self, name))
+        one, low = 1 << VALUE_POINT, BITS - INDEX_BITS
+        plain, tanh = self.curve[1:].any(), self.curve[0]
+        for lane in range(config.lanes):
+            x = self.i.payload.x[lane]
+            found = []
+            for name, enable, first in (
+                ("value", self.write, 0),
+                ("slope", self.write_slope, PLAIN),
+            ):
+                if config.functions == first:
+                    found.append(Const(0, signed(BITS)))
+                    continue
+                depth = (config.functions - first) << INDEX_BITS
+                table = Memory(shape=signed(BITS), depth=depth, init=[])
+                m.submodules[f"{name}_{lane}"] = table
+                read, write = table.read_port(), table.write_port()
+                number = (self.curve - first)[: len(self.curve)]
+                m.d.comb += [
+                    read.addr.eq(Cat(x[low:], number)),
+                    write.en.eq(enable),
+                    write.addr.eq(self.address),
+                    write.data.eq(self.entry[lane]),
+                ]
+                found.append(read.data)
+            value, given = found
+
+            def held(value, name, count=1, shape=None, lane=lane):
+                for k in range(count):
+                    value = register(m, value, f"{name}_{lane}_{k}", shape)
+                return value
+
+            apart = Mux(self.gradient, x, x[:low].as_unsigned() - (1 << (low - 1)))
+            apart = held(apart, "apart", 4, signed(BITS))
+            kept = held(self.i.payload.y[lane], "y")
+            y = Mux(self.gradient, kept, value)
+            # All that values of the functions need; the product of two is at most one.
+            left = Mux(plain, Mux(self.gradient, kept, given), y + Mux(tanh, one, 0))
+            left = held(left, "left", 1, signed(BITS + 1))
+            right = held(Mux(plain, one, one - y), "right", 1, signed(BITS + 1))
+            slope = held(left * right, "slope", 2, signed(2 * VALUE_POINT + 2))
+            product = held(slope * apart, "product", 2)
+            base = held(Mux(self.gradient, 0, y), "base", 5)
+            total = held(product + (base << FUNCTION_SHIFT), "total", 1)
+            m.d.comb += rounding.i[lane].eq(total)
         return m

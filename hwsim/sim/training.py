@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from hwsim.blocks.training import BITS, Bank, Command
+from hwsim.blocks.training import BITS, PLAIN, Bank, Command
 from hwsim.models.reference.training import from_words, to_words
 from hwsim.rtl.trainer import Trainer
 
@@ -39,12 +39,20 @@ class Simulated:
         self.cycles: Counter[str] = Counter()
         self.codes: dict[str, np.ndarray] = {}
         self.velocities: dict[str, np.ndarray] = {}
+        self._trained = [place for place in plan.places if place.stage.weight]
         self._trainer = Trainer(plan.config)
         self._last = None
         self._commands: list[np.ndarray] = []
         self._program: dict[int, int] = {}
         for number, tap in enumerate(plan.taps):
             self._write(Bank.TAPS, number, self._packed(tap))
+        for number, curve in enumerate(plan.functions):
+            values, slopes = (
+                codes[:, None].repeat(plan.config.lanes, axis=1) for codes in curve.tables()
+            )
+            self._write(Bank.FUNCTIONS, number * len(values), values)
+            if number >= PLAIN:
+                self._write(Bank.SLOPES, (number - PLAIN) * len(slopes), slopes)
 
     def _packed(self, tap):
         """An entry of the table as codes of a word."""
@@ -133,9 +141,11 @@ class Simulated:
         # What no operation writes has to be zero.
         for bank, name in ((Bank.PARAMETERS, "parameters"), (Bank.DELTAS, "deltas")):
             self._write(bank, 0, np.zeros((self.plan.used[name], lanes), np.int64))
-        for place in self.plan.places:
+        for place in self._trained:
             for offset, arrays in ((place.weights, codes), (place.velocity, velocities)):
-                self._write(Bank.PARAMETERS, offset, to_words(arrays[place.stage.name], lanes))
+                stage = place.stage
+                words = to_words(arrays[stage.name], lanes, stage.group)
+                self._write(Bank.PARAMETERS, offset, words)
 
     def forward(self, images, scales):
         """As `Machine.forward`."""
@@ -163,16 +173,17 @@ class Simulated:
         slots = sum(map(len, plan.slots.values()))
         reads = [
             (Bank.PARAMETERS, first, place.words)
-            for place in plan.places
+            for place in self._trained
             for first in (place.weights, place.velocity)
         ]
         *words, flags = self._start(
             len(forward.words), backward, [*reads, (Bank.FLAGS, 0, 1 + slots)]
         )
-        for place, codes, velocities in zip(plan.places, words[::2], words[1::2], strict=True):
+        for place, codes, velocities in zip(self._trained, words[::2], words[1::2], strict=True):
             stage = place.stage
-            self.codes[stage.name] = from_words(codes, place.depth, stage.outputs)
-            self.velocities[stage.name] = from_words(velocities, place.depth, stage.outputs)
+            shape = (stage.depth, stage.outputs)
+            self.codes[stage.name] = from_words(codes, shape, stage.group)
+            self.velocities[stage.name] = from_words(velocities, shape, stage.group)
         return {
             key: tuple(any(flags[slot, 0] >> bit & 1 for slot in found) for bit in range(2))
             for key, found in plan.slots.items()

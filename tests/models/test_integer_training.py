@@ -1,24 +1,36 @@
 """Training in integers: sums equal the gradients of the reference, and a network learns."""
 
+import math
+
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import hwsim
+from hwsim.blocks.training import Curve
+from hwsim.compiler.training import Scales
 from hwsim.data import bundled
-from hwsim.models.reference.backward import conv_input_gradient, conv_weight_gradient
-from hwsim.models.reference.training import Reference
+from hwsim.models.reference.backward import (
+    GRADIENTS,
+    conv_input_gradient,
+    conv_weight_gradient,
+)
+from hwsim.models.reference.execute import OPERATIONS
+from hwsim.models.reference.floating import convolve
+from hwsim.models.reference.training import Reference, round_codes
 from hwsim.models.training import (
     LOGIT_POINT,
     WEIGHT_POINT,
     FloatTraining,
     IntegerTraining,
     TrainingSettings,
+    _norm_scales,
     point_for,
     quantized,
 )
 from hwsim.network.network import NetworkError
-from hwsim.network.training import initial_weights, stages
+from hwsim.network.training import Stage, initial_weights, stages
+from hwsim.network.windows import output_size
 
 
 def chain(seed=0, *, size=9, trans_b=True, bias=True):
@@ -118,6 +130,176 @@ def test_sums_are_the_gradients(seed, bias):
     assert (np.moveaxis(found, -1, 0) == expected).all()
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_groups(seed):
+    """Small integers, so that nothing is rounded: a grouped convolution and its gradients."""
+    rng = np.random.default_rng(seed)
+    group, channels, outputs = (int(rng.choice(n)) for n in ([2, 3, 5], [1, 2], [1, 2, 3]))
+    shape = (2, group * channels, 7, 11)
+    attributes = {
+        "kernel": (2, 3),
+        "strides": tuple(rng.integers(1, 3, 2).tolist()),
+        "dilations": (1, 2),
+        "pads": (1, 2, 0, 1),
+        "group": group,
+    }
+    weights = rng.integers(-3, 4, (group * outputs, channels, 2, 3))
+    maps = rng.integers(-3, 4, shape)
+    y = convolve(attributes, maps, weights)
+    dy = rng.integers(-3, 4, y.shape)
+    conv = Stage(
+        op="Conv",
+        name="conv",
+        weight="w",
+        output="y",
+        shape=shape[1:],
+        attributes=attributes,
+        outputs=y.shape[1],
+    )
+    reference = Reference([conv], 4)
+    matrix = conv.matrix(weights)
+    assert (conv.tensor(matrix) == weights).all()
+    reference.load({"conv": matrix}, {})
+    numbers = Scales(1, 0, 0, 0, None, (0, -1, 0), {})
+    assert (reference.forward(maps, [numbers]) == y.reshape(2, -1)).all()
+    reference.backward(dy.reshape(2, -1), [numbers])
+    # The update took the weights away, and the gradient.
+    gradient = conv.tensor(-reference.codes["conv"])
+    assert (gradient == conv_weight_gradient(attributes, maps, dy)).all()
+    reference.load({"conv": matrix}, {})
+    found = reference._input_gradient(conv, np.moveaxis(dy, 0, -1), 0, None)
+    expected = conv_input_gradient(attributes, shape, weights, dy)
+    assert (np.moveaxis(found, -1, 0) == expected).all()
+
+
+def random_pool(rng, shape):
+    """A pool, its attributes and output: side by side, or with stride, padding, dilation, ceil."""
+    kind = rng.choice(["beside", "free", "average", "whole"], p=[0.3, 0.35, 0.25, 0.1])
+    if kind == "whole":
+        return str(rng.choice(["GlobalAveragePool", "GlobalMaxPool"])), {}, (1, 1)
+    kernel = [int(rng.integers(1, min(n, 3) + 1)) for n in shape]
+    strides, pads, dilations, ceil = kernel, [0] * 4, [1, 1], 0
+    if kind != "beside":
+        strides = rng.integers(1, 4, 2).tolist()
+        pads = [int(rng.integers(k)) for k in kernel * 2]
+        ceil = int(rng.integers(2))
+    if kind == "free":
+        dilations = [
+            int(rng.integers(1, 3)) if k > 1 and n > 4 else 1
+            for k, n in zip(kernel, shape, strict=True)
+        ]
+    size = [
+        output_size(n, k, s, d, a, b, ceil)
+        for n, k, s, d, a, b in zip(
+            shape, kernel, strides, dilations, pads[:2], pads[2:], strict=True
+        )
+    ]
+    found = {"kernel_shape": kernel, "strides": strides, "pads": pads, "dilations": dilations}
+    found["ceil_mode"] = ceil
+    if kind == "average":
+        return "AveragePool", found | {"count_include_pad": int(rng.integers(2))}, size
+    return "MaxPool", found, size
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_pools(seed):
+    """Small integers, of which many are equal: pools and their gradients are those in float."""
+    rng = np.random.default_rng(seed)
+    shape = (2, int(rng.integers(1, 4)), *rng.integers(2, 12, 2).tolist())
+    op, attributes, size = random_pool(rng, shape[2:])
+    if op.startswith("Global"):
+        attributes = {"kernel_shape": shape[2:], "strides": (1, 1), "pads": (0,) * 4}
+    a = {"dilations": (1, 1), "ceil_mode": 0, "count_include_pad": 1, "storage_order": 0}
+    a |= attributes | {"kernel": attributes["kernel_shape"]}
+    name = op.removeprefix("Global")
+    stage = Stage(op=name, name="pool", output="y", shape=shape[1:], attributes=a, outputs=shape[1])
+    assert stage.map_shape == tuple(size)
+    maps = rng.integers(-3, 4, shape).astype(float)
+    y = OPERATIONS[name](a, maps)
+    dy = rng.integers(-200, 201, y.shape)
+    (expected,) = GRADIENTS[name](a, (maps,), y, dy.astype(float))
+    bound = 0.25
+    if name == "AveragePool":
+        # Of which the accelerator takes one, divided by the fewest values of a window.
+        factor, bits = stage.factor
+        counts = [round(2**bits / region.factor) for region in stage.regions]
+        assert abs(math.ldexp(factor, -bits) * min(counts) - 1) <= 2.0**-14
+        expected = factor * min(counts) * expected
+        if len(counts) > 1:
+            # A gradient for each value of a window: of a share, and of its code, half of the last.
+            bound = math.prod(a["kernel"]) * factor * (200 * 2.0**-15 + 0.5)
+    reference = Reference([stage], 4)
+    codes = np.moveaxis(maps.astype(int) << 8, 0, -1)
+    numbers = Scales(0, stage.factor[1], 0, 0, None, None, {})
+    found, winners = reference._own(stage, codes, numbers)
+    # Half a code of rounding, and what is less than one of the factor.
+    assert np.abs(np.moveaxis(found, -1, 0) - 256 * y).max() < (1 if name[0] == "A" else 1e-9)
+    sums = reference._pool_gradient(stage, winners, np.moveaxis(dy, 0, -1))
+    assert np.abs(np.moveaxis(sums, -1, 0) - expected).max() < bound
+    # Every sum that is not zero is in one line of rows and of columns.
+    assert (reference._in_lines(stage, sums, 3, None) == round_codes(sums, 3)).all()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_norm(seed):
+    """LRN and its gradient: no further from those in float than its roundings may be."""
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.choice([1, 3, 7, 11])), 2, 3)
+    size, bias = int(rng.integers(1, 6)), float(rng.choice([0.5, 1.0, 3.0]))
+    beta, point, deltas = float(rng.choice([0.5, 0.75, 1.3])), int(rng.integers(9, 14)), 14
+    largest = 2.0 ** (14 - point)
+    # Sums of squares reach to 7 times the bias.
+    alpha = 7 * bias / largest**2 * float(rng.choice([1.0, 0.3, 1e-3]))
+    a = {"size": size, "alpha": alpha, "beta": beta, "bias": bias, "within": False}
+    window = {"kernel": (1, 1), "strides": (1, 1), "dilations": (1, 1), "pads": (0,) * 4}
+    norm = Stage(
+        op="LRN", name="n", output="y", shape=shape, attributes={**window, **a}, outputs=shape[0]
+    )
+    x, d = (rng.integers(-(1 << 14), (1 << 14) + 1, (*shape, 4)) for _ in range(2))
+    scales, out = _norm_scales(norm, point, deltas, 14)
+    power, rise = Curve("Power", bias, beta), Curve("Slope", bias, beta)
+    numbers = Scales(0, 14, 0, 0, None, None, {}, scales)
+    reference = Reference([norm], 4)
+    y, kept = reference._own(norm, x, numbers)
+    dx = reference._normalized_gradient(norm, kept, d, numbers, None)
+
+    def half(at):
+        return 2.0 ** -(at + 1)
+
+    def apart(curve, argument):
+        """By how much a function may be off, for an argument that is; as in tests/rtl."""
+        slopes = [bias**-beta, bias**-beta * beta]
+        slopes += [slopes[1] * (beta + 1), slopes[1] * (beta + 1) * (beta + 2)]
+        first, second = slopes[1:3] if curve is power else slopes[2:]
+        line = 2.0**-15 * second + 2 * half(curve.point) * 2.0**-7
+        return 2 * half(curve.point) + line + first * argument
+
+    share = alpha / (size * bias)
+    real, real_d = np.ldexp(x, -point), np.ldexp(d, -deltas)
+    images = np.moveaxis(real, -1, 0)
+    expected = OPERATIONS["LRN"](a, images)
+    (gradient,) = GRADIENTS["LRN"](a, (images,), expected, np.moveaxis(real_d, -1, 0))
+    expected, gradient = (np.moveaxis(maps, 0, -1) for maps in (expected, gradient))
+    # Squares, the factor, the argument itself.
+    argument = share * size * half(2 * point - 15) + 8 * 2.0**-14 + half(12)
+    scaled = apart(power, argument)
+    bound = np.abs(real) * scaled + half(point + power.point - 14)
+    assert (np.abs(np.ldexp(y, 14 - point - power.point) - expected) <= bound).all()
+    # The parts of the gradient, in the order in which they are rounded.
+    direct = deltas + power.point - 14
+    steep = apart(rise, argument) + half(direct)
+    shares = largest * steep + half(direct + point - 15)
+    steepest = bias**-beta * beta * largest
+    near = 2 * share * size * (shares + 2.0**-14 * steepest)
+    factor, shift = scales.shares
+    lift = round(math.log2(factor / (2 * share)))
+    near += half(direct + point - 15 + lift - shift)
+    bound = largest * near + half(direct + 2 * point - 30 + lift - shift) + scaled
+    bound += half(direct) + half(out)
+    assert (np.abs(np.ldexp(dx, -out) - gradient)[np.abs(dx) < 32767] <= bound).all()
+    assert np.abs(dx).max() > 1000
+
+
 def _maps(stage, columns):
     """Input maps whose windows ``columns`` are, of four images."""
     kernel, a = stage.attributes["kernel"], stage.attributes
@@ -158,6 +340,55 @@ def test_learns_as_in_float(momentum, stochastic):
     losses = [(training.step(images, labels), in_float.step(images, labels)) for _ in range(8)]
     assert losses[-1][0] < 0.4 * losses[0][0]
     assert all(abs(integer - real) < 0.06 for integer, real in losses)
+
+
+@pytest.mark.parametrize("loss", ["cross-entropy", "rmse"])
+@pytest.mark.parametrize("function", ["Tanh", "Sigmoid"])
+def test_functions_learn_as_in_float(function, loss):
+    """Of the kind that LeNet-5 was in 1998, with what came later."""
+    network = with_functions(function)
+    images, labels = data(network, 8)
+    # A sigmoid makes gradients small; what differs is rounding.
+    settings = TrainingSettings(rate=0.05, loss=loss)
+    training = trained(network, settings)
+    in_float = FloatTraining(network, initial_weights(network, 0), settings)
+    losses = [(training.step(images, labels), in_float.step(images, labels)) for _ in range(12)]
+    assert losses[-1][0] < losses[0][0]
+    assert all(abs(integer - real) < 0.01 for integer, real in losses)
+
+
+def with_functions(function):
+    """Conv, function, average, LRN, depthwise conv, function, overlapping maximum, dense layer."""
+    rng = np.random.default_rng(0)
+    # Maps of 8 x 11, 4 x 5, 3 x 4 and 3 x 2.
+    shapes = {"w1": (4, 2, 3, 3), "b1": (4,), "w2": (4, 1, 2, 2), "w3": (5, 24)}
+    over = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [1, 2]}
+    nodes = [
+        helper.make_node("Conv", ["x", "w1", "b1"], ["c1"], name="c1"),
+        helper.make_node(function, ["c1"], ["f1"], name="f1"),
+        helper.make_node(
+            "AveragePool", ["f1"], ["p1"], name="p1", kernel_shape=[2, 2], strides=[2, 2]
+        ),
+        helper.make_node("LRN", ["p1"], ["n1"], name="n1", size=3, alpha=0.5),
+        helper.make_node("Conv", ["n1", "w2"], ["c2"], name="c2", group=4),
+        helper.make_node(function, ["c2"], ["f2"], name="f2"),
+        helper.make_node("MaxPool", ["f2"], ["p2"], name="p2", **over),
+        helper.make_node("Flatten", ["p2"], ["f"]),
+        helper.make_node("Gemm", ["f", "w3"], ["y"], name="y", transB=1),
+    ]
+    constants = [
+        numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), name)
+        for name, shape in shapes.items()
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "functions",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 2, 10, 13))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 5))],
+        constants,
+    )
+    opset = [helper.make_opsetid("", 20)]
+    return hwsim.load(helper.make_model(graph, opset_imports=opset, ir_version=10))
 
 
 def test_stochastic_rounding_has_a_seed():
@@ -223,25 +454,82 @@ def test_stages_of_lenet():
     ]
 
 
-def test_refused():
-    nodes = [
-        helper.make_node("Conv", ["x", "w"], ["a"], name="a"),
-        helper.make_node("Sigmoid", ["a"], ["y"], name="act"),
+def of_nodes(*nodes, shape=(1, 1, 4, 4), out=(1, 1, 1, 1)):
+    """A network of nodes (operator, attributes) behind a convolution of 1 × 1."""
+    names = ["x", *(f"t{k}" for k in range(len(nodes))), "y"]
+    made = [
+        helper.make_node(op, [i, *(["w"] if op == "Conv" else [])], [o], name=f"n{k}", **more)
+        for k, ((op, more), i, o) in enumerate(
+            zip([("Conv", {}), *nodes], names[:-1], names[1:], strict=True)
+        )
     ]
     graph = helper.make_graph(
-        nodes,
-        "refused",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 1, 3, 3))],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 1, 1, 1))],
-        [numpy_helper.from_array(np.ones((1, 1, 3, 3), np.float32), "w")],
+        made,
+        "nodes",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, out)],
+        [numpy_helper.from_array(np.ones((1, 1, 1, 1), np.float32), "w")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return hwsim.load(model)
+
+
+ACCEPTED = (
+    " is not supported in training; accepted: a chain of Conv, Gemm, Relu, Sigmoid, Tanh, LRN, "
+    "pools by maximum and average, and Flatten, with constant weights"
+)
+WHOLE = ("GlobalAveragePool", {})
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        ([WHOLE, ("Softmax", {})], f"Softmax 'n2': this layer here{ACCEPTED}"),
+        ([("Sigmoid", {}), ("Tanh", {}), WHOLE], f"Tanh 'n2': this layer here{ACCEPTED}"),
+        ([("Tanh", {}), ("Relu", {}), WHOLE], f"Relu 'n2': this layer here{ACCEPTED}"),
+        (
+            [
+                (
+                    "MaxPool",
+                    {"kernel_shape": [2, 1], "dilations": [5, 1], "pads": [4, 0, 4, 0]},
+                ),
+                WHOLE,
+            ],
+            f"MaxPool 'n1': a window in the padding alone{ACCEPTED}",
+        ),
+        (
+            [("LRN", {"size": 3, "alpha": 0.0}), WHOLE],
+            "LRN 'n1': one within channels, or with alpha, beta or bias not above 0," + ACCEPTED,
+        ),
+        (
+            [WHOLE, ("Relu", {})],
+            "training takes networks that end with neither a ReLU nor a maximum pool",
+        ),
+        (
+            [("GlobalMaxPool", {})],
+            "training takes networks that end with neither a ReLU nor a maximum pool",
+        ),
+    ],
+)
+def test_refused(nodes, message):
     with pytest.raises(NetworkError) as raised:
-        stages(hwsim.load(model))
-    assert str(raised.value) == (
-        "Sigmoid 'act': this layer is not supported in training; accepted: a chain of Conv, Gemm, "
-        "Relu, MaxPool and Flatten, with constant weights"
+        stages(of_nodes(*nodes))
+    assert str(raised.value) == message
+
+
+def test_stages():
+    """Pools that lie side by side are a part of what they are behind; a ReLU goes before pools."""
+    beside = ("MaxPool", {"kernel_shape": [2, 2], "strides": [2, 2]})
+    over = ("MaxPool", {"kernel_shape": [2, 2]})
+    found = stages(
+        of_nodes(beside, over, ("Relu", {}), ("Tanh", {}), beside, WHOLE, shape=(1, 1, 12, 12))
     )
+    assert [(stage.op, stage.relu, stage.window) for stage in found] == [
+        ("Conv", True, (2, 2)),
+        ("MaxPool", False, (1, 1)),
+        ("Tanh", False, (2, 2)),
+        ("AveragePool", False, (1, 1)),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -249,6 +537,7 @@ def test_refused():
     [
         ({"rate": 0.0}, "rate must lie in (0, 1], not 0.0"),
         ({"momentum": 1.0}, "momentum must lie in [0, 1), not 1.0"),
+        ({"loss": "mse"}, "loss must be cross-entropy or rmse, not 'mse'"),
     ],
 )
 def test_settings_wrong(members, message):

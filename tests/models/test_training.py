@@ -19,6 +19,7 @@ from hwsim.models.processors import PROCESSORS
 from hwsim.models.training import TrainingSettings
 from hwsim.network import NetworkError, load
 from hwsim.sim.trainer import train
+from tests.models.test_integer_training import data, with_functions
 
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
 
@@ -399,6 +400,26 @@ def test_cycles_on_an_fpga_are_the_simulated_ones(optimizer, lanes):
     forward = sum(layer.macs for layer in found.layers if layer.phase == "forward")
     gradient = sum(layer.macs for layer in found.layers if layer.phase == "weight gradient")
     assert forward == gradient
+
+
+def test_estimates_of_pools_and_functions():
+    """Each operation's cycles, and its layer's operator; the functions' multipliers have DSPs."""
+    network = with_functions("Tanh")
+    design = TrainingConfig(lanes=4)
+    (found,) = estimate(network, "zu9eg", batch=4, training=True, design=design)
+    images, labels = data(network, 8)
+    settings = TrainingSettings(momentum=0.0)
+    trained = train(network, images, labels, steps=1, batch=4, settings=settings, lanes=4)
+    assert trained.mismatches == 0
+    assert trained.cycles == found.cycles
+    ops = {layer.name: layer.op for layer in found.layers}
+    assert (ops["f1"], ops["p1"], ops["n1"]) == ("Tanh", "AveragePool", "LRN")
+    assert ops["p2.input_gradient"] == "MaxPool"
+    (small,) = estimate(network, "ice40up5k", batch=4, training=True)
+    assert (
+        "does not fit: 28 DSPs for multipliers of 16 x 16 bits and wider, but ice40up5k has 8"
+        in (small.notes)
+    )
 
 
 def test_lanes_on_an_fpga():

@@ -1,5 +1,7 @@
 """One unit of every kind and folding that writes Verilog of its own, with random constants."""
 
+from dataclasses import replace
+
 import numpy as np
 from amaranth.hdl import Module, signed
 from amaranth.lib import data, wiring
@@ -306,6 +308,8 @@ _MAKERS = {
     ),
     # With the matrix product, the pool and its gradient, which have ports that never wait.
     "trainer": lambda: AxiTrainer(TRAINING),
+    "trainer_powers": lambda: AxiTrainer(replace(TRAINING, functions=4)),
+    "trainer_functions": lambda: AxiTrainer(replace(TRAINING, functions=2)),
     "window_of_pads": lambda: Window(
         WindowConfig(frame=Frame(1, 1, 2, 1), kernel=(3, 3), pads=(1, 1, 1, 1))
     ),

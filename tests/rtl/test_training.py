@@ -4,10 +4,20 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from amaranth.hdl import Module
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
 
-from hwsim.blocks.training import TrainingConfig, jumps
-from hwsim.models.reference.training import noise, round_codes
-from hwsim.rtl.training import MatrixProduct, WinnerPool, WinnerRoute
+from hwsim.blocks.training import (
+    ARGUMENT_POINT,
+    FUNCTION_SHIFT,
+    VALUE_POINT,
+    Curve,
+    TrainingConfig,
+    jumps,
+)
+from hwsim.models.reference.training import function, noise, round_codes, slope
+from hwsim.rtl.training import Function, MatrixProduct, WinnerPool, WinnerRoute, word_layout
 from hwsim.sim import amaranth_engine, compiled_engine
 from hwsim.sim.engine import Stimulus
 
@@ -69,7 +79,13 @@ def test_pool_and_route(seed):
     windows = rng.integers(-2, 3, (count, taps, lanes))
     first, last = (np.arange(taps) == k for k in (0, taps - 1))
     ends = np.tile(np.stack([first, last], axis=1), (count, 1))
-    beats = np.concatenate([windows.reshape(-1, lanes), ends], axis=1)
+    # What is outside has whatever code, and never wins; something is inside.
+    outside = rng.random((count, taps)) < 0.3
+    outside[np.arange(count), rng.integers(taps, size=count)] = False
+    windows[outside] = LIMIT - 1
+    windows[0, ~outside[0]] = -LIMIT
+    beats = np.concatenate([windows.reshape(-1, lanes), outside.reshape(-1, 1), ends], axis=1)
+    windows[outside] = -2 * LIMIT
     pooled = run(WinnerPool(config), beats, count)
     assert (pooled.outputs["o"].cycles == pooled.inputs["i"].cycles[taps - 1 :: taps] + 1).all()
     value, marks = np.split(pooled.outputs["o"].values, [lanes], axis=1)
@@ -87,6 +103,102 @@ def test_pool_and_route(seed):
         passes = winner[:, None] == np.arange(taps)[:, None]
         passes &= (value[:, None] > 0) | (relu == 0)
         assert (found == np.where(passes, dy[:, None], 0)).all()
+
+
+CURVES = (
+    Curve("Sigmoid"),
+    Curve("Tanh"),
+    Curve("Power", 2.0, 0.75),
+    Curve("Slope", 2.0, 0.75),
+)
+
+
+@pytest.mark.parametrize(("functions", "number"), [(2, 0), (2, 1), (4, 1), (4, 2), (4, 3)])
+@pytest.mark.parametrize("gradient", [False, True])
+def test_function(gradient, functions, number):
+    """Every argument; gradients of all sizes for every value, rounded stochastically."""
+    config, curve = TrainingConfig(lanes=4, functions=functions), CURVES[number]
+    x = np.arange(-LIMIT if number < 2 else 0, LIMIT).reshape(-1, 4)
+    y = function(x, curve)
+    rng, shift, seed = np.random.default_rng(number), FUNCTION_SHIFT, 77
+    if gradient:
+        x, shift = codes(rng, len(x), 4, spread=True), 2 * VALUE_POINT - 1
+        y = y if number < 2 else codes(rng, len(x), 4, spread=True)
+    top = Bench(config, [int(gradient), number, shift, int(gradient), seed])
+    values, slopes = np.concatenate([c.tables() for c in CURVES[:functions]], axis=1).tolist()
+    tables = values, slopes[2 * len(values) // functions :]
+    writes = [
+        [*[code] * 4, *[0] * 4, kind == 0, kind == 1, k, 0]
+        for kind, entries in enumerate(tables)
+        for k, code in enumerate(entries)
+    ]
+    start = [[0] * 8 + [0, 0, 0, 1]]
+    beats = np.concatenate([x, y, np.zeros((len(x), 4), int)], axis=1)
+    recording = run(top, [*writes, *start, *beats.tolist()], len(x))
+    found = recording.outputs["o"]
+    assert (found.cycles == recording.inputs["i"].cycles[-len(x) :] + config.function_latency).all()
+    expected = y
+    if gradient:
+        random, one = noise(seed, len(x), 4), 1 << VALUE_POINT
+        factor = slope(y, one, tanh=number == 1) if number < 2 else y * one
+        expected = round_codes(x * factor, shift, random)
+    assert (found.values == expected).all()
+
+
+class Bench(wiring.Component):
+    """A `Function` whose settings stay; a beat is a word of each operand, or an entry."""
+
+    def __init__(self, config, settings):
+        self._config, self._settings = config, settings
+        word = word_layout(config)
+        kinds = {"write": 1, "write_slope": 1}
+        beat = {"x": word, "y": word, **kinds, "address": 12, "load": 1}
+        super().__init__(
+            {
+                "i": In(stream.Signature(data.StructLayout(beat), always_ready=True)),
+                "o": Out(stream.Signature(word, always_ready=True)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.function = function = Function(self._config)
+        wiring.connect(m, function.o, wiring.flipped(self.o))
+        beat = self.i.payload
+        for name, value in zip(
+            ("gradient", "curve", "shift", "stochastic", "seed"), self._settings, strict=True
+        ):
+            m.d.comb += getattr(function, name).eq(value)
+        m.d.comb += [
+            function.i.payload.x.eq(beat.x),
+            function.i.payload.y.eq(beat.y),
+            function.i.valid.eq(self.i.valid & ~(beat.write | beat.write_slope | beat.load)),
+            function.write.eq(self.i.valid & beat.write),
+            function.write_slope.eq(self.i.valid & beat.write_slope),
+            function.address.eq(beat.address),
+            function.entry.eq(beat.x),
+            function.load.eq(self.i.valid & beat.load),
+        ]
+        return m
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_function_is_near(curve):
+    """Half a code from rounding, half from that of an entry, and of the line h**2 / 2 |f''|."""
+    known = curve.name in ("Sigmoid", "Tanh")
+    codes = np.arange(-LIMIT if known else 0, LIMIT)
+    x, power = np.ldexp(codes, -ARGUMENT_POINT), curve.bias**-curve.beta
+    falls = -curve.beta * (1 + x) ** (-curve.beta - 1) if not known else 0
+    exact, curved = {
+        "Sigmoid": (lambda: (1 / (1 + np.exp(-x)), 1 / (6 * 3**0.5))),
+        "Tanh": (lambda: (np.tanh(x), 4 / 3**1.5)),
+        "Power": (lambda: (power * (1 + x) ** -0.75, power * 0.75 * 1.75)),
+        "Slope": (lambda: (power * falls, power * 0.75 * 1.75 * 2.75)),
+    }[curve.name]()
+    apart = np.abs(np.ldexp(function(codes, curve), -curve.point) - exact)
+    # A slope is off by a code at most: rounded, or that of the rounded entry, twice as far off.
+    half, reach = 2.0 ** -(curve.point + 1), 2.0 ** (15 - 10 - ARGUMENT_POINT)
+    assert apart.max() <= 2 * half + reach**2 / 2 * curved + 2 * half * reach
 
 
 def test_stochastic_rounding_is_fair():
@@ -129,6 +241,8 @@ def test_jumps():
         ({"lanes": 3}, "lanes must be an integer of at least 4, not 3"),
         ({"taps": 0}, "taps must be a positive integer, not 0"),
         ({"maps": 0}, "maps must be a positive integer, not 0"),
+        ({"functions": 1}, "functions must be 0, or 2 to 8, not 1"),
+        ({"functions": 9}, "functions must be 0, or 2 to 8, not 9"),
         ({"accumulator_bits": 63}, "accumulator_bits must be at most 62, not 63"),
         ({"accumulator_bits": 20}, "accumulator_bits must be at least 32 for one step, not 20"),
     ],

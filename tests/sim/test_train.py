@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 import hwsim
 from hwsim.cli import _run
@@ -33,6 +34,59 @@ def test_rtl_equals_the_reference(stochastic, momentum):
     for name, array in expected.network.constants.items():
         assert np.array_equal(found.network.constants[name], array)
     assert (found.steps, found.images, found.test_images) == (4, 20, 4)
+
+
+def test_nothing_but_a_dense_layer():
+    """No pool, no function, no hidden layer."""
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["f"]),
+        helper.make_node("Gemm", ["f", "w"], ["y"], name="y"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "dense",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 1, 2, 3))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 5))],
+        [numpy_helper.from_array(np.zeros((6, 5), np.float32), "w")],
+    )
+    opset = [helper.make_opsetid("", 20)]
+    network = hwsim.load(helper.make_model(graph, opset_imports=opset, ir_version=10))
+    settings = TrainingSettings(loss="rmse")
+    found = train(network, *data(network, 20), steps=2, batch=8, lanes=4, settings=settings)
+    assert found.mismatches == 0
+    assert found.cycles == found.planned_cycles
+
+
+@pytest.mark.parametrize("ends", [["GlobalAveragePool"], ["GlobalAveragePool", "Tanh"], ["LRN"]])
+def test_other_ends(ends):
+    """The outputs of a pool, a function, an LRN."""
+    more = {"LRN": {"size": 3, "alpha": 0.5}}
+    nodes = [
+        helper.make_node("Conv", ["x", "w1"], ["c1"], name="c1", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c1"], ["r1"]),
+        helper.make_node("Conv", ["r1", "w2"], ["t0"], name="c2"),
+        *(
+            helper.make_node(op, [f"t{k}"], [f"t{k + 1}"], name=f"n{k}", **more.get(op, {}))
+            for k, op in enumerate(ends)
+        ),
+        helper.make_node("Flatten", [f"t{len(ends)}"], ["y"]),
+    ]
+    size = (1, 1) if ends == ["LRN"] else (5, 3)
+    shapes = {"w1": (4, 1, 3, 3), "w2": (5, 4, 1, 1)}
+    graph = helper.make_graph(
+        nodes,
+        "ends",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 1, *size))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 5))],
+        [numpy_helper.from_array(np.zeros(s, np.float32), name) for name, s in shapes.items()],
+    )
+    opset = [helper.make_opsetid("", 20)]
+    network = hwsim.load(helper.make_model(graph, opset_imports=opset, ir_version=10))
+    settings = TrainingSettings(loss="rmse", stochastic=True)
+    found = train(network, *data(network, 20), steps=3, batch=8, lanes=4, settings=settings)
+    assert found.mismatches == 0
+    assert found.cycles == found.planned_cycles
+    assert abs(found.loss - np.mean(found.float_losses[-2:])) < 0.01
 
 
 def test_lenet_on_rtl():
@@ -138,6 +192,20 @@ def test_output(files, capsys):
     text = (files / "verilog" / "trainer.v").read_text()
     assert "Training accelerator of 4 x 4 elements" in text
     assert "module trainer(" in text
+
+
+def test_loss(files, capsys):
+    """The square error is another loss, and a checkpoint knows."""
+    checkpoint = files / "state.npz"
+    found = result_of(capsys, command(files, "--loss", "rmse", steps=2))
+    network = chain()
+    settings = TrainingSettings(rate=0.02, loss="rmse")
+    options = {"steps": 2, "batch": 4, "settings": settings, "engine": "reference"}
+    assert found["losses"] == train(network, *data(network, 20), **options).losses
+    result_of(capsys, command(files, "--checkpoint", checkpoint, steps=2))
+    assert _run(command(files, "--checkpoint", checkpoint, "--loss", "rmse")) == 2
+    message = f"{checkpoint} is a checkpoint of training with loss = cross-entropy, not rmse"
+    assert message in " ".join(capsys.readouterr().err.split())
 
 
 def test_other_checkpoint(files, capsys):

@@ -21,14 +21,15 @@ from hwsim.sim import amaranth_engine, compiled_engine, verilator_engine
 from hwsim.sim.beats import codes_of, codes_of_payloads, elements_of, payloads_of, values_of
 from hwsim.sim.engine import Stimulus
 from hwsim.sim.training import Simulated
+from tests.models.test_integer_training import random_pool, with_functions
 from tests.rtl.verilog_bench import have_icarus, run_icarus
 
-SEEDS = range(100, 108)
-SMALL = 116
+SEEDS = range(100, 112)
+SMALL = 139
 
 
 def random_chain(seed):
-    """Convolutions with stride, padding, dilation; ReLU or not, pool or not; one or two layers."""
+    """One or two convolutions, a function or none, pools; one or two dense layers."""
     rng = np.random.default_rng(seed)
 
     def upto(n):
@@ -49,7 +50,8 @@ def random_chain(seed):
         current = name
 
     for layer in range(upto(2)):
-        outputs, kernel = upto(6), [upto(3), upto(3)]
+        group = int(rng.choice([n for n in range(1, 7) if shape[0] % n == 0]))
+        outputs, kernel = group * upto(6 // group), [upto(3), upto(3)]
         strides, dilations = [upto(2), upto(2)], [upto(2), upto(2)]
         pads = [int(n) for n in rng.integers(0, 3, 4)]
         size = [
@@ -60,7 +62,7 @@ def random_chain(seed):
         ]
         if min(size) < 1:
             break
-        parameters = [(outputs, shape[0], *kernel), (outputs,)][: upto(2)]
+        parameters = [(outputs, shape[0] // group, *kernel), (outputs,)][: upto(2)]
         add(
             "Conv",
             f"conv{layer}",
@@ -69,20 +71,26 @@ def random_chain(seed):
             strides=strides,
             dilations=dilations,
             pads=pads,
+            group=group,
         )
         shape = (outputs, *size)
-        if rng.random() < 0.6:
-            add("Relu", f"relu{layer}")
-        window = [min(upto(3), n) for n in size]
-        if rng.random() < 0.6 and math.prod(window) > 1:
-            add("MaxPool", f"pool{layer}", kernel_shape=window, strides=window)
-            shape = (outputs, *(n // k for n, k in zip(size, window, strict=True)))
+        function = rng.choice(["", "Relu", "Sigmoid", "Tanh"], p=[0.2, 0.4, 0.2, 0.2])
+        if function:
+            add(str(function), f"function{layer}")
+        if rng.random() < 0.3:
+            numbers = {"alpha": rng.choice([1e-3, 0.3, 2.0]), "beta": rng.choice([0.5, 0.75, 1.2])}
+            numbers = {name: float(value) for name, value in numbers.items()}
+            add("LRN", f"norm{layer}", size=upto(6), bias=float(rng.choice([1, 2])), **numbers)
+        for number in range(int(rng.choice([0, 1, 2], p=[0.2, 0.6, 0.2]))):
+            op, attributes, size = random_pool(rng, shape[1:])
+            add(op, f"pool{layer}{number}", **attributes)
+            shape = (outputs, *size)
     add("Flatten", "flatten")
     features = math.prod(shape)
     if rng.random() < 0.5:
         width = upto(9)
         add("Gemm", "hidden", [(width, features), (width,)][: upto(2)], transB=1)
-        add("Relu", "relu")
+        add(str(rng.choice(["Relu", "Sigmoid", "Tanh"])), "function")
         features = width
     classes = 1 + upto(8)
     add("Gemm", "y", [(classes, features), (classes,)], transB=1)
@@ -107,7 +115,11 @@ def test_random_networks(seed):
     batch = int(rng.integers(1, lanes + 1)) if rng.random() < 0.5 else lanes * 2
     momentum = float(rng.choice([0.0, 0.9]))
     settings = TrainingSettings(
-        rate=0.05, momentum=momentum, stochastic=bool(rng.integers(2)), seed=seed
+        rate=0.05,
+        momentum=momentum,
+        loss=str(rng.choice(["cross-entropy", "rmse"])),
+        stochastic=bool(rng.integers(2)),
+        seed=seed,
     )
     config = sized(parts, batch, TrainingConfig(lanes=lanes), momentum=momentum > 0)
     plan = TrainingPlan(parts, batch, config, momentum=momentum > 0)
@@ -147,32 +159,78 @@ def test_steps(seed):
 
     expected = {}
     for number, stage in enumerate(parts):
+        expected |= own_steps(stage, tiles, batch) if not stage.weight else {}
+        if stage.relu or stage.window != (1, 1) or (stage.weight and strided(stage)):
+            values = math.prod(stage.pooled_shape) * math.prod(stage.window)
+            for work in ("pool", "pool gradient"):
+                expected[f"{stage.name} {work}"] = values * tiles(batch)
+        if not stage.weight:
+            continue
         taps, positions = math.prod(stage.attributes["kernel"]), math.prod(stage.map_shape)
-        depth = stage.shape[0] * taps + bool(stage.bias)
+        group = stage.group
+        channels, outputs = stage.shape[0] // group, stage.outputs // group
+        depth = channels * taps + bool(stage.bias)
+        every = group * tiles(outputs) * positions * tiles(batch)
         work = {
-            "forward": max(depth, lanes) * tiles(stage.outputs) * positions * tiles(batch),
-            "weight gradient": lanes
-            * tiles(depth)
-            * tiles(stage.outputs)
-            * positions
-            * tiles(batch),
-            "velocity": 2 * lanes * tiles(depth * tiles(stage.outputs)),
+            "forward": max(depth, lanes) * every,
+            "weight gradient": lanes * tiles(depth) * every,
+            "velocity": 2 * lanes * tiles(group * depth * tiles(outputs)),
         }
         work["update"] = work["velocity"]
         if number:
             work["input gradient"] = (
                 lanes
+                * group
                 * taps
-                * tiles(stage.outputs)
-                * tiles(stage.shape[0])
+                * tiles(outputs)
+                * tiles(channels)
                 * tiles(batch)
                 * math.prod(stage.shape[1:])
             )
-        if stage.relu or stage.window != (1, 1) or stage.attributes["strides"] != (1, 1):
-            values = math.prod(stage.pooled_shape) * math.prod(stage.window)
-            work["pool"] = work["pool gradient"] = values * tiles(batch)
         expected |= {f"{stage.name} {name}": steps for name, steps in work.items()}
     assert found == expected
+
+
+def strided(stage):
+    return stage.attributes["strides"] != (1, 1)
+
+
+def own_steps(stage, tiles, batch):
+    """Of a pool that is a stage of its own, of sigmoid and tanh."""
+    a, (channels, *size) = stage.attributes, stage.shape
+    words, lanes = tiles(batch), next(n for n in range(4, 9) if tiles(n) == 1 < tiles(n + 1))
+    values = math.prod(a["kernel"]) * math.prod(stage.map_shape) * words
+    if stage.op == "LRN":
+        codes, pixels = channels * math.prod(size) * words, math.prod(size) * words
+        near = lanes * a["size"] * tiles(channels) * pixels
+        forward, gradient = 4 * codes + near, 4 * codes + near + 2 * lanes * tiles(codes)
+    elif stage.op == "MaxPool":
+        forward, routed = channels * values, channels * values
+    elif stage.op == "AveragePool":
+        forward, routed = lanes * tiles(channels) * values, 0
+    else:
+        forward = gradient = channels * math.prod(size) * words
+    if stage.op in ("MaxPool", "AveragePool"):
+        # For each pixel and axis, the values of windows that may lie there.
+        read = [1, 1]
+        for axis in range(2):
+            n, k = size[axis], a["kernel"][axis]
+            s, d, pad = a["strides"][axis], a["dilations"][axis], a["pads"][axis]
+            if stage.op == "AveragePool" and stage.map_shape[axis] == d == 1:
+                read[axis] = min(n, k - pad)
+            else:
+                taps = np.arange(n)[:, None] + pad - np.arange(k) * d
+                read[axis] = int((taps % s == 0).sum())
+        if stage.op == "AveragePool":
+            # Windows that count more than the fewest values.
+            shared = sum(
+                len(region.rows) * len(region.cols)
+                for region in stage.regions
+                if region.share < 1 << 14
+            )
+            routed = lanes * tiles(channels) * shared * words
+        gradient = routed + lanes * tiles(channels) * math.prod(read) * words
+    return {f"{stage.name} forward": forward, f"{stage.name} input gradient": gradient}
 
 
 @pytest.mark.parametrize("memory", ["parameters", "maps", "deltas", "marks", "table"])
@@ -180,14 +238,54 @@ def test_too_small(memory):
     parts = stages(random_chain(100)[0])
     config = sized(parts, 4, TrainingConfig(lanes=4), momentum=True)
     words = getattr(config, memory)
-    smaller = TrainingConfig(lanes=4, **{memory: words - 1})
+    smaller = TrainingConfig(lanes=4, functions=4, **{memory: words - 1})
     with pytest.raises(ValueError, match=rf"^{memory} must be at least {words}, not {words - 1}$"):
         TrainingPlan(parts, 4, smaller, momentum=True)
 
 
+def test_no_functions():
+    parts = stages(with_functions("Tanh"))
+    with pytest.raises(ValueError) as raised:
+        TrainingPlan(parts, 4, TrainingConfig(lanes=4), momentum=True)
+    assert str(raised.value) == "functions must be at least 4, not 0"
+
+
+def test_too_many_norms():
+    attributes = {"kernel": (1, 1), "strides": (1, 1), "dilations": (1, 1), "pads": (0,) * 4}
+    attributes |= {"size": 3, "alpha": 1.0, "beta": 0.75}
+    parts = [
+        Stage(
+            op="LRN",
+            name=f"n{k}",
+            output="y",
+            shape=(1, 1, 1),
+            attributes=attributes | {"bias": 1.0 + k},
+            outputs=1,
+        )
+        for k in range(4)
+    ]
+    with pytest.raises(ValueError) as raised:
+        sized(parts, 4, TrainingConfig(lanes=4), momentum=True)
+    message = "LRN must have at most 3 pairs of bias and beta in training, not 4"
+    assert str(raised.value) == message
+    wide = replace(parts[0], shape=(2045, 1, 1))
+    with pytest.raises(ValueError) as raised:
+        sized([wide], 4, TrainingConfig(lanes=4), momentum=True)
+    message = "channels of LRN and its size together must be below 2048, unlike in n0"
+    assert str(raised.value) == message
+
+
 def test_too_large():
     attributes = {"kernel": (3, 3), "strides": (1, 1), "dilations": (1, 1), "pads": (1, 0, 1, 0)}
-    stage = Stage("conv", "w", "", "y", (1, 2046, 3), attributes, False, 1)
+    stage = Stage(
+        op="Conv",
+        name="conv",
+        weight="w",
+        output="y",
+        shape=(1, 2046, 3),
+        attributes=attributes,
+        outputs=1,
+    )
     with pytest.raises(ValueError) as raised:
         TrainingPlan([stage], 4, TrainingConfig(lanes=4), momentum=False)
     assert str(raised.value) == (
@@ -203,7 +301,7 @@ def test_too_large():
 
 def test_program_too_long():
     parts = stages(random_chain(100)[0])
-    config = TrainingConfig(lanes=4, program=10)
+    config = TrainingConfig(lanes=4, functions=4, program=10)
     plan = TrainingPlan(parts, 4, config, momentum=True)
     with pytest.raises(ValueError, match=r"^program must be at least \d+, not 10$"):
         plan.any_programs(stochastic=False)

@@ -16,7 +16,7 @@ from hwsim.network.integer import log_index
 
 from .backward import conv_input_gradient, conv_weight_gradient, scatter, sum_pool_gradient
 from .floating import lrn_axes, neighbour_sums, pad_maps, taps
-from .training import noise, round_codes
+from .training import noise, round_codes, slope
 
 __all__ = [
     "activation_gradient",
@@ -128,8 +128,7 @@ def activation_gradient(config, y, dy):
     """What `hwsim.rtl.backward_activation.ActivationGradient` gives; ``y`` as its port takes it."""
     if config.kind == "relu":
         return np.where(y > 0, dy, 0)
-    one = 1 << config.point
-    return dy * (y if config.kind == "sigmoid" else one + y) * (one - y)
+    return dy * slope(y, 1 << config.point, tanh=config.kind == "tanh")
 
 
 def lrn_gradient(config, x, dy):

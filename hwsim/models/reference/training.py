@@ -6,16 +6,36 @@ of 32 bits. Random numbers depend on the lane, a seed for each operation, and on
 rounded before: rows leave the array a tile at a time, the last row first.
 """
 
+import math
 from typing import Protocol
 
 import numpy as np
 
-from hwsim.blocks.training import BITS, NOISE_BITS, noise_offset
+from hwsim.blocks.training import (
+    BITS,
+    FUNCTION_SHIFT,
+    INDEX_BITS,
+    NOISE_BITS,
+    VALUE_POINT,
+    Curve,
+    noise_offset,
+)
 from hwsim.network.fixed_point import round_half_even_shift
+from hwsim.network.training import FACTOR_BITS, FUNCTIONS
 
+from .backward import scatter, sum_pool_gradient
 from .floating import pad_maps, taps
 
-__all__ = ["Machine", "Reference", "from_words", "noise", "round_codes", "to_words"]
+__all__ = [
+    "Machine",
+    "Reference",
+    "from_words",
+    "function",
+    "noise",
+    "round_codes",
+    "slope",
+    "to_words",
+]
 
 # Products that a sum in float64 can hold exactly, with operands of 16 bits.
 EXACT_DEPTH = 1 << 22
@@ -106,19 +126,72 @@ def noise(seed, rows, lanes):
     return states[:rows]
 
 
-def to_words(matrix, lanes):
-    """Weights (depth, outputs) as they lie in memory: (tiles of outputs × depth, lanes)."""
+def slope(y, one, *, tanh):
+    """Of tanh, or sigmoid, where it is ``y``; in steps of ``one**-2``."""
+    return (one + y if tanh else y) * (one - y)
+
+
+def function(codes, curve):
+    """Codes of a `Curve`: a straight line through the middle of each entry of its table."""
+    low = BITS - INDEX_BITS
+    entry, rest = codes >> low & (1 << INDEX_BITS) - 1, codes & (1 << low) - 1
+    values, slopes = curve.tables()
+    y = values[entry]
+    if curve.name in FUNCTIONS:
+        rise = slope(y, 1 << VALUE_POINT, tanh=curve.name == "Tanh")
+    else:
+        rise = slopes[entry] << VALUE_POINT
+    line = (rest - (1 << (low - 1))) * rise
+    return round_codes((y << FUNCTION_SHIFT) + line, FUNCTION_SHIFT)
+
+
+def neighbour_sums(maps, before, after):
+    """Sums over so many channels before and after each one's own, of (C, ...)."""
+    padded = np.pad(maps, [(before, after), *[(0, 0)] * (maps.ndim - 1)])
+    return sum(padded[k : k + len(maps)] for k in range(before + 1 + after))
+
+
+def to_words(matrix, lanes, group):
+    """Weights (depth, outputs) as they lie in memory: (tiles of a group's outputs × depth, lanes).
+
+    Tiles of the first group come first.
+    """
     depth, outputs = matrix.shape
-    padded = np.zeros((depth, -(-outputs // lanes) * lanes), np.int64)
-    padded[:, :outputs] = matrix
+    each = outputs // group
+    padded = np.zeros((depth, group, -(-each // lanes) * lanes), np.int64)
+    padded[..., :each] = matrix.reshape(depth, group, each)
     return padded.reshape(depth, -1, lanes).swapaxes(0, 1).reshape(-1, lanes)
 
 
-def from_words(words, depth, outputs):
-    """The other way round."""
-    lanes = words.shape[1]
-    whole = words.reshape(-1, depth, lanes).swapaxes(0, 1).reshape(depth, -1)
-    return whole[:, :outputs]
+def from_words(words, shape, group):
+    """The other way round; ``shape`` is (depth, outputs)."""
+    depth, outputs = shape
+    whole = words.reshape(-1, depth, words.shape[1]).swapaxes(0, 1).reshape(depth, group, -1)
+    return whole[..., : outputs // group].reshape(depth, outputs)
+
+
+class _Random:
+    """Random numbers of rows that are rounded one after another; those of some at a time.
+
+    Parameters
+    ----------
+    seed : int
+    lanes : int
+    """
+
+    def __init__(self, seed, lanes):
+        self._seed, self._lanes, self._used = seed, lanes, 0
+
+    def rows(self, count):
+        """The next (count, lanes)."""
+        begin = self._used
+        self._used += count
+        return noise(self._seed, self._used, self._lanes)[begin:]
+
+    def tiles(self, count):
+        """The next (count, lanes, lanes); the last row of a tile was rounded first."""
+        drawn = self.rows(count * self._lanes)
+        return drawn.reshape(count, self._lanes, self._lanes)[:, ::-1]
 
 
 class Reference:
@@ -147,32 +220,33 @@ class Reference:
 
     # Arithmetic
 
-    def _product(self, a, b, shift, seed=None):
-        """Codes of a product, (M, K) by (K, N): tiles of rows inside, of columns outside."""
+    def _random(self, numbers, work):
+        """Random numbers for a kind of work, or None where none are wanted."""
+        return _Random(numbers.seeds[work], self.lanes) if numbers.seeds else None
+
+    def _product(self, a, b, shift, random=None):
+        """Codes of a product, (M, K) by (K, N)."""
         if a.shape[1] < EXACT_DEPTH:
             sums = (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
         else:
             sums = a @ b
-        if seed is None:
+        return self._rounded(sums, shift, random)
+
+    def _rounded(self, sums, shift, random):
+        """Codes for sums (M, N): tiles of rows inside, of columns outside."""
+        if random is None:
             return round_codes(sums, shift)
         (rows, cols), lanes = sums.shape, self.lanes
         down, across = -(-rows // lanes), -(-cols // lanes)
-        drawn = noise(seed, across * down * lanes, lanes)
-        tiles = drawn.reshape(across, down, lanes, lanes)[:, :, ::-1]
+        tiles = random.tiles(across * down).reshape(across, down, lanes, lanes)
         whole = tiles.transpose(1, 2, 0, 3).reshape(down * lanes, across * lanes)
         return round_codes(sums, shift, whole[:rows, :cols])
 
-    def _combine(self, x, y, numbers, seed=None):
+    def _combine(self, x, y, group, numbers, random):
         """Codes of ``p x + q y`` for matrices of weights."""
         p, q, shift = numbers
-        sums = to_words(x * p + y * q, self.lanes)
-        random = None
-        if seed is not None:
-            tiles = -(-len(sums) // self.lanes)
-            drawn = noise(seed, tiles * self.lanes, self.lanes)
-            drawn = drawn.reshape(tiles, self.lanes, self.lanes)[:, ::-1]
-            random = drawn.reshape(-1, self.lanes)[: len(sums)]
-        return from_words(round_codes(sums, shift, random), *x.shape)
+        sums = to_words(x * p + y * q, self.lanes, group)
+        return from_words(self._rounded(sums, shift, random), x.shape, group)
 
     def _note(self, key, codes):
         bounded = (codes == LIMIT - 1) | (codes == -LIMIT)
@@ -188,15 +262,70 @@ class Reference:
         maps = self._lanes(np.moveaxis(images, 0, -1))
         for stage, numbers in zip(self.stages, scales, strict=True):
             maps = maps.reshape(*stage.shape, maps.shape[-1])
-            columns = self._columns(stage, maps, numbers.one)
-            out = self._product(self.codes[stage.name].T, columns, numbers.forward)
+            out, kept = self._own(stage, maps, numbers)
             if stage.relu:
                 out = np.maximum(out, 0)
-            out = out.reshape(stage.outputs, *stage.map_shape, -1)
-            self._note(f"map/{stage.name}", out[..., :count])
+            if stage.sums:
+                self._note(f"map/{stage.name}", out[..., :count])
             maps, winner = self._pool(stage, out)
-            self._remembered.append((columns, winner, maps > 0))
+            self._remembered.append((kept, winner, maps > 0))
         return maps.reshape(-1, maps.shape[-1])[:, :count].T
+
+    def _own(self, stage, maps, numbers):
+        """What a stage's own layer gives, and what its gradients need."""
+        if stage.op in FUNCTIONS:
+            out = function(maps, Curve(stage.op))
+            return out, out
+        if stage.op == "LRN":
+            return self._normalized(stage, maps, numbers)
+        if stage.weight:
+            columns = self._columns(stage, maps, numbers.one)
+            weights = self.codes[stage.name].T.reshape(stage.group, -1, stage.depth)
+            out = np.concatenate(
+                [
+                    self._product(*operands, numbers.forward)
+                    for operands in zip(weights, columns, strict=True)
+                ]
+            )
+            return out.reshape(stage.outputs, *stage.map_shape, -1), columns
+        images, average = np.moveaxis(maps, -1, 0), stage.op == "AveragePool"
+        # Below all codes: what is outside of a map is no maximum.
+        padded, output = pad_maps(images, stage.attributes, 0 if average else -2 * LIMIT)
+        views = np.moveaxis(np.stack(list(taps(padded, stage.attributes, output))), 1, -1)
+        if average:
+            factors = self._spread(stage, "factor")
+            return round_codes(views.sum(axis=0) * factors, numbers.forward), None
+        return views.max(axis=0), views.argmax(axis=0)
+
+    @staticmethod
+    def _spread(stage, name):
+        """A member of an average's regions for each of its windows, (rows, columns, 1)."""
+        found = np.zeros((*stage.map_shape, 1), np.int64)
+        for region in stage.regions:
+            rows, cols = (slice(r.start, r.stop) for r in (region.rows, region.cols))
+            found[rows, cols] = getattr(region, name)
+        return found
+
+    @staticmethod
+    def _normalized(stage, x, numbers):
+        """LRN, and what its gradient needs: x, its factor, and that one's slope."""
+        a, (factor, shift) = stage.attributes, numbers.norm.squares
+        squares = round_codes(x * x, BITS - 1)
+        after = a["size"] - 1 - stage.before
+        near = round_codes(neighbour_sums(squares, stage.before, after) * factor, shift)
+        power, rise = (
+            function(near, Curve(name, a["bias"], a["beta"])) for name in ("Power", "Slope")
+        )
+        return round_codes(x * power, numbers.forward), (x, power, rise)
+
+    def _normalized_gradient(self, stage, kept, delta, numbers, random):
+        (x, power, rise), (factor, shift) = kept, numbers.norm.shares
+        shares = round_codes(round_codes(delta * rise, BITS - 2) * x, BITS - 1)
+        after = stage.attributes["size"] - 1 - stage.before
+        near = round_codes(neighbour_sums(shares, after, stage.before) * factor, shift)
+        p, q, shift = numbers.norm.parts
+        direct, shared = round_codes(delta * power, BITS - 2), round_codes(x * near, BITS - 1)
+        return self._in_words(direct * p + shared * q, shift, random, tiles=True)
 
     def _lanes(self, maps):
         """With images of zeros behind the last."""
@@ -205,14 +334,19 @@ class Reference:
 
     @staticmethod
     def _columns(stage, maps, one):
-        """What each output position reads, (depth, H W images), and ones for the bias."""
+        """What each group's output position reads, and ones for the bias.
+
+        A list of (depth, H W images).
+        """
         images = np.moveaxis(maps, -1, 0)
         padded, output = pad_maps(images, stage.attributes, 0)
         views = np.stack(list(taps(padded, stage.attributes, output)), axis=2)
-        columns = np.moveaxis(views, 0, -1).reshape(views.shape[1] * views.shape[2], -1)
+        views = np.moveaxis(views, 0, -1)
+        columns = views.reshape(stage.group, stage.depth - bool(stage.bias), -1)
         if not stage.bias:
-            return columns
-        return np.concatenate([columns, np.full((1, columns.shape[1]), one, np.int64)])
+            return list(columns)
+        ones = np.full((1, columns.shape[2]), one, np.int64)
+        return [np.concatenate([each, ones]) for each in columns]
 
     @staticmethod
     def _pool(stage, maps):
@@ -230,19 +364,75 @@ class Reference:
         gradients = {}
         for k in reversed(range(len(self.stages))):
             stage, numbers = self.stages[k], scales[k]
-            columns, winner, positive = self._remembered[k]
+            kept, winner, positive = self._remembered[k]
             delta = self._route(stage, delta.reshape(*stage.pooled_shape, -1), winner, positive)
-            seeds = {name: numbers.seeds.get(name) for name in ("gradient", "inputs")}
-            flat = delta.reshape(stage.outputs, -1)
-            gradient = self._product(columns, flat.T, numbers.gradient, seeds["gradient"])
-            self._note(f"gradient/{stage.name}", gradient)
-            gradients[stage.name] = gradient
+            if stage.weight:
+                gradients[stage.name] = self._weight_gradient(stage, kept, delta, numbers)
             if k:
-                delta = self._input_gradient(stage, delta, numbers.inputs, seeds["inputs"])
+                random = self._random(numbers, "inputs")
+                if stage.weight:
+                    delta = self._input_gradient(stage, delta, numbers.inputs, random)
+                elif stage.op in FUNCTIONS:
+                    sums = delta * slope(kept, 1 << VALUE_POINT, tanh=stage.op == "Tanh")
+                    delta = self._in_words(sums, numbers.inputs, random)
+                elif stage.op == "LRN":
+                    delta = self._normalized_gradient(stage, kept, delta, numbers, random)
+                else:
+                    sums = self._pool_gradient(stage, kept, delta)
+                    delta = self._in_lines(stage, sums, numbers.inputs, random)
                 self._note(f"delta/{self.stages[k - 1].name}", delta[..., : self._count])
         for stage, numbers in zip(self.stages, scales, strict=True):
-            self._update(stage.name, gradients[stage.name], numbers)
+            if stage.weight:
+                self._update(stage, gradients[stage.name], numbers)
         return self._flags
+
+    def _weight_gradient(self, stage, columns, delta, numbers):
+        flat = delta.reshape(stage.group, stage.outputs // stage.group, -1)
+        random = self._random(numbers, "gradient")
+        parts = [
+            self._product(a, b.T, numbers.gradient, random)
+            for a, b in zip(columns, flat, strict=True)
+        ]
+        gradient = np.concatenate(parts, axis=1)
+        self._note(f"gradient/{stage.name}", gradient)
+        return gradient
+
+    @staticmethod
+    def _pool_gradient(stage, winners, delta):
+        """Sums of a pool's gradient for its input, (C, H, W, images)."""
+        images, a = np.moveaxis(delta, -1, 0), stage.attributes
+        shape = (len(images), *stage.shape)
+        if stage.op == "AveragePool":
+            shares = round_codes(delta * Reference._spread(stage, "share"), FACTOR_BITS)
+            images = np.moveaxis(shares, -1, 0)
+            sums = sum_pool_gradient(a, shape, images * stage.factor[0])
+        else:
+            count, won = math.prod(a["kernel"]), np.moveaxis(winners, -1, 0)
+            parts = [np.where(won == tap, images, 0) for tap in range(count)]
+            sums = scatter(a, shape, parts, np.int64)
+        return np.moveaxis(sums, 0, -1)
+
+    def _in_words(self, sums, shift, random, *, tiles=False):
+        """Codes for sums (C, H, W, images), a word of images after the other, or in tiles."""
+        shape, lanes = sums.shape, self.lanes
+        words = sums.reshape(math.prod(shape[:3]), -1, lanes).swapaxes(0, 1).reshape(-1, lanes)
+        if random is None or tiles:
+            codes = self._rounded(words, shift, random)
+        else:
+            codes = round_codes(words, shift, random.rows(len(words)))
+        whole = codes.reshape(-1, math.prod(shape[:3]), lanes).swapaxes(0, 1)
+        return whole.reshape(shape)
+
+    def _in_lines(self, stage, sums, shift, random):
+        """Codes for sums (C, H, W, images), those of a `Line` of rows and of columns together."""
+        codes = np.zeros_like(sums)
+        for y in stage.lines(0):
+            for x in stage.lines(1):
+                rows, cols = (slice(r.start, r.stop, r.step) for r in (y.pixels, x.pixels))
+                part = sums[:, rows, cols]
+                found = self._rounded(part.reshape(len(sums), -1), shift, random)
+                codes[:, rows, cols] = found.reshape(part.shape)
+        return codes
 
     @staticmethod
     def _route(stage, delta, winner, positive):
@@ -259,7 +449,7 @@ class Reference:
         )
         return whole
 
-    def _input_gradient(self, stage, delta, shift, seed):
+    def _input_gradient(self, stage, delta, shift, random):
         """Full correlation of the deltas with the rotated kernel."""
         a = stage.attributes
         (kh, kw), (sh, sw), pads = a["kernel"], a["strides"], a["pads"]
@@ -276,21 +466,27 @@ class Reference:
         windows = {"kernel": (kh, kw), "strides": (1, 1), "dilations": (dh, dw)}
         views = taps(np.moveaxis(spread, -1, 0), windows, (height, width))
         views = np.stack(list(views), axis=2)
-        columns = np.moveaxis(views, 0, -1).reshape(stage.outputs * kh * kw, -1)
-        weights = self.codes[stage.name][: channels * kh * kw]
-        rotated = weights.reshape(channels, kh * kw, stage.outputs)[:, ::-1]
-        rotated = rotated.transpose(0, 2, 1).reshape(channels, -1)
-        out = self._product(rotated, columns, shift, seed)
+        group, each = stage.group, channels // stage.group
+        columns = np.moveaxis(views, 0, -1).reshape(group, stage.outputs // group * kh * kw, -1)
+        weights = self.codes[stage.name][: each * kh * kw]
+        rotated = weights.reshape(each, kh * kw, group, -1)[:, ::-1]
+        rotated = rotated.transpose(2, 0, 3, 1).reshape(group, each, -1)
+        out = np.concatenate(
+            [
+                self._product(*operands, shift, random)
+                for operands in zip(rotated, columns, strict=True)
+            ]
+        )
         return out.reshape(channels, height, width, -1)
 
-    def _update(self, name, gradient, numbers):
-        change, seeds = gradient, numbers.seeds
+    def _update(self, stage, gradient, numbers):
+        change, name = gradient, stage.name
+
+        def combined(x, work):
+            random = self._random(numbers, work)
+            return self._combine(x, change, stage.group, getattr(numbers, work), random)
+
         if numbers.velocity is not None:
-            change = self._combine(
-                self.velocities[name], gradient, numbers.velocity, seeds.get("velocity")
-            )
+            change = self.velocities[name] = combined(self.velocities[name], "velocity")
             self._note(f"velocity/{name}", change)
-            self.velocities[name] = change
-        self.codes[name] = self._combine(
-            self.codes[name], change, numbers.update, seeds.get("update")
-        )
+        self.codes[name] = combined(self.codes[name], "update")
