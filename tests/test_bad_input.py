@@ -724,6 +724,8 @@ def test_interrupted_demo_ends_silently_and_leaves_whole_files(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell starts what runs in the background with interrupts ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     # In the middle of the work.
     while not process.stdout.readline().startswith("3. "):
