@@ -6,8 +6,9 @@ from functools import partial
 
 import numpy as np
 
-from hwsim.models.reference.backward import GRADIENTS
+from hwsim.models.reference.backward import GRADIENTS, sum_pool_gradient
 from hwsim.models.reference.execute import OPERATIONS
+from hwsim.models.reference.floating import pad_maps, taps
 from hwsim.network.windows import output_size, span
 
 STEP = 2.0**-17
@@ -34,6 +35,17 @@ class Case:
         found = GRADIENTS[self.op](self.attributes, self.inputs, self.forward(), dy)
         assert len(found) == len(self.inputs)
         return [found[k] for k in self.variable]
+
+
+class SumPool(Case):
+    """The sum over each window, for which ONNX has no operator of its own."""
+
+    def forward(self, inputs=None):
+        padded, output = pad_maps((inputs or self.inputs)[0], self.attributes, 0)
+        return sum(taps(padded, self.attributes, output))
+
+    def backward(self, dy):
+        return [sum_pool_gradient(self.attributes, self.inputs[0].shape, dy)]
 
 
 def geometry(rng, spatial, *, pool):
@@ -96,7 +108,7 @@ def _pool(op, draw, **more):
         x = maps(rng, draw)
         attributes = geometry(rng, x.shape[2:], pool=True)
         attributes |= {k: bool(rng.integers(2)) if v is None else v for k, v in more.items()}
-        return Case(op, attributes, (x,), (0,))
+        return (SumPool if op == "SumPool" else Case)(op, attributes, (x,), (0,))
 
     return case
 
@@ -175,6 +187,7 @@ def _pad(rng):
 CASES = {
     "Add": _binary("Add"),
     "AveragePool": _pool("AveragePool", normal, count_include_pad=None),
+    "AveragePool, the sum": _pool("SumPool", normal),
     "BatchNormalization": _batch_normalization,
     "Clip": _unary("Clip", apart, minimum=-0.5, maximum=0.75),
     "Concat": _concat,
@@ -261,7 +274,7 @@ def torch_gradients(case, dy):
             dilation=attributes["dilations"],
             groups=attributes["group"],
         )
-    elif case.op in ("MaxPool", "AveragePool"):
+    elif case.op in ("MaxPool", "AveragePool", "SumPool"):
         y = _torch_pool(torch, case, x)
     elif case.op == "Gemm":
         a = x.T if attributes["trans_a"] else x
@@ -324,6 +337,12 @@ def _torch_pool(torch, case, x):
         padded = _padded(torch, x, pads, -np.inf)
         return torch.nn.functional.max_pool2d(padded, attributes["kernel"], **window)[crop]
     padded = _padded(torch, x, pads, 0.0)
+    # As a convolution of each channel with ones, since PyTorch's average has no dilation.
+    ones = torch.ones(1, 1, *attributes["kernel"], dtype=x.dtype)
+    every = torch.nn.functional.conv2d(padded.flatten(0, 1)[:, None], ones, **window)
+    total = every[:, 0].reshape(*x.shape[:2], *every.shape[2:])
+    if case.op == "SumPool":
+        return total[crop]
     counted = torch.ones(1, 1, *x.shape[2:], dtype=x.dtype)
     if attributes["count_include_pad"]:
         counted = _padded(torch, counted, attributes["pads"], 1.0)
@@ -331,10 +350,6 @@ def _torch_pool(torch, case, x):
         counted = _padded(torch, counted, more, 0.0)
     else:
         counted = _padded(torch, counted, pads, 0.0)
-    # As a convolution of each channel with ones, since PyTorch's average has no dilation.
-    ones = torch.ones(1, 1, *attributes["kernel"], dtype=x.dtype)
-    every = torch.nn.functional.conv2d(padded.flatten(0, 1)[:, None], ones, **window)
-    total = every[:, 0].reshape(*x.shape[:2], *every.shape[2:])
     return (total / torch.nn.functional.conv2d(counted, ones, **window))[crop]
 
 
