@@ -1,5 +1,6 @@
 """Gradients of losses, as streams: cross-entropy of a softmax, and root mean square error."""
 
+from abc import abstractmethod
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import exp, isqrt
@@ -40,6 +41,11 @@ class _LossConfig(UnitConfig):
     def interval(self):
         """Cycles per frame in the steady state: its beats."""
         return self.frame.beats
+
+    @property
+    @abstractmethod
+    def drain(self):
+        """Cycles from the last code of a frame to its last gradient, if nothing waits."""
 
 
 def _gather(name, length, repeats, takes):
@@ -177,6 +183,12 @@ class CrossEntropyGradientConfig(_LossConfig):
         """From an exponential given back: a cycle for each bit of the quotient, the rounding."""
         return GATHER_LATENCY + (self.gradient_point + 2) + 1
 
+    @property
+    def drain(self):
+        """Twice a pixel's codes, and the pipelines behind them."""
+        exponentials = self.exponential_latency + self.exponential_queue.latency
+        return 2 * self.frame.channels + exponentials + self.latency + self.queue.latency
+
     def actors(self, name):
         """A pixel's codes until the maximum is known, its exponentials until the sum is."""
         channels, pixels = self.frame.channels, self.frame.height * self.frame.width
@@ -290,6 +302,12 @@ class RmseGradientConfig(_LossConfig):
         """From a square given back: n times the sum, a cycle for each bit, the rounding."""
         denominator = GATHER_LATENCY + PRODUCT_LATENCY + 1
         return denominator + self.quotient_bits + self.root_bits + 1
+
+    @property
+    def drain(self):
+        """All codes of the frame, and the pipelines before and behind them."""
+        squares = self.square_latency + self.square_queue.latency
+        return squares + self.frame.beats + self.latency + self.queue.latency
 
     def actors(self, name):
         """Differences, and a frame's squares until their sum is known."""

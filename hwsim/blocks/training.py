@@ -10,7 +10,7 @@ stride, less what the levels inside have added. Level 0 is the innermost.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
 from typing import NamedTuple
@@ -18,7 +18,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .array import ArrayConfig
+from .backward_loss import CrossEntropyGradientConfig, RmseGradientConfig
 from .checks import check_integer, check_positive
+from .stream import Frame
 
 __all__ = [
     "ARGUMENT_POINT",
@@ -30,6 +32,7 @@ __all__ = [
     "MODES",
     "MOST_FUNCTIONS",
     "NOISE_BITS",
+    "OUTPUT_POINT",
     "PLAIN",
     "REGISTER_BITS",
     "SIZES",
@@ -43,6 +46,7 @@ __all__ = [
     "Tap",
     "TrainingConfig",
     "jumps",
+    "loss_gradient",
     "noise_offset",
 ]
 
@@ -96,6 +100,7 @@ class Kind(IntEnum):
     ROUTE = 3
     FUNCTION = 4
     SLOPE = 5
+    LOSS = 6
 
 
 class Tap(IntEnum):
@@ -128,6 +133,27 @@ MOST_FUNCTIONS = 1 << MODES["curve"]
 def noise_offset(lane):
     """What sets the random numbers of a lane apart: an odd number of `NOISE_BITS` bits."""
     return (2 * lane + 1) * 0x9E3779B9 & ((1 << NOISE_BITS) - 1)
+
+
+# The highest point of outputs, and that to which the cross-entropy lifts them.
+OUTPUT_POINT = 14
+
+
+def loss_gradient(loss, batch, classes):
+    """Configuration of the unit that makes gradients of outputs, (batch, classes).
+
+    Those of the cross-entropy are of the sum of the images' losses, with a point of 14; those of
+    the root mean square error, of all outputs together, with the highest point that fits.
+    """
+    frame = Frame(batch, 1, classes, 1, BITS)
+    if loss == "cross-entropy":
+        frame = replace(frame, bits=BITS + OUTPUT_POINT)
+        return CrossEntropyGradientConfig(frame=frame, point=OUTPUT_POINT)
+    if loss != "rmse":
+        raise ValueError(f"loss must be cross-entropy or rmse, not {loss!r}")
+    # The largest is a root of 1 / (batch classes).
+    point = ((batch * classes) << (2 * BITS - 2)) - 1
+    return RmseGradientConfig(frame=frame, gradient_point=math.isqrt(point).bit_length() - 1)
 
 
 class Curve(NamedTuple):
@@ -211,10 +237,16 @@ class TrainingConfig:
     functions : int
         Tables, those of sigmoid and tanh first; 0 where there is no hardware for functions, or 2
         to 8.
+    loss : str
+        "cross-entropy" or "rmse".
+    batch, classes : int
+        Images of a step, and outputs of each.
 
     Members
     -------
     array : ArrayConfig
+    gradient : CrossEntropyGradientConfig or RmseGradientConfig
+        Of the outputs.
     depth : int
         The most products that a sum holds, whatever they are.
     address_bits : int
@@ -232,6 +264,9 @@ class TrainingConfig:
     program: int = 1 << 12
     slots: int = 64
     functions: int = 0
+    loss: str = "cross-entropy"
+    batch: int = 16
+    classes: int = 10
 
     round_latency = 4
     # Look-up, factors, two products of two cycles each, a sum; rounding.
@@ -241,14 +276,14 @@ class TrainingConfig:
 
     def __post_init__(self):
         check_integer("lanes", self.lanes, 4)
-        for name in ("taps", *SIZES):
+        for name in ("taps", "batch", "classes", *SIZES):
             check_positive(name, getattr(self, name))
         check_integer("functions", self.functions, 0)
         if self.functions == 1 or self.functions > MOST_FUNCTIONS:
             raise ValueError(f"functions must be 0, or 2 to {MOST_FUNCTIONS}, not {self.functions}")
         if self.accumulator_bits > 62:
             raise ValueError(f"accumulator_bits must be at most 62, not {self.accumulator_bits}")
-        _ = self.array
+        _ = self.array, self.gradient
 
     @cached_property
     def array(self):
@@ -261,6 +296,11 @@ class TrainingConfig:
             weight_bits=BITS,
             accumulator_bits=self.accumulator_bits,
         )
+
+    @cached_property
+    def gradient(self):
+        """The configuration of the unit for the loss."""
+        return loss_gradient(self.loss, self.batch, self.classes)
 
     @property
     def depth(self):
@@ -351,4 +391,7 @@ class TrainingConfig:
             cycles += self.lanes + self.array.latency + self.lanes - 1 + self.round_latency - 1
         elif kind in (Kind.FUNCTION, Kind.SLOPE):
             cycles += self.function_latency - 1
+        elif kind is Kind.LOSS:
+            # A register in front of the unit.
+            cycles += self.gradient.drain
         return cycles

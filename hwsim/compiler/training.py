@@ -42,6 +42,7 @@ from hwsim.blocks.training import (
     LEVELS,
     MODES,
     MOST_FUNCTIONS,
+    OUTPUT_POINT,
     PLAIN,
     SIZES,
     TO_LEVELS,
@@ -117,8 +118,8 @@ class Operation:
     -------
     stage : Stage
     work : str
-        "forward", "pool", "pool gradient", "weight gradient", "input gradient", "velocity" or
-        "update"; a pool that is a stage of its own has "forward" and "input gradient".
+        "forward", "pool", "loss", "pool gradient", "weight gradient", "input gradient", "velocity"
+        or "update"; a pool that is a stage of its own has "forward" and "input gradient".
     steps : int
     cycles : int
         From its first word to the one behind it.
@@ -245,9 +246,8 @@ class TrainingPlan:
     Parameters
     ----------
     stages : sequence of Stage
-    batch : int
-        Images in a step: no more than the lanes, or a multiple of them.
     config : TrainingConfig
+        Its batch has no more images than there are lanes, or a multiple of these.
     momentum : bool
         Whether there are velocities.
 
@@ -256,8 +256,8 @@ class TrainingPlan:
     places : list
         Of each stage: first words of its ``weights``, ``velocity``, feature ``maps`` and
         ``pooled`` ones, ``pooled_deltas``; ``words`` of its weights.
-    images : int
-        First word of the images.
+    images, labels : int
+        First words of the images and, in the memory of the parameters, of their labels.
     taps : list of (int, int, int, Tap)
         The table.
     slots : dict of str to list of int
@@ -269,20 +269,23 @@ class TrainingPlan:
     Raises
     ------
     ValueError
-        For a batch that is not so; for maps or sums that are too large, or memories that are too
-        small.
+        For a batch that is not so, or other classes; for maps or sums that are too large, or
+        memories that are too small.
     """
 
-    def __init__(self, stages: Sequence[Stage], batch, config, *, momentum):
-        lanes = config.lanes
+    def __init__(self, stages: Sequence[Stage], config, *, momentum):
+        lanes, batch, classes = config.lanes, config.batch, stages[-1].outputs
         if batch > lanes and batch % lanes:
             raise ValueError(
                 f"batch must be at most {lanes}, the lanes, or a multiple of that, not {batch}"
             )
+        if config.classes != classes:
+            raise ValueError(f"classes must be {classes}, as the outputs, not {config.classes}")
         self.config, self.momentum = config, momentum
         self.groups, self.kept = -(-batch // lanes), min(batch, lanes)
         self.used = dict.fromkeys(("parameters", "maps", "deltas", "marks"), 0)
         self.images = source = self._take("maps", self.groups * math.prod(stages[0].shape))
+        self.labels = self._take("parameters", self.groups)
         self.taps: list[tuple[int, int, int, Tap]] = []
         self.places: list[_Place] = []
         self.slots: dict[str, list[int]] = {}
@@ -379,56 +382,75 @@ class TrainingPlan:
 
     # Programs
 
-    def programs(self, scales: Sequence[Scales]):
-        """The forward pass, and the rest of a step.
+    def program(self, scales: Sequence[Scales], point):
+        """A step: forward pass, loss, backward pass and update.
 
-        Returns
-        -------
-        (TrainingProgram, TrainingProgram)
-            The second one is to be put behind the first.
+        Parameters
+        ----------
+        scales : sequence of Scales
+            Of each stage.
+        point : int
+            Of the outputs, 0 to 14.
         """
         self.slots = {}
-        forward, backward = TrainingProgram(self.config), TrainingProgram(self.config)
+        program = TrainingProgram(self.config)
         for place, numbers in zip(self.places, scales, strict=True):
-            self._own(forward, place, numbers)
+            self._own(program, place, numbers)
             if place.marked:
-                self._pool(forward, place)
-        forward.halt()
+                self._pool(program, place)
+        self._loss(program, point)
         for number in reversed(range(len(self.places))):
             place, numbers = self.places[number], scales[number]
             if place.marked:
-                self._route(backward, place)
+                self._route(program, place)
             if place.stage.weight:
-                self._weight_gradient(backward, place, numbers)
+                self._weight_gradient(program, place, numbers)
             if number:
-                self._own_gradient(backward, place, self.places[number - 1], numbers)
+                self._own_gradient(program, place, self.places[number - 1], numbers)
         for place, numbers in reversed(list(zip(self.places, scales, strict=True))):
             if place.stage.weight:
-                self._update(backward, place, numbers)
-        backward.halt()
-        used = len(forward.words) + len(backward.words)
-        for name, count in (("program", used), ("slots", 1 + sum(map(len, self.slots.values())))):
+                self._update(program, place, numbers)
+        program.halt()
+        slots = 1 + sum(map(len, self.slots.values()))
+        for name, count in (("program", len(program.words)), ("slots", slots)):
             if getattr(self.config, name) < count:
                 raise ValueError(
                     f"{name} must be at least {count}, not {getattr(self.config, name)}"
                 )
-        return forward, backward
+        return program
 
-    def any_programs(self, *, stochastic):
-        """`programs` for some numbers: their operations and cycles are the same for all."""
+    def any_program(self, *, stochastic):
+        """`program` for some numbers: its operations and cycles are the same for all."""
         seeds = dict.fromkeys(("gradient", "inputs", "velocity", "update"), 0)
         norm = NormScales((0, 0), (0, 0), (0, 0, 0))
         numbers = Scales(1, 0, 0, 0, (0, 0, 0), (0, 0, 0), seeds if stochastic else {}, norm)
-        return self.programs([numbers] * len(self.places))
+        return self.program([numbers] * len(self.places), 0)
 
     def cycles(self, *, stochastic):
-        """Cycles of a step by stage and kind of work; "halt" for the ends of its programs."""
+        """Cycles of a step by stage and kind of work; "halt" for the end of its program."""
         found: Counter[str] = Counter()
-        for program in self.any_programs(stochastic=stochastic):
-            for operation in program.operations:
-                found[operation.label] += operation.cycles
-            found["halt"] += 1
-        return found
+        for operation in self.any_program(stochastic=stochastic).operations:
+            found[operation.label] += operation.cycles
+        return found + Counter(halt=1)
+
+    def _loss(self, program, point):
+        """Gradients of the outputs: a class after the other, of an image after the other."""
+        place, address = self.places[-1], self.config.address
+        classes = place.stage.outputs
+        counts, strides = [classes, self.kept, self.groups], [1, 0, classes]
+        program.add(
+            place.stage,
+            "loss",
+            Kind.LOSS,
+            counts,
+            a=(address(Bank.PARAMETERS, self.labels), [0, 0, 1]),
+            w=(address(Bank.MAPS, place.pooled), strides),
+            to_counts=counts,
+            to=(address(Bank.DELTAS, place.pooled_deltas), strides),
+            kept=self.config.lanes,
+            modes=(),
+            numbers={"one": 1 << point, "shift": OUTPUT_POINT - point},
+        )
 
     def _source(self, place):
         """Address and place of the first tap of the first window; size of the map."""
@@ -986,17 +1008,16 @@ def _taps(stage):
 def sized(stages, batch, config, *, momentum):
     """A configuration with memories as large as a plan needs them, and no larger."""
     functions = len(_functions(stages))
-    ample = replace(config, **dict.fromkeys(SIZES, AMPLE), functions=functions)
-    plan = TrainingPlan(stages, batch, ample, momentum=momentum)
+    config = replace(config, functions=functions, batch=batch, classes=stages[-1].outputs)
+    plan = TrainingPlan(stages, replace(config, **dict.fromkeys(SIZES, AMPLE)), momentum=momentum)
     # As long as a program can be.
-    programs = plan.any_programs(stochastic=True)
+    program = plan.any_program(stochastic=True)
     return replace(
         config,
         # A memory has a word, and be it for nothing.
         **{name: max(words, 1) for name, words in plan.used.items()},
         table=len(plan.taps),
-        program=sum(len(program.words) for program in programs),
+        program=len(program.words),
         slots=1 + sum(map(len, plan.slots.values())),
         taps=max(_taps(stage) for stage in stages),
-        functions=functions,
     )

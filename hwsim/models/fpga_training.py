@@ -16,6 +16,7 @@ LANES = 16
 FEWEST_LANES = 4
 _PHASES = {
     "pool": "forward",
+    "loss": "input gradient",
     "pool gradient": "input gradient",
     "velocity": "update",
 }
@@ -35,23 +36,22 @@ def estimate_training(network, device, batch, optimizer, design=None, clock_hz=N
     parts, momentum = stages(network), optimizer == "momentum"
     chosen = design or TrainingConfig(lanes=_lanes(int(device["dsps"]), batch))
     config = sized(parts, batch, chosen, momentum=momentum)
-    plan = TrainingPlan(parts, batch, config, momentum=momentum)
+    plan = TrainingPlan(parts, config, momentum=momentum)
     clock, notes = clock_hz or device["clock"], []
     if clock_hz is None:
         quantity = device.quantities["clock"]
         notes.append(f"clock {quantity} ({quantity.source})")
     notes.append(
-        "cycles of the accelerator's programs; those in which the host writes images, reads logits "
-        "and writes their gradient are not among them"
+        "cycles of the accelerator's program; those in which the host writes images and labels and "
+        "reads what it wants are not among them"
     )
     operations: dict[str, Operation] = {}
-    for program in plan.any_programs(stochastic=False):
-        for part in program.operations:
-            known = operations.get(part.label)
-            if known:  # the last tile apart
-                steps, cycles = known.steps + part.steps, known.cycles + part.cycles
-                part = replace(known, steps=steps, cycles=cycles)
-            operations[part.label] = part
+    for part in plan.any_program(stochastic=False).operations:
+        known = operations.get(part.label)
+        if known:  # the last tile apart
+            steps, cycles = known.steps + part.steps, known.cycles + part.cycles
+            part = replace(known, steps=steps, cycles=cycles)
+        operations[part.label] = part
     layers, timeline, now = [], [], 0
     for operation in operations.values():
         name = operation.stage.name
@@ -101,7 +101,7 @@ def estimate_training(network, device, batch, optimizer, design=None, clock_hz=N
 def _op(operation):
     if operation.work.startswith("pool"):
         return "MaxPool" if math.prod(operation.stage.window) > 1 else "Relu"
-    return operation.stage.op
+    return "Loss" if operation.work == "loss" else operation.stage.op
 
 
 def _lanes(dsps, batch):

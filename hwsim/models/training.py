@@ -10,16 +10,17 @@ to 16 bits they are rounded to nearest with ties to even, in the backward pass a
 that is asked for, stochastically (Gupta et al., "Deep Learning with Limited Numerical Precision",
 ICML 2015).
 
-The step for a batch of B images, momentum m and rate r; deltas are sums, not means, over the batch:
+The step for momentum m and rate r; n is the images of the batch for cross-entropy, whose deltas are
+of the sum of the images' losses and not of their mean, and 1 for the root mean square error:
 
     y = round(x w)                        forward, a bias as the weight of a constant 1
-    d = round(B gradient of the loss)     on the host
+    d = round(n gradient of the loss)     see `hwsim.blocks.training.loss_gradient`
     g = round(x' d)                       weight gradient, summed over the batch in the accumulator
     d = round(d w')                       input gradient: correlation with the rotated kernel
     v = round(m v + g)
-    w = round(w - (r / B) v)
+    w = round(w - (r / n) v)
 
-Factors m and r / B are rounded to numbers with integers of 16 bits, see `_factor`.
+Factors m and r / n are rounded to numbers with integers of 16 bits, see `_factor`.
 """
 
 import hashlib
@@ -29,7 +30,14 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.blocks.training import ARGUMENT_POINT, BITS, VALUE_POINT, Curve
+from hwsim.blocks.training import (
+    ARGUMENT_POINT,
+    BITS,
+    OUTPUT_POINT,
+    VALUE_POINT,
+    Curve,
+    loss_gradient,
+)
 from hwsim.compiler.training import NormScales, Scales
 from hwsim.network.training import FUNCTIONS, stages
 
@@ -41,9 +49,8 @@ __all__ = ["FloatTraining", "IntegerTraining", "TrainingSettings"]
 
 WEIGHT_POINT = 14
 INPUT_POINT = 14
-LOGIT_POINT = 14
 # A constant 1 has to be a code.
-HIGHEST_MAP_POINT = 14
+HIGHEST_MAP_POINT = OUTPUT_POINT
 HIGHEST_POINT = 24
 LARGEST_FACTOR = 1 << 14
 LARGEST = (1 << (BITS - 1)) - 1
@@ -167,6 +174,7 @@ class IntegerTraining:
         Where it begins; rounded to codes.
     settings : TrainingSettings
     machine : Machine
+        For the same loss.
 
     Members
     -------
@@ -178,6 +186,8 @@ class IntegerTraining:
     """
 
     def __init__(self, network, weights, settings, machine):
+        if machine.loss != settings.loss:
+            raise ValueError(f"loss must be {machine.loss}, as the machine's, not {settings.loss}")
         self.stages = stages(network)
         self._network = network
         self._settings = settings
@@ -235,31 +245,31 @@ class IntegerTraining:
 
     def calibrate(self, images, labels):
         """Choose the points from a batch, in float."""
-        settings, last, batch = self._settings, self.stages[-1], len(images)
+        settings, last, count = self._settings, self.stages[-1], self._count(len(images))
         target = settings.target(labels, last.outputs)
         found = gradients(
             self._network, images, target, loss=settings.loss, constants=self.weights()
         )
-        limit = self._gradient_limit(batch)
+        limit = self._gradient_limit(len(images))
         for stage in self.stages:
-            # Deltas and gradients here are sums, not means, over the batch.
-            delta = batch * _largest(found.of[stage.output])
+            delta = count * _largest(found.of[stage.output])
             self.points[f"delta/{stage.name}"] = point_for(delta, HIGHEST_POINT)
             if stage.sums:
                 maps = _largest(found.values[stage.output])
-                self.points[f"map/{stage.name}"] = point_for(maps, HIGHEST_MAP_POINT)
+                self.points[f"map/{stage.name}"] = max(point_for(maps, HIGHEST_MAP_POINT), 0)
             if stage.weight:
-                gradient = batch * _largest(found.of[stage.weight])
+                gradient = count * _largest(found.of[stage.weight])
                 self.points |= {
                     f"gradient/{stage.name}": point_for(gradient, limit),
                     f"velocity/{stage.name}": point_for(4 * gradient, limit),
                 }
         self.points |= dict.fromkeys(self._arguments, ARGUMENT_POINT)
-        point = LOGIT_POINT
-        if settings.loss == "rmse":
-            # The largest gradient: that of the one output in which all of the error is.
-            point = point_for(math.sqrt(batch / last.outputs), LOGIT_POINT)
-        self.points[f"delta/{last.name}"] = point
+        unit = loss_gradient(settings.loss, len(images), last.outputs)
+        self.points[f"delta/{last.name}"] = unit.gradient_point
+
+    def _count(self, batch):
+        """What gradients are multiplied by: those of the cross-entropy are sums, not means."""
+        return batch if self._settings.loss == "cross-entropy" else 1
 
     @property
     def _arguments(self):
@@ -276,7 +286,7 @@ class IntegerTraining:
 
         A last bit less of a gradient moves no weight by more than 2**(7 - 28), far below a code.
         """
-        exponent = math.frexp(self._settings.rate / batch)[1]
+        exponent = math.frexp(self._settings.rate / self._count(batch))[1]
         return min(HIGHEST_POINT, WEIGHT_POINT + 14 + exponent - FACTOR_BITS)
 
     # Steps
@@ -289,13 +299,13 @@ class IntegerTraining:
         if not self.points:
             self.calibrate(images, labels)
         scales, points = self._scales(len(images))
-        codes = self.machine.forward(quantized(images, INPUT_POINT), scales)
+        codes, flags = self.machine.step(
+            quantized(images, INPUT_POINT), labels, scales, points.logits
+        )
         # In one order, whoever computed them: sums below depend on it.
         logits = np.ldexp(np.ascontiguousarray(codes, np.float64), -points.logits)
         target = self._settings.target(labels, logits.shape[1])
-        loss, delta = LOSSES[self._settings.loss](logits, target)
-        point = self.points[f"delta/{self.stages[-1].name}"]
-        flags = self.machine.backward(quantized(len(images) * delta, point), scales)
+        loss, _ = LOSSES[self._settings.loss](logits, target)
         self.points |= {f"velocity/{name} now": p for name, p in points.velocities.items()}
         self._move_points(flags, len(images))
         self.steps += 1
@@ -338,7 +348,7 @@ class IntegerTraining:
                 if self._settings.momentum:
                     numbers["velocity"], change = self._velocity(name, change)
                     velocities[name] = change
-                shift, factor = _factor(self._settings.rate / batch, change)
+                shift, factor = _factor(self._settings.rate / self._count(batch), change)
                 numbers["update"] = 1 << shift, -factor, shift
             if k and stage.op == "LRN":
                 before = self.points[f"delta/{self.stages[k - 1].name}"]

@@ -29,6 +29,7 @@ from .training import (
     marks_layout,
     word_layout,
 )
+from .training_loss import Loss
 from .unit import choose, delay
 from .unused import discard
 
@@ -238,8 +239,8 @@ class Steps(wiring.Component):
         Together with the step: there is one; it is the first or the last of its sum, or window.
     k : out
         And its tap, or window.
-    row, second : out
-        And its number in the innermost loop; whether that in the next one is odd.
+    row, col : out
+        And its numbers in the innermost loop, and in the next one.
     """
 
     def __init__(self, config):
@@ -263,7 +264,7 @@ class Steps(wiring.Component):
                 "last": Out(1),
                 "k": Out(config.offset_bits),
                 "row": Out(range(config.lanes)),
-                "second": Out(1),
+                "col": Out(range(config.lanes)),
             }
         )
 
@@ -296,7 +297,7 @@ class Steps(wiring.Component):
             self.last.eq(choose(registers.fold, list(nest.ends))),
             self.k.eq(now["k"]),
             self.row.eq(nest.index[0]),
-            self.second.eq(nest.index[1]),
+            self.col.eq(nest.index[1]),
             read.addr.eq(now["k"]),
         ]
         late = {name: delay(m, now[name], 1, name) for name in "awyx"}
@@ -335,7 +336,9 @@ class Results(wiring.Component):
     begin : in
     valid, word : in
         A result.
-    write, address, written : out
+    single : in
+        It is for one lane, the number of the second loop; the others of that word stay.
+    write, lanes, address, written : out
         To memory, a cycle later.
     done : out
         With the last result.
@@ -351,7 +354,9 @@ class Results(wiring.Component):
                 "begin": In(1),
                 "valid": In(1),
                 "word": In(word_layout(config)),
+                "single": In(1),
                 "write": Out(1),
+                "lanes": Out(config.lanes),
                 "address": Out(address_layout(config)),
                 "written": Out(word_layout(config)),
                 "done": Out(1),
@@ -383,6 +388,9 @@ class Results(wiring.Component):
             m.d.sync += row.eq(Mux(ends[0], Mux(ends[1], last, row + last + config.lanes), row - 1))
         m.d.sync += [
             self.write.eq(self.valid & ((registers.limit == 0) | (row < registers.limit))),
+            self.lanes.eq(
+                Cat(~self.single | (nest.index[1] == lane) for lane in range(config.lanes))
+            ),
             self.address.eq(address),
             *(
                 self.written[lane].eq(Mux(lane < registers.kept, self.word[lane], 0))
@@ -417,10 +425,10 @@ class Trainer(wiring.Component):
 
     ::
 
-        host ──> control ──> steps ──> memories ──┬──> transposers ──> product ──┐
-                    │                      ^      └──> pool, route, function ────┤
-                    │                      │                                     v
-                    └──> results ──────────┴─────────────────────────────────────┘
+        host ──> control ──> steps ──> memories ──┬──> transposers ──> product ──────┐
+                    │                      ^      └──> pool, route, function, loss ──┤
+                    │                      │                                         v
+                    └──> results ──────────┴─────────────────────────────────────────┘
 
     Commands of the host are done one after another, see `Control`.
 
@@ -498,7 +506,12 @@ class Trainer(wiring.Component):
         mode = control.run
         m.d.comb += [
             reads_a.eq(
-                busy & (((mode.kind == Kind.PRODUCT) & ~mode.diagonal) | (mode.kind == Kind.SLOPE))
+                busy
+                & (
+                    ((mode.kind == Kind.PRODUCT) & ~mode.diagonal)
+                    | (mode.kind == Kind.SLOPE)
+                    | (mode.kind == Kind.LOSS)
+                )
             ),
             w_address.eq(Mux(busy, steps.w.address, control.address)),
         ]
@@ -507,12 +520,20 @@ class Trainer(wiring.Component):
             name = bank.name.lower()
             shape, depth = word_layout(config), getattr(config, name)
             m.submodules[name] = memory = Memory(shape=shape, depth=depth, init=[])
-            read, write = memory.read_port(), memory.write_port()
+            read = memory.read_port()
             mine = reads_a & (steps.a.address.bank == bank)
             host = control.write & (control.address.bank == bank)
+            writes = host | (results.write & (results.address.bank == bank))
+            if bank == Bank.DELTAS:
+                # Those of outputs come for one image at a time.
+                write = memory.write_port(granularity=1)
+                lanes = results.lanes | host.replicate(config.lanes)
+                m.d.comb += write.en.eq(lanes & writes.replicate(config.lanes))
+            else:
+                write = memory.write_port()
+                m.d.comb += write.en.eq(writes)
             m.d.comb += [
                 read.addr.eq(Mux(mine, steps.a.address.offset, w_address.offset)),
-                write.en.eq(host | (results.write & (results.address.bank == bank))),
                 write.addr.eq(Mux(host, control.address.offset, results.address.offset)),
                 write.data.eq(Mux(host, control.word, results.written)),
             ]
@@ -530,8 +551,8 @@ class Trainer(wiring.Component):
             return whole
 
         rows = operand("a", steps.a.address.bank, steps.a)
-        row, second = delay(m, steps.row, 3, "row"), delay(m, steps.second, 3, "second")
-        factor = Mux(second, control.numbers.q, control.numbers.p)
+        row, col = delay(m, steps.row, 3, "row"), delay(m, steps.col, 3, "col")
+        factor = Mux(col[0], control.numbers.q, control.numbers.p)
         unit = Cat(Mux(row == lane, factor, 0) for lane in range(config.lanes))
         a, w = Signal(word_layout(config)), Signal(word_layout(config))
         m.d.sync += [
@@ -595,22 +616,37 @@ class Trainer(wiring.Component):
             route.i.payload.relu.eq(mode.relu),
             route.i.payload.first.eq(first),
         ]
-        found = [product.o.payload, pool.o.payload.value, route.o.payload]
-        words, valids = (
-            [word.as_value() for word in found],
-            [u.o.valid for u in (product, pool, route)],
-        )
+        m.submodules.loss = loss = Loss(config)
+        m.d.comb += [
+            loss.i.valid.eq(valid & (mode.kind == Kind.LOSS)),
+            loss.i.payload.outputs.eq(w),
+            loss.i.payload.labels.eq(a),
+            loss.i.payload.lane.eq(delay(m, steps.col, config.operand_latency, "image")),
+            loss.i.payload.first.eq(first),
+            loss.i.payload.lift.eq(numbers.shift),
+            loss.i.payload.one.eq(numbers.one),
+        ]
+        # One of them is at work.
+        units = [product, pool, route, loss]
+        words = {
+            Kind.PRODUCT: product.o.payload,
+            Kind.POOL: pool.o.payload.value,
+            Kind.ROUTE: route.o.payload,
+            Kind.LOSS: loss.o.payload.replicate(config.lanes),
+        }
         if config.functions:
             functions = self._functions(m, control, valid, begins, a, w)
-            words += [functions.o.payload.as_value()] * 2
-            valids.append(functions.o.valid)
+            words |= dict.fromkeys((Kind.FUNCTION, Kind.SLOPE), functions.o.payload)
+            units.append(functions)
         discard(m, mode.curve)
         m.d.comb += [
-            # One of them is at work.
-            results.valid.eq(Cat(valids).any()),
-            # By number of the kind; a program that halts has no results.
-            results.word.eq(choose(mode.kind, [words[0], *words])),
+            results.valid.eq(Cat(unit.o.valid for unit in units).any()),
+            results.single.eq(mode.kind == Kind.LOSS),
         ]
+        with m.Switch(mode.kind):
+            for kind, word in words.items():
+                with m.Case(kind):
+                    m.d.comb += results.word.eq(word)
 
     def _functions(self, m, control, valid, begins, a, w):
         config, mode, numbers = self.config, control.run, control.numbers

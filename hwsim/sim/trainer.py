@@ -156,14 +156,15 @@ def train(
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"labels must lie in 0 to {classes - 1}, the network's outputs")
     parts, momentum = stages(network), settings.momentum > 0
-    config = sized(parts, batch, TrainingConfig(lanes=lanes), momentum=momentum)
-    plan = TrainingPlan(parts, batch, config, momentum=momentum)
+    chosen = TrainingConfig(lanes=lanes, loss=settings.loss)
+    config = sized(parts, batch, chosen, momentum=momentum)
+    plan = TrainingPlan(parts, config, momentum=momentum)
     weights = initial_weights(network, settings.seed)
 
     def in_integers(machine):
         return IntegerTraining(network, weights, settings, machine)
 
-    reference = in_integers(Reference(parts, lanes))
+    reference = in_integers(Reference(parts, lanes, settings.loss))
     simulated = in_integers(Simulated(plan)) if engine == "rtl" else None
     state = _State(
         reference, simulated, FloatTraining(network, weights, settings), _facts(locals(), count)

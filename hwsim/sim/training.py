@@ -20,8 +20,8 @@ PATIENCE = 1 << 40
 class Simulated:
     """A `hwsim.models.reference.training.Machine` in simulation.
 
-    The host, which is here, writes weights, programs and images, starts the programs, and reads
-    what it is asked for.
+    The host, which is here, writes weights, program, images and labels, starts the program, and
+    reads what it is asked for.
 
     Parameters
     ----------
@@ -36,6 +36,7 @@ class Simulated:
 
     def __init__(self, plan):
         self.plan = plan
+        self.loss = plan.config.loss
         self.cycles: Counter[str] = Counter()
         self.codes: dict[str, np.ndarray] = {}
         self.velocities: dict[str, np.ndarray] = {}
@@ -79,12 +80,11 @@ class Simulated:
         commands[:, 3:] = words
         self._commands.append(commands)
 
-    def _stimulus(self, start, reads):
-        """All commands so far, then a program, then reads of (bank, offset, words)."""
-        offset, program = start
+    def _stimulus(self, program, reads):
+        """All commands so far, then the program, then reads of (bank, offset, words)."""
         width = 3 + self.plan.config.lanes
         for command, places in (
-            (Command.START, [(Bank.PROGRAM, offset, 1)]),
+            (Command.START, [(Bank.PROGRAM, 0, 1)]),
             (Command.READ, reads),
         ):
             for bank, first, words in places:
@@ -109,7 +109,7 @@ class Simulated:
             run.advance(compiled_engine.SLICE_CYCLES)
         return run.recording()
 
-    def _start(self, offset, program, reads):
+    def _start(self, program, reads):
         """Run a program, of which the words that have changed are written before.
 
         Returns
@@ -117,11 +117,11 @@ class Simulated:
         list of ndarray, (words, lanes)
             For each of ``reads``, (bank, offset, words).
         """
-        for place, word in enumerate(program.words, offset):
+        for place, word in enumerate(program.words):
             if self._program.get(place) != word:
                 self._program[place] = word
                 self._write(Bank.PROGRAM, place, self._split(word))
-        recording = self._run(self._stimulus((offset, program), reads))
+        recording = self._run(self._stimulus(program, reads))
         counts = [words for _, _, words in reads]
         begin = recording.inputs["i"].cycles[-1 - sum(counts)]
         ends = recording.probes["finished"].cycles - begin
@@ -147,16 +147,37 @@ class Simulated:
                 words = to_words(arrays[stage.name], lanes, stage.group)
                 self._write(Bank.PARAMETERS, offset, words)
 
-    def forward(self, images, scales):
-        """As `Machine.forward`."""
+    def step(self, images, labels, scales, point):
+        """As `Machine.step`."""
         plan = self.plan
-        self._programs = plan.programs(scales)
+        program = plan.program(scales, point)
         self._write(Bank.MAPS, plan.images, self._to_lanes(images.reshape(len(images), -1)))
-        last = plan.places[-1]
-        logits = (Bank.MAPS, last.maps, plan.groups * last.stage.outputs)
-        (words,) = self._start(0, self._programs[0], [logits])
-        groups = words.reshape(plan.groups, last.stage.outputs, -1)
-        return groups.swapaxes(1, 2).reshape(-1, last.stage.outputs)[: len(images)]
+        self._write(Bank.PARAMETERS, plan.labels, self._to_lanes(labels[:, None]))
+        last, slots = plan.places[-1], sum(map(len, plan.slots.values()))
+        outputs = last.stage.outputs
+        reads = [
+            (Bank.PARAMETERS, first, place.words)
+            for place in self._trained
+            for first in (place.weights, place.velocity)
+        ]
+        found, flags, *words = self._start(
+            program,
+            [
+                (Bank.MAPS, last.pooled, plan.groups * outputs),
+                (Bank.FLAGS, 0, 1 + slots),
+                *reads,
+            ],
+        )
+        for place, codes, velocities in zip(self._trained, words[::2], words[1::2], strict=True):
+            stage = place.stage
+            shape = (stage.depth, stage.outputs)
+            self.codes[stage.name] = from_words(codes, shape, stage.group)
+            self.velocities[stage.name] = from_words(velocities, shape, stage.group)
+        groups = found.reshape(plan.groups, outputs, -1).swapaxes(1, 2)
+        return groups.reshape(-1, outputs)[: len(images)], {
+            key: tuple(any(flags[slot, 0] >> bit & 1 for slot in found) for bit in range(2))
+            for key, found in plan.slots.items()
+        }
 
     def _to_lanes(self, values):
         """Words for values of a batch, (B, n)."""
@@ -164,27 +185,3 @@ class Simulated:
         padded = np.zeros((self.plan.groups * lanes, values.shape[1]), np.int64)
         padded[: len(values)] = values
         return padded.reshape(-1, lanes, values.shape[1]).swapaxes(1, 2).reshape(-1, lanes)
-
-    def backward(self, delta, scales):
-        """As `Machine.backward`."""
-        plan = self.plan
-        self._write(Bank.DELTAS, plan.places[-1].pooled_deltas, self._to_lanes(delta))
-        forward, backward = self._programs
-        slots = sum(map(len, plan.slots.values()))
-        reads = [
-            (Bank.PARAMETERS, first, place.words)
-            for place in self._trained
-            for first in (place.weights, place.velocity)
-        ]
-        *words, flags = self._start(
-            len(forward.words), backward, [*reads, (Bank.FLAGS, 0, 1 + slots)]
-        )
-        for place, codes, velocities in zip(self._trained, words[::2], words[1::2], strict=True):
-            stage = place.stage
-            shape = (stage.depth, stage.outputs)
-            self.codes[stage.name] = from_words(codes, shape, stage.group)
-            self.velocities[stage.name] = from_words(velocities, shape, stage.group)
-        return {
-            key: tuple(any(flags[slot, 0] >> bit & 1 for slot in found) for bit in range(2))
-            for key, found in plan.slots.items()
-        }

@@ -7,7 +7,7 @@ import pytest
 from hwsim.blocks.backward_loss import CrossEntropyGradientConfig, RmseGradientConfig
 from hwsim.blocks.stream import Frame
 from hwsim.models.reference.backward import cross_entropy, root_mean_square_error
-from hwsim.models.reference.backward_units import cross_entropy_gradient, rmse_gradient
+from hwsim.models.reference.backward_loss import cross_entropy_gradient, rmse_gradient
 from hwsim.rtl.backward_loss import CrossEntropyGradient, RmseGradient
 
 SEEDS = range(16)
@@ -40,10 +40,11 @@ def test_cross_entropy(check_unit, seed):
     frames = 1 + seed % 3
     rng = np.random.default_rng(seed)
     config = CrossEntropyGradientConfig(
-        frame=draw_frame(rng, int(rng.choice([2, 4, 8, 12, 16]))),
+        frame=draw_frame(rng, int(rng.choice([2, 4, 8, 12, 16, 30]))),
         point=int(rng.integers(2, 15)),
         gradient_point=int(rng.integers(1, 17)),
     )
+    assert config.drain == config.cycles() - config.frame.beats
     logits = draw_codes(rng, config.frame, frames)
     labels = rng.integers(0, config.frame.channels, (frames, *config.labels.shape))
     expected = cross_entropy_gradient(config, logits, labels)
@@ -62,6 +63,7 @@ def test_rmse(check_unit, seed):
         frame=draw_frame(rng, int(rng.choice([1, 4, 8, 16]))),
         gradient_point=int(rng.integers(4, 20)),
     )
+    assert config.drain == config.cycles() - config.frame.beats
     values, targets = (draw_codes(rng, config.frame, frames) for _ in range(2))
     values[-1, :, :, : seed % 4] = targets[-1, :, :, : seed % 4]
     expected = rmse_gradient(config, values, targets)

@@ -20,15 +20,10 @@ from hwsim.blocks.queue import QueueConfig
 from hwsim.blocks.reshape import ForkConfig, ResizeConfig
 from hwsim.blocks.stream import Frame
 from hwsim.blocks.timing import Edge, evaluate
-from hwsim.models.reference.backward_units import cross_entropy_gradient
+from hwsim.blocks.training import OUTPUT_POINT, loss_gradient
+from hwsim.models.reference.backward_loss import cross_entropy_gradient
 from hwsim.models.reference.training import Reference, round_codes
-from hwsim.models.training import (
-    INPUT_POINT,
-    LOGIT_POINT,
-    WEIGHT_POINT,
-    IntegerTraining,
-    TrainingSettings,
-)
+from hwsim.models.training import INPUT_POINT, IntegerTraining, TrainingSettings
 from hwsim.network.training import initial_weights, stages
 from hwsim.rtl.backward_activation import ActivationGradient, Relu
 from hwsim.rtl.backward_conv import WeightGradient
@@ -60,7 +55,7 @@ DENSE = DenseConfig(
 )
 LOGITS = replace(DENSE.output, bits=16)
 LOSS = CrossEntropyGradientConfig(
-    frame=replace(LOGITS, lanes=1), point=10, gradient_point=LOGIT_POINT
+    frame=replace(LOGITS, lanes=1), point=10, gradient_point=OUTPUT_POINT
 )
 BACK = DenseConfig(frame=LOGITS, out_channels=36, simd=CLASSES, pe=2, weight_bits=16, loadable=True)
 # The same beats, which are no vector but a map.
@@ -323,24 +318,20 @@ def codes_of(layer, words, biases):
     return codes.reshape(shape)
 
 
-def logit_shift(numbers):
-    """From the logits' point to that of the loss."""
-    return numbers.one.bit_length() - 1 + WEIGHT_POINT - numbers.forward - LOSS.point
-
-
-def inputs_of(images, codes, velocities, scales):
-    """What all ports but ``labels`` are given."""
+def inputs_of(images, labels, codes, velocities, scales, point):
+    """What all ports are given."""
     numbers = dict(zip(GRADIENTS, scales, strict=True))
     weights = DENSE.in_stream_order(codes["y"][:-1].T)
     kernel = codes["c"][:-1].T.reshape(4, 1, 3, 3)
     inputs = {
         "x": IMAGE.to_beats(images),
+        "labels": labels,
         "c_load": load(CONV.mac, kernel, codes["c"][-1] * numbers["c"].one),
         "y_load": load(DENSE.mac, weights[:, :, None], codes["y"][-1] * numbers["y"].one),
         "back_load": load(BACK.mac, weights.T[:, :, None], 0),
         "c_forward": [rounding_word(numbers["c"].forward)] * BATCH,
         "y_forward": [rounding_word(numbers["y"].forward)] * BATCH,
-        "loss": [rounding_word(logit_shift(numbers["y"]))] * BATCH,
+        "loss": [rounding_word(point - LOSS.point)] * BATCH,
         "back": [rounding_word(numbers["y"].inputs)] * BATCH,
     }
     for layer, of_layer in numbers.items():
@@ -366,35 +357,33 @@ class Streaming(Reference):
         super().__init__(stages, 4)
         self._step, self._reuse = Step(), []
         self._planned = planned_cycles(self._step)
-        self.labels = None
 
-    def forward(self, images, scales):
-        """By the reference alone; the units do a whole step at once."""
-        self._inputs = inputs_of(images, self.codes, self.velocities, scales)
-        self._inputs["labels"] = self.labels
-        self._logits = super().forward(images, scales)
-        return self._logits
+    def loss_gradient(self, codes, labels, point):
+        """By a unit for logits of another point."""
+        logits = round_codes(codes, point - LOSS.point)[:, :, None, None]
+        own = cross_entropy_gradient(LOSS, logits, labels[:, None, None, None]).reshape(codes.shape)
+        # Logits are half a step off, which moves a probability by a quarter of one at most; both
+        # units have their error.
+        expected = super().loss_gradient(codes, labels, point)
+        error = LOSS.error + loss_gradient("cross-entropy", *codes.shape).error
+        bound = 2.0 ** (OUTPUT_POINT - LOSS.point - 2) + error * 2**OUTPUT_POINT
+        assert np.abs(own - expected).max() <= bound
+        return own
 
-    def backward(self, delta, scales):
-        """With and without stalls; with the gradient of the loss unit in place of ``delta``."""
-        codes = round_codes(self._logits, logit_shift(scales[-1]))[:, :, None, None]
-        labels = self.labels[:, None, None, None]
-        own = cross_entropy_gradient(LOSS, codes, labels).reshape(delta.shape)
-        # Logits are half a step off, which moves a probability by a quarter of one at most; the
-        # unit has its error, and ``delta`` was rounded.
-        bound = 2.0 ** (LOGIT_POINT - LOSS.point - 2) + LOSS.error * 2**LOGIT_POINT + 0.5
-        assert np.abs(own - delta).max() <= bound
+    def step(self, images, labels, scales, point):
+        """With and without stalls."""
+        self._inputs = inputs_of(images, labels, self.codes, self.velocities, scales, point)
         before = {**self.codes}
-        flags = super().backward(own, scales)
+        logits, flags = super().step(images, labels, scales, point)
         for stalls in (0.0, 0.2):
             found = self._run(stalls)
-            assert np.array_equal(found["logits"], self._logits)
+            assert np.array_equal(found["logits"], logits)
             for layer in GRADIENTS:
                 for port, state in (("o", self.codes), ("vo", self.velocities)):
                     parts = (found[f"{layer}{kind}_{port}"] for kind in ("", "_bias"))
                     assert np.array_equal(codes_of(layer, *parts), state[layer])
                 assert (self.codes[layer] != before[layer]).any()
-        return flags
+        return logits, flags
 
     def _run(self, stalls):
         outputs = {
@@ -421,5 +410,4 @@ def test_steps():
     training = IntegerTraining(net, initial_weights(net, 2), settings, machine)
     for _ in range(3):
         images, labels = rng.random((BATCH, 1, 6, 6)), rng.integers(0, CLASSES, BATCH)
-        machine.labels = labels
         training.step(images.astype(np.float32), labels)

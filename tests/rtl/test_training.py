@@ -16,8 +16,9 @@ from hwsim.blocks.training import (
     TrainingConfig,
     jumps,
 )
-from hwsim.models.reference.training import function, noise, round_codes, slope
+from hwsim.models.reference.training import Reference, function, noise, round_codes, slope
 from hwsim.rtl.training import Function, MatrixProduct, WinnerPool, WinnerRoute, word_layout
+from hwsim.rtl.training_loss import Loss
 from hwsim.sim import amaranth_engine, compiled_engine
 from hwsim.sim.engine import Stimulus
 
@@ -103,6 +104,38 @@ def test_pool_and_route(seed):
         passes = winner[:, None] == np.arange(taps)[:, None]
         passes &= (value[:, None] > 0) | (relu == 0)
         assert (found == np.where(passes, dy[:, None], 0)).all()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("loss", ["cross-entropy", "rmse"])
+@pytest.mark.parametrize("engine", [compiled_engine, amaranth_engine])
+def test_loss(seed, loss, engine):
+    """Batches back to back, of outputs of all points and sizes."""
+    rng = np.random.default_rng(seed)
+    lanes, classes = int(rng.integers(4, 8)), int(rng.integers(1, 12))
+    batch = lanes * 2 if seed % 2 else int(rng.integers(1, lanes + 1))
+    config = TrainingConfig(lanes=lanes, loss=loss, batch=batch, classes=classes)
+    reference, sent, expected = Reference([], lanes, loss), [], []
+    for point in (0, 14, int(rng.integers(15))):
+        outputs = codes(rng, batch, classes, spread=True) >> rng.integers(16, size=(batch, 1))
+        labels = rng.integers(classes, size=batch)
+        expected.append(reference.loss_gradient(outputs, labels, point).reshape(-1, 1))
+        filled = np.concatenate([outputs, codes(rng, -batch % lanes, classes)])
+        filled_labels = np.concatenate([labels, rng.integers(classes, size=-batch % lanes)])
+        for image in range(batch):
+            group = slice(image // lanes * lanes, image // lanes * lanes + lanes)
+            sent += [
+                [*word, *filled_labels[group], image % lanes, k == 0, 14 - point, 1 << point]
+                for k, word in enumerate(filled[group].T)
+            ]
+    recording = run(Loss(config), sent, len(sent), engine)
+    found = recording.outputs["o"]
+    assert (found.values.reshape(-1, 1) == np.concatenate(expected)).all(), f"seed {seed}"
+    last, ended = (
+        port.cycles[batch * classes - 1 :: batch * classes]
+        for port in (recording.inputs["i"], found)
+    )
+    assert (ended == last + 1 + config.gradient.drain).all()
 
 
 CURVES = (
@@ -243,6 +276,8 @@ def test_jumps():
         ({"maps": 0}, "maps must be a positive integer, not 0"),
         ({"functions": 1}, "functions must be 0, or 2 to 8, not 1"),
         ({"functions": 9}, "functions must be 0, or 2 to 8, not 9"),
+        ({"classes": 0}, "classes must be a positive integer, not 0"),
+        ({"loss": "hinge"}, "loss must be cross-entropy or rmse, not 'hinge'"),
         ({"accumulator_bits": 63}, "accumulator_bits must be at most 62, not 63"),
         ({"accumulator_bits": 20}, "accumulator_bits must be at least 32 for one step, not 20"),
     ],

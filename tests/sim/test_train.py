@@ -108,14 +108,14 @@ def test_a_mismatch_is_seen(monkeypatch):
     """A weight that differs by one code is counted."""
     from hwsim.sim.training import Simulated
 
-    genuine = Simulated.backward
+    genuine = Simulated.step
 
     def wrong(self, *arguments):
-        flags = genuine(self, *arguments)
+        found = genuine(self, *arguments)
         self.codes["y"][0, 0] += 1
-        return flags
+        return found
 
-    monkeypatch.setattr(Simulated, "backward", wrong)
+    monkeypatch.setattr(Simulated, "step", wrong)
     network = chain()
     images, labels = data(network, 10)
     result = train(network, images, labels, steps=1, batch=4, lanes=4)

@@ -121,12 +121,13 @@ def test_random_networks(seed):
         stochastic=bool(rng.integers(2)),
         seed=seed,
     )
-    config = sized(parts, batch, TrainingConfig(lanes=lanes), momentum=momentum > 0)
-    plan = TrainingPlan(parts, batch, config, momentum=momentum > 0)
+    chosen = TrainingConfig(lanes=lanes, loss=settings.loss)
+    config = sized(parts, batch, chosen, momentum=momentum > 0)
+    plan = TrainingPlan(parts, config, momentum=momentum > 0)
     weights = initial_weights(network, seed)
     reference, simulated = (
         IntegerTraining(network, weights, settings, machine)
-        for machine in (Reference(parts, lanes), Simulated(plan))
+        for machine in (Reference(parts, lanes, settings.loss), Simulated(plan))
     )
     shape = network.inputs[0].shape[1:]
     for step in range(3):
@@ -148,16 +149,15 @@ def test_steps(seed):
     parts = stages(random_chain(seed)[0])
     lanes, batch = 4 + seed % 3, 1 + seed % 3 if seed % 2 else 2 * (4 + seed % 3)
     config = sized(parts, batch, TrainingConfig(lanes=lanes), momentum=True)
-    plan = TrainingPlan(parts, batch, config, momentum=True)
+    plan = TrainingPlan(parts, config, momentum=True)
     found: dict[str, int] = {}
-    for program in plan.any_programs(stochastic=bool(seed % 2)):
-        for operation in program.operations:
-            found[operation.label] = found.get(operation.label, 0) + operation.steps
+    for operation in plan.any_program(stochastic=bool(seed % 2)).operations:
+        found[operation.label] = found.get(operation.label, 0) + operation.steps
 
     def tiles(count):
         return -(-count // lanes)
 
-    expected = {}
+    expected = {f"{parts[-1].name} loss": batch * parts[-1].outputs}
     for number, stage in enumerate(parts):
         expected |= own_steps(stage, tiles, batch) if not stage.weight else {}
         if stage.relu or stage.window != (1, 1) or (stage.weight and strided(stage)):
@@ -238,16 +238,25 @@ def test_too_small(memory):
     parts = stages(random_chain(100)[0])
     config = sized(parts, 4, TrainingConfig(lanes=4), momentum=True)
     words = getattr(config, memory)
-    smaller = TrainingConfig(lanes=4, functions=4, **{memory: words - 1})
+    smaller = replace(config, **{memory: words - 1})
     with pytest.raises(ValueError, match=rf"^{memory} must be at least {words}, not {words - 1}$"):
-        TrainingPlan(parts, 4, smaller, momentum=True)
+        TrainingPlan(parts, smaller, momentum=True)
 
 
-def test_no_functions():
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"functions": 0}, "functions must be at least 4, not 0"),
+        ({"classes": 6}, "classes must be 5, as the outputs, not 6"),
+        ({"batch": 6}, "batch must be at most 4, the lanes, or a multiple of that, not 6"),
+    ],
+)
+def test_other_accelerators(members, message):
     parts = stages(with_functions("Tanh"))
+    config = sized(parts, 4, TrainingConfig(lanes=4), momentum=True)
     with pytest.raises(ValueError) as raised:
-        TrainingPlan(parts, 4, TrainingConfig(lanes=4), momentum=True)
-    assert str(raised.value) == "functions must be at least 4, not 0"
+        TrainingPlan(parts, replace(config, **members), momentum=True)
+    assert str(raised.value) == message
 
 
 def test_too_many_norms():
@@ -287,24 +296,26 @@ def test_too_large():
         outputs=1,
     )
     with pytest.raises(ValueError) as raised:
-        TrainingPlan([stage], 4, TrainingConfig(lanes=4), momentum=False)
+        TrainingPlan([stage], TrainingConfig(lanes=4, classes=1), momentum=False)
     assert str(raised.value) == (
         "maps of training must be smaller than 2048, with their padding, not 2048 as that of conv"
     )
     stage = replace(stage, shape=(1, 100, 102))
-    config = TrainingConfig(lanes=4, accumulator_bits=47, maps=30_000, deltas=30_000)
-    assert TrainingPlan([stage], 1, config, momentum=False).used["maps"] == 10_200 + 10_000
+    config = TrainingConfig(
+        lanes=4, batch=1, classes=1, accumulator_bits=47, maps=30_000, deltas=30_000
+    )
+    assert TrainingPlan([stage], config, momentum=False).used["maps"] == 10_200 + 10_000
     with pytest.raises(ValueError) as raised:
-        TrainingPlan([stage], 8, replace(config, accumulator_bits=44), momentum=False)
+        TrainingPlan([stage], replace(config, batch=8, accumulator_bits=44), momentum=False)
     assert str(raised.value) == ("a sum must have at most 8191 products, not 80000 as in conv")
 
 
 def test_program_too_long():
     parts = stages(random_chain(100)[0])
-    config = TrainingConfig(lanes=4, functions=4, program=10)
-    plan = TrainingPlan(parts, 4, config, momentum=True)
+    config = sized(parts, 4, TrainingConfig(lanes=4), momentum=True)
+    plan = TrainingPlan(parts, replace(config, program=10), momentum=True)
     with pytest.raises(ValueError, match=r"^program must be at least \d+, not 10$"):
-        plan.any_programs(stochastic=False)
+        plan.any_program(stochastic=False)
 
 
 @pytest.fixture(scope="module")
@@ -313,7 +324,7 @@ def script():
     network, classes = random_chain(SMALL)
     parts = stages(network)
     config = sized(parts, 4, TrainingConfig(lanes=4), momentum=True)
-    plan = TrainingPlan(parts, 4, config, momentum=True)
+    plan = TrainingPlan(parts, config, momentum=True)
     sent, got = [], []
 
     class Watched(Simulated):

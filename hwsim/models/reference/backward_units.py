@@ -4,11 +4,8 @@ Maps are int64, (N, C, H, W). Convolutions, and pools by maximum and sum, are th
 `hwsim.models.reference.backward`, which are exact on integers.
 """
 
-from math import isqrt
-
 import numpy as np
 
-from hwsim.blocks.backward_loss import FINE_BITS
 from hwsim.blocks.backward_update import SHIFT_BITS
 from hwsim.blocks.training import NOISE_BITS
 from hwsim.network.fixed_point import round_half_even_shift
@@ -21,12 +18,10 @@ from .training import noise, round_codes, slope
 __all__ = [
     "activation_gradient",
     "combine",
-    "cross_entropy_gradient",
     "input_gradient",
     "lrn_gradient",
     "max_pool",
     "pool_gradient",
-    "rmse_gradient",
     "rounding",
     "weight_gradient",
 ]
@@ -140,26 +135,3 @@ def lrn_gradient(config, x, dy):
     first, second = config.lifts
     direct = dy * config.scale.codes[index]
     return (direct << first) - (x * neighbour_sums(shares, axes, config.size, after) << second)
-
-
-def cross_entropy_gradient(config, logits, labels):
-    """What `hwsim.rtl.backward_loss.CrossEntropyGradient` gives; ``labels`` (N, 1, H, W)."""
-    below = logits.max(axis=1, keepdims=True) - logits
-    upper = np.minimum(below >> config.fine_index_bits, len(config.coarse) - 1)
-    lower = below & ((1 << config.fine_index_bits) - 1)
-    powers = round_half_even_shift(config.coarse[upper] * config.fine[lower], FINE_BITS)
-    quotients = (powers << (config.gradient_point + 1)) // powers.sum(axis=1, keepdims=True)
-    hits = np.arange(config.frame.channels)[:, None, None] == labels
-    return ((quotients + 1) >> 1) - (hits.astype(np.int64) << config.gradient_point)
-
-
-def rmse_gradient(config, values, targets):
-    """What `hwsim.rtl.backward_loss.RmseGradient` gives for values and ``targets``."""
-    gradients = np.zeros_like(values)
-    for gradient, difference in zip(gradients, values - targets, strict=True):
-        total = difference.size * sum(int(d) ** 2 for d in difference.flat)
-        for k, d in enumerate(int(d) for d in difference.flat):
-            # Python's integers: the numerator has more than 64 bits.
-            root = isqrt((d * d << config.quotient_point) // max(total, 1))
-            gradient.flat[k] = (root + 1 >> 1) * (1 if d > 0 else -1)
-    return gradients

@@ -16,14 +16,17 @@ from hwsim.blocks.training import (
     FUNCTION_SHIFT,
     INDEX_BITS,
     NOISE_BITS,
+    OUTPUT_POINT,
     VALUE_POINT,
     Curve,
+    loss_gradient,
     noise_offset,
 )
 from hwsim.network.fixed_point import round_half_even_shift
 from hwsim.network.training import FACTOR_BITS, FUNCTIONS
 
 from .backward import scatter, sum_pool_gradient
+from .backward_loss import cross_entropy_gradient, rmse_gradient
 from .floating import pad_maps, taps
 
 __all__ = [
@@ -49,27 +52,38 @@ class Machine(Protocol):
 
     Members
     -------
+    loss : str
+        Of which it makes gradients, see `hwsim.blocks.training.loss_gradient`.
     codes, velocities : dict of str to ndarray of int64, (depth, outputs)
         Weights, and below them biases, of each stage.
     """
 
+    loss: str
     codes: dict
     velocities: dict
 
     def load(self, codes, velocities):
         """Set weights and velocities."""
 
-    def forward(self, images, scales):
-        """Codes of the logits, (B, classes), for those of images, (B, C, H, W)."""
+    def step(self, images, labels, scales, point):
+        """Forward pass, loss, backward pass and update.
 
-    def backward(self, delta, scales):
-        """The rest of the step, from codes of the logits' gradient, (B, classes).
+        Parameters
+        ----------
+        images : ndarray of int64, (B, C, H, W)
+            Codes.
+        labels : ndarray of int64, (B,)
+        scales : sequence of Scales
+            Of each stage.
+        point : int
+            Of the outputs.
 
         Returns
         -------
-        dict of str to (bool, bool)
-            For ``map/NAME``, ``delta/NAME``, ``gradient/NAME`` and ``velocity/NAME`` of the stages:
-            a code has reached a bound, a code lies outside of [-2**13, 2**13).
+        (ndarray of int64, dict of str to (bool, bool))
+            Codes of the outputs, (B, classes). For ``map/NAME``, ``delta/NAME``, ``gradient/NAME``
+            and ``velocity/NAME`` of the stages: a code has reached a bound, a code lies outside of
+            [-2**13, 2**13).
         """
 
 
@@ -204,11 +218,13 @@ class Reference:
     ----------
     stages : sequence of Stage
     lanes : int
+    loss : str
     """
 
-    def __init__(self, stages, lanes):
+    def __init__(self, stages, lanes, loss="cross-entropy"):
         self.stages = stages
         self.lanes = lanes
+        self.loss = loss
         self.codes: dict[str, np.ndarray] = {}
         self.velocities: dict[str, np.ndarray] = {}
         self._remembered: list = []
@@ -255,8 +271,22 @@ class Reference:
 
     # Steps
 
+    def step(self, images, labels, scales, point):
+        """As `Machine.step`."""
+        codes = self.forward(images, scales)
+        return codes, self.backward(self.loss_gradient(codes, labels, point), scales)
+
+    def loss_gradient(self, codes, labels, point):
+        """Codes of the gradient of outputs, (B, classes), of which these are the codes."""
+        config = loss_gradient(self.loss, *codes.shape)
+        if self.loss == "cross-entropy":
+            lifted = codes[..., None, None] << (OUTPUT_POINT - point)
+            return cross_entropy_gradient(config, lifted, labels[:, None, None, None])[..., 0, 0]
+        targets = np.eye(codes.shape[1], dtype=np.int64)[labels] << point
+        return rmse_gradient(config, codes[None], targets[None])[0]
+
     def forward(self, images, scales):
-        """As `Machine.forward`."""
+        """Codes of the outputs, (B, classes), for those of images, (B, C, H, W)."""
         count = len(images)
         self._count, self._flags, self._remembered = count, {}, []
         maps = self._lanes(np.moveaxis(images, 0, -1))
@@ -359,7 +389,7 @@ class Reference:
         return np.take_along_axis(windows, winner[..., None], -1)[..., 0], winner
 
     def backward(self, delta, scales):
-        """As `Machine.backward`."""
+        """The rest of the step, from codes of the gradient of the outputs, (B, classes)."""
         delta = self._lanes(delta.T)
         gradients = {}
         for k in reversed(range(len(self.stages))):
