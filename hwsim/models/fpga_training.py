@@ -130,8 +130,9 @@ def _macs(operation, batch):
 def _room(config, device):
     """What does not fit."""
     notes = []
-    # Functions have products of 17 x 17 bits, one DSP, and 30 x 16, two, in each lane.
-    dsps = config.lanes**2 + 3 * config.lanes * bool(config.functions)
+    # Functions have products of 17 x 17 bits, one DSP, and 30 x 16, two, in each lane; the loss has
+    # one product.
+    dsps = config.lanes**2 + 3 * config.lanes * bool(config.functions) + 1
     if dsps > device["dsps"]:
         notes.append(
             f"does not fit: {dsps:,} DSPs for multipliers of 16 x 16 bits and wider, but "
