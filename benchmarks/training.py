@@ -45,7 +45,7 @@ def measure(steps, seeds):
     ]
     work: dict[str, float] = {}
     for label, cycles in on_rtl.cycles_by_work.items():
-        kind = label.partition(" ")[2] or "ends of programs"
+        kind = label.partition(" ")[2] or "end of the program"
         work[kind] = work.get(kind, 0) + cycles / on_rtl.images
     rounding = []
     for seed in range(seeds):

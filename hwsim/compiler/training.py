@@ -241,7 +241,7 @@ class _Place:
 
 
 class TrainingPlan:
-    """Where everything of a network is in a training accelerator, and its programs.
+    """Where everything of a network is in a training accelerator, and its program.
 
     Parameters
     ----------

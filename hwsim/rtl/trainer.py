@@ -627,7 +627,7 @@ class Trainer(wiring.Component):
             loss.i.payload.one.eq(numbers.one),
         ]
         # One of them is at work.
-        units = [product, pool, route, loss]
+        valids = [unit.o.valid for unit in (product, pool, route, loss)]
         words = {
             Kind.PRODUCT: product.o.payload,
             Kind.POOL: pool.o.payload.value,
@@ -637,10 +637,10 @@ class Trainer(wiring.Component):
         if config.functions:
             functions = self._functions(m, control, valid, begins, a, w)
             words |= dict.fromkeys((Kind.FUNCTION, Kind.SLOPE), functions.o.payload)
-            units.append(functions)
+            valids.append(functions.o.valid)
         discard(m, mode.curve)
         m.d.comb += [
-            results.valid.eq(Cat(unit.o.valid for unit in units).any()),
+            results.valid.eq(Cat(valids).any()),
             results.single.eq(mode.kind == Kind.LOSS),
         ]
         with m.Switch(mode.kind):
