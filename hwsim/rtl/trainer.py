@@ -628,25 +628,22 @@ class Trainer(wiring.Component):
         ]
         # One of them is at work.
         valids = [unit.o.valid for unit in (product, pool, route, loss)]
-        words = {
-            Kind.PRODUCT: product.o.payload,
-            Kind.POOL: pool.o.payload.value,
-            Kind.ROUTE: route.o.payload,
-            Kind.LOSS: loss.o.payload.replicate(config.lanes),
-        }
+        # By number of the kind; a program that halts has no results.
+        found = [product.o.payload, pool.o.payload.value, route.o.payload]
+        words = [word.as_value() for word in (found[0], *found)]
         if config.functions:
             functions = self._functions(m, control, valid, begins, a, w)
-            words |= dict.fromkeys((Kind.FUNCTION, Kind.SLOPE), functions.o.payload)
+            words += [functions.o.payload.as_value()] * 2
             valids.append(functions.o.valid)
+        else:
+            words += words[:2]
+        words.append(loss.o.payload.replicate(config.lanes))
         discard(m, mode.curve)
         m.d.comb += [
             results.valid.eq(Cat(valids).any()),
+            results.word.eq(choose(mode.kind, words)),
             results.single.eq(mode.kind == Kind.LOSS),
         ]
-        with m.Switch(mode.kind):
-            for kind, word in words.items():
-                with m.Case(kind):
-                    m.d.comb += results.word.eq(word)
 
     def _functions(self, m, control, valid, begins, a, w):
         config, mode, numbers = self.config, control.run, control.numbers

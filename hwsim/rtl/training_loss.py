@@ -1,6 +1,6 @@
 """The loss on the training accelerator: gradients of the outputs, a code per cycle."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,6 +9,7 @@ from hwsim.blocks.training import BITS, OUTPUT_POINT
 from .backward_loss import CrossEntropyGradient, RmseGradient
 from .training import SHIFT, beats, word_layout
 from .unit import choose, register
+from .unused import discard
 
 __all__ = ["Loss"]
 
@@ -53,20 +54,25 @@ class Loss(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, beat = self.config, self.i.payload
-        output, label = (choose(beat.lane, list(word)) for word in (beat.outputs, beat.labels))
+        output, label = (Signal(BITS, name=name) for name in ("code", "label"))
+        for code, word in ((output, beat.outputs), (label, beat.labels)):
+            m.d.comb += code.eq(choose(beat.lane, list(word)))
         valid, first = Signal(), register(m, beat.first, "first")
         m.d.sync += valid.eq(self.i.valid)
         if config.loss == "cross-entropy":
             m.submodules.gradient = gradient = CrossEntropyGradient(config.gradient)
-            output = output << beat.lift[: OUTPUT_POINT.bit_length()]
-            target, counts = label.as_unsigned(), first
+            wide = Cat(output, output[-1].replicate(OUTPUT_POINT))
+            output = wide << beat.lift[: OUTPUT_POINT.bit_length()]
+            target, counts = label, first
+            # A label has fewer bits than a code.
+            discard(m, label)
         else:
             m.submodules.gradient = gradient = RmseGradient(config.gradient)
             following, number = Signal(BITS), Signal(BITS)
             m.d.comb += number.eq(Mux(beat.first, 0, following))
             with m.If(self.i.valid):
                 m.d.sync += following.eq(number + 1)
-            target, counts = Mux(label.as_unsigned() == number, beat.one, 0), 1
+            target, counts = Mux(label == number, beat.one, 0), 1
         for port, value, name in ((gradient.i, output, "output"), (gradient.t, target, "target")):
             code = port.payload[0]
             m.d.comb += code.eq(register(m, value[: len(code)], name))

@@ -310,6 +310,7 @@ _MAKERS = {
     "trainer": lambda: AxiTrainer(TRAINING),
     "trainer_powers": lambda: AxiTrainer(replace(TRAINING, functions=4)),
     "trainer_functions": lambda: AxiTrainer(replace(TRAINING, functions=2)),
+    "trainer_rmse": lambda: AxiTrainer(replace(TRAINING, loss="rmse", batch=4, classes=3)),
     "window_of_pads": lambda: Window(
         WindowConfig(frame=Frame(1, 1, 2, 1), kernel=(3, 3), pads=(1, 1, 1, 1))
     ),
