@@ -306,7 +306,11 @@ def stages(network):
                     "transposed": not a["trans_b"],
                 }
             found.append({**members, "weight": layer.inputs[1], "bias": bias})
-        elif layer.op == "Relu" and behind["op"] in _SUMS and not behind.get("relu"):
+        elif layer.op == "Relu" and found:
+            if behind["op"] not in _SUMS:
+                # An average of one value, of which the ReLU is a part.
+                behind = {**members, "op": "AveragePool", "attributes": _POINT}
+                found.append(behind)
             behind["relu"] = True
         elif layer.op in ("MaxPool", "GlobalMaxPool") and found:
             pool = _pool(layer, shape, refuse)

@@ -364,7 +364,7 @@ def test_functions_learn_as_in_float(function, loss):
 
 
 def with_functions(function):
-    """Conv, function, average, LRN, depthwise conv, function, LRN within, maximum, dense layer."""
+    """Conv, function, average, LRN, ReLU, depthwise conv, function, LRN, maximum, dense layer."""
     rng = np.random.default_rng(0)
     # Maps of 8 x 11, 4 x 5, 3 x 4 and 3 x 2.
     shapes = {"w1": (4, 2, 3, 3), "b1": (4,), "w2": (4, 1, 2, 2), "w3": (5, 24)}
@@ -376,7 +376,8 @@ def with_functions(function):
             "AveragePool", ["f1"], ["p1"], name="p1", kernel_shape=[2, 2], strides=[2, 2]
         ),
         helper.make_node("LRN", ["p1"], ["n1"], name="n1", size=3, alpha=0.5),
-        helper.make_node("Conv", ["n1", "w2"], ["c2"], name="c2", group=4),
+        helper.make_node("Relu", ["n1"], ["r1"], name="r1"),
+        helper.make_node("Conv", ["r1", "w2"], ["c2"], name="c2", group=4),
         helper.make_node(function, ["c2"], ["f2"], name="f2"),
         lrn_node("f2", "n2", name="n2", size=2, within=True, alpha=0.5, beta=0.75, bias=1.0),
         helper.make_node("MaxPool", ["n2"], ["p2"], name="p2", **over),
@@ -493,7 +494,6 @@ WHOLE = ("GlobalAveragePool", {})
     [
         ([WHOLE, ("Softmax", {})], f"Softmax 'n2': this layer here{ACCEPTED}"),
         ([("Sigmoid", {}), ("Tanh", {}), WHOLE], f"Tanh 'n2': this layer here{ACCEPTED}"),
-        ([("Tanh", {}), ("Relu", {}), WHOLE], f"Relu 'n2': this layer here{ACCEPTED}"),
         (
             [
                 (
@@ -525,16 +525,16 @@ def test_refused(nodes, message):
 
 
 def test_stages():
-    """Pools that lie side by side are a part of what they are behind; a ReLU goes before pools."""
+    """Pools that lie side by side are a part of what they follow, a ReLU of the last sum."""
     beside = ("MaxPool", {"kernel_shape": [2, 2], "strides": [2, 2]})
-    over = ("MaxPool", {"kernel_shape": [2, 2]})
-    found = stages(
-        of_nodes(beside, over, ("Relu", {}), ("Tanh", {}), beside, WHOLE, shape=(1, 1, 12, 12))
-    )
+    over, relu = ("MaxPool", {"kernel_shape": [2, 2]}), ("Relu", {})
+    nodes = (beside, over, relu, relu, ("Tanh", {}), beside, relu, over, relu, WHOLE)
+    found = stages(of_nodes(*nodes, shape=(1, 1, 12, 12)))
     assert [(stage.op, stage.relu, stage.window) for stage in found] == [
         ("Conv", True, (2, 2)),
         ("MaxPool", False, (1, 1)),
         ("Tanh", False, (2, 2)),
+        ("AveragePool", True, (2, 2)),
         ("AveragePool", False, (1, 1)),
     ]
 

@@ -86,6 +86,8 @@ def random_chain(seed):
             name = f"norm{layer}"
             nodes.append(lrn_node(current, name, name=name, size=upto(6), **numbers))
             current = name
+        if rng.random() < 0.2:
+            add("Relu", f"relu{layer}")
         for number in range(int(rng.choice([0, 1, 2], p=[0.2, 0.6, 0.2]))):
             op, attributes, size = random_pool(rng, shape[1:])
             add(op, f"pool{layer}{number}", **attributes)
@@ -278,6 +280,10 @@ def test_too_many_norms():
         sized([wide], 4, TrainingConfig(lanes=4), momentum=True)
     message = "channels of LRN and its size together must be below 2048, unlike in n0"
     assert str(raised.value) == message
+    square = replace(parts[0], attributes=parts[0].attributes | {"size": 400, "within": True})
+    with pytest.raises(ValueError) as raised:
+        sized([square], 4, TrainingConfig(lanes=4), momentum=True)
+    assert str(raised.value) == "a sum must have at most 131071 products, not 160000 as in n0"
 
 
 def test_too_large():
