@@ -19,8 +19,9 @@ Operands. With ``k`` for a tap of a channel, ``n`` for an output and a word for 
 - gradient of a pool whose windows overlap, or of an average: the same with the gradients of the
   windows in which a pixel lies; for a maximum they are in planes, one for each value of a window,
   with zeros for those that did not win. An operation for each `Line` of rows and of columns;
-- LRN: products word by word, sums of neighbours as those of an average but over channels, and a
-  power from a table. With s for the sum of squares that is near, ``y = x s**-beta``, and
+- LRN: products word by word, sums of neighbours as those of an average, within a channel or over
+  channels, and a power from a table. With s for the sum of squares that is near,
+  ``y = x s**-beta``, and
 
       dx = d s**-beta - x sum(d x slope)
 
@@ -316,7 +317,8 @@ class TrainingPlan:
     def _check(self, stage):
         """Places in maps have to fit their counters, and sums what adds them up."""
         pads, largest = stage.attributes["pads"], 1 << (COORDINATE_BITS - 1)
-        if stage.op == "LRN" and stage.shape[0] + stage.attributes["size"] >= largest:
+        across = stage.op == "LRN" and not stage.attributes["within"]
+        if across and stage.shape[0] + stage.attributes["size"] >= largest:
             raise ValueError(
                 f"channels of LRN and its size together must be below {largest}, unlike in "
                 f"{stage.name}"
@@ -329,7 +331,7 @@ class TrainingPlan:
                     f"{reach} as that of {stage.name}"
                 )
         taps = math.prod(stage.attributes["kernel"])
-        products = stage.attributes.get("size", taps)
+        products = stage.members if stage.op == "LRN" else taps
         if stage.weight:
             products = max(
                 stage.depth,
@@ -516,32 +518,52 @@ class TrainingPlan:
         )
 
     def _average(self, program, place, scales):
-        stage, a, lanes = place.stage, place.stage.attributes, self.config.lanes
-        (kh, kw), (dh, dw), (sh, sw) = a["kernel"], a["dilations"], a["strides"]
-        channels, height, width = stage.shape
-        base, top, left, size = self._source(place)
-        plane = height * width
+        stage = place.stage
+        source, to = (self.config.address(Bank.MAPS, at) for at in (place.source, place.maps))
         for rows, cols, factor, _ in stage.regions:
-            down, right = rows.start * sh, cols.start * sw
-            program.add(
-                stage,
+            self._window_sums(
+                program,
+                place,
                 "forward",
-                Kind.PRODUCT,
-                [lanes, kw, kh, place.tiles, self.groups, len(cols), len(rows)],
-                fold=3,
-                a=(0, [1, 0, 0, lanes]),
-                w=(
-                    base + down * width + right,
-                    [plane, dw, dh * width, lanes * plane, channels * plane, sw, sh * width],
-                ),
-                y=(top + down, [0, 0, dh, 0, 0, 0, sh]),
-                x=(left + right, [0, dw, 0, 0, 0, sw]),
-                **size,
-                **self._to_pixels(Bank.MAPS, place.maps, (channels, *stage.map_shape), rows, cols),
+                source,
+                to,
+                stage.attributes["pads"][:2],
+                rows,
+                cols,
                 slot=self._slot(f"map/{stage.name}"),
                 modes={"diagonal", "edges", *(["relu"] if stage.relu else [])},
                 numbers={"p": factor, "q": factor, "shift": scales.forward},
             )
+
+    def _window_sums(self, program, place, work, source, to, pads, rows, cols, **more):
+        """Sums over windows of a map, in ranges of rows and columns, times a factor.
+
+        The first window begins so many rows and columns of ``pads`` before the map.
+        """
+        stage, a, lanes = place.stage, place.stage.attributes, self.config.lanes
+        (kh, kw), (dh, dw), (sh, sw) = a["kernel"], a["dilations"], a["strides"]
+        channels, height, width = stage.shape
+        plane = height * width
+        down, right = rows.start * sh - pads[0], cols.start * sw - pads[1]
+        program.add(
+            stage,
+            work,
+            Kind.PRODUCT,
+            [lanes, kw, kh, place.tiles, self.groups, len(cols), len(rows)],
+            fold=3,
+            a=(0, [1, 0, 0, lanes]),
+            w=(
+                source + down * width + right,
+                [plane, dw, dh * width, lanes * plane, channels * plane, sw, sh * width],
+            ),
+            y=(down, [0, 0, dh, 0, 0, 0, sh]),
+            x=(right, [0, dw, 0, 0, 0, sw]),
+            height=height,
+            width=width,
+            # An address is a place behind the first bank's begin.
+            **self._to_pixels(Bank(0), to, (channels, *stage.map_shape), rows, cols),
+            **more,
+        )
 
     def _to_pixels(self, bank, base, shape, rows, cols):
         """Results in tiles of channels, for one pixel of ranges after the other."""
@@ -706,7 +728,7 @@ class TrainingPlan:
         powers = address(Bank.PARAMETERS, place.powers)
         work = "forward"
         self._times(program, place, work, x, x, squares, numbers=_dropping(BITS - 1))
-        before = place.stage.before
+        before, _ = place.stage.reach
         self._neighbours(program, place, work, squares, sums, before, scales.norm.squares)
         for name, to in (("Power", powers), ("Slope", squares)):
             self._look_up(program, place, Curve(name, a["bias"], a["beta"]), sums, to)
@@ -722,7 +744,7 @@ class TrainingPlan:
             address(Bank.DELTAS, start)
             for start in (place.deltas, place.planes, place.planes + words)
         )
-        work, after = "input gradient", stage.attributes["size"] - 1 - stage.before
+        work, (_, after) = "input gradient", stage.reach
         wide, narrow = _dropping(BITS - 1), _dropping(BITS - 2)
         self._times(program, place, work, slopes, delta, first, numbers=narrow)
         self._times(program, place, work, x, first, first, numbers=wide)
@@ -753,26 +775,32 @@ class TrainingPlan:
         )
 
     def _neighbours(self, program, place, work, source, to, before, numbers):
-        """Sums over channels, so many of them before each one's own, times a factor."""
-        stage, lanes = place.stage, self.config.lanes
-        channels, pixels = stage.shape[0], math.prod(stage.map_shape)
-        factor, shift = numbers
+        """Sums over channels or pixels, so many of them before each one's own, times a factor."""
+        stage, lanes, (factor, shift) = place.stage, self.config.lanes, numbers
+        more = {
+            "modes": {"diagonal", "edges"},
+            "numbers": {"p": factor, "q": factor, "shift": shift},
+        }
+        if stage.attributes["within"]:
+            pixels, pads = map(range, stage.map_shape), (before, before)
+            self._window_sums(program, place, work, source, to, pads, *pixels, **more)
+            return
+        channels, size = stage.shape[0], math.prod(stage.map_shape)
         program.add(
             stage,
             work,
             Kind.PRODUCT,
-            [lanes, stage.attributes["size"], place.tiles, self.groups, pixels],
+            [lanes, stage.attributes["size"], place.tiles, self.groups, size],
             fold=2,
             a=(0, [1, 0, lanes]),
-            w=(source - before * pixels, [pixels, pixels, lanes * pixels, channels * pixels, 1]),
+            w=(source - before * size, [size, size, lanes * size, channels * size, 1]),
             y=(-before, [1, 1, lanes]),
             x=(0, [0]),
             height=channels,
             width=1,
             # An address is a place behind the first bank's begin.
             **self._to_map(Bank(0), to, stage.shape, stage, 0),
-            modes={"diagonal", "edges"},
-            numbers={"p": factor, "q": factor, "shift": shift},
+            **more,
         )
 
     def _forward(self, program, place, scales):

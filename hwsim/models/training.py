@@ -425,14 +425,14 @@ def _norm_scales(stage, point, delta, to):
     ``delta`` is the point of the output's gradient, ``to`` the one that the input's should have.
     """
     a, power = stage.attributes, _weight_point(stage)
-    share = a["alpha"] / (a["size"] * a["bias"])
+    share = a["alpha"] / (stage.members * a["bias"])
     # Bits with which the factor fills an integer of 15.
     bits = 14 - math.frexp(share)[1]
     squares = 2 * point - (BITS - 1)
     shift = min(max(squares + bits - ARGUMENT_POINT, 0), 32)
     factor = round(math.ldexp(share, shift + ARGUMENT_POINT - squares))
     # So that no sum reaches a bound.
-    near = 14 + (a["size"] - 1).bit_length()
+    near = 14 + (stage.members - 1).bit_length()
     direct = delta + power - (BITS - 2)
     shared = direct + point - (BITS - 1) + bits - 1 - near + point - (BITS - 1)
     common = min(direct, shared) + 14

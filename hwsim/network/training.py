@@ -76,7 +76,8 @@ class Stage:
     shape : tuple of int
         Of an input image: (C, H, W), a dense layer's (features, 1, 1).
     attributes : mapping
-        Of the convolution, pool or LRN; windows of the others are of 1 × 1.
+        Of the convolution, pool or LRN, whose windows within channels are a square; those of the
+        others are of 1 × 1.
     transposed : bool
         Whether a dense layer's weights are (features, outputs) and not (outputs, features).
     outputs : int
@@ -151,9 +152,15 @@ class Stage:
         return found
 
     @property
-    def before(self):
-        """Channels before its own that LRN adds up."""
-        return (self.attributes["size"] - 1) // 2
+    def reach(self):
+        """Channels, or pixels along an axis, before and after its own that LRN adds up."""
+        size = self.attributes["size"]
+        return (size - 1) // 2, size // 2
+
+    @property
+    def members(self):
+        """Values that LRN adds up."""
+        return self.attributes["size"] ** (2 if self.attributes["within"] else 1)
 
     def lines(self, axis):
         """`Line`s of pixels, for the gradient of a pool; pixels in none lie in no window."""
@@ -299,7 +306,11 @@ def stages(network):
                     "transposed": not a["trans_b"],
                 }
             found.append({**members, "weight": layer.inputs[1], "bias": bias})
-        elif layer.op == "Relu" and behind["op"] in _SUMS and not behind.get("relu"):
+        elif layer.op == "Relu" and found:
+            if behind["op"] not in _SUMS:
+                # An average of one value, of which the ReLU is a part.
+                behind = {**members, "op": "AveragePool", "attributes": _POINT}
+                found.append(behind)
             behind["relu"] = True
         elif layer.op in ("MaxPool", "GlobalMaxPool") and found:
             pool = _pool(layer, shape, refuse)
@@ -312,9 +323,15 @@ def stages(network):
         elif layer.op in FUNCTIONS and behind["op"] in _SUMS:
             found.append({**members, "attributes": _POINT})
         elif layer.op == "LRN" and found:
-            if a["within"] or min(a["alpha"], a["beta"], a["bias"]) <= 0:
-                refuse("one within channels, or with alpha, beta or bias not above 0,")
+            if min(a["alpha"], a["beta"], a["bias"]) <= 0:
+                refuse("alpha, beta or bias not above 0")
             found.append({**members, "attributes": {**_POINT, **a}})
+            if a["within"]:
+                size, (before, after) = a["size"], Stage(**found[-1]).reach
+                found[-1]["attributes"] |= {
+                    "kernel": (size, size),
+                    "pads": (before, before, after, after),
+                }
         elif layer.op not in ("Flatten", "Dropout", "Identity"):
             refuse("this layer here")
         if found:

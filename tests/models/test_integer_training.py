@@ -27,9 +27,11 @@ from hwsim.models.training import (
     point_for,
     quantized,
 )
+from hwsim.network.functions import DOMAIN
 from hwsim.network.network import NetworkError
 from hwsim.network.training import Stage, initial_weights, stages
 from hwsim.network.windows import output_size
+from tests.network.test_lrn import lrn_node
 
 
 def chain(seed=0, *, size=9, trans_b=True, bias=True):
@@ -240,17 +242,20 @@ def test_pools(seed):
     assert (reference._in_lines(stage, sums, 3, None) == round_codes(sums, 3)).all()
 
 
+@pytest.mark.parametrize("within", [False, True])
 @pytest.mark.parametrize("seed", range(12))
-def test_norm(seed):
+def test_norm(seed, within):
     """LRN and its gradient: no further from those in float than its roundings may be."""
     rng = np.random.default_rng(seed)
     shape = (int(rng.choice([1, 3, 7, 11])), 2, 3)
+    if within:
+        shape = (2, *rng.integers(1, 8, 2).tolist())
     size, bias = int(rng.integers(1, 6)), float(rng.choice([0.5, 1.0, 3.0]))
     beta, point, deltas = float(rng.choice([0.5, 0.75, 1.3])), int(rng.integers(9, 14)), 14
     largest = 2.0 ** (14 - point)
     # Sums of squares reach to 7 times the bias.
     alpha = 7 * bias / largest**2 * float(rng.choice([1.0, 0.3, 1e-3]))
-    a = {"size": size, "alpha": alpha, "beta": beta, "bias": bias, "within": False}
+    a = {"size": size, "alpha": alpha, "beta": beta, "bias": bias, "within": within}
     window = {"kernel": (1, 1), "strides": (1, 1), "dilations": (1, 1), "pads": (0,) * 4}
     norm = Stage(
         op="LRN", name="n", output="y", shape=shape, attributes={**window, **a}, outputs=shape[0]
@@ -274,14 +279,15 @@ def test_norm(seed):
         line = 2.0**-15 * second + 2 * half(curve.point) * 2.0**-7
         return 2 * half(curve.point) + line + first * argument
 
-    share = alpha / (size * bias)
+    members = norm.members
+    share = alpha / (members * bias)
     real, real_d = np.ldexp(x, -point), np.ldexp(d, -deltas)
     images = np.moveaxis(real, -1, 0)
     expected = OPERATIONS["LRN"](a, images)
     (gradient,) = GRADIENTS["LRN"](a, (images,), expected, np.moveaxis(real_d, -1, 0))
     expected, gradient = (np.moveaxis(maps, 0, -1) for maps in (expected, gradient))
     # Squares, the factor, the argument itself.
-    argument = share * size * half(2 * point - 15) + 8 * 2.0**-14 + half(12)
+    argument = share * members * half(2 * point - 15) + 8 * 2.0**-14 + half(12)
     scaled = apart(power, argument)
     bound = np.abs(real) * scaled + half(point + power.point - 14)
     assert (np.abs(np.ldexp(y, 14 - point - power.point) - expected) <= bound).all()
@@ -290,7 +296,7 @@ def test_norm(seed):
     steep = apart(rise, argument) + half(direct)
     shares = largest * steep + half(direct + point - 15)
     steepest = bias**-beta * beta * largest
-    near = 2 * share * size * (shares + 2.0**-14 * steepest)
+    near = 2 * share * members * (shares + 2.0**-14 * steepest)
     factor, shift = scales.shares
     lift = round(math.log2(factor / (2 * share)))
     near += half(direct + point - 15 + lift - shift)
@@ -358,7 +364,7 @@ def test_functions_learn_as_in_float(function, loss):
 
 
 def with_functions(function):
-    """Conv, function, average, LRN, depthwise conv, function, overlapping maximum, dense layer."""
+    """Conv, function, average, LRN, ReLU, depthwise conv, function, LRN, maximum, dense layer."""
     rng = np.random.default_rng(0)
     # Maps of 8 x 11, 4 x 5, 3 x 4 and 3 x 2.
     shapes = {"w1": (4, 2, 3, 3), "b1": (4,), "w2": (4, 1, 2, 2), "w3": (5, 24)}
@@ -370,9 +376,11 @@ def with_functions(function):
             "AveragePool", ["f1"], ["p1"], name="p1", kernel_shape=[2, 2], strides=[2, 2]
         ),
         helper.make_node("LRN", ["p1"], ["n1"], name="n1", size=3, alpha=0.5),
-        helper.make_node("Conv", ["n1", "w2"], ["c2"], name="c2", group=4),
+        helper.make_node("Relu", ["n1"], ["r1"], name="r1"),
+        helper.make_node("Conv", ["r1", "w2"], ["c2"], name="c2", group=4),
         helper.make_node(function, ["c2"], ["f2"], name="f2"),
-        helper.make_node("MaxPool", ["f2"], ["p2"], name="p2", **over),
+        lrn_node("f2", "n2", name="n2", size=2, within=True, alpha=0.5, beta=0.75, bias=1.0),
+        helper.make_node("MaxPool", ["n2"], ["p2"], name="p2", **over),
         helper.make_node("Flatten", ["p2"], ["f"]),
         helper.make_node("Gemm", ["f", "w3"], ["y"], name="y", transB=1),
     ]
@@ -387,8 +395,8 @@ def with_functions(function):
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 5))],
         constants,
     )
-    opset = [helper.make_opsetid("", 20)]
-    return hwsim.load(helper.make_model(graph, opset_imports=opset, ir_version=10))
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid(DOMAIN, 1)]
+    return hwsim.load(helper.make_model(graph, opset_imports=opsets, ir_version=10))
 
 
 def test_stochastic_rounding_has_a_seed():
@@ -486,7 +494,6 @@ WHOLE = ("GlobalAveragePool", {})
     [
         ([WHOLE, ("Softmax", {})], f"Softmax 'n2': this layer here{ACCEPTED}"),
         ([("Sigmoid", {}), ("Tanh", {}), WHOLE], f"Tanh 'n2': this layer here{ACCEPTED}"),
-        ([("Tanh", {}), ("Relu", {}), WHOLE], f"Relu 'n2': this layer here{ACCEPTED}"),
         (
             [
                 (
@@ -499,7 +506,7 @@ WHOLE = ("GlobalAveragePool", {})
         ),
         (
             [("LRN", {"size": 3, "alpha": 0.0}), WHOLE],
-            "LRN 'n1': one within channels, or with alpha, beta or bias not above 0," + ACCEPTED,
+            f"LRN 'n1': alpha, beta or bias not above 0{ACCEPTED}",
         ),
         (
             [WHOLE, ("Relu", {})],
@@ -518,16 +525,16 @@ def test_refused(nodes, message):
 
 
 def test_stages():
-    """Pools that lie side by side are a part of what they are behind; a ReLU goes before pools."""
+    """Pools that lie side by side are a part of what they follow, a ReLU of the last sum."""
     beside = ("MaxPool", {"kernel_shape": [2, 2], "strides": [2, 2]})
-    over = ("MaxPool", {"kernel_shape": [2, 2]})
-    found = stages(
-        of_nodes(beside, over, ("Relu", {}), ("Tanh", {}), beside, WHOLE, shape=(1, 1, 12, 12))
-    )
+    over, relu = ("MaxPool", {"kernel_shape": [2, 2]}), ("Relu", {})
+    nodes = (beside, over, relu, relu, ("Tanh", {}), beside, relu, over, relu, WHOLE)
+    found = stages(of_nodes(*nodes, shape=(1, 1, 12, 12)))
     assert [(stage.op, stage.relu, stage.window) for stage in found] == [
         ("Conv", True, (2, 2)),
         ("MaxPool", False, (1, 1)),
         ("Tanh", False, (2, 2)),
+        ("AveragePool", True, (2, 2)),
         ("AveragePool", False, (1, 1)),
     ]
 

@@ -413,7 +413,7 @@ def test_estimates_of_pools_and_functions():
     assert trained.mismatches == 0
     assert trained.cycles == found.cycles
     ops = {layer.name: layer.op for layer in found.layers}
-    assert (ops["f1"], ops["p1"], ops["n1"]) == ("Tanh", "AveragePool", "LRN")
+    assert (ops["f1"], ops["p1"], ops["n1"], ops["n2"]) == ("Tanh", "AveragePool", "LRN", "LRN")
     assert ops["p2.input_gradient"] == "MaxPool"
     (small,) = estimate(network, "ice40up5k", batch=4, training=True)
     assert (

@@ -127,16 +127,16 @@ def model(attributes, shape, source, output):
     )
 
 
-def lrn_node(x, y, *, size, within=False, **attributes):
+def lrn_node(x, y, *, size, within=False, name="lrn", **attributes):
     """The node of an LRN: of ONNX, or over pixels."""
     if not within:
-        return helper.make_node("LRN", [x], [y], name="lrn", size=size, **attributes)
+        return helper.make_node("LRN", [x], [y], name=name, size=size, **attributes)
     geometry = {
         "kernel_shape": [size] * 2,
         "pads": [(size - 1) // 2] * 2 + [size // 2] * 2,
     }
     return helper.make_node(
-        "LRNWithin", [x], [y], name="lrn", domain=DOMAIN, **geometry, **attributes
+        "LRNWithin", [x], [y], name=name, domain=DOMAIN, **geometry, **attributes
     )
 
 

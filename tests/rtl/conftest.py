@@ -10,6 +10,9 @@ from hwsim.sim.amaranth_engine import run
 from hwsim.sim.beats import pack, unpack
 from hwsim.sim.engine import Stimulus
 
+# Cycles in which nothing moves, and a run has failed.
+PATIENCE = 2000
+
 
 class AfterReset(wiring.Component):
     """A unit that gets random beats for some ``cycles``, then a reset, then its streams.
@@ -53,13 +56,13 @@ class AfterReset(wiring.Component):
 
 
 def _check_unit(
-    component, inputs, expected, *, seed, outputs=("o",), stalls=0.3, more=None, reset=0
+    component, inputs, expected, *, seed, outputs=("o",), stalls=0.3, more=None, reset=False
 ):
     """Run ``component`` without and with stalls on maps (N, C, H, W) by port; results are exact.
 
     Without stalls each output beat comes in the very cycle that the timing model states. ``more``
-    are (frame, expected maps) of further output ports. With stalls the unit is used, and reset in
-    the cycle ``reset``, before. Returns the transfers without stalls.
+    are (frame, expected maps) of further output ports. With stalls and ``reset`` the unit is used
+    before, and reset in a cycle that the seed decides. Returns the transfers without stalls.
     """
     more, plain = more or {}, {}
     config = component.config
@@ -68,6 +71,9 @@ def _check_unit(
         for port, frame in config.inputs.items()
     }
     frames = len(expected)
+    # In the midst of its maps, and well before patience ends.
+    span = min(config.cycles(frames), PATIENCE // 2)
+    cycle = int(np.random.default_rng(seed).integers(1, span + 1))
     for probability in (0.0, stalls):
         stimulus = Stimulus(
             beats,
@@ -75,9 +81,9 @@ def _check_unit(
             | {port: len(maps) * frame.beats for port, (frame, maps) in more.items()},
             stalls=probability,
             seed=seed,
-            patience=2000,
+            patience=PATIENCE,
         )
-        used = AfterReset(component, reset) if reset and probability else component
+        used = AfterReset(component, cycle) if reset and probability else component
         recording = run(used, stimulus)
         wanted = dict.fromkeys(outputs, (config.output, expected)) | more
         for port, (frame, maps) in wanted.items():

@@ -72,7 +72,7 @@ def test_spread(check_unit, strides, frames):
     codes = draw_codes(np.random.default_rng(frames), frame, frames)
     expected = np.zeros((frames, *config.output.shape), np.int64)
     expected[:, :, :: strides[0], :: strides[1]] = codes
-    check_unit(Spread(config), {"i": codes}, expected, seed=frames, reset=5 * frames)
+    check_unit(Spread(config), {"i": codes}, expected, seed=frames, reset=True)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -95,7 +95,7 @@ def test_input_gradient(check_unit, seed):
     )
     dy = draw_codes(rng, config.frame, frames)
     expected = input_gradient(config, weights, dy)
-    check_unit(ConvGradient(config, weights), {"i": dy}, expected, seed=seed, reset=1 + 7 * seed)
+    check_unit(ConvGradient(config, weights), {"i": dy}, expected, seed=seed, reset=True)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -121,7 +121,7 @@ def test_weight_gradient(check_unit, seed):
         {"i": maps, "d": dy},
         sums,
         seed=seed,
-        reset=1 + 7 * seed,
+        reset=True,
         more={"b": (config.biases, biases)},
     )
     # The sums for biases are issued with the first cycle of a block and output channel.

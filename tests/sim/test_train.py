@@ -15,7 +15,7 @@ from hwsim.cli import _run
 from hwsim.data import bundled
 from hwsim.models.training import TrainingSettings
 from hwsim.sim.trainer import train
-from tests.models.test_integer_training import chain, data
+from tests.models.test_integer_training import chain, data, with_functions
 
 
 @pytest.mark.parametrize("stochastic", [False, True])
@@ -84,6 +84,18 @@ def test_other_ends(ends):
     network = hwsim.load(helper.make_model(graph, opset_imports=opset, ir_version=10))
     settings = TrainingSettings(loss="rmse", stochastic=True)
     found = train(network, *data(network, 20), steps=3, batch=8, lanes=4, settings=settings)
+    assert found.mismatches == 0
+    assert found.cycles == found.planned_cycles
+    assert abs(found.loss - np.mean(found.float_losses[-2:])) < 0.01
+
+
+@pytest.mark.parametrize("stochastic", [False, True])
+def test_both_norms(stochastic):
+    """Across channels and within them, and functions: as the reference, and near float."""
+    network = with_functions("Sigmoid")
+    settings = TrainingSettings(stochastic=stochastic)
+    options = {"steps": 3, "batch": 8, "lanes": 4, "settings": settings}
+    found = hwsim.train(network, *data(network, 20), **options)
     assert found.mismatches == 0
     assert found.cycles == found.planned_cycles
     assert abs(found.loss - np.mean(found.float_losses[-2:])) < 0.01

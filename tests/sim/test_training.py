@@ -13,6 +13,7 @@ from hwsim.blocks.training import TrainingConfig
 from hwsim.compiler.training import TrainingPlan, sized
 from hwsim.models.reference.training import Reference
 from hwsim.models.training import IntegerTraining, TrainingSettings
+from hwsim.network.functions import DOMAIN
 from hwsim.network.training import Stage, initial_weights, stages
 from hwsim.network.windows import output_size
 from hwsim.rtl.trainer import AxiTrainer, Trainer
@@ -22,6 +23,7 @@ from hwsim.sim.beats import codes_of, codes_of_payloads, elements_of, payloads_o
 from hwsim.sim.engine import Stimulus
 from hwsim.sim.training import Simulated
 from tests.models.test_integer_training import random_pool, with_functions
+from tests.network.test_lrn import lrn_node
 from tests.rtl.verilog_bench import have_icarus, run_icarus
 
 SEEDS = range(100, 112)
@@ -80,7 +82,12 @@ def random_chain(seed):
         if rng.random() < 0.3:
             numbers = {"alpha": rng.choice([1e-3, 0.3, 2.0]), "beta": rng.choice([0.5, 0.75, 1.2])}
             numbers = {name: float(value) for name, value in numbers.items()}
-            add("LRN", f"norm{layer}", size=upto(6), bias=float(rng.choice([1, 2])), **numbers)
+            numbers |= {"bias": float(rng.choice([1, 2])), "within": bool(rng.integers(2))}
+            name = f"norm{layer}"
+            nodes.append(lrn_node(current, name, name=name, size=upto(6), **numbers))
+            current = name
+        if rng.random() < 0.2:
+            add("Relu", f"relu{layer}")
         for number in range(int(rng.choice([0, 1, 2], p=[0.2, 0.6, 0.2]))):
             op, attributes, size = random_pool(rng, shape[1:])
             add(op, f"pool{layer}{number}", **attributes)
@@ -101,8 +108,8 @@ def random_chain(seed):
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, classes))],
         constants,
     )
-    opset = [helper.make_opsetid("", 20)]
-    return hwsim.load(helper.make_model(graph, opset_imports=opset, ir_version=10)), classes
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid(DOMAIN, 1)]
+    return hwsim.load(helper.make_model(graph, opset_imports=opsets, ir_version=10)), classes
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -202,7 +209,7 @@ def own_steps(stage, tiles, batch):
     values = math.prod(a["kernel"]) * math.prod(stage.map_shape) * words
     if stage.op == "LRN":
         codes, pixels = channels * math.prod(size) * words, math.prod(size) * words
-        near = lanes * a["size"] * tiles(channels) * pixels
+        near = lanes * stage.members * tiles(channels) * pixels
         forward, gradient = 4 * codes + near, 4 * codes + near + 2 * lanes * tiles(codes)
     elif stage.op == "MaxPool":
         forward, routed = channels * values, channels * values
@@ -261,7 +268,7 @@ def test_other_accelerators(members, message):
 
 def test_too_many_norms():
     attributes = {"kernel": (1, 1), "strides": (1, 1), "dilations": (1, 1), "pads": (0,) * 4}
-    attributes |= {"size": 3, "alpha": 1.0, "beta": 0.75}
+    attributes |= {"size": 3, "alpha": 1.0, "beta": 0.75, "within": False}
     parts = [
         Stage(
             op="LRN",
@@ -282,6 +289,10 @@ def test_too_many_norms():
         sized([wide], 4, TrainingConfig(lanes=4), momentum=True)
     message = "channels of LRN and its size together must be below 2048, unlike in n0"
     assert str(raised.value) == message
+    square = replace(parts[0], attributes=parts[0].attributes | {"size": 400, "within": True})
+    with pytest.raises(ValueError) as raised:
+        sized([square], 4, TrainingConfig(lanes=4), momentum=True)
+    assert str(raised.value) == "a sum must have at most 131071 products, not 160000 as in n0"
 
 
 def test_too_large():

@@ -27,7 +27,7 @@ from hwsim.network.training import FACTOR_BITS, FUNCTIONS
 
 from .backward import scatter, sum_pool_gradient
 from .backward_loss import cross_entropy_gradient, rmse_gradient
-from .floating import pad_maps, taps
+from .floating import neighbour_sums, pad_maps, taps
 
 __all__ = [
     "Machine",
@@ -157,12 +157,6 @@ def function(codes, curve):
         rise = slopes[entry] << VALUE_POINT
     line = (rest - (1 << (low - 1))) * rise
     return round_codes((y << FUNCTION_SHIFT) + line, FUNCTION_SHIFT)
-
-
-def neighbour_sums(maps, before, after):
-    """Sums over so many channels before and after each one's own, of (C, ...)."""
-    padded = np.pad(maps, [(before, after), *[(0, 0)] * (maps.ndim - 1)])
-    return sum(padded[k : k + len(maps)] for k in range(before + 1 + after))
 
 
 def to_words(matrix, lanes, group):
@@ -341,8 +335,7 @@ class Reference:
         """LRN, and what its gradient needs: x, its factor, and that one's slope."""
         a, (factor, shift) = stage.attributes, numbers.norm.squares
         squares = round_codes(x * x, BITS - 1)
-        after = a["size"] - 1 - stage.before
-        near = round_codes(neighbour_sums(squares, stage.before, after) * factor, shift)
+        near = round_codes(Reference._near(stage, squares, stage.reach[0]) * factor, shift)
         power, rise = (
             function(near, Curve(name, a["bias"], a["beta"])) for name in ("Power", "Slope")
         )
@@ -351,11 +344,16 @@ class Reference:
     def _normalized_gradient(self, stage, kept, delta, numbers, random):
         (x, power, rise), (factor, shift) = kept, numbers.norm.shares
         shares = round_codes(round_codes(delta * rise, BITS - 2) * x, BITS - 1)
-        after = stage.attributes["size"] - 1 - stage.before
-        near = round_codes(neighbour_sums(shares, after, stage.before) * factor, shift)
+        near = round_codes(self._near(stage, shares, stage.reach[1]) * factor, shift)
         p, q, shift = numbers.norm.parts
         direct, shared = round_codes(delta * power, BITS - 2), round_codes(x * near, BITS - 1)
         return self._in_words(direct * p + shared * q, shift, random, tiles=True)
+
+    @staticmethod
+    def _near(stage, maps, before):
+        """Sums over what an LRN adds up, so much of it before its own place."""
+        axes = (1, 2) if stage.attributes["within"] else (0,)
+        return neighbour_sums(maps, axes, stage.attributes["size"], before)
 
     def _lanes(self, maps):
         """With images of zeros behind the last."""
