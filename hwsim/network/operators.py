@@ -477,7 +477,7 @@ def _reduce_sum(node):
     node.attribute("noop_with_empty_axes")
     axes, spatial = _axes(node, rank + 2), tuple(range(2, rank + 2))
     if axes != spatial:
-        node.refuse(f"axes = {axes}", f"{spatial}, the whole of each map,")
+        node.refuse(f"axes = {axes}", f"{spatial}, the whole of each map")
     ones = (1,) * rank
     attributes = {
         "kernel": shape[2:],
