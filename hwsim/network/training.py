@@ -53,7 +53,7 @@ class Line(NamedTuple):
 
 
 class Region(NamedTuple):
-    """Windows of an average that count equally many values.
+    """Windows of an average that count equally many values, or all of a sum.
 
     Members
     -------
@@ -140,7 +140,7 @@ class Stage:
         """What values of a pool are multiplied by: an integer, and bits behind its point.
 
         For an average one divided by the values of the window that has the fewest, with a relative
-        error of at most 2**-14; one for a maximum.
+        error of at most 2**-14; one for a sum or a maximum.
         """
         if self.op == "MaxPool":
             return 1, 0
