@@ -472,21 +472,15 @@ def _average_pool(node):
 def _reduce_sum(node):
     """As a sum pool with one window."""
     shape = _image(node, 0)
-    rank = len(shape) - 2
     node.choice("keepdims", 1, (1,))
     node.attribute("noop_with_empty_axes")
-    axes, spatial = _axes(node, rank + 2), tuple(range(2, rank + 2))
+    axes, spatial = _axes(node, len(shape)), tuple(range(2, len(shape)))
     if axes != spatial:
         node.refuse(f"axes = {axes}", f"{spatial}, the whole of each map")
-    ones = (1,) * rank
-    attributes = {
-        "kernel": shape[2:],
-        "strides": ones,
-        "dilations": ones,
-        "pads": (0,) * 2 * rank,
-        "ceil_mode": False,
-    }
-    return Result(attributes, ((*shape[:2], *ones),), inputs=1)
+    if 0 in shape[2:]:
+        node.refuse(f"an input of shape {shape}", "maps that are not empty")
+    geometry, ceil_mode, output = _window(node, shape[2:], shape[2:])
+    return Result({**geometry, "ceil_mode": ceil_mode}, ((*shape[:2], *output),), inputs=1)
 
 
 def _global_pool(node):

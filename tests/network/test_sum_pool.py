@@ -111,6 +111,15 @@ def test_reduce_sum_is_the_pool_of_the_whole_map(opset, constants, attributes, t
     assert np.allclose(ours, theirs, rtol=0, atol=2 * 30 * UNIT * abs(x).sum((2, 3)).max())
 
 
+def test_sum_of_nothing_is_refused():
+    with pytest.raises(NetworkError) as caught:
+        hwsim.load(one_node("ReduceSum", [1, 3, 0, 5], {"axes": np.array([2, 3])}, 13))
+    assert str(caught.value) == (
+        "ReduceSum 'node': an input of shape (1, 3, 0, 5) is not supported; accepted: maps that "
+        "are not empty"
+    )
+
+
 WHOLE = "is not supported; accepted: (2, 3), the whole of each map"
 
 
