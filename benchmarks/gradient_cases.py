@@ -6,9 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from hwsim.models.reference.backward import GRADIENTS, sum_pool_gradient
+from hwsim.models.reference.backward import GRADIENTS
 from hwsim.models.reference.execute import OPERATIONS
-from hwsim.models.reference.floating import pad_maps, taps
 from hwsim.network.windows import output_size, span
 
 STEP = 2.0**-17
@@ -35,17 +34,6 @@ class Case:
         found = GRADIENTS[self.op](self.attributes, self.inputs, self.forward(), dy)
         assert len(found) == len(self.inputs)
         return [found[k] for k in self.variable]
-
-
-class SumPool(Case):
-    """The sum over each window, for which ONNX has no operator of its own."""
-
-    def forward(self, inputs=None):
-        padded, output = pad_maps((inputs or self.inputs)[0], self.attributes, 0)
-        return sum(taps(padded, self.attributes, output))
-
-    def backward(self, dy):
-        return [sum_pool_gradient(self.attributes, self.inputs[0].shape, dy)]
 
 
 def geometry(rng, spatial, *, pool):
@@ -108,7 +96,7 @@ def _pool(op, draw, **more):
         x = maps(rng, draw)
         attributes = geometry(rng, x.shape[2:], pool=True)
         attributes |= {k: bool(rng.integers(2)) if v is None else v for k, v in more.items()}
-        return (SumPool if op == "SumPool" else Case)(op, attributes, (x,), (0,))
+        return Case(op, attributes, (x,), (0,))
 
     return case
 
@@ -187,7 +175,6 @@ def _pad(rng):
 CASES = {
     "Add": _binary("Add"),
     "AveragePool": _pool("AveragePool", normal, count_include_pad=None),
-    "AveragePool, the sum": _pool("SumPool", normal),
     "BatchNormalization": _batch_normalization,
     "Clip": _unary("Clip", apart, minimum=-0.5, maximum=0.75),
     "Concat": _concat,
@@ -207,6 +194,7 @@ CASES = {
     "Sigmoid": _unary("Sigmoid"),
     "Softmax": _softmax,
     "Sum": _binary("Sum"),
+    "SumPool": _pool("SumPool", normal),
     "Tanh": _unary("Tanh"),
     "Transpose": _unary("Transpose", perm=(0, 2, 3, 1)),
 }

@@ -25,7 +25,6 @@ from .gradient_cases import (
 HEADS = ["operator", "cases", "gradients", "PyTorch", "central differences", "in integers"]
 LINEAR = (
     "Add",
-    "AveragePool, the sum",
     "Conv",
     "Conv, one axis",
     "Conv, three axes",
@@ -33,6 +32,7 @@ LINEAR = (
     "MatMul",
     "Mul",
     "Sum",
+    "SumPool",
 )
 
 

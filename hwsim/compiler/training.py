@@ -14,11 +14,12 @@ Operands. With ``k`` for a tap of a channel, ``n`` for an output and a word for 
 - weight gradient: rows get the values at ``k``, columns the gradients of ``n``, both transposed,
   so that a step is an image;
 - velocity, update: rows get p and q times a unit matrix, columns words of the two operands;
-- average: rows get the factor times a unit matrix, columns channels, a window's values in turn,
-  and zeros behind the last channel, of which the place of the rows' operand is the number;
-- gradient of a pool whose windows overlap, or of an average: the same with the gradients of the
-  windows in which a pixel lies; for a maximum they are in planes, one for each value of a window,
-  with zeros for those that did not win. An operation for each `Line` of rows and of columns;
+- average, sum: rows get the factor times a unit matrix, columns channels, values of a window in
+  turn, and zeros behind the last channel, of which the place of the rows' operand is the number;
+- gradient of a pool whose windows overlap, or of an average or sum: the same with the gradients of
+  the windows in which a pixel lies; for a maximum they are in planes, one for each value of a
+  window, with zeros for those that did not win. An operation for each `Line` of rows and of
+  columns;
 - LRN: products word by word, sums of neighbours as those of an average, within a channel or over
   channels, and a power from a table. With s for the sum of squares that is near,
   ``y = x s**-beta``, and
@@ -54,7 +55,7 @@ from hwsim.blocks.training import (
     Tap,
     jumps,
 )
-from hwsim.network.training import FACTOR_BITS, FUNCTIONS, Stage
+from hwsim.network.training import FACTOR_BITS, FUNCTIONS, SUM_POOLS, Stage
 
 __all__ = ["Operation", "Scales", "TrainingPlan", "TrainingProgram", "sized"]
 
@@ -467,7 +468,7 @@ class TrainingPlan:
         op = place.stage.op
         if op == "MaxPool":
             self._maximum(program, place)
-        elif op == "AveragePool":
+        elif op in SUM_POOLS:
             self._average(program, place, scales)
         elif op == "LRN":
             self._normalize(program, place, scales)
@@ -482,9 +483,9 @@ class TrainingPlan:
         op = place.stage.op
         if op == "MaxPool":
             self._winners(program, place)
-        if op == "AveragePool":
+        if op in SUM_POOLS:
             self._share(program, place)
-        if op in ("MaxPool", "AveragePool"):
+        if op == "MaxPool" or op in SUM_POOLS:
             self._gather(program, place, before, scales)
         elif op == "LRN":
             self._normalize_gradient(program, place, before, scales)

@@ -120,10 +120,13 @@ def _cut(
         [info(name, name) for name in outputs],
         [tensor for tensor in graph.initializer if tensor.name in needed],
     )
-    return (
-        onnx.helper.make_model(cut, opset_imports=model.opset_import, ir_version=model.ir_version),
-        outputs,
+    made = onnx.helper.make_model(
+        cut,
+        opset_imports=model.opset_import,
+        ir_version=model.ir_version,
+        functions=model.functions,
     )
+    return made, outputs
 
 
 def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:

@@ -20,6 +20,7 @@ _FIRST_INPUT = {
     "QLinearSigmoid",
     "Relu",
     "Sigmoid",
+    "SumPool",
     "Tanh",
 }
 _BROADCAST = {"Add": (0, 1), "Mul": (0, 1), "QLinearAdd": (0, 3), "QLinearMul": (0, 3)}

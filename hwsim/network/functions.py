@@ -29,7 +29,25 @@ LRNWithin <alpha, beta, bias, kernel_shape, pads> (x) => (y) {
 }
 """
 
-_FUNCTIONS = {"LRNWithin": _LRN_WITHIN}
+# The sum over each window, by what ONNX has: sums of absolute values, of the numbers above and of
+# those below zero. From operator set 18 on.
+_SUM_POOL = """
+<domain: "hwsim", opset_import: ["" : OPSET]>
+SumPool <kernel_shape, strides, pads, dilations, ceil_mode, auto_pad> (x) => (y) {
+    opposite = Neg (x)
+    above = Relu (x)
+    below = Relu (opposite)
+    gain = LpPool <p = 1, WINDOW> (above)
+    loss = LpPool <p = 1, WINDOW> (below)
+    y = Sub (gain, loss)
+}
+""".replace(
+    "WINDOW",
+    "kernel_shape: ints = @kernel_shape, strides: ints = @strides, pads: ints = @pads, "
+    "dilations: ints = @dilations, ceil_mode: int = @ceil_mode, auto_pad: string = @auto_pad",
+)
+
+_FUNCTIONS = {"LRNWithin": _LRN_WITHIN, "SumPool": _SUM_POOL}
 
 
 def function(name, opset):

@@ -398,7 +398,8 @@ def _max_pool(lowering, layer):
 
 def _average(lowering, layer, value):
     lowering.computable(value, layer)
-    geometry = _window(lowering, layer, value)
+    kind = "sum" if layer.op == "SumPool" else "average"
+    geometry = {"kind": kind, **_window(lowering, layer, value)}
     codes = lowering.codes(value, layer)
     shape, maps = lowering.output_maps(layer)
     return Average(layer, shape, maps, codes, geometry)
@@ -612,6 +613,7 @@ RULES: dict[str, Callable[..., None]] = {
     "Softmax": _softmax,
     "Squeeze": _reshaped,
     "Sum": _elementwise,
+    "SumPool": _average_pool,
     "Tanh": _function,
     "Transpose": _reshaped,
     "Unsqueeze": _reshaped,

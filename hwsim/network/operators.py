@@ -11,7 +11,7 @@ Attributes of a `Layer` (lengths: one entry per spatial axis, unless said otherw
   ends), ``group``.
 * MaxPool: ``kernel``, ``strides``, ``dilations``, ``pads``, ``ceil_mode``, ``storage_order``.
 * AveragePool, QLinearAveragePool: ``kernel``, ``strides``, ``dilations``, ``pads``, ``ceil_mode``,
-  ``count_include_pad``.
+  ``count_include_pad``. SumPool: the same without the last one.
 * Gemm: ``alpha``, ``beta``, ``trans_a``, ``trans_b``. QGemm: the same without ``beta``.
 * Clip: ``minimum``, ``maximum`` (numbers, or None for no bound).
 * LRN: ``alpha``, ``beta``, ``bias``, ``size``, ``within``: whether it is over pixels of a channel.
@@ -463,12 +463,24 @@ def _average_pool(node):
     kernel = _pool_kernel(node, shape)
     geometry, ceil_mode, output = _window(node, shape[2:], kernel, ceil_mode=node.flag("ceil_mode"))
     _check_pool_pads(node, geometry)
-    attributes = {
-        **geometry,
-        "ceil_mode": ceil_mode,
-        "count_include_pad": node.flag("count_include_pad"),
-    }
+    attributes = {**geometry, "ceil_mode": ceil_mode}
+    if node.op != "SumPool":
+        attributes["count_include_pad"] = node.flag("count_include_pad")
     return Result(attributes, ((*shape[:2], *output),))
+
+
+def _reduce_sum(node):
+    """As a sum pool with one window."""
+    shape = _image(node, 0)
+    node.choice("keepdims", 1, (1,))
+    node.attribute("noop_with_empty_axes")
+    axes, spatial = _axes(node, len(shape)), tuple(range(2, len(shape)))
+    if axes != spatial:
+        node.refuse(f"axes = {axes}", f"{spatial}, the whole of each map")
+    if 0 in shape[2:]:
+        node.refuse(f"an input of shape {shape}", "maps that are not empty")
+    geometry, ceil_mode, output = _window(node, shape[2:], shape[2:])
+    return Result({**geometry, "ceil_mode": ceil_mode}, ((*shape[:2], *output),), inputs=1)
 
 
 def _global_pool(node):
@@ -991,6 +1003,7 @@ OPERATORS: dict[str, Operator] = {
     "QLinearSigmoid": Operator(_same, 1, _BYTES, domain=MICROSOFT),
     "QLinearSoftmax": Operator(_softmax, 1, _BYTES, domain=MICROSOFT),
     "QuantizeLinear": Operator(_quantize, 10, _ANY),
+    "ReduceSum": Operator(_reduce_sum, static=(1,), layer="SumPool"),
     "Relu": Operator(_same, 6, _NUMBERS),
     "Reshape": Operator(
         _reshape, 5, _ANY, evaluate=lambda a, x: x.reshape(a["shape"]), static=(1,)
@@ -1011,6 +1024,7 @@ OPERATORS: dict[str, Operator] = {
     ),
     "Sub": Operator(_binary, 7, _NUMBERS, evaluate=lambda a, x, y: x - y, only_constant=True),
     "Sum": Operator(_sum, 6, evaluate=lambda a, *xs: sum(xs[1:], xs[0])),
+    "SumPool": Operator(_average_pool, domain=DOMAIN),
     "Tanh": Operator(_same, 6),
     "Transpose": Operator(_transpose, 1, _ANY, evaluate=lambda a, x: x.transpose(a["perm"])),
     "Unsqueeze": Operator(

@@ -38,7 +38,10 @@ SHARING = frozenset(
 # Their result has a bound fused into it if it has no other reader: it is quantized behind the bound
 # only.
 FUSING = frozenset(
-    ("Add", "AveragePool", "Clip", "Conv", "Gemm", "GlobalAveragePool", "LRN", "Mul", "Relu", "Sum")
+    (
+        *("Add", "AveragePool", "Clip", "Conv", "Gemm", "GlobalAveragePool", "LRN", "Mul", "Relu"),
+        *("Sum", "SumPool"),
+    )
 )
 BOUNDS = frozenset(("Clip", "Relu"))
 # Left in float where nothing but the like follows.

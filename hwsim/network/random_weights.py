@@ -40,6 +40,7 @@ PASSING = frozenset(
         "Pad",
         "Reshape",
         "Squeeze",
+        "SumPool",
         "Transpose",
         "Unsqueeze",
     )

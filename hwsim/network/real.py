@@ -262,7 +262,7 @@ def _signed_bits(number):
 
 @dataclass(frozen=True, eq=False)
 class Average(Real):
-    """Average pool. geometry: fields of `Pool`."""
+    """Average or sum pool. geometry: fields of `Pool`, its kind among them."""
 
     codes: Codes
     geometry: dict[str, Any]
@@ -270,13 +270,13 @@ class Average(Real):
     def emit(self, lowering, output):
         """Add a `Pool`."""
         source = self.codes.tensor
-        window = Pool("", (), "", kind="average", **self.geometry)
-        counts = np.unique(window.window_counts(source, output.shape[1:]))
+        window = Pool("", (), "", **self.geometry)
+        every = window.window_counts(source, output.shape[1:])
+        counts = np.unique(every) if window.kind == "average" else np.array([1])
         if counts[0] == 0:
             given = f"pads = {list(window.pads)} with a window wholly in the padding"
             refuse(self.layer.op, self.layer.name, given, "smaller pads")
         fields = {
-            "kind": "average",
             "counts": tuple(counts.tolist()),
             "requantize": self.requantize(source.scale / counts, output),
         }

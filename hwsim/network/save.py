@@ -92,7 +92,7 @@ class _Writer:
             dilation != 1 for dilation in layer.attributes["dilations"]
         ):
             return 19
-        return 0
+        return 18 if layer.op == "SumPool" else 0
 
     def _dtype(self, name):
         constants = self.network.constants

@@ -11,12 +11,23 @@ import numpy as np
 from .network import NetworkError
 from .windows import output_size
 
-__all__ = ["FACTOR_BITS", "FUNCTIONS", "Line", "Region", "Stage", "initial_weights", "stages"]
+__all__ = [
+    "FACTOR_BITS",
+    "FUNCTIONS",
+    "SUM_POOLS",
+    "Line",
+    "Region",
+    "Stage",
+    "initial_weights",
+    "stages",
+]
 
 
 FUNCTIONS = ("Sigmoid", "Tanh")
+# Pools that add up: a sum is an average of windows that count as one value.
+SUM_POOLS = ("AveragePool", "SumPool")
 # What a maximum pool may lie behind and yet be a part of the stage; and a ReLU.
-_SUMS = ("Conv", "Gemm", "AveragePool")
+_SUMS = ("Conv", "Gemm", *SUM_POOLS)
 FACTOR_BITS = 14
 
 
@@ -42,7 +53,7 @@ class Line(NamedTuple):
 
 
 class Region(NamedTuple):
-    """Windows of an average that count equally many values.
+    """Windows of an average that count equally many values, or all of a sum.
 
     Members
     -------
@@ -66,7 +77,7 @@ class Stage:
     Members
     -------
     op : str
-        "Conv", "Gemm", "AveragePool", "MaxPool", "LRN", "Sigmoid" or "Tanh".
+        "Conv", "Gemm", "AveragePool", "SumPool", "MaxPool", "LRN", "Sigmoid" or "Tanh".
     name : str
         Of the layer; its output has that name in `hwsim.network.Network`.
     weight, bias : str
@@ -130,18 +141,24 @@ class Stage:
         """What values of a pool are multiplied by: an integer, and bits behind its point.
 
         For an average one divided by the values of the window that has the fewest, with a relative
-        error of at most 2**-14; one for a maximum.
+        error of at most 2**-14; one for a sum or a maximum.
         """
         if self.op == "MaxPool":
             return 1, 0
-        count = math.prod(int(counts.min()) for counts in _counted(self.shape, self.attributes))
+        count = math.prod(int(counts.min()) for counts in self._counted)
         bits = FACTOR_BITS + count.bit_length() - 1
         return _divided(1 << bits, count), bits
 
     @property
+    def _counted(self):
+        """As `_counted`; of a sum, one value in each window."""
+        counts = _counted(self.shape, self.attributes)
+        return [np.ones_like(each) for each in counts] if self.op == "SumPool" else counts
+
+    @property
     def regions(self):
         """`Region`s of an average's windows."""
-        rows, cols = _counted(self.shape, self.attributes)
+        rows, cols = self._counted
         fewest, (_, bits) = int(rows.min() * cols.min()), self.factor
         found = []
         for y in _runs(rows):
@@ -165,7 +182,7 @@ class Stage:
     def lines(self, axis):
         """`Line`s of pixels, for the gradient of a pool; pixels in none lie in no window."""
         size, kernel, stride, dilation, pad, *_ = _axes(self.shape, self.attributes)[axis]
-        if self.op == "AveragePool" and self.map_shape[axis] == dilation == 1:
+        if self.op in SUM_POOLS and self.map_shape[axis] == dilation == 1:
             # All pixels of the one window are equal.
             return [Line(range(min(size, kernel - pad)), 0, 0, 0, 1, 1, 0)]
         step = stride // math.gcd(stride, dilation)
@@ -267,8 +284,8 @@ def stages(network):
         def refuse(what, layer=layer):
             raise NetworkError(
                 f"{layer.op} '{layer.name}': {what} is not supported in training; accepted: a "
-                "chain of Conv, Gemm, Relu, Sigmoid, Tanh, LRN, pools by maximum and average, and "
-                "Flatten, with constant weights"
+                "chain of Conv, Gemm, Relu, Sigmoid, Tanh, LRN, pools by maximum, average and sum, "
+                "and Flatten, with constant weights"
             )
 
         if layer.inputs[0] != current or len(network.consumers.get(current, ())) != 1:
@@ -318,7 +335,7 @@ def stages(network):
                 found[-1]["window"] = pool["kernel"]
             else:
                 found.append({**members, "attributes": pool})
-        elif layer.op in ("AveragePool", "GlobalAveragePool") and found:
+        elif members["op"] in SUM_POOLS and found:
             found.append({**members, "attributes": _pool(layer, shape, refuse)})
         elif layer.op in FUNCTIONS and behind["op"] in _SUMS:
             found.append({**members, "attributes": _POINT})

@@ -49,7 +49,7 @@ def test_central_differences(name, seed):
         assert difference(found, expected) < DIFFERENCE_TOLERANCE, case
 
 
-@pytest.mark.parametrize("name", ["Add", "AveragePool, the sum", "Conv", "Gemm", "MatMul", "Mul"])
+@pytest.mark.parametrize("name", ["Add", "Conv", "Gemm", "MatMul", "Mul", "SumPool"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_integers_are_exact(name, seed):
     rng = np.random.default_rng(seed)

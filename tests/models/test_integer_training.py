@@ -29,7 +29,7 @@ from hwsim.models.training import (
 )
 from hwsim.network.functions import DOMAIN
 from hwsim.network.network import NetworkError
-from hwsim.network.training import Stage, initial_weights, stages
+from hwsim.network.training import SUM_POOLS, Stage, initial_weights, stages
 from hwsim.network.windows import output_size
 from tests.network.test_lrn import lrn_node
 
@@ -176,16 +176,18 @@ def test_groups(seed):
 
 def random_pool(rng, shape):
     """A pool, its attributes and output: side by side, or with stride, padding, dilation, ceil."""
-    kind = rng.choice(["beside", "free", "average", "whole"], p=[0.3, 0.35, 0.25, 0.1])
+    kind = rng.choice(["beside", "free", "average", "sum", "whole"], p=[0.3, 0.25, 0.2, 0.15, 0.1])
     if kind == "whole":
-        return str(rng.choice(["GlobalAveragePool", "GlobalMaxPool"])), {}, (1, 1)
+        op = str(rng.choice(["GlobalAveragePool", "GlobalMaxPool", "SumPool"]))
+        every = {"kernel_shape": shape, "strides": (1, 1), "pads": (0,) * 4, "domain": DOMAIN}
+        return op, every if op == "SumPool" else {}, (1, 1)
     kernel = [int(rng.integers(1, min(n, 3) + 1)) for n in shape]
     strides, pads, dilations, ceil = kernel, [0] * 4, [1, 1], 0
     if kind != "beside":
         strides = rng.integers(1, 4, 2).tolist()
         pads = [int(rng.integers(k)) for k in kernel * 2]
         ceil = int(rng.integers(2))
-    if kind == "free":
+    if kind in ("free", "sum"):
         dilations = [
             int(rng.integers(1, 3)) if k > 1 and n > 4 else 1
             for k, n in zip(kernel, shape, strict=True)
@@ -200,6 +202,8 @@ def random_pool(rng, shape):
     found["ceil_mode"] = ceil
     if kind == "average":
         return "AveragePool", found | {"count_include_pad": int(rng.integers(2))}, size
+    if kind == "sum":
+        return "SumPool", found | {"domain": DOMAIN}, size
     return "MaxPool", found, size
 
 
@@ -221,7 +225,7 @@ def test_pools(seed):
     dy = rng.integers(-200, 201, y.shape)
     (expected,) = GRADIENTS[name](a, (maps,), y, dy.astype(float))
     bound = 0.25
-    if name == "AveragePool":
+    if name in SUM_POOLS:
         # Of which the accelerator takes one, divided by the fewest values of a window.
         factor, bits = stage.factor
         counts = [round(2**bits / region.factor) for region in stage.regions]
@@ -235,7 +239,9 @@ def test_pools(seed):
     numbers = Scales(0, stage.factor[1], 0, 0, None, None, {})
     found, winners = reference._own(stage, codes, numbers)
     # Half a code of rounding, and what is less than one of the factor.
-    assert np.abs(np.moveaxis(found, -1, 0) - 256 * y).max() < (1 if name[0] == "A" else 1e-9)
+    assert np.abs(np.moveaxis(found, -1, 0) - 256 * y).max() < (
+        1 if name == "AveragePool" else 1e-9
+    )
     sums = reference._pool_gradient(stage, winners, np.moveaxis(dy, 0, -1))
     assert np.abs(np.moveaxis(sums, -1, 0) - expected).max() < bound
     # Every sum that is not zero is in one line of rows and of columns.
@@ -484,7 +490,7 @@ def of_nodes(*nodes, shape=(1, 1, 4, 4), out=(1, 1, 1, 1)):
 
 ACCEPTED = (
     " is not supported in training; accepted: a chain of Conv, Gemm, Relu, Sigmoid, Tanh, LRN, "
-    "pools by maximum and average, and Flatten, with constant weights"
+    "pools by maximum, average and sum, and Flatten, with constant weights"
 )
 WHOLE = ("GlobalAveragePool", {})
 

@@ -17,6 +17,7 @@ import hwsim
 from hwsim.models import reference
 from hwsim.models.reference import integer
 from hwsim.network import NetworkError, lower
+from hwsim.network.functions import DOMAIN, function
 from hwsim.network.integer import Add, Concat, Conv, Dense, Mul, Pad, Pool, Shuffle, Table
 from tests.onnx_models import MODELS, images, run_onnxruntime
 
@@ -67,9 +68,10 @@ class Graph:
         values = [numpy_helper.from_array(array, name) for name, array in self.constants.items()]
         graph = helper.make_graph(self.nodes, "graph", self.inputs, infos, values)
         opsets = [helper.make_opsetid("", opset)]
-        if any(node.domain for node in self.nodes):
-            opsets.append(helper.make_opsetid("com.microsoft", 1))
-        return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+        domains = {node.domain for node in self.nodes} - {""}
+        opsets += [helper.make_opsetid(domain, 1) for domain in domains]
+        functions = [function("SumPool", opset)] if DOMAIN in domains else []
+        return helper.make_model(graph, opset_imports=opsets, ir_version=10, functions=functions)
 
     def load(self, *outputs):
         return hwsim.load(self.model(*outputs))
@@ -598,6 +600,17 @@ def test_average_pool_has_a_multiplier_per_count():
     assert layer.counts == (4, 6)
     ratio = layer.requantize.multiplier / 2.0**layer.requantize.shift
     assert np.allclose(ratio, [0.1 / 0.07 / 4, 0.1 / 0.07 / 6], rtol=2e-5)
+
+
+def test_sum_pool_has_one_multiplier():
+    g = Graph()
+    options = {"kernel_shape": [3, 2], "strides": [2, 2], "pads": [1, 0, 1, 0], "ceil_mode": 1}
+    y = g.node("SumPool", g.both("x", 0.1, 3), domain=DOMAIN, **options)
+    network = check(g.model(g.both(y, 0.37, -5)))
+    (layer,) = network.layers
+    assert (layer.kind, layer.counts) == ("sum", (1,))
+    ratio = layer.requantize.multiplier / 2.0**layer.requantize.shift
+    assert np.allclose(ratio, [0.1 / 0.37], rtol=2e-5)
 
 
 @pytest.mark.parametrize("op", ["GlobalAveragePool", "GlobalMaxPool"])

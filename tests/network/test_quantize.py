@@ -458,7 +458,7 @@ ACCEPTED = (
     "Add, AveragePool, BatchNormalization, Clip, Concat, Conv, Dropout, Flatten, Gemm, "
     "GlobalAveragePool, GlobalMaxPool, Identity, LRN, MatMul, MaxPool, Mul, Pad, Relu, Reshape, "
     "Sigmoid, "
-    "Squeeze, Sum, Tanh, Transpose, Unsqueeze"
+    "Squeeze, Sum, SumPool, Tanh, Transpose, Unsqueeze"
 )
 REFUSED = {
     softmax_in_the_middle: "Softmax 'soft': Softmax before other layers is not supported; "

@@ -14,6 +14,7 @@ import hwsim
 from hwsim.cli import _run
 from hwsim.data import bundled
 from hwsim.models.training import TrainingSettings
+from hwsim.network.functions import DOMAIN
 from hwsim.sim.trainer import train
 from tests.models.test_integer_training import chain, data, with_functions
 
@@ -57,10 +58,15 @@ def test_nothing_but_a_dense_layer():
     assert found.cycles == found.planned_cycles
 
 
-@pytest.mark.parametrize("ends", [["GlobalAveragePool"], ["GlobalAveragePool", "Tanh"], ["LRN"]])
+@pytest.mark.parametrize(
+    "ends", [["GlobalAveragePool"], ["GlobalAveragePool", "Tanh"], ["LRN"], ["SumPool"]]
+)
 def test_other_ends(ends):
     """The outputs of a pool, a function, an LRN."""
-    more = {"LRN": {"size": 3, "alpha": 0.5}}
+    more = {
+        "LRN": {"size": 3, "alpha": 0.5},
+        "SumPool": {"kernel_shape": [5, 3], "domain": DOMAIN},
+    }
     nodes = [
         helper.make_node("Conv", ["x", "w1"], ["c1"], name="c1", pads=[1, 1, 1, 1]),
         helper.make_node("Relu", ["c1"], ["r1"]),
@@ -80,7 +86,7 @@ def test_other_ends(ends):
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 5))],
         [numpy_helper.from_array(np.zeros(s, np.float32), name) for name, s in shapes.items()],
     )
-    opset = [helper.make_opsetid("", 20)]
+    opset = [helper.make_opsetid("", 20), helper.make_opsetid(DOMAIN, 1)]
     network = hwsim.load(helper.make_model(graph, opset_imports=opset, ir_version=10))
     settings = TrainingSettings(loss="rmse", stochastic=True)
     found = train(network, *data(network, 20), steps=3, batch=8, lanes=4, settings=settings)

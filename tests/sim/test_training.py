@@ -14,7 +14,7 @@ from hwsim.compiler.training import TrainingPlan, sized
 from hwsim.models.reference.training import Reference
 from hwsim.models.training import IntegerTraining, TrainingSettings
 from hwsim.network.functions import DOMAIN
-from hwsim.network.training import Stage, initial_weights, stages
+from hwsim.network.training import SUM_POOLS, Stage, initial_weights, stages
 from hwsim.network.windows import output_size
 from hwsim.rtl.trainer import AxiTrainer, Trainer
 from hwsim.rtl.verilog import convert
@@ -213,17 +213,17 @@ def own_steps(stage, tiles, batch):
         forward, gradient = 4 * codes + near, 4 * codes + near + 2 * lanes * tiles(codes)
     elif stage.op == "MaxPool":
         forward, routed = channels * values, channels * values
-    elif stage.op == "AveragePool":
+    elif stage.op in SUM_POOLS:
         forward, routed = lanes * tiles(channels) * values, 0
     else:
         forward = gradient = channels * math.prod(size) * words
-    if stage.op in ("MaxPool", "AveragePool"):
+    if stage.op in ("MaxPool", *SUM_POOLS):
         # For each pixel and axis, the values of windows that may lie there.
         read = [1, 1]
         for axis in range(2):
             n, k = size[axis], a["kernel"][axis]
             s, d, pad = a["strides"][axis], a["dilations"][axis], a["pads"][axis]
-            if stage.op == "AveragePool" and stage.map_shape[axis] == d == 1:
+            if stage.op in SUM_POOLS and stage.map_shape[axis] == d == 1:
                 read[axis] = min(n, k - pad)
             else:
                 taps = np.arange(n)[:, None] + pad - np.arange(k) * d

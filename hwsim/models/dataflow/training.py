@@ -26,6 +26,7 @@ Sigmoid, Tanh                          3: dy y (1 - y), dy (1 - y^2)
 Softmax                                4: y (dy - sum(dy y)); 2 where it ends the network
 MaxPool, GlobalMaxPool                 a comparison per tap, and an addition
 AveragePool, GlobalAveragePool         an addition per tap, and the division
+SumPool                                an addition per tap
 LRN                                    the forward pass's, once more, and ``size`` + 6
 BatchNormalization                     weight gradient 5, input gradient 6, both read x and dy;
                                        forward 5, in two passes over x: the batch's statistics
@@ -93,6 +94,7 @@ _ELEMENTWISE = {
     "Relu": (lambda forward: 1, "y"),
     "Sigmoid": (lambda forward: 3, "y"),
     "Softmax": (lambda forward: 4, "y"),
+    "SumPool": (lambda forward: forward, ""),
     "Tanh": (lambda forward: 3, "y"),
     "Transpose": (lambda forward: 1, ""),
 }

@@ -112,6 +112,7 @@ _MODELS = {
     "Sigmoid": lambda layer, network: TRANSCENDENTAL + 2,
     "Softmax": lambda layer, network: TRANSCENDENTAL + 4,
     "Sum": lambda layer, network: len(layer.inputs) - 1,
+    "SumPool": _taps,
     "Tanh": lambda layer, network: TRANSCENDENTAL + 4,
     "Transpose": lambda layer, network: 1,
     # Matrix products: what follows the accumulation.

@@ -47,9 +47,10 @@ ROW_CYCLES = 40
 # Layers that take maps in any layout, and those that gather a map with strides.
 FLEXIBLE = (
     *("AveragePool", "BatchNormalization", "Clip", "Concat", "GlobalAveragePool", "GlobalMaxPool"),
-    *("MaxPool", "Relu", "Sigmoid", "Tanh"),
+    *("MaxPool", "Relu", "Sigmoid", "SumPool", "Tanh"),
 )
-ADDITIONS, STRIDED, WINDOWS = ("Add", "Sum"), ("Transpose",), ("AveragePool", "MaxPool")
+ADDITIONS, STRIDED = ("Add", "Sum"), ("Transpose",)
+WINDOWS = ("AveragePool", "MaxPool", "SumPool")
 # Share of a cache that what is used again may fill; the rest passes through.
 RESIDENT = 0.75
 

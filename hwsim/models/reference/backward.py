@@ -25,6 +25,7 @@ from .floating import (
     max_pool_indices,
     neighbour_sums,
     pad_maps,
+    sum_pool,
     taps,
 )
 
@@ -186,10 +187,12 @@ def _average_pool(attributes, inputs, y, dy):
     # An average of ones over a map that is 1 inside and 0 beside it, divided by the share of it
     # that lies inside, is how many values were counted.
     ones = np.ones((1, 1, *maps.shape[2:]), dy.dtype)
-    padded, output = pad_maps(ones, attributes, 0)
-    inside = sum(taps(padded, attributes, output))
-    share = average_pool(attributes, ones)
-    return (sum_pool_gradient(attributes, maps.shape, dy * share / inside),)
+    share = dy * average_pool(attributes, ones) / sum_pool(attributes, ones)
+    return (sum_pool_gradient(attributes, maps.shape, share),)
+
+
+def _sum_pool(attributes, inputs, y, dy):
+    return (sum_pool_gradient(attributes, inputs[0].shape, dy),)
 
 
 def _max_pool(attributes, inputs, y, dy):
@@ -340,6 +343,7 @@ GRADIENTS = {
     "Softmax": _softmax,
     "Squeeze": _same_shape,
     "Sum": _sum,
+    "SumPool": _sum_pool,
     "Tanh": lambda attributes, inputs, y, dy: (dy * (1 - y * y),),
     "Transpose": _transpose,
     "Unsqueeze": _same_shape,

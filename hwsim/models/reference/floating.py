@@ -125,14 +125,19 @@ def max_pool_indices(attributes, maps):
     return found + first * math.prod(spatial)
 
 
+def sum_pool(attributes, maps):
+    """Sum over each window."""
+    padded, output = pad_maps(maps.astype(_wide(maps.dtype), copy=False), attributes, 0)
+    return sum(taps(padded, attributes, output)).astype(maps.dtype, copy=False)
+
+
 def average_pool(attributes, maps):
     """Average over each window.
 
     The padding counts if ``count_include_pad``; what ceil mode adds beyond it never does.
     """
     wide = _wide(maps.dtype)
-    padded, output = pad_maps(maps.astype(wide, copy=False), attributes, 0)
-    total = sum(taps(padded, attributes, output))
+    total = sum_pool(attributes, maps.astype(wide, copy=False))
     counted = np.ones((1, 1, *maps.shape[2:]), wide)
     if attributes["count_include_pad"]:
         pads, rank = attributes["pads"], len(attributes["kernel"])
@@ -140,7 +145,8 @@ def average_pool(attributes, maps):
         counted = np.pad(counted, [(0, 0), (0, 0), *sides], constant_values=1)
         attributes = {**attributes, "pads": (0,) * 2 * rank}
     counted, _ = pad_maps(counted, attributes, 0)
-    return (total / sum(taps(counted, attributes, output))).astype(maps.dtype, copy=False)
+    counts = sum(taps(counted, attributes, total.shape[2:]))
+    return (total / counts).astype(maps.dtype, copy=False)
 
 
 def global_average_pool(attributes, maps):
@@ -258,6 +264,7 @@ FLOATING = {
     "Reshape": _reshape,
     "Sigmoid": lambda attributes, x: sigmoid(x),
     "Softmax": softmax,
+    "SumPool": sum_pool,
     "Tanh": lambda attributes, x: np.tanh(x),
 }
 """Operator name to function."""

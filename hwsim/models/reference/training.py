@@ -23,7 +23,7 @@ from hwsim.blocks.training import (
     noise_offset,
 )
 from hwsim.network.fixed_point import round_half_even_shift
-from hwsim.network.training import FACTOR_BITS, FUNCTIONS
+from hwsim.network.training import FACTOR_BITS, FUNCTIONS, SUM_POOLS
 
 from .backward import scatter, sum_pool_gradient
 from .backward_loss import cross_entropy_gradient, rmse_gradient
@@ -312,7 +312,7 @@ class Reference:
                 ]
             )
             return out.reshape(stage.outputs, *stage.map_shape, -1), columns
-        images, average = np.moveaxis(maps, -1, 0), stage.op == "AveragePool"
+        images, average = np.moveaxis(maps, -1, 0), stage.op in SUM_POOLS
         # Below all codes: what is outside of a map is no maximum.
         padded, output = pad_maps(images, stage.attributes, 0 if average else -2 * LIMIT)
         views = np.moveaxis(np.stack(list(taps(padded, stage.attributes, output))), 1, -1)
@@ -430,7 +430,7 @@ class Reference:
         """Sums of a pool's gradient for its input, (C, H, W, images)."""
         images, a = np.moveaxis(delta, -1, 0), stage.attributes
         shape = (len(images), *stage.shape)
-        if stage.op == "AveragePool":
+        if stage.op in SUM_POOLS:
             shares = round_codes(delta * Reference._spread(stage, "share"), FACTOR_BITS)
             images = np.moveaxis(shares, -1, 0)
             sums = sum_pool_gradient(a, shape, images * stage.factor[0])
