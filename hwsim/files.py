@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-__all__ = ["make_folder", "write_file", "write_files"]
+__all__ = ["check_file", "make_folder", "write_file", "write_files"]
 
 
 def make_folder(folder: Path) -> None:
@@ -22,6 +22,18 @@ def make_folder(folder: Path) -> None:
         if folder.exists() and not folder.is_dir():
             raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         folder.mkdir(parents=True, exist_ok=True)
+
+
+def check_file(path: Path) -> None:
+    """Refuse a path that `write_file` could not write to now; what is there stays as it is.
+
+    Raises
+    ------
+    OSError
+        As in `write_file`.
+    """
+    with _named(path):
+        _write_part(path, b"").unlink()
 
 
 def write_file(path: Path, content: bytes | str) -> None:

@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from hwsim.files import make_folder, write_file, write_files
+from hwsim.files import check_file, make_folder, write_file, write_files
 
 
 def sentence(error):
@@ -100,3 +100,17 @@ def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_files(tmp_path, {"a": "", "b": ""})
     assert os.listdir(tmp_path) == []
+
+
+def test_check_file(tmp_path):
+    """Nothing is left behind, and what is there stays."""
+    path = tmp_path / "file"
+    check_file(path)
+    assert not list(tmp_path.iterdir())
+    path.write_text("old")
+    check_file(path)
+    assert path.read_text() == "old"
+    for wrong in (tmp_path, tmp_path / "missing" / "file"):
+        with pytest.raises(OSError) as raised:
+            check_file(wrong)
+        assert str(raised.value.filename) == str(wrong)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from hwsim.files import check_file, make_folder
 from hwsim.terminal import Terminal
 
 from .inputs import load_images_for, load_network
@@ -86,6 +87,12 @@ def train(
     from hwsim.models.training import TrainingSettings
     from hwsim.sim.trainer import train as run
 
+    # Before work that would be lost.
+    for path in (output, checkpoint):
+        if path is not None:
+            check_file(path)
+    if verilog is not None:
+        make_folder(verilog)
     labels = None if found.labels is None else found.labels[:count]
     with terminal.progress("training", steps) as show:
         result = run(
@@ -119,7 +126,10 @@ def train(
             "planned_cycles cycles_per_image seconds"
         ).split()
     }
-    terminal.table(["", "value"], [[name.replace("_", " "), v] for name, v in summary.items()])
+    # Of what was not simulated there is nothing to say.
+    hidden = () if engine == "rtl" else ("mismatches", "cycles")
+    rows = [[name.replace("_", " "), v] for name, v in summary.items() if name not in hidden]
+    terminal.table(["", "value"], rows)
     terminal.finish(
         {
             "engine": engine,

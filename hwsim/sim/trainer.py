@@ -131,7 +131,7 @@ def train(
     Raises
     ------
     NetworkError, ValueError
-        A network that cannot be trained so; a checkpoint of another training.
+        A network that cannot be trained so; a checkpoint of another training, or of more steps.
     """
     begin = time.perf_counter()
     settings = settings or TrainingSettings()
@@ -171,6 +171,10 @@ def train(
     )
     if checkpoint is not None and Path(checkpoint).exists():
         state.load(Path(checkpoint))
+        if reference.steps > steps:
+            raise ValueError(
+                f"steps must be at least {reference.steps}, which {checkpoint} holds, not {steps}"
+            )
     while reference.steps < steps:
         chosen = _batch(settings.seed, reference.steps, batch, count)
         state.step(images[chosen], labels[chosen])

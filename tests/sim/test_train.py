@@ -212,6 +212,35 @@ def test_output(files, capsys):
     assert "module trainer(" in text
 
 
+@pytest.mark.parametrize("option", ["-o", "--checkpoint"])
+def test_nowhere_to_write(files, capsys, option):
+    """That is said before the training, whose result would be lost."""
+    missing = files / "missing" / "file"
+    assert _run(command(files, option, missing, steps=10**9)) == 2
+    assert str(missing) in capsys.readouterr().err.replace("\n", "")
+    assert not missing.parent.exists()
+
+
+def test_more_steps_than_asked_for(files, capsys):
+    checkpoint = files / "state.npz"
+    result_of(capsys, command(files, "--checkpoint", checkpoint, steps=2))
+    before = checkpoint.read_bytes()
+    assert _run(command(files, "--checkpoint", checkpoint, steps=1)) == 2
+    message = f"steps must be at least 2, which {checkpoint} holds, not 1"
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert checkpoint.read_bytes() == before
+
+
+def test_planned_cycles_alone(files, capsys):
+    """Of what was not simulated the table says nothing."""
+    arguments = command(files, steps=1)
+    arguments.remove("--json")
+    assert _run(arguments) == 0
+    shown = capsys.readouterr().out
+    assert "planned cycles" in shown
+    assert "mismatches" not in shown
+
+
 def test_loss(files, capsys):
     """The square error is another loss, and a checkpoint knows."""
     checkpoint = files / "state.npz"
