@@ -1,7 +1,7 @@
 """Clocks of designs on an ECP5-85F, as nextpnr places and routes them.
 
 Each reference design is synthesized once and placed for both speed grades that were asked about,
-with every seed; hardware for training, of which no clock was asked, for the slowest grade. Runs
+with every seed; hardware for training, which has no clock to reach, for the slowest grade. Runs
 that are in the cache (``HWSIM_CACHE``) are not repeated.
 """
 
