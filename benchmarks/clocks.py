@@ -1,7 +1,8 @@
-"""Clocks of the reference designs on an ECP5-85F, as nextpnr places and routes them.
+"""Clocks of designs on an ECP5-85F, as nextpnr places and routes them.
 
-Each design is synthesized once and placed for both speed grades that were asked about, with every
-seed. Runs that are in the cache (``HWSIM_CACHE``) are not repeated.
+Each reference design is synthesized once and placed for both speed grades that were asked about,
+with every seed; hardware for training, which has no clock to reach, for the slowest grade. Runs
+that are in the cache (``HWSIM_CACHE``) are not repeated.
 """
 
 import argparse
@@ -14,13 +15,19 @@ import numpy as np
 
 import hwsim
 from hwsim.blocks.array import ArrayConfig
+from hwsim.blocks.backward_loss import CrossEntropyGradientConfig, RmseGradientConfig
+from hwsim.blocks.backward_lrn import LrnGradientConfig
 from hwsim.blocks.conv import ConvConfig
 from hwsim.blocks.requantize import RequantizeConfig
 from hwsim.blocks.stream import Frame
+from hwsim.blocks.training import TrainingConfig
 from hwsim.network.fixed_point import Requantize
 from hwsim.rtl import requantize
+from hwsim.rtl.backward_loss import CrossEntropyGradient, RmseGradient
+from hwsim.rtl.backward_lrn import LrnGradient
 from hwsim.rtl.conv import Conv
 from hwsim.rtl.systolic.array import WeightStationaryArray
+from hwsim.rtl.trainer import AxiTrainer
 from hwsim.rtl.verilog import convert
 from hwsim.synth import synthesize
 from hwsim.synth.tools import find
@@ -33,6 +40,7 @@ SEED = 1  # of the weights of the folded convolution
 ACCUMULATOR_BITS = 21
 # By speed grade, the clock that issue 6 asks of the reference designs.
 ASKED_HZ = {"6": 150e6, "8": 190e6}
+TRAINING_GRADES = ["6"]
 REFERENCE = ("line-buffer convolution", "systolic array")
 
 
@@ -77,6 +85,31 @@ def requantizer():
     return convert(requantize.Requantize(config, 1), "requantize")
 
 
+def lrn_gradient():
+    """Of a network for CIFAR-10."""
+    lrn = dict(size=3, alpha=5e-5, beta=0.75, bias=1.0, within=True)
+    config = LrnGradientConfig(frame=Frame(16, 16, 32, 1, 16), point=9, **lrn)
+    return convert(LrnGradient(config), "lrn_gradient")
+
+
+def cross_entropy_gradient():
+    """Of an image."""
+    config = CrossEntropyGradientConfig(frame=Frame(1, 1, 10, 1, 16), point=10)
+    return convert(CrossEntropyGradient(config), "cross_entropy_gradient")
+
+
+def rmse_gradient():
+    """Of a batch."""
+    config = RmseGradientConfig(frame=Frame(16, 1, 10, 1, 16))
+    return convert(RmseGradient(config), "rmse_gradient")
+
+
+def trainer():
+    """The smallest array, and memories for a small network."""
+    sizes = dict(parameters=4096, maps=4096, deltas=4096, marks=1024, table=512, program=1024)
+    return convert(AxiTrainer(TrainingConfig(lanes=4, **sizes)), "trainer")
+
+
 # Name: what it is, int8 products in a cycle, how to make it.
 DESIGNS = {
     "line-buffer convolution": (
@@ -92,14 +125,35 @@ DESIGNS = {
     "systolic array": ("8 × 8 elements, weight-stationary", 64, array),
     "requantizer": (f"a sum of {ACCUMULATOR_BITS} bits each clock", 0, requantizer),
 }
+# The same of hardware for training, which has no int8 products: codes have 16 bits.
+GRADIENTS = {
+    "`LrnGradient`": (
+        "within, 3 × 3, 32 channels of 16 × 16 pixels, `point=9`",
+        None,
+        lrn_gradient,
+    ),
+    "`CrossEntropyGradient`": ("10 classes, `point=10`", None, cross_entropy_gradient),
+    "`RmseGradient`": ("16 vectors of 10", None, rmse_gradient),
+}
+TRAINER = {
+    "`AxiTrainer`": (
+        "4 lanes, 3 × 4,096 words of parameters, maps and deltas",
+        None,
+        trainer,
+    ),
+}
 
 
-def measure(name, seeds):
-    """A design with both speed grades and so many seeds."""
-    about, products, make = DESIGNS[name]
+def measure(designs, grades, seeds):
+    """Each design with each speed grade and so many seeds."""
+    return {name: measure_one(name, *design, grades, seeds) for name, design in designs.items()}
+
+
+def measure_one(name, about, products, make, grades, seeds):
+    """A design."""
     verilog = make()
     runs = []
-    for grade in ASKED_HZ:
+    for grade in grades:
         for seed in range(1, seeds + 1):
             found = synthesize(verilog, PART, speed_grade=grade, seed=seed, target_hz=TARGET_HZ)
             fmax, path = found.fmax_hz, str(found.critical_path)
@@ -121,20 +175,22 @@ def slowest(facts, grade):
 
 
 def clocks(designs):
-    """Table of clocks and cells."""
+    """Table of clocks and cells, and int8 products where there are any."""
     cells = {"lut": "LUTs", "ff": "flip-flops", "dsp": "DSPs", "bram": "block RAMs"}
-    columns = [(run["speed_grade"], run["seed"]) for run in next(iter(designs.values()))["runs"]]
+    first = next(iter(designs.values()))
+    if first["products"] is not None:
+        cells["products"] = "int8 products"
+    columns = [(run["speed_grade"], run["seed"]) for run in first["runs"]]
     heads = ["design, clock in MHz", *(f"grade {grade}, seed {seed}" for grade, seed in columns)]
     rows = [
         [
             f"{name}, {facts['about']}",
             *(mhz(run["fmax_hz"]) for run in facts["runs"]),
             *(facts[resource] for resource in cells),
-            facts["products"],
         ]
         for name, facts in designs.items()
     ]
-    return record.table([*heads, *cells.values(), "int8 products"], rows)
+    return record.table([*heads, *cells.values()], rows)
 
 
 def verdicts(designs):
@@ -151,17 +207,23 @@ def verdicts(designs):
     return record.table(["", "asked", "found", "reached"], rows)
 
 
-def document(results, facts):
-    """The Markdown page."""
-    designs = results["designs"]
-    paths = "\n".join(
+def paths(designs):
+    """List of the slowest path of each design and grade."""
+    return "\n".join(
         f"- {name}, grade {grade}: {slowest(found, grade)['path']}"
         for name, found in designs.items()
-        for grade in ASKED_HZ
+        for grade in dict.fromkeys(run["speed_grade"] for run in found["runs"])
     )
-    return f"""# Clocks of the reference designs
+
+
+def document(results, facts):
+    """The Markdown page."""
+    designs, training = results["designs"], results["gradients"] | results["trainer"]
+    return f"""# Clocks
 
 On `{PART}`, {mhz(TARGET_HZ)} MHz asked for: nextpnr's figure for the slowest corner of the grade.
+
+## Reference designs
 
 {clocks(designs)}
 
@@ -171,7 +233,17 @@ Each int8 product takes one DSP; scaling a sum of {ACCUMULATOR_BITS} bits takes 
 
 Slowest paths, of the slowest seed:
 
-{paths}
+{paths(designs)}
+
+## Hardware for training
+
+Codes of 16 bits; there is no clock that they have to reach.
+
+{clocks(training)}
+
+Slowest paths, of the slowest seed:
+
+{paths(training)}
 
 {record.describe(facts)}
 """
@@ -193,12 +265,15 @@ def main():
     command += " --report reports/benchmarks" if arguments.report else ""
     placer = find("nextpnr-ecp5")
     facts = record.conditions(command, **{placer.name: placer.version})
-    results = {"designs": {name: measure(name, arguments.seeds) for name in DESIGNS}}
+    results = {
+        "designs": measure(DESIGNS, ASKED_HZ, arguments.seeds),
+        "gradients": measure(GRADIENTS, TRAINING_GRADES, arguments.seeds),
+        "trainer": measure(TRAINER, TRAINING_GRADES, arguments.seeds),
+    }
     everything = {"conditions": facts, "results": results}
     if arguments.report:
         record.write(arguments.report, "clocks", everything, document(results, facts))
-    designs = results["designs"]
-    print(json.dumps(everything) if arguments.json else f"{clocks(designs)}\n\n{verdicts(designs)}")
+    print(json.dumps(everything) if arguments.json else document(results, facts))
 
 
 if __name__ == "__main__":

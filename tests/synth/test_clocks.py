@@ -1,7 +1,9 @@
-"""The published clocks of the reference designs, and what the documentation says of them."""
+"""The published clocks, and what the documentation says of them."""
 
 import json
 from pathlib import Path
+
+import pytest
 
 from benchmarks import clocks
 
@@ -9,9 +11,25 @@ ROOT = Path(__file__).parents[2]
 PUBLISHED = json.loads((ROOT / "reports/benchmarks/clocks.json").read_text(encoding="utf-8"))
 
 
-def test_documentation_has_the_published_table():
-    text = (ROOT / "docs/synthesis.md").read_text(encoding="utf-8")
-    assert clocks.clocks(PUBLISHED["results"]["designs"]) in text
+@pytest.mark.parametrize(
+    ("page", "group", "designs"),
+    [
+        ("synthesis.md", "designs", clocks.DESIGNS),
+        ("units/backward.md", "gradients", clocks.GRADIENTS),
+        ("training.md", "trainer", clocks.TRAINER),
+    ],
+)
+def test_documentation_has_the_published_table(page, group, designs):
+    published = PUBLISHED["results"][group]
+    assert {name: facts["about"] for name, facts in published.items()} == {
+        name: about for name, (about, _, _) in designs.items()
+    }
+    assert clocks.clocks(published) in (ROOT / "docs" / page).read_text(encoding="utf-8")
+
+
+def test_page_is_of_the_published_results():
+    page = (ROOT / "reports/benchmarks/clocks.md").read_text(encoding="utf-8")
+    assert page == clocks.document(PUBLISHED["results"], PUBLISHED["conditions"])
 
 
 def test_reference_designs_reach_what_was_asked():
