@@ -897,6 +897,8 @@ def test_filter(command, photo, tmp_path):
         "cycles_per_pixel": 254 / 221,
         "mismatches": 0,
         "seconds": result["seconds"],
+        "fraction_bits": 3,
+        "error_bound_steps": 0.0,
         "left_out": [],
     }
     files = result.pop("files")
@@ -931,6 +933,25 @@ def test_filter_with_coefficients(command, photo, tmp_path, as_file):
     status, _, _ = command("filter", path, "--coefficients", rows, "-o", output)
     assert status == 0
     assert np.array_equal(read(output), pixels // 2)
+
+
+def test_filter_prints_the_error_of_its_kernel(command, photo):
+    path, _ = photo
+    status, out, _ = command("filter", path, "--kernel", "mean")
+    assert status == 0
+    assert re.search(r"fraction bits +│? *12 ", out)
+    assert re.search(r"error bound steps +│? *0\.1107 ", out)
+
+
+def test_filter_scales_sums_of_blocks(command, photo, tmp_path):
+    path, pixels = photo
+    output = tmp_path / "out.png"
+    options = ("--block", "sum", "--size", "4", "--scale", "0.25", "--offset", "-300")
+    status, out, _ = command("filter", path, *options, "-o", output)
+    assert status == 0
+    assert "error bound" not in out
+    sums = pixels[:12, :16].astype(int).reshape(3, 4, 4, 4, 3).sum(axis=(1, 3))
+    assert np.array_equal(read(output), np.clip(sums // 4 - 300, 0, 255))
 
 
 def test_filter_that_differs_from_the_reference(command, photo, monkeypatch):
