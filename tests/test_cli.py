@@ -161,6 +161,29 @@ def test_info_geometry(command, monkeypatch):
     assert layer["dense_params"] == 6 * 14 * 14 * 1600 + 1600
 
 
+def test_info_reports_what_strides_leave_out(command, tmp_path):
+    note = (
+        "MaxPool 'Pooling160': on axes 2 and 3 a stride of 3 leaves 2 of 14 positions out: "
+        "(14 - 3) / 3 + 1 = 4.67"
+    )
+    report = tmp_path / "r.html"
+    status, out, _ = command("info", "mnist_cnn", "--geometry", "--report", report)
+    assert (status, out.count(note + "\n")) == (0, 1)
+    page = report.with_suffix(".md").read_text(encoding="utf-8")
+    assert f"Mind that {note}." in page.replace("\\", "")
+    assert page.count("| Receptive field | Jump | Start |") == 1
+    fields = pd.read_csv(tmp_path / "r-geometry.csv").set_index("name")
+    assert fields.loc["Pooling160", "receptive_field"] == "18 x 18"
+    assert fields.loc["Convolution28", "dense_macs"] == 28**2 * 8 * 28**2
+    _, out, err = command("info", "mnist_cnn", "--json")
+    assert json.loads(out)["left_out"] == [note]
+    assert note in err
+    _, out, _ = command("estimate", "mnist_cnn", "--device", "tpu-v1")
+    assert note in out
+    _, out, _ = command("info", "lenet5", "--json")
+    assert json.loads(out)["left_out"] == []
+
+
 def test_known_networks(command):
     _, out, _ = command("info", "resnet50", "--json")
     assert json.loads(out)["params"] == 25_557_032

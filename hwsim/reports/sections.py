@@ -100,7 +100,20 @@ def network(item):
         "Parameters": cell(item.params),
         "MACs": cell(item.macs),
     }
-    return Section(f"Network {item.name}", facts=facts, figures=figures, tables={"layers": table})
+    text = " ".join(f"Mind that {note}." for note in item.left_out())
+    return Section(f"Network {item.name}", text, facts, figures, tables={"layers": table})
+
+
+def receptive_fields(item):
+    """What each layer of a network sees of the image, and its cost as a fully connected layer."""
+    text = (
+        "The field of a position is the smallest interval on each axis that holds every pixel on "
+        "which a value there depends, far from the border; that of the position i begins at start "
+        "+ i × jump, and what lies beyond the image is padding. The dense parameters and MACs are "
+        "those of the same mapping as a fully connected layer."
+    )
+    table = item.geometry().drop(columns="op")  # which stands beside the layers
+    return Section(f"Receptive fields of {item.name}", text, tables={"geometry": table})
 
 
 def _diagram(item, table):
