@@ -43,7 +43,7 @@ def load(model, input_shapes=None, *, strict=False):
         unless given.
     strict : bool
         Refuse convolutions and pools whose last window leaves rows or columns of the padded input
-        out, of which `Network.left_out` tells else.
+        out, which `Network.left_out` reports otherwise.
 
     Returns
     -------
