@@ -53,11 +53,7 @@ def show_layers(terminal: Terminal, network: "Network") -> dict[str, Any]:
         title=network.name,
         total=["total", "", "", network.params, network.macs],
     )
-    return {
-        "layers": table.to_dict("records"),
-        "params": network.params,
-        "macs": network.macs,
-    }
+    return _totals(network, table)
 
 
 def show_geometry(terminal: Terminal, network: "Network") -> dict[str, Any]:
@@ -89,10 +85,16 @@ def show_geometry(terminal: Terminal, network: "Network") -> dict[str, Any]:
             int(table["dense_macs"].sum()),
         ],
     )
+    return _totals(network, table)
+
+
+def _totals(network, table):
+    """The layers of a table, sums, and what strides leave out."""
     return {
         "layers": table.to_dict("records"),
         "params": network.params,
         "macs": network.macs,
+        "left_out": network.left_out(),
     }
 
 

@@ -509,8 +509,8 @@ def test_command(refusal, place, name):
 def test_a_stride_that_does_not_fit(refusal, place):
     onnx.save(conv(strides=[2, 2]), place / "m.onnx")
     assert refusal("info", "m.onnx", "--strict") == (
-        "Conv 'conv': a stride of 2 on axis 2 that leaves 1 of 8 positions out, "
-        "(8 - 3) / 2 + 1 = 3.50, is not supported; accepted: in strict mode a stride that fits"
+        "in strict mode strides must fit, but Conv 'conv': on axes 2 and 3 a stride of 2 leaves 1 "
+        "of 8 positions out: (8 - 3) / 2 + 1 = 3.50"
     )
 
 

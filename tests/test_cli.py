@@ -161,6 +161,29 @@ def test_info_geometry(command, monkeypatch):
     assert layer["dense_params"] == 6 * 14 * 14 * 1600 + 1600
 
 
+def test_info_reports_what_strides_leave_out(command, tmp_path):
+    note = (
+        "MaxPool 'Pooling160': on axes 2 and 3 a stride of 3 leaves 2 of 14 positions out: "
+        "(14 - 3) / 3 + 1 = 4.67"
+    )
+    report = tmp_path / "r.html"
+    status, out, _ = command("info", "mnist_cnn", "--geometry", "--report", report)
+    assert (status, out.count(note + "\n")) == (0, 1)
+    page = report.with_suffix(".md").read_text(encoding="utf-8")
+    assert f"Mind that {note}." in page.replace("\\", "")
+    assert page.count("| Receptive field | Jump | Start |") == 1
+    fields = pd.read_csv(tmp_path / "r-geometry.csv").set_index("name")
+    assert fields.loc["Pooling160", "receptive_field"] == "18 x 18"
+    assert fields.loc["Convolution28", "dense_macs"] == 28**2 * 8 * 28**2
+    _, out, err = command("info", "mnist_cnn", "--json")
+    assert json.loads(out)["left_out"] == [note]
+    assert note in err
+    _, out, _ = command("estimate", "mnist_cnn", "--device", "tpu-v1")
+    assert note in out
+    _, out, _ = command("info", "lenet5", "--json")
+    assert json.loads(out)["left_out"] == []
+
+
 def test_known_networks(command):
     _, out, _ = command("info", "resnet50", "--json")
     assert json.loads(out)["params"] == 25_557_032
@@ -897,6 +920,8 @@ def test_filter(command, photo, tmp_path):
         "cycles_per_pixel": 254 / 221,
         "mismatches": 0,
         "seconds": result["seconds"],
+        "fraction_bits": 3,
+        "error_bound_steps": 0.0,
         "left_out": [],
     }
     files = result.pop("files")
@@ -931,6 +956,25 @@ def test_filter_with_coefficients(command, photo, tmp_path, as_file):
     status, _, _ = command("filter", path, "--coefficients", rows, "-o", output)
     assert status == 0
     assert np.array_equal(read(output), pixels // 2)
+
+
+def test_filter_prints_the_error_of_its_kernel(command, photo):
+    path, _ = photo
+    status, out, _ = command("filter", path, "--kernel", "mean")
+    assert status == 0
+    assert re.search(r"fraction bits +│? *12 ", out)
+    assert re.search(r"error bound steps +│? *0\.1107 ", out)
+
+
+def test_filter_scales_sums_of_blocks(command, photo, tmp_path):
+    path, pixels = photo
+    output = tmp_path / "out.png"
+    options = ("--block", "sum", "--size", "4", "--scale", "0.25", "--offset", "-300")
+    status, out, _ = command("filter", path, *options, "-o", output)
+    assert status == 0
+    assert "error bound" not in out
+    sums = pixels[:12, :16].astype(int).reshape(3, 4, 4, 4, 3).sum(axis=(1, 3))
+    assert np.array_equal(read(output), np.clip(sums // 4 - 300, 0, 255))
 
 
 def test_filter_that_differs_from_the_reference(command, photo, monkeypatch):

@@ -40,9 +40,13 @@ def filtered(image_filter, maps):
         ]
         maps = {
             "max": np.max(taps, axis=0),
-            "sum": np.minimum(np.sum(taps, axis=0), 255),
+            "sum": np.sum(taps, axis=0),
             "average": np.sum(taps, axis=0) // (r * r),
         }[image_filter.block]
+        if image_filter.kernel is None and image_filter.block == "sum":
+            maps = np.floor(maps * image_filter.applied_scale).astype(int)
+            maps += image_filter.applied_offset
+        maps = np.clip(maps, 0, 255)
     return maps
 
 
@@ -144,6 +148,11 @@ def test_random_filters(seed):
             )
         if rng.random() < 0.4 or not members:
             members |= dict(block=str(rng.choice(BLOCKS)), size=int(rng.integers(1, 4)))
+        if "kernel" not in members and members.get("block") == "sum":
+            members |= dict(
+                scale=[None, 0.375, 2**-4, 1.5][int(rng.integers(4))],
+                offset=int(rng.integers(-100, 100)),
+            )
         image_filter = ImageFilter(**members)
         shape = (channels, *rng.integers(1, 9, 2).tolist())
         if fits(image_filter, shape):
@@ -159,6 +168,36 @@ def test_grey_alone(grey):
 @pytest.mark.parametrize("block", BLOCKS)
 def test_blocks_alone(block):
     check(ImageFilter(block=block, size=2), (3, 5, 7), 7)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"block": "sum", "size": 4, "scale": 0.0625},
+        {"block": "sum", "size": 3, "map": "signed"},
+        {"block": "sum", "size": 2, "scale": 0.6875, "offset": -200},
+        {"block": "sum", "size": 2, "scale": 1000.0, "offset": -3000},
+    ],
+)
+def test_scaled_blocks(members):
+    check(ImageFilter(**members), (3, 9, 10), 3)
+
+
+def test_scaled_average():
+    """A third of a mean of nine: 1 / 27."""
+    image_filter = ImageFilter(block="average", size=3, scale=1 / 3, offset=7)
+    maps = np.random.default_rng(2).integers(0, 256, (1, 1, 6, 9), np.uint8)
+    result = simulate(build_filter(image_filter, maps.shape[1:]), maps, engine="amaranth")
+    sums = maps.astype(int).reshape(1, 1, 2, 3, 3, 3).sum(axis=(3, 5))
+    assert result.mismatches == 0
+    assert np.array_equal(result.outputs, sums // 27 + 7)
+
+
+def test_many_fraction_bits():
+    """A mean of 13 x 13 has 14, and is a step off at most."""
+    image_filter = ImageFilter(kernel=((1 / 169,) * 13,) * 13, border="edge")
+    assert image_filter.fixed.fraction_bits == 14
+    check(image_filter, (1, 9, 11), 4, engine="compiled", slow=False)
 
 
 def test_compiled_engine():

@@ -1,6 +1,7 @@
 """Known networks, against the totals and layer tables that others publish."""
 
 import itertools
+import math
 import time
 
 import numpy as np
@@ -108,6 +109,12 @@ def test_published_numbers_of_lenet5_follow_from_its_text():
     connections = parameters["c1"] * 28**2 + 6 * 14**2 * 5 + parameters["c3"] * 10**2
     connections += 16 * 5**2 * 5 + parameters["c5"] + parameters["f6"] + 84 * 10
     assert connections == 340_908
+    # Products here are connections but for subsampling, biases, and what C3 does not see.
+    subsampling = 6 * 14**2 * 5 + 16 * 5**2 * 5
+    biases = 6 * 28**2 + 16 * 10**2 + 120 + 84
+    unseen = 25 * (16 * 6 - sum(inputs_of_c3)) * 10**2
+    assert (subsampling, biases, unseen) == (7_880, 6_508, 90_000)
+    assert networks.network("lenet5").macs + subsampling + biases - unseen == connections
     full_c3 = 16 * (25 * 6 + 1)
     difference = full_c3 - parameters["c3"] - parameters["s2"] - parameters["s4"] + 85 * 10
     assert sum(parameters.values()) + difference == networks.network("lenet5").params
@@ -121,6 +128,54 @@ def test_layers_of_alexnet():
     ]
     assert table["params"].tolist() == [34_944, 307_456, 885_120, 663_936, 442_624]
     assert [shape[2] for shape in table["output_shape"]] == [55, 27, 13, 13, 13]
+
+
+def test_published_neurons_of_alexnet():
+    """Figure 2 of the text, but for its first layer; with that, "650,000 neurons"."""
+    table = networks.network("alexnet_two_tower").table()
+    shapes = table[table["op"].isin(("Conv", "Gemm"))]["output_shape"]
+    first, *others = (math.prod(shape) for shape in shapes)
+    assert others == [186_624, 64_896, 64_896, 43_264, 4_096, 4_096, 1_000]
+    assert (first, 253_440) == (55 * 55 * 96, 55 * 48 * 96)
+    assert (first + sum(others), 253_440 + sum(others)) == (659_272, 622_312)
+
+
+@pytest.mark.parametrize(
+    ("name", "published"), [("resnet50", 3.8), ("resnet101", 7.6), ("resnet152", 11.3)]
+)
+def test_published_operations_of_bottlenecks(name, published):
+    """He et al. (2015), Table 1: those of a stride in a stage's first 1 x 1, here in its 3 x 3."""
+    table = rows(name)
+    first = [f"stage{stage}_1_conv1" for stage in (2, 3, 4)]
+    early = sum(table.loc[layer, "macs"] * 3 // 4 for layer in first)
+    assert early == 3 * 32_768 * (56**2 - 28**2)
+    found = (networks.network(name).macs - early) / 1e9
+    assert published == (math.floor(10 * found) / 10 if name == "resnet50" else round(found, 1))
+
+
+@pytest.mark.parametrize(("name", "published"), [("resnet18", "1.8"), ("resnet34", "3.6")])
+def test_published_operations_of_plain_networks(name, published):
+    """Without products at shortcuts."""
+    table = rows(name)
+    shortcuts = table[table.index.str.contains("shortcut")]["macs"].sum()
+    assert shortcuts == 3 * 64 * 128 * 28**2
+    assert f"{(networks.network(name).macs - shortcuts) / 1e9:.1f}" == published
+
+
+def test_published_numbers_of_vgg():
+    """Millions of parameters in its text; operations of He et al., once without dense layers."""
+    names = ("vgg11", "vgg13", "vgg16", "vgg19")
+    assert [round(networks.network(name).params / 1e6) for name in names] == [133, 133, 138, 144]
+    assert f"{rows('vgg16')['macs'].sum() / 1e9:.1f}" == "15.3"
+    assert f"{networks.network('vgg19').macs / 1e9:.1f}" == "19.6"
+
+
+def test_parameters_of_mobilenet_v2_with_and_without_normalization():
+    """Neither is the 3.4 million of its text."""
+    table = networks.network("mobilenet_v2").table()
+    normalization = table[table["op"] == "BatchNormalization"]["params"].sum()
+    assert normalization == 34_112
+    assert networks.network("mobilenet_v2").params - normalization == 3_470_760
 
 
 def test_layers_of_zfnet():
@@ -187,6 +242,16 @@ def test_two_stages_of_googlenet_are_published_otherwise():
     wider = weights + (48 - 32) * 832 + (48 - 32) * 25 * 128
     assert (macs, weights) == (51_079_168, 1_042_432)
     assert round(wider * 7**2 / 1e6) == GOOGLENET["5a"][0]
+
+
+def test_published_totals_of_googlenet():
+    """A budget of 1.5 billion multiply-adds, and 12 times fewer parameters than AlexNet."""
+    factorized = networks.network("googlenet").macs - 118_013_952 + 2_712 * 112**2
+    assert f"{factorized / 1e9:.1f}" == "1.5"
+    assert sum(operations for operations, _ in GOOGLENET.values()) == 1_502
+    alexnet = networks.network("alexnet_two_tower").params
+    assert f"{alexnet / networks.network('googlenet').params:.1f}" == "8.7"
+    assert f"{60_000 / sum(thousands for _, thousands in GOOGLENET.values()):.1f}" == "8.8"
 
 
 def test_parameters_of_googlenet_are_published_in_units_of_1024():

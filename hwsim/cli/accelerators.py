@@ -51,7 +51,7 @@ def verilog(
     import hwsim
 
     terminal = Terminal(as_json=as_json)
-    network = as_integers(terminal, load_network(model, input_shape), model, calibration)
+    network = as_integers(terminal, load_network(terminal, model, input_shape), model, calibration)
     design = hwsim.build(network, accelerator)
     with terminal.progress("writing Verilog"):
         files = design.write_verilog(output)
@@ -83,7 +83,7 @@ def compile_program(
     import hwsim
 
     terminal = Terminal(as_json=as_json)
-    network = as_integers(terminal, load_network(model, input_shape), model, calibration)
+    network = as_integers(terminal, load_network(terminal, model, input_shape), model, calibration)
     with terminal.progress("compiling"):
         program = hwsim.build(network, hwsim.Systolic(**array)).program
         files = program.write(output)
@@ -187,7 +187,7 @@ def simulate(
     import hwsim
 
     terminal = Terminal(as_json=as_json)
-    network = load_network(model, input_shape)
+    network = load_network(terminal, model, input_shape)
     given = load_images_for(network, images)[:count]
     quantized = as_integers(terminal, network, model, calibration or images)
     design = hwsim.build(quantized, accelerator)
@@ -284,7 +284,7 @@ def benchmark(
     from hwsim.tables import show_speeds
 
     terminal = Terminal(as_json=as_json)
-    network = load_network(model, input_shape)
+    network = load_network(terminal, model, input_shape)
     given = load_images_for(network, images)
     design = hwsim.build(as_integers(terminal, network, model, calibration or images), accelerator)
     speeds = []
@@ -358,7 +358,7 @@ def synth(
 
     parts.load(part)
     terminal = Terminal(as_json=as_json)
-    network = as_integers(terminal, load_network(model, input_shape), model, calibration)
+    network = as_integers(terminal, load_network(terminal, model, input_shape), model, calibration)
     design = hwsim.build(network, accelerator)
     with terminal.progress("synthesizing"):
         result = synthesize(

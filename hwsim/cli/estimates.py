@@ -203,7 +203,7 @@ def estimate(
     if training and served:
         raise ValueError("--requests-per-second is for inference; leave --training out")
     terminal = Terminal(as_json=as_json)
-    network = load_network(model, input_shape)
+    network = load_network(terminal, model, input_shape)
     on_devices: dict[str, Any] = {
         "cores": cores,
         "design": accelerator,

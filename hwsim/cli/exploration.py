@@ -109,7 +109,7 @@ def explore(
 
     terminal = Terminal(as_json=as_json)
     points = Space.load(space)
-    network = load_network(model, input_shape)
+    network = load_network(terminal, model, input_shape)
     if calibration is not None:
         network = as_integers(terminal, network, model, calibration)
     with terminal.progress("exploring", total=len(points) if samples is None else None) as progress:

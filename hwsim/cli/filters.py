@@ -64,7 +64,8 @@ def filter_picture(
         Literal["clamp", "signed"],
         typer.Option(
             "--map",
-            help="Hold sums within 0 to 255; or make 128 of 0, scaled so that all sums fit.",
+            help="Sums of the kernel, or else of blocks: held within 0 to 255; or 128 for 0, "
+            "scaled so that all fit.",
         ),
     ] = "clamp",
     scale: Annotated[
@@ -84,9 +85,10 @@ def filter_picture(
         typer.Option(
             "--fraction-bits",
             min=0,
-            max=15,
+            max=18,
             metavar="N",
-            help="Of the coefficients; as many as are exact, at most 12, if not given.",
+            help="Of the coefficients; if not given, as many as are exact, at most 12, or more "
+            "where these leave an error of a step.",
             show_default=False,
         ),
     ] = None,
@@ -173,6 +175,11 @@ def filter_picture(
         "mismatches": result.mismatches,
         "seconds": result.seconds,
     }
+    if image_filter.kernel is not None:
+        summary |= {
+            "fraction_bits": image_filter.fixed.fraction_bits,
+            "error_bound_steps": image_filter.fixed.error_bound,
+        }
     terminal.table(["", ""], [[key.replace("_", " "), value] for key, value in summary.items()])
     for file in files:
         terminal.say(file)

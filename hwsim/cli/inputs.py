@@ -39,8 +39,10 @@ def as_integers(terminal: Terminal, network: Any, model: str, calibration: str |
         return hwsim.quantize(network, calibration=images.images)
 
 
-def load_network(model: str, input_shapes: Sequence[str] | None, strict: bool = False) -> Any:
-    """Load the network in a file, a bundled one, or a known one."""
+def load_network(
+    terminal: Terminal, model: str, input_shapes: Sequence[str] | None, strict: bool = False
+) -> Any:
+    """Load the network in a file, a bundled one, or a known one; say what its strides leave out."""
     import hwsim
     from hwsim.data import bundled, bundled_networks
 
@@ -54,7 +56,10 @@ def load_network(model: str, input_shapes: Sequence[str] | None, strict: bool = 
         if name in shapes:
             raise ValueError(f"--input-shape names {name!r} more than once")
         shapes[name] = shape
-    return hwsim.load(source, shapes or None, strict=strict)
+    network = hwsim.load(source, shapes or None, strict=strict)
+    for note in network.left_out():
+        terminal.say(note)
+    return network
 
 
 def _known(model: str) -> Any:

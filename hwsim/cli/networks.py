@@ -44,9 +44,14 @@ def info(
     from hwsim.tables import show_geometry, show_layers
 
     terminal = Terminal(as_json=as_json)
-    network = load_network(model, input_shape, strict)
+    network = load_network(terminal, model, input_shape, strict)
     result = (show_geometry if geometry else show_layers)(terminal, network)
-    terminal.finish(with_report(terminal, result, report, network, title=network.name))
+    items = [network]
+    if geometry and report is not None:
+        from hwsim.reports.sections import receptive_fields
+
+        items.append(receptive_fields(network))
+    terminal.finish(with_report(terminal, result, report, *items, title=network.name))
     return DONE
 
 
@@ -89,7 +94,7 @@ def quantize(
     import hwsim
 
     terminal = Terminal(as_json=as_json)
-    network = load_network(model, input_shape)
+    network = load_network(terminal, model, input_shape)
     images = load_images_for(network, calibration, key="calibration")
     with terminal.progress("quantizing"):
         quantized = hwsim.quantize(
@@ -165,7 +170,7 @@ def show_pictures(
     if output.suffix != ".html":
         raise ValueError(f"a report's path must end in .html, not {str(output)!r}")
     terminal = Terminal(as_json=as_json)
-    network = load_network(model, input_shape)
+    network = load_network(terminal, model, input_shape)
     given = load_images_for(network, images)
     if index >= len(given):
         raise ValueError(f"--index must be at most {len(given) - 1} in {images}, not {index}")

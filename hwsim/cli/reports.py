@@ -102,7 +102,7 @@ def write_report(
     from hwsim.reports import Comparison
 
     terminal = Terminal(as_json=as_json)
-    network = load_network(model, input_shape)
+    network = load_network(terminal, model, input_shape)
     items: list[Any] = [network]
     design: Any = None
     mismatches = None

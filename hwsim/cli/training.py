@@ -82,7 +82,7 @@ def train(
 ) -> int:
     """Train a network from random weights, in 16-bit integers on simulated hardware."""
     terminal = Terminal(as_json=as_json)
-    network = load_network(model, None)
+    network = load_network(terminal, model, None)
     found = load_images_for(network, images)
     from hwsim.models.training import TrainingSettings
     from hwsim.sim.trainer import train as run

@@ -13,6 +13,10 @@ in::
 Each weight is rounded to nearest; but where the sum of the exact values is an integer, as for
 kernels that keep the brightness (1) or find edges (0), it is preserved: all are rounded down, and
 those with the largest remainders go up, among equals those next to the centre.
+
+Sums and averages of blocks are mapped in the same way, by a multiplier that is rounded up::
+
+    output = clip(floor(sum(pixels) * multiplier / 2**shift) + offset, 0, 255)
 """
 
 import math
@@ -22,7 +26,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from .fixed_point import MAXIMUM_SHIFT, Requantize
+from .fixed_point import MAXIMUM_SHIFT, MULTIPLIER_BITS, Requantize
 from .integer import Conv, IntegerNetwork, IntegerTensor, Midrange, Pool
 from .kernels import KERNELS
 from .windows import arithmetic, left_out, output_size
@@ -45,8 +49,10 @@ BLOCKS = ("average", "max", "sum")
 MAPPINGS = ("clamp", "signed")
 
 WEIGHT_BITS = 16
-FRACTION_BITS = 12  # unless fewer are exact, or do not fit
+FRACTION_BITS = 12  # unless fewer are exact, or do not fit, or more are needed
 LARGEST_KERNEL = 31
+# 31 x 31 weights, each off by less than 1, are then off by less than a step: 961 * 255 < 2**18.
+LARGEST_FRACTION_BITS = 18
 # Averages up to this size are exact with multipliers of `MULTIPLIER_BITS`.
 LARGEST_BLOCK = 16
 LARGEST_CODE = 255
@@ -80,8 +86,9 @@ def fix_kernel(coefficients, fraction_bits=None):
     Parameters
     ----------
     fraction_bits : int, optional
-        As few as represent the coefficients exactly, at most 12, and at most as many as let the
-        weights fit 16 bits, unless given.
+        Unless given, as few as represent the coefficients exactly, at most 12; where those leave an
+        ``error_bound`` of 1 or more, as few as do not, at most 18; and never more than let the
+        weights fit 16 bits.
 
     Raises
     ------
@@ -91,21 +98,35 @@ def fix_kernel(coefficients, fraction_bits=None):
     coefficients = np.asarray(coefficients, np.float64)
     limit = (1 << (WEIGHT_BITS - 1)) - 1
     largest = np.abs(coefficients).max()
-    if fraction_bits is None:
-        if largest > limit:
-            raise ValueError(f"coefficients must lie in [-{limit}, {limit}], not reach {largest:g}")
-        fitting = [
-            f for f in range(FRACTION_BITS + 1) if math.ceil(math.ldexp(largest, f)) <= limit
-        ]
-        exact = [f for f in fitting if (np.ldexp(coefficients, f) % 1 == 0).all()]
-        fraction_bits = exact[0] if exact else fitting[-1]
-    elif math.ceil(math.ldexp(largest, fraction_bits)) > limit:
-        raise ValueError(
-            f"coefficients with {fraction_bits} fraction bits must lie in "
-            f"[-{limit / 2**fraction_bits:g}, {limit / 2**fraction_bits:g}], not reach {largest:g}"
-        )
-    exact_weights = np.ldexp(coefficients, fraction_bits)
-    weights = _rounded(exact_weights).astype(np.int64)
+    if fraction_bits is not None:
+        if not _fits(largest, fraction_bits, limit):
+            bound = limit / 2**fraction_bits
+            raise ValueError(
+                f"coefficients with {fraction_bits} fraction bits must lie in "
+                f"[-{bound:g}, {bound:g}], not reach {largest:g}"
+            )
+        return _fixed(coefficients, fraction_bits)
+    if largest > limit:
+        raise ValueError(f"coefficients must lie in [-{limit}, {limit}], not reach {largest:g}")
+    fitting = [f for f in range(LARGEST_FRACTION_BITS + 1) if _fits(largest, f, limit)]
+    usual = [f for f in fitting if f <= FRACTION_BITS]
+    for bits in usual:
+        if (np.ldexp(coefficients, bits) % 1 == 0).all():
+            return _fixed(coefficients, bits)
+    for bits in fitting[len(usual) - 1 :]:
+        fixed = _fixed(coefficients, bits)
+        if fixed.error_bound < 1:
+            break
+    return fixed
+
+
+def _fits(largest, fraction_bits, limit):
+    return math.ceil(math.ldexp(largest, fraction_bits)) <= limit
+
+
+def _fixed(coefficients, fraction_bits):
+    """`FixedKernel` with so many fraction bits."""
+    weights = _rounded(np.ldexp(coefficients, fraction_bits)).astype(np.int64)
     error = math.fsum(np.abs(np.ldexp(weights.astype(float), -fraction_bits) - coefficients).flat)
     return FixedKernel(weights, fraction_bits, _bits(weights), LARGEST_CODE * error)
 
@@ -152,13 +173,14 @@ class ImageFilter:
     rotate : bool
         Rotate the kernel by 180 degrees: a convolution instead of a correlation.
     map : str
-        How sums become codes: "clamp" takes them as they are, "signed" makes 128 of 0, and scales
-        by the power of two with which no sum leaves 0 to 255.
+        How the sums of the kernel, or where there is none the sums or averages of blocks, become
+        codes: "clamp" takes them as they are, "signed" makes 128 of 0, and scales by the power of
+        two with which none leaves 0 to 255.
     scale : float, optional
     offset : int, optional
         Instead of those of ``map``.
     fraction_bits : int, optional
-        0 to 15; see `fix_kernel`.
+        Of the kernel, 0 to 18; see `fix_kernel`.
     grey : str, optional
         "average" of red, green and blue; "lightness", the middle between the largest and the
         smallest; "luminosity", 0.21, 0.72 and 0.07 of them. All rounded down.
@@ -193,7 +215,7 @@ class ImageFilter:
         _check_range("stride", self.stride, 1, 1 << 16)
         _check_range("size", self.size, 1, LARGEST_BLOCK)
         if self.fraction_bits is not None:
-            _check_range("fraction_bits", self.fraction_bits, 0, WEIGHT_BITS - 1)
+            _check_range("fraction_bits", self.fraction_bits, 0, LARGEST_FRACTION_BITS)
         if self.offset is not None:
             _check_range("offset", self.offset, -(1 << 15), (1 << 15) - 1)
         if self.scale is not None and not (math.isfinite(self.scale) and self.scale > 0):
@@ -204,6 +226,12 @@ class ImageFilter:
             for name in members:
                 if getattr(self, step) is None and getattr(self, name) != _DEFAULTS[name]:
                     raise ValueError(f"{name} goes with a {step}, and none is given")
+        if self.kernel is None and self.block in (None, "max"):
+            for name in ("map", "scale", "offset"):
+                if getattr(self, name) != _DEFAULTS[name]:
+                    raise ValueError(
+                        f"{name} goes with a kernel, or a block average or sum, and none is given"
+                    )
         if self.kernel is not None:
             if not isinstance(self.kernel, str):
                 object.__setattr__(self, "kernel", _check_rows(self.kernel))
@@ -240,14 +268,21 @@ class ImageFilter:
             return float(self.scale)
         if self.map == "clamp":
             return 1.0
-        most = LARGEST_CODE * math.fsum(np.maximum(self.coefficients, 0).flat)
-        least = LARGEST_CODE * math.fsum(np.minimum(self.coefficients, 0).flat)
+        least, most = self._extremes
         scale = 1.0
         while scale < 1 << 15 and _is_signed_code(most * scale * 2, least * scale * 2):
             scale *= 2
         while not _is_signed_code(most * scale, least * scale):
             scale /= 2
         return scale
+
+    @property
+    def _extremes(self):
+        """The least and the largest sum, or average, before it is scaled."""
+        if self.kernel is None:
+            return 0, LARGEST_CODE * (self.size**2 if self.block == "sum" else 1)
+        signs = (np.minimum(self.coefficients, 0), np.maximum(self.coefficients, 0))
+        return tuple(LARGEST_CODE * math.fsum(part.flat) for part in signs)
 
     @property
     def applied_offset(self):
@@ -286,7 +321,7 @@ class ImageFilter:
         if self.kernel is not None:
             steps.add(self._convolution)
         if self.block is not None:
-            steps.add(partial(_blocks, self.block, self.size))
+            steps.add(partial(_blocks, self.block, self.size, self._block_mapping))
         if self.strict and (notes := self.left_out(shape)):
             raise ValueError(f"in strict mode strides must fit, but {notes[0]}")
         return steps.network()
@@ -309,6 +344,17 @@ class ImageFilter:
                 sizes.append(output_size(*geometry))
             size = tuple(sizes)
         return notes
+
+    @property
+    def _block_mapping(self):
+        """`Requantize` of the sums of blocks; None for a maximum."""
+        if self.block == "max":
+            return None
+        factor = Fraction(1, self.size**2 if self.block == "average" else 1)
+        most = LARGEST_CODE * self.size**2
+        if self.kernel is not None:  # whose sums the mapping is for
+            return _scaled(factor, most)
+        return _scaled(factor * Fraction(self.applied_scale), most, self.applied_offset)
 
     @property
     def _windows(self):
@@ -345,22 +391,17 @@ def _grey(kind, source, output):
     if weights is None:
         return shape, Midrange("grey", (source.name,), output)
     if kind == "average":
-        codes, requantize = np.ones(3, np.int64), _exact_mean(3)
+        codes, requantize = np.ones(3, np.int64), _scaled(Fraction(1, 3), 3 * LARGEST_CODE)
     else:
         fixed = fix_kernel([weights])
         codes, requantize = fixed.weights, _shift(fixed.fraction_bits)
     return shape, _conv("grey", source, output, codes.reshape(1, 3, 1, 1), requantize)
 
 
-def _blocks(kind, size, source, output):
+def _blocks(kind, size, requantize, source, output):
     block, pads = (size, size), (0, 0, 0, 0)
     shape = _output_shape(source.shape, block, size, pads, "block")
-    counts: tuple[int, ...] = ()
-    requantize = None
-    if kind == "sum":
-        counts, requantize = (1,), _shift(0)
-    elif kind == "average":
-        counts, requantize = (size**2,), _exact_mean(size**2)
+    counts: dict[str, tuple[int, ...]] = {"max": (), "sum": (1,), "average": (size**2,)}
     layer = Pool(
         "block",
         (source.name,),
@@ -370,7 +411,7 @@ def _blocks(kind, size, source, output):
         block,
         (1, 1),
         pads,
-        counts=counts,
+        counts=counts[kind],
         requantize=requantize,
     )
     return (source.shape[0], *shape), layer
@@ -378,7 +419,7 @@ def _blocks(kind, size, source, output):
 
 # What goes with a step.
 _MEMBERS = {
-    "kernel": ("border", "stride", "rotate", "map", "scale", "offset", "fraction_bits"),
+    "kernel": ("border", "stride", "rotate", "fraction_bits"),
     "block": ("size",),
 }
 _DEFAULTS = {field.name: field.default for field in fields(ImageFilter)}
@@ -448,15 +489,23 @@ def _shift(bits, offset=0):
     return _requantize(1, bits, offset)
 
 
-def _exact_mean(count):
-    """Division of a sum of so many codes, rounded down, exactly.
+def _scaled(factor, most, offset=0):
+    """``floor(n * factor) + offset`` for integers n up to ``most``; the factor is a `Fraction`.
 
-    ``n * m >> s`` is ``n // count`` where ``n * (m * count - 2**s) < 2**s``.
+    The multiplier m is rounded up, so that what is exact stays so. With the factor p / q, ``n * m
+    >> s`` is ``n * p // q`` where ``n * (m * q - p * 2**s) < 2**s``: the fewest bits with which
+    that holds for all n, else the most that fit, which can make the result one larger.
     """
-    shift = next(
-        s for s in range(MAXIMUM_SHIFT) if count * LARGEST_CODE * (-(1 << s) % count) < 1 << s
-    )
-    return _requantize(-(-(1 << shift) // count), shift)
+    # With the largest multiplier 0 stays 0, and all else is held at 255, whatever the offset.
+    factor = min(factor, Fraction((1 << MULTIPLIER_BITS) - 1))
+    for shift in range(MAXIMUM_SHIFT + 1):
+        multiplier = math.ceil(factor * (1 << shift))
+        if multiplier >= 1 << MULTIPLIER_BITS:
+            break
+        found = _requantize(multiplier, shift, offset)
+        if most * (multiplier * factor.denominator - (factor.numerator << shift)) < 1 << shift:
+            break
+    return found
 
 
 def _output_shape(shape, kernel, stride, pads, what):

@@ -1,16 +1,21 @@
 """What each layer sees of the image, and what it would cost as a fully connected layer.
 
 The *receptive field* of a value is the smallest interval on each spatial axis that holds every
-input position on which the value depends. That of position ``i`` begins at ``start + i * jump`` and
-is ``receptive_field`` positions long, all in positions of the input; what lies beyond the image is
-padding. Walking forward, a window of ``k`` taps, stride ``s``, dilation ``d`` and padding ``p``
-turns these numbers into
+input position on which the value depends, far from the border. That of position ``i`` begins at
+``start + i * jump`` and is ``receptive_field`` positions long, all in positions of the input; what
+lies beyond the image is padding. Walking forward, a window of ``k`` taps, stride ``s``, dilation
+``d`` and padding ``p`` turns these numbers into
 
     start - p * jump,    jump * s,    receptive_field + (k - 1) * d * jump
 
 and where paths join the intervals are united, so that the longest path counts. A layer that uses
 every position (a fully connected layer, a global pool) has the field of all of them, and a jump of
 0: from there on all that comes sees the same.
+
+That holds for maps that go on without end. Near the border a tap may meet the padding of a map in
+between and read nothing, so that the pixels that are read can be fewer than those of the field that
+lie in the image: behind a 2 x 2 window, a window of two taps 2 apart, the first in the padding,
+reads pixels 1 and 2 of its field from -1 to 2, and not 0.
 
 The *same mapping as a fully connected layer* has a weight for each pair of an input and an output
 value of a convolution or matrix product, and a bias for each output value where the layer has
@@ -23,8 +28,9 @@ from dataclasses import dataclass, replace
 from .counts import counts
 from .network import NetworkError
 from .operators import OPERATORS
+from .windows import arithmetic, span
 
-__all__ = ["Field", "fields", "geometry"]
+__all__ = ["Field", "fields", "geometry", "left_out"]
 
 _WINDOW = ("kernel", "strides", "dilations", "pads")
 _PRODUCTS = ("Gemm", "QGemm", "MatMul", "MatMulInteger", "QLinearMatMul")
@@ -150,6 +156,42 @@ def _dense(network, layer):
     biased = biased and layer.inputs[operator.parameters[1]] != ""
     weights = inputs * outputs
     return {"dense_params": weights + outputs * biased, "dense_macs": batch * weights}
+
+
+def left_out(network):
+    """What strides leave out, where windows do not divide and ONNX rounds their number down.
+
+    Returns
+    -------
+    list of str
+        A sentence for each layer that leaves positions of a padded input out, with the arithmetic:
+        ``Conv 'c1': on axes 2 and 3 a stride of 3 leaves 1 of 7 positions out: (7 - 3) / 3 + 1 =
+        2.33``.
+    """
+    notes = []
+    for layer in network.layers:
+        if not all(name in layer.attributes for name in _WINDOW):
+            continue
+        inputs, outputs = (network.shape(names[0])[2:] for names in (layer.inputs, layer.outputs))
+        pads = layer.attributes["pads"]
+        windows = zip(*(layer.attributes[name] for name in _WINDOW[:3]), strict=True)
+        found: dict[str, list[str]] = {}
+        for axis, (kernel, stride, dilation) in enumerate(windows):
+            begin, end = pads[axis], pads[axis + len(outputs)]
+            padded = inputs[axis] + begin + end
+            # Not the remainder: in ceil mode a last window may reach beyond the padding.
+            rest = padded - span(kernel, dilation) - (outputs[axis] - 1) * stride
+            if rest > 0:
+                counted = arithmetic(inputs[axis], kernel, stride, dilation, begin, end)
+                note = f"a stride of {stride} leaves {rest} of {padded} positions out: {counted}"
+                found.setdefault(note, []).append(str(axis + 2))
+        if found:
+            each = (
+                f"on ax{'es' if len(axes) > 1 else 'is'} {' and '.join(axes)} {note}"
+                for note, axes in found.items()
+            )
+            notes.append(f"{layer.op} '{layer.name}': {'; '.join(each)}")
+    return notes
 
 
 def geometry(network):

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from onnx import helper, numpy_helper
 
 from .functions import is_known
+from .geometry import left_out
 from .network import Layer, Network, NetworkError, Tensor
 from .operators import OPERATORS, Node, Value, dtype_of
 
@@ -42,7 +43,7 @@ def load(model, input_shapes=None, *, strict=False):
         unless given.
     strict : bool
         Refuse convolutions and pools whose last window leaves rows or columns of the padded input
-        out.
+        out, which `Network.left_out` reports otherwise.
 
     Returns
     -------
@@ -70,7 +71,10 @@ def load(model, input_shapes=None, *, strict=False):
         proto = _inlined(proto, label)
     _check(proto, label)
     name = proto.graph.name or (path.stem if folder else "network")
-    return _Importer(proto, input_shapes, strict).network(name)
+    network = _Importer(proto, input_shapes).network(name)
+    if strict and (notes := left_out(network)):
+        raise NetworkError(f"in strict mode strides must fit, but {notes[0]}")
+    return network
 
 
 def _read(path):
@@ -209,9 +213,8 @@ def _check(proto, label):
 class _Importer:
     """One pass over the nodes, which ONNX wants in topological order."""
 
-    def __init__(self, proto, input_shapes, strict):
+    def __init__(self, proto, input_shapes):
         self.graph = proto.graph
-        self.strict = strict
         versions = {imported.domain: imported.version for imported in proto.opset_import}
         self.opset = versions.get("", versions.get("ai.onnx", 0))
         self.context = onnx.checker.DEFAULT_CONTEXT.__class__()
@@ -295,7 +298,7 @@ class _Importer:
                 )
         attributes = {a.name: _attribute(a, f"{proto.op_type} '{name}'") for a in proto.attribute}
         inputs = [self._value(entry, proto.op_type, name) for entry in proto.input]
-        node = Node(proto.op_type, name, version, inputs, attributes, self.strict)
+        node = Node(proto.op_type, name, version, inputs, attributes)
         if inputs and inputs[0] is not None:
             node.only_dtypes(0, operator.dtypes)
         if not operator.domain:

@@ -114,6 +114,15 @@ class Network:
 
         return geometry(self)
 
+    def left_out(self):
+        """What strides leave out of padded feature maps: a sentence for each such layer.
+
+        See `hwsim.network.geometry.left_out`.
+        """
+        from .geometry import left_out
+
+        return left_out(self)
+
     @property
     def params(self):
         """Trained parameters: weights, biases, scales of batch normalizations; shared ones once."""

@@ -41,7 +41,7 @@ import onnx
 
 from .functions import DOMAIN
 from .network import NetworkError
-from .windows import arithmetic, output_size, same_pads, span
+from .windows import output_size, same_pads, span
 
 __all__ = ["DTYPES", "OPERATORS", "Node", "Operator", "Result", "refuse"]
 
@@ -118,13 +118,11 @@ class Node:
         version,
         inputs: Sequence[Value | None],
         attributes: Mapping[str, Any],
-        strict=False,
     ):
         self.op = op
         self.name = name
         self.version = version
         self.inputs = inputs
-        self.strict = strict
         self._attributes = dict(attributes)
 
     def refuse(self, what, accepted):
@@ -343,17 +341,6 @@ def _window(node, spatial, kernel, *, ceil_mode=False):
                 f"a window that spans {extent} on axis {axis + 2}, which has {spatial[axis]} "
                 f"positions and {begin} + {end} padded",
                 "a window within the padded input",
-            )
-        rest = spatial[axis] + begin + end - extent - (count - 1) * strides[axis]
-        if node.strict and rest > 0:
-            counted = arithmetic(
-                spatial[axis], kernel[axis], strides[axis], dilations[axis], begin, end
-            )
-            node.refuse(
-                f"a stride of {strides[axis]} on axis {axis + 2} that leaves {rest} of "
-                f"{spatial[axis] + begin + end} positions out, "
-                f"{counted},",
-                "in strict mode a stride that fits",
             )
         output.append(count)
     return geometry, ceil_mode, tuple(output)

@@ -44,6 +44,8 @@ class Section:
     tables : mapping of str to pandas.DataFrame
         By a name that becomes part of the name of the CSV file. Units stand at the end of column
         names: ``latency_ms``.
+    captions : mapping of str to str
+        What stands above a table, by the table's name, where that needs one.
     listings : mapping of str to str
         Texts of many lines, such as Verilog, by caption; folded until somebody looks.
     linked : mapping of str to str
@@ -59,6 +61,7 @@ class Section:
     figures: Mapping[str, go.Figure] = field(default_factory=dict)
     pictures: Mapping[str, Picture] = field(default_factory=dict)
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    captions: Mapping[str, str] = field(default_factory=dict)
     listings: Mapping[str, str] = field(default_factory=dict)
     linked: Mapping[str, str] = field(default_factory=dict)
 
@@ -131,15 +134,19 @@ class Report:
         return f'<iframe srcdoc="{page}" title="{title}" style="{style}"></iframe>'
 
     def _named_tables(self):
-        """For each section, its tables by names that are unique in the report."""
+        """For each section, its tables with captions by names unique in the report."""
         taken: set[str] = set()
         return [
-            {_unique(slug(name), taken): table for name, table in section.tables.items()}
+            {
+                _unique(slug(name), taken): (table, section.captions.get(name, ""))
+                for name, table in section.tables.items()
+            }
             for section in self.sections
         ]
 
     def _tables(self):
-        return {name: table for tables in self._named_tables() for name, table in tables.items()}
+        named = self._named_tables()
+        return {name: table for tables in named for name, (table, _) in tables.items()}
 
     def _html(self, files):
         """HTML with links to CSV files by table name."""

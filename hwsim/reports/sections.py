@@ -100,7 +100,20 @@ def network(item):
         "Parameters": cell(item.params),
         "MACs": cell(item.macs),
     }
-    return Section(f"Network {item.name}", facts=facts, figures=figures, tables={"layers": table})
+    text = " ".join(f"Mind that {note}." for note in item.left_out())
+    return Section(f"Network {item.name}", text, facts, figures, tables={"layers": table})
+
+
+def receptive_fields(item):
+    """What each layer of a network sees of the image, and its cost as a fully connected layer."""
+    text = (
+        "The field of a position is the smallest interval on each axis that holds every pixel on "
+        "which a value there depends, far from the border; that of the position i begins at start "
+        "+ i × jump, and what lies beyond the image is padding. The dense parameters and MACs are "
+        "those of the same mapping as a fully connected layer."
+    )
+    table = item.geometry().drop(columns="op")  # which stands beside the layers
+    return Section(f"Receptive fields of {item.name}", text, tables={"geometry": table})
 
 
 def _diagram(item, table):
@@ -501,15 +514,39 @@ def filtered(item):
     )
     for note in item.left_out:
         text += f" Mind that {note}."
+    if spec.grey is not None:
+        facts["Grey"] = spec.grey
+    mapped = {"average": "Averages of blocks", "sum": "Sums of blocks"}.get(spec.block)
     tables = {}
+    captions = {}
     if spec.kernel is not None:
+        mapped = "The kernel's sums"
         fixed = spec.fixed
+        rotated = ", rotated by 180 degrees" if spec.rotate else ""
+        facts |= {
+            "Kernel": cell(fixed.weights.shape),
+            "Applied as": "convolution" if spec.rotate else "correlation",
+            "Border": _BORDERS[spec.border],
+            "Stride": cell(spec.stride),
+        }
         tables["coefficients"] = _kernel_table(spec.coefficients)
         tables["weights"] = _kernel_table(fixed.weights)
+        captions["coefficients"] = f"Coefficients as they are applied{rotated}"
+        captions["weights"] = (
+            f"Weights in fixed point: coefficients × {spec.applied_scale:g} × "
+            f"2^{fixed.fraction_bits}, as integers"
+        )
         text += (
-            f" Weights are coefficients times {spec.applied_scale:g} × 2^{fixed.fraction_bits}, as "
-            f"integers; before rounding down, sums differ from real ones by at most "
-            f"{fixed.error_bound:.3g}. Then {spec.applied_offset} is added."
+            f" Before rounding down, sums differ from real ones by at most {fixed.error_bound:.3g} "
+            "steps of the output."
+        )
+    if spec.block is not None:
+        facts["Blocks"] = f"{spec.block} of {spec.size} × {spec.size}"
+    if mapped:
+        facts |= {"Scale": cell(spec.applied_scale), "Offset": f"{spec.applied_offset}"}
+        text += (
+            f" {mapped}, times the scale, are rounded down; then the offset is added, and what "
+            "lies beyond 0 to 255 is held there."
         )
     verilog = design.verilog
     listings = {
@@ -517,11 +554,29 @@ def filtered(item):
         for name, content in verilog.files.items()
         if name.endswith(".v")
     }
+    text += " The HTML page shows the picture before and after."
     pictures = {
         "Before": photograph(item.picture),
         "After, as the hardware gave it": photograph(item.output),
     }
-    return Section(f"Filter {spec.name}", text, facts, {}, pictures, tables, listings)
+    return Section(
+        f"Filter {spec.name}",
+        text,
+        facts,
+        pictures=pictures,
+        tables=tables,
+        captions=captions,
+        listings=listings,
+    )
+
+
+# What a kernel reads beyond the picture.
+_BORDERS = {
+    "valid": "valid: nothing",
+    "zero": "zero: black",
+    "edge": "edge: the nearest pixel",
+    "full": "full: black",
+}
 
 
 def _kernel_table(rows):

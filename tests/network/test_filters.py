@@ -1,5 +1,6 @@
 """Image filters on paper: fixed point, geometry, what is refused. The hardware: test_filters.py."""
 
+import math
 import re
 from fractions import Fraction
 
@@ -93,6 +94,24 @@ def test_large_coefficients_get_fewer_fraction_bits():
     assert fixed.weights.tolist() == [[32010, -227]]
 
 
+@pytest.mark.parametrize("side", [3, 9, 15, 31])
+def test_large_kernels_get_more_fraction_bits(side):
+    """As few as leave less than a step: with one less there would be a step or more."""
+    mean = np.full((side, side), side**-2.0)
+    fixed = fix_kernel(mean)
+    assert fixed.error_bound < 1
+    assert fixed.weights.sum() == 2**fixed.fraction_bits
+    assert fixed.fraction_bits == {3: 12, 9: 13, 15: 15, 31: 17}[side]
+    if fixed.fraction_bits > 12:
+        assert fix_kernel(mean, fixed.fraction_bits - 1).error_bound >= 1
+
+
+def test_what_16_bits_leave_of_a_large_kernel():
+    fixed = fix_kernel(np.random.default_rng(1).normal(size=(31, 31)))
+    assert (fixed.fraction_bits, fixed.weight_bits) == (13, 16)
+    assert 7 < fixed.error_bound < 8
+
+
 @pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize("seed", range(8))
 def test_error_bound(seed, border):
@@ -119,8 +138,8 @@ def test_error_bound(seed, border):
     found = run(image_filter, maps)
     assert (low <= found).all(), f"seed {seed}"
     assert (found <= high).all(), f"seed {seed}"
-    if image_filter.fraction_bits in (None, 12):
-        assert image_filter.fixed.error_bound < 2
+    if image_filter.fraction_bits is None:
+        assert image_filter.fixed.error_bound < 1
 
 
 def test_flat_pictures_keep_their_brightness():
@@ -233,6 +252,53 @@ def test_blocks(kind, size):
     assert np.array_equal(run(ImageFilter(block=kind, size=size), maps), expected)
 
 
+@pytest.mark.parametrize(
+    ("members", "factor", "offset"),
+    [
+        ({"block": "sum", "size": 4, "scale": 0.0625}, Fraction(1, 16), 0),
+        ({"block": "sum", "size": 16, "scale": 0.25, "offset": -100}, Fraction(1, 4), -100),
+        # 255 * 9 / 32 = 71.7 is the largest that is below 128.
+        ({"block": "sum", "size": 3, "map": "signed"}, Fraction(1, 32), 128),
+        ({"block": "average", "size": 3, "map": "signed"}, Fraction(1, 18), 128),
+        ({"block": "average", "size": 5, "scale": 2.0, "offset": -3}, Fraction(2, 25), -3),
+        ({"block": "sum", "size": 2, "scale": 1e9, "offset": -32768}, Fraction(10**9), -32768),
+        ({"block": "sum", "size": 1, "scale": 1e-9}, Fraction(0), 0),
+    ],
+)
+def test_scaled_blocks_are_exact(members, factor, offset):
+    """For every sum that a block can have."""
+    size = members["size"]
+    layer = ImageFilter(**members).network((1, size, size)).layers[0]
+    sums = np.arange(255 * size**2 + 1)
+    exact = [min(max(math.floor(n * factor) + offset, 0), 255) for n in sums.tolist()]
+    assert layer.requantize.apply(sums, axis=0).tolist() == exact
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_scaled_blocks(seed):
+    """At most one above the scaled sum rounded down, and where that is not exact only."""
+    rng = np.random.default_rng(seed)
+    size, scale = int(rng.integers(1, 17)), float(2.0 ** rng.uniform(-12, 9))
+    offset = int(rng.integers(-(1 << 15), 1 << 8))
+    image_filter = ImageFilter(block="sum", size=size, scale=scale, offset=offset)
+    layer = image_filter.network((1, size, size)).layers[0]
+    sums = np.arange(255 * size**2 + 1)
+    found = layer.requantize.apply(sums, axis=0)
+    exact = [math.floor(n * Fraction(scale)) + offset for n in sums.tolist()]
+    low, high = (np.clip(np.array(exact, object) + d, 0, 255) for d in (0, 1))
+    assert (low <= found).all(), f"seed {seed}"
+    assert (found <= high).all(), f"seed {seed}"
+
+
+def test_blocks_behind_a_kernel_are_not_scaled():
+    """The mapping is the kernel's."""
+    maps = pictures(1, 1, 1, 8, 8)
+    kernel = ImageFilter(kernel="mean", scale=0.125, offset=3)
+    both = ImageFilter(kernel="mean", scale=0.125, offset=3, block="sum", size=2)
+    codes = run(kernel, maps)
+    assert np.array_equal(run(both, maps), run(ImageFilter(block="sum", size=2), codes))
+
+
 def test_means_of_blocks_are_exact():
     for size in range(1, LARGEST_BLOCK + 1):
         layer = ImageFilter(block="average", size=size).network((1, size, size)).layers[0]
@@ -307,13 +373,21 @@ def test_a_stride_that_does_not_fit():
         ),
         ({"kernel": "mean", "map": "x"}, "map must be clamp or signed, not 'x'"),
         ({"grey": "average", "stride": 2}, "stride goes with a kernel, and none is given"),
+        (
+            {"block": "max", "scale": 0.5},
+            "scale goes with a kernel, or a block average or sum, and none is given",
+        ),
+        (
+            {"grey": "average", "map": "signed"},
+            "map goes with a kernel, or a block average or sum, and none is given",
+        ),
         ({"block": "max", "border": "edge"}, "border goes with a kernel, and none is given"),
         ({"kernel": "mean", "size": 3}, "size goes with a block, and none is given"),
         ({"grey": "red"}, "grey must be average, lightness or luminosity, not 'red'"),
         ({"block": "min"}, "block must be average, max or sum, not 'min'"),
         ({"block": "max", "size": 17}, "size must lie in 1 to 16, not 17"),
         ({"kernel": "mean", "stride": 0}, "stride must lie in 1 to 65536, not 0"),
-        ({"kernel": "mean", "fraction_bits": 16}, "fraction_bits must lie in 0 to 15, not 16"),
+        ({"kernel": "mean", "fraction_bits": 19}, "fraction_bits must lie in 0 to 18, not 19"),
         ({"kernel": "mean", "offset": 40000}, "offset must lie in -32768 to 32767, not 40000"),
         ({"kernel": "mean", "scale": 0.0}, "scale must be a positive number, not 0.0"),
     ],

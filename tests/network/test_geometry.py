@@ -1,5 +1,7 @@
 """Receptive fields and costs as fully connected layers: by hand, by others, and by perturbation."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -17,9 +19,9 @@ def by_name(name):
 
 # Of the last value before the map is averaged or flattened. Araujo, Norris, Sim: "Computing
 # Receptive Fields of Convolutional Neural Networks", Distill 2019, gives 212 (VGG-16), 195
-# (AlexNet), 315 and 491 (MobileNet v1, v2). It also gives 483 for ResNet-50, which has the stride
-# of a bottleneck in its first convolution: with one window less at the smaller stride in each of
-# three stages, 483 - 2 * (4 + 8 + 16) = 427.
+# (AlexNet), 315 and 491 (MobileNet v1, v2). It also gives 483, 1027 and 1507 for ResNet-50, 101 and
+# 152 of TensorFlow-Slim, where the last 3 x 3 of a stage has the stride, not the first one of the
+# next: with a window more at the smaller jump in each of three stages, 2 * (4 + 8 + 16) = 56 less.
 @pytest.mark.parametrize(
     ("network", "layer", "size", "jump"),
     [
@@ -34,6 +36,8 @@ def by_name(name):
         ("mobilenet_v2", "conv2", 491, 32),
         ("resnet50", "stage4_3_relu", 427, 32),
         ("resnet50", "pool5", 427 + 6 * 32, 0),
+        ("resnet101", "stage4_3_relu", 1027 - 56, 32),
+        ("resnet152", "stage4_3_relu", 1507 - 56, 32),
         ("lenet5", "s2", 6, 2),
         ("lenet5", "c3", 14, 2),
         ("lenet5", "s4", 16, 4),
@@ -53,13 +57,21 @@ def test_starts_by_hand():
     assert by_name("lenet5").loc["s4", "start"] == (0, 0)
 
 
-def test_stride_in_the_first_convolution():
-    """ResNet-50 as in the text of its authors: what Distill's 483 is that of."""
+@pytest.mark.parametrize(
+    ("counts", "sizes"),
+    [
+        ((3, 4, 6, 3), (35, 99, 291, 483)),
+        ((3, 4, 23, 3), (35, 99, 835, 1027)),
+        ((3, 8, 36, 3), (35, 163, 1315, 1507)),
+    ],
+)
+def test_strides_at_the_end_of_stages(counts, sizes):
+    """ResNet-50, 101 and 152 of TensorFlow-Slim, stage by stage: what Distill's are those of."""
     field = Field().window(7, 2, 1, 3).window(3, 2, 1, 1)
-    for stage, count in enumerate((3, 4, 6, 3)):
+    for stage, (count, size) in enumerate(zip(counts, sizes, strict=True)):
         for index in range(count):
-            field = field.window(1, 2 if stage and not index else 1, 1, 0).window(3, 1, 1, 1)
-    assert (field.size, field.jump) == (483, 32)
+            field = field.window(3, 2 if index == count - 1 and stage < 3 else 1, 1, 1)
+        assert (field.size, field.jump) == (size, min(8 << stage, 32))
 
 
 @pytest.mark.parametrize("name", networks.NAMES)
@@ -207,6 +219,53 @@ def test_shuffled_channels_stay_where_they_are():
     network = hwsim.load(b.model(b.conv(back, 4, 4, (2, 2))))
     assert fields(network)[back] == (Field(3, 1, 0),) * 2
     assert network.geometry().iloc[-1]["receptive_field"] == (4, 4)
+
+
+def test_the_field_near_the_border():
+    """A tap in the padding of a map in between reads nothing: fewer pixels than the field has."""
+    b = ModelBuilder(0, (1, 2, 9, 9))
+    x = b.conv("image", 2, 2, (2, 2))
+    end = b.conv(x, 2, 2, (2, 2), dilations=[2, 2], pads=[1, 1, 0, 0])
+    network = hwsim.load(b.model(end))
+    assert fields(network)[end] == (Field(4, 1, -1),) * 2
+    rows = np.argwhere(reached(network, (9, 9))[end][:, :, 0, 0])[:, 0]
+    assert sorted(set(rows.tolist())) == [1, 2]
+
+
+# ----------------------------------------------------------------------- what strides leave out
+
+
+def test_left_out():
+    b = ModelBuilder(0, (1, 1, 7, 7))
+    x = b.conv("image", 1, 1, (3, 3), strides=[3, 3])
+    network = hwsim.load(b.model(x))
+    name = network.layers[0].name
+    assert network.left_out() == [
+        f"Conv '{name}': on axes 2 and 3 a stride of 3 leaves 1 of 7 positions out: "
+        "(7 - 3) / 3 + 1 = 2.33"
+    ]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_no_window_reaches(seed):
+    """Padded positions behind the last window, on each axis, ceil mode and padding included."""
+    rng = np.random.default_rng(seed)
+    sizes, kernel, strides = (rng.integers(*span, 2).tolist() for span in ((6, 13), (1, 5), (1, 5)))
+    pads = [int(rng.integers(n)) for n in kernel * 2]
+    b = ModelBuilder(seed, (1, 1, *sizes))
+    window = dict(kernel_shape=kernel, strides=strides, pads=pads, ceil_mode=int(rng.integers(2)))
+    x = b.node("MaxPool", "image", **window)
+    network = hwsim.load(b.model(x))
+    expected = {}
+    for axis, count in enumerate(network.shape(x)[2:]):
+        padded = sizes[axis] + pads[axis] + pads[axis + 2]
+        rest = padded - (range(0, padded, strides[axis])[count - 1] + kernel[axis])
+        if rest > 0:
+            expected[axis + 2] = f"a stride of {strides[axis]} leaves {rest} of {padded} positions"
+    notes = network.left_out()
+    assert len(notes) == bool(expected), f"seed {seed}"
+    for axis, text in expected.items():
+        assert re.search(rf"on ax[ei]s (\d and )?{axis} (and \d )?{text} out", notes[0]), seed
 
 
 def test_a_vector_has_no_positions():

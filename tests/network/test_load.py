@@ -616,8 +616,8 @@ def test_strict_mode_refuses_a_stride_that_does_not_fit():
     model = one_node("MaxPool", [1, 1, 8, 8], kernel_shape=[3, 2], strides=[2, 2])
     assert hwsim.load(model).shape("y") == (1, 1, 3, 4)
     assert message(model, strict=True) == (
-        "MaxPool 'node': a stride of 2 on axis 2 that leaves 1 of 8 positions out, "
-        "(8 - 3) / 2 + 1 = 3.50, is not supported; accepted: in strict mode a stride that fits"
+        "in strict mode strides must fit, but MaxPool 'node': on axis 2 a stride of 2 leaves 1 of "
+        "8 positions out: (8 - 3) / 2 + 1 = 3.50"
     )
     fitting = one_node("MaxPool", [1, 1, 9, 8], kernel_shape=[3, 2], strides=[2, 2])
     assert hwsim.load(fitting, strict=True).shape("y") == (1, 1, 4, 4)

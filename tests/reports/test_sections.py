@@ -693,6 +693,18 @@ def test_filter():
     assert "Mind that a stride of 3 leaves 1 of 7 columns out: (7 - 3) / 3 + 1 = 2.33." in (
         section.text
     )
+    assert {
+        "Kernel": "3\u00a0×\u00a03",
+        "Applied as": "correlation",
+        "Border": "valid: nothing",
+        "Stride": "3",
+        "Scale": "1",
+        "Offset": "0",
+    }.items() <= section.facts.items()
+    markdown = hwsim.report(result).markdown()
+    assert "\n### Coefficients as they are applied\n" in markdown
+    assert "\n### Weights in fixed point: coefficients × 1 × 2^12, as integers\n" in markdown
+    assert "The HTML page shows the picture before and after." in markdown
     assert section.tables["weights"].iloc[1].tolist() == ["1", 455, 456, 455]
     before, after = section.pictures.values()
     assert np.array_equal(pixels_of(before)[..., :3], picture)
@@ -702,6 +714,30 @@ def test_filter():
     wrong = replace(result, simulation=replace(result.simulation, layers=wrong_layers(result)))
     (section,) = sections_of(wrong)
     assert "some differ" in section.text
+
+
+def test_filter_with_other_steps():
+    picture = np.full((8, 8, 3), 200, np.uint8)
+    rotated = hwsim.ImageFilter(
+        kernel="sobel-x", rotate=True, grey="average", map="signed", border="edge", block="max"
+    )
+    (section,) = sections_of(hwsim.filter_image(picture, rotated))
+    assert {
+        "Grey": "average",
+        "Applied as": "convolution",
+        "Border": "edge: the nearest pixel",
+        "Stride": "1",
+        "Blocks": "max of 2 × 2",
+        "Scale": "0.125",
+        "Offset": "128",
+    }.items() <= section.facts.items()
+    assert section.captions["coefficients"].endswith("applied, rotated by 180 degrees")
+    blocks = hwsim.ImageFilter(block="sum", size=4, scale=0.0625, offset=-9)
+    (section,) = sections_of(hwsim.filter_image(picture, blocks))
+    assert (section.facts["Scale"], section.facts["Offset"]) == ("0.0625", "-9")
+    assert "Sums of blocks, times the scale, are rounded down" in section.text
+    (section,) = sections_of(hwsim.filter_image(picture, hwsim.ImageFilter(grey="average")))
+    assert {"Scale", "Kernel", "Blocks"}.isdisjoint(section.facts)
 
 
 def pixels_of(picture):
