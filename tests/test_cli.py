@@ -180,6 +180,9 @@ def test_info_reports_what_strides_leave_out(command, tmp_path):
     assert note in err
     _, out, _ = command("estimate", "mnist_cnn", "--device", "tpu-v1")
     assert note in out
+    _, out, _ = command("estimate", "resnet18", "--device", "v100")
+    assert out.count("positions out") == 1
+    assert "= 112.50; hwsim info names 7 more\n" in out
     _, out, _ = command("info", "lenet5", "--json")
     assert json.loads(out)["left_out"] == []
 

@@ -40,9 +40,16 @@ def as_integers(terminal: Terminal, network: Any, model: str, calibration: str |
 
 
 def load_network(
-    terminal: Terminal, model: str, input_shapes: Sequence[str] | None, strict: bool = False
+    terminal: Terminal,
+    model: str,
+    input_shapes: Sequence[str] | None,
+    strict: bool = False,
+    every: bool = False,
 ) -> Any:
-    """Load the network in a file, a bundled one, or a known one; say what its strides leave out."""
+    """Load the network in a file, a bundled one, or a known one.
+
+    Says what strides leave out, of ``every`` layer, or of the first where there are several.
+    """
     import hwsim
     from hwsim.data import bundled, bundled_networks
 
@@ -57,7 +64,10 @@ def load_network(
             raise ValueError(f"--input-shape names {name!r} more than once")
         shapes[name] = shape
     network = hwsim.load(source, shapes or None, strict=strict)
-    for note in network.left_out():
+    notes = network.left_out()
+    if len(notes) > 1 and not every:
+        notes = [f"{notes[0]}; hwsim info names {len(notes) - 1} more"]
+    for note in notes:
         terminal.say(note)
     return network
 

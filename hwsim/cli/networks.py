@@ -44,7 +44,7 @@ def info(
     from hwsim.tables import show_geometry, show_layers
 
     terminal = Terminal(as_json=as_json)
-    network = load_network(terminal, model, input_shape, strict)
+    network = load_network(terminal, model, input_shape, strict, every=True)
     result = (show_geometry if geometry else show_layers)(terminal, network)
     items = [network]
     if geometry and report is not None:
