@@ -451,6 +451,20 @@ def test_hardware_with_attributes_far_from_those_of_networks(attributes, spread)
     check_hardware(attributes, x)
 
 
+def test_a_fine_table_on_the_array():
+    attributes = {"size": 9, "alpha": 10.0, "beta": 2.5, "bias": 1.0}
+    x = np.random.default_rng(0).normal(0, 100, (8, 8, 6, 5)).astype(np.float32)
+    network = hwsim.quantize(hwsim.load(made_of(attributes, x.shape[1:])), calibration=x)
+    options = {"rows": 4, "cols": 4, "buffer_bytes": 4096}
+    with pytest.raises(NetworkError) as caught:
+        hwsim.build(network, hwsim.Systolic(**options))
+    assert str(caught.value) == "layer lrn: factor_precision must be at least 8 for it, not 7"
+    for precision in (8, 10):
+        design = hwsim.build(network, hwsim.Systolic(**options, factor_precision=precision))
+        result = hwsim.simulate(design, x[:2], lanes=1)
+        assert result.mismatches == 0 and result.cycles == design.cycles(images=2)
+
+
 def test_zeros_without_a_bias_stay_zeros():
     attributes = {"size": 3, "alpha": 1.0, "beta": 0.75, "bias": 0.0}
     made = model(attributes, (1, 4, 2, 2), (0.1, 5, np.int8), (0.1, 7, np.int8))
