@@ -432,6 +432,9 @@ def test_accelerator_that_is_too_small(refusal, tiny):
     assert refusal(*simulate, "--buffer-bytes", 1000) == (
         "buffer_bytes must be a power of two, not 1000"
     )
+    assert refusal(*simulate, "--factor-precision", 13) == (
+        "factor_precision must be at most 12, not 13"
+    )
     assert refusal(*simulate, *ARRAY, "--accumulator-rows", 2) == (
         "accumulator_rows must be at least 4 for layer conv, not 2"
     )

@@ -9,7 +9,7 @@ from hwsim.network.fixed_point import MULTIPLIER_BITS
 from hwsim.network.integer import IntegerTensor, largest_square_sum, log_index
 
 from .checks import check_integer, check_positive
-from .requantize import RequantizeConfig
+from .requantize import RequantizeConfig, product_latency
 from .stream import Frame
 from .timing import Actor
 from .tree import tree_latency
@@ -37,6 +37,8 @@ class LRNConfig(UnitConfig):
         Of the index; the table has ``2**precision`` entries from one power of two to the next.
     zero_point : int
         Of the input.
+    factor_bits : int
+        Of an entry of the table.
     requantize : RequantizeConfig
         Of the product, with a multiplier of 1.
 
@@ -53,18 +55,19 @@ class LRNConfig(UnitConfig):
     TREE_LEVELS = 2  # between registers
     SQUARE_LATENCY = 2  # code less zero point, square
     LOOKUP_LATENCY = 4  # dropped bits, index, read of the table, its register
-    PRODUCT_LATENCY = 1
 
     frame: Frame
     size: int
     within: bool = False
     precision: int
     zero_point: int = 0
+    factor_bits: int = MULTIPLIER_BITS
     requantize: RequantizeConfig
 
     def __post_init__(self):
         check_positive("size", self.size)
         check_integer("precision", self.precision, 0)
+        check_positive("factor_bits", self.factor_bits)
         frame = self.frame
         if not frame.minimum <= self.zero_point <= frame.maximum:
             raise ValueError(
@@ -82,6 +85,7 @@ class LRNConfig(UnitConfig):
             within=layer.within,
             precision=layer.precision,
             zero_point=tensor.zero_point,
+            factor_bits=max(int(layer.table.max()).bit_length(), MULTIPLIER_BITS),
             requantize=RequantizeConfig.of(
                 layer.requantize,
                 accumulator_bits=signed_bits(*layer.accumulator_bounds(tensor)),
@@ -94,7 +98,7 @@ class LRNConfig(UnitConfig):
         """Refuse (ValueError) a table of another length, or one whose products overflow."""
         if table.shape != (self.entries,):
             raise ValueError(f"table must have the shape ({self.entries},), not {table.shape}")
-        highest = (1 << MULTIPLIER_BITS) - 1
+        highest = (1 << self.factor_bits) - 1
         if table.min() < 0 or table.max() > highest:
             raise ValueError(
                 f"table must hold factors in [0, {highest}], not [{table.min()}, {table.max()}]"
@@ -175,9 +179,16 @@ class LRNConfig(UnitConfig):
         return tree_latency(most, self.TREE_LEVELS)
 
     @property
+    def product_latency(self):
+        """Cycles of the product: one where a multiplier takes the factor."""
+        if self.factor_bits <= MULTIPLIER_BITS:
+            return 1
+        return product_latency(self.frame.bits + 1, self.factor_bits)
+
+    @property
     def latency(self):
         """Squares, their sum, the factor, the product and the requantization."""
-        arithmetic = self.SQUARE_LATENCY + self.LOOKUP_LATENCY + self.PRODUCT_LATENCY
+        arithmetic = self.SQUARE_LATENCY + self.LOOKUP_LATENCY + self.product_latency
         return arithmetic + self.tree_latency + self.requantize.latency
 
     @property

@@ -7,7 +7,7 @@ from hwsim.network.fixed_point import MAXIMUM_SHIFT, MULTIPLIER_BITS, check_roun
 from .checks import check_integer, check_positive
 from .tree import tree_latency
 
-__all__ = ["RequantizeConfig", "limbs"]
+__all__ = ["RequantizeConfig", "limbs", "product_latency"]
 
 # So many bits of an int64 hold a factor that is not negative.
 FACTOR_BITS = 63
@@ -23,6 +23,11 @@ def limbs(bits):
     """
     starts = range(bits - MULTIPLIER_WIDTH, 0, 1 - MULTIPLIER_WIDTH)
     return (0, *reversed(starts))
+
+
+def product_latency(bits, factor_bits):
+    """Cycles of the multiplication of a signed value by a factor that is not negative."""
+    return 2 + tree_latency(len(limbs(bits)) * len(limbs(factor_bits + 1)), 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,8 +156,7 @@ class RequantizeConfig:
         """Cycles of the multiplication."""
         if not self.factor_bits:
             return 0
-        partial_products = len(limbs(self.accumulator_bits)) * len(limbs(self.factor_bits + 1))
-        return 2 + tree_latency(partial_products, 1)
+        return product_latency(self.accumulator_bits, self.factor_bits)
 
     @property
     def latency(self):

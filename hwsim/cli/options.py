@@ -202,6 +202,16 @@ PackedOption = Annotated[
         rich_help_panel=ARRAY,
     ),
 ]
+FactorOption = Annotated[
+    int | None,
+    typer.Option(
+        "--factor-precision",
+        metavar="P",
+        help="Of tables for LRN: 2**P entries for each octave; 7 if not given, at most 12.",
+        show_default=False,
+        rich_help_panel=ARRAY,
+    ),
+]
 
 
 def _array(
@@ -213,6 +223,7 @@ def _array(
     accumulator_rows: AccumulatorOption = None,
     axi_bits: AxiOption = None,
     packed: PackedOption = False,
+    factor_precision: FactorOption = None,
 ) -> dict[str, Any]:
     """What was said of the systolic array, the keywords of `hwsim.Systolic`."""
     given = {
@@ -223,6 +234,7 @@ def _array(
         "accumulator_rows": accumulator_rows,
         "axi_bits": axi_bits,
         "packed": packed or None,
+        "factor_precision": factor_precision,
     }
     return {name: value for name, value in given.items() if value is not None}
 

@@ -2,7 +2,7 @@
 
 from hwsim.blocks.systolic.config import LARGEST_ACCUMULATOR_ROWS
 from hwsim.blocks.systolic.isa import encode
-from hwsim.blocks.systolic.vector import FACTOR_PRECISION, FACTORS
+from hwsim.blocks.systolic.vector import SQUARES_BITS
 from hwsim.network.integer import (
     LRN,
     Add,
@@ -15,7 +15,6 @@ from hwsim.network.integer import (
     Shuffle,
     Table,
     largest_square_sum,
-    log_index,
 )
 from hwsim.network.network import NetworkError
 
@@ -47,7 +46,7 @@ def check_layer(layer, network, config):
     if getattr(getattr(layer, "requantize", None), "rounding", "even") != "even":
         refuse("the systolic accelerator rounds to nearest only")
     if isinstance(layer, LRN):
-        _check_lrn(layer, tensors[0], refuse)
+        _check_lrn(layer, tensors[0], config, refuse)
     if isinstance(layer, Conv | Dense):
         if layer.weight_bits > 8:
             bits = layer.weight_bits
@@ -74,16 +73,14 @@ def _sums_fit(layer, tensor):
     return min(low, bias.min()) >= -(1 << 31) and max(high, bias.max()) < 1 << 31
 
 
-def _check_lrn(layer, tensor, refuse):
+def _check_lrn(layer, tensor, config, refuse):
     if layer.within:
         refuse("the systolic accelerator normalizes across channels only")
-    if layer.precision > FACTOR_PRECISION:
-        refuse(
-            "the systolic accelerator takes a table with a precision of up to "
-            f"{FACTOR_PRECISION}, not {layer.precision}"
-        )
+    precision = config.factor_precision
+    if layer.precision > precision:
+        refuse(f"factor_precision must be at least {layer.precision} for it, not {precision}")
     largest = largest_square_sum(tensor, layer.size)
-    if log_index(largest, FACTOR_PRECISION) >= FACTORS:
+    if largest >= 1 << SQUARES_BITS:
         refuse(f"its sums of squares, up to {largest}, do not fit into the table of factors")
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwsim.blocks.systolic.vector import CODES, FACTOR_PRECISION, FACTORS
+from hwsim.blocks.systolic.vector import CODES, factors
 from hwsim.network.integer import LRN, Conv, Dense, Shuffle, Table, log_index
 
 from .program import code_offset
@@ -42,12 +42,12 @@ class Tile:
     parameters: int | None
 
 
-def _factors(layer):
+def _factors(layer, precision):
     """Table of an LRN for the precision of the vector unit, which may be finer."""
-    index = np.arange(FACTORS)
-    dropped = np.maximum((index >> FACTOR_PRECISION) - 1, 0)
+    index = np.arange(factors(precision))
+    dropped = np.maximum((index >> precision) - 1, 0)
     # The least sum of each entry.
-    sums = (index - (dropped << FACTOR_PRECISION)) << dropped
+    sums = (index - (dropped << precision)) << dropped
     entries = np.minimum(log_index(sums, layer.precision), len(layer.table) - 1)
     return layer.table[entries].astype(np.uint32)
 
@@ -119,7 +119,7 @@ class Constants:
             case Table():
                 return self._prepare_table(layer)
             case LRN():
-                return self._place(_factors(layer))
+                return self._place(_factors(layer, self._config.factor_precision))
         return None
 
     def _prepare_convolution(self, layer):

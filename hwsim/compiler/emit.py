@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 from hwsim.blocks.systolic.isa import ENGINES, Instruction, Opcode, Operation
-from hwsim.blocks.systolic.vector import CODES, FACTOR_BYTES, FACTORS
+from hwsim.blocks.systolic.vector import CODES, FACTOR_BYTES, factors
 from hwsim.network.integer import LRN, Add, Concat, Conv, Dense, Mul, Pad, Pool, Shuffle, Table
 
 from .constants import Constants
@@ -546,7 +546,8 @@ class Emitter:
         self._copy(step, layer, layer.inputs[0], step.channels, lookup=1, waits=waits)
 
     def _normalize(self, step, layer, address):
-        waits = self._use_table(1, address, FACTOR_BYTES * FACTORS)
+        size = FACTOR_BYTES * factors(self.config.factor_precision)
+        waits = self._use_table(1, address, size)
         tensor = self.network.tensors[layer.inputs[0]]
         for block in self._blocks(*step.channels):
             first = block[0] - (layer.size - 1) // 2

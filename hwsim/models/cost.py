@@ -15,7 +15,7 @@ from math import ceil
 
 from hwsim.blocks.streaming import StreamingPlan
 from hwsim.blocks.systolic.config import Systolic
-from hwsim.blocks.systolic.vector import CODES, FACTOR_BYTES, FACTORS, POOL_BITS, POOL_WINDOWS
+from hwsim.blocks.systolic.vector import CODES, FACTOR_BYTES, POOL_BITS, POOL_WINDOWS, factors
 from hwsim.blocks.unit import UnitConfig
 
 from . import structure
@@ -221,12 +221,13 @@ def part_features(part, config, rules):
         found |= {"column": config.cols}
         # A tap's product, and the two parts of a scaled sum.
         dsp = config.cols * dsps({(9, 18): 1, (18, 18): 1, (16, 18): 1}, rules)
+        entries = factors(config.factor_precision)
         table_bytes = max(config.axi_bytes, FACTOR_BYTES)
         memories = [
-            (config.cols, 17, FACTORS),
+            (config.cols, 17, entries),
             (config.cols, 8, CODES),
             (config.cols, POOL_WINDOWS * POOL_BITS, config.pool_columns),
-            (1, 8 * table_bytes, FACTORS * FACTOR_BYTES // table_bytes),
+            (1, 8 * table_bytes, entries * FACTOR_BYTES // table_bytes),
         ]
     elif part == "buffer":
         found |= {

@@ -35,11 +35,11 @@ from hwsim.blocks.systolic.timing import LATENCY
 from hwsim.blocks.systolic.vector import (
     CODES,
     FACTOR_BYTES,
-    FACTORS,
     POOL_LATENCY,
     SCALE_LATENCY,
     START_LATENCY,
     TAP_LATENCY,
+    factors,
 )
 from hwsim.compiler.checks import check_layer
 from hwsim.compiler.layout import share_storages
@@ -52,6 +52,7 @@ from hwsim.network.integer import LRN, Add, Concat, Mul, Pool, Shuffle, Table
 __all__ = ["Points", "Programs", "supply"]
 
 _USUAL = Systolic()
+_FACTOR_TABLE = FACTOR_BYTES * factors(_USUAL.factor_precision)
 # From an instruction's dependency to its work: dispatched, offered, taken.
 _ISSUE = 2
 # From a request to a word at the engine that wants it, beside the memory's own latency.
@@ -424,7 +425,7 @@ def _followers(network, unit, root, spilled, copies):
             shares[output] = {unit[output]: 1.0}
         work = _vector_work(layer, network, copies)
         channels = work["channels"]
-        table = {LRN: FACTOR_BYTES * FACTORS, Table: CODES}.get(type(layer), 0)
+        table = {LRN: _FACTOR_TABLE, Table: CODES}.get(type(layer), 0)
 
         moved = {
             name: channels and math.prod(network.tensors[name].shape) * (root[name] in spilled)

@@ -19,7 +19,6 @@ from hwsim.blocks.pool import GlobalPoolConfig, PoolConfig
 from hwsim.blocks.queue import QueueConfig
 from hwsim.blocks.requantize import limbs
 from hwsim.blocks.reshape import ConcatConfig, ForkConfig, ResizeConfig
-from hwsim.network.fixed_point import MULTIPLIER_BITS
 
 __all__ = ["Structure", "bits_for", "unit"]
 
@@ -350,10 +349,10 @@ def _lrn(s, config, queues):
     s.counts["adder"] += lanes * bits_for(config.entries)
     # Two lanes share a memory with two ports.
     for _ in range(ceil(lanes / 2)):
-        s.tables.append((MULTIPLIER_BITS, config.entries, 1))
+        s.tables.append((config.factor_bits, config.entries, 1))
     waits = config.SQUARE_LATENCY - 1 + config.tree_latency + config.LOOKUP_LATENCY
-    s.registers(lanes * (MULTIPLIER_BITS + waits * bits + width))
-    s.products[bits, MULTIPLIER_BITS + 1] += lanes
+    s.registers(lanes * (config.factor_bits + waits * bits + width))
+    s.products[bits, config.factor_bits + 1] += lanes
     s.requantize(config.requantize, lanes)
 
 

@@ -280,8 +280,8 @@ class LRN(IntegerLayer):
     exist; or ``within`` the channel over such rows and columns. ``requantize`` has multiplier 1:
     the ``table`` carries the scales under its shift.
 
-    table: int64, for each index up to that of `largest_square_sum` a number that is not negative
-    and has at most `hwsim.network.fixed_point.MULTIPLIER_BITS` bits.
+    table: int64, for each index up to that of `largest_square_sum` a number that is not negative;
+    between codes of 8 bits it has at most `hwsim.network.fixed_point.MULTIPLIER_BITS` bits.
     """
 
     size: int

@@ -366,10 +366,11 @@ def _lrn(lowering, layer):
     value = lowering.computable(lowering.real(layer.inputs[0], layer), layer)
     if len(value.shape) != 4 or value.maps != value.shape[1:]:
         lowering.refuse(layer, f"an input of shape {value.shape}", "(N, C, H, W)")
-    alpha, bias = layer.attributes["alpha"], layer.attributes["bias"]
-    if alpha < 0 or bias <= 0:
-        given = f"alpha = {alpha:g} with bias = {bias:g}"
-        lowering.refuse(layer, given, "alpha of at least 0 and a positive bias")
+    alpha, beta, bias = (layer.attributes[name] for name in ("alpha", "beta", "bias"))
+    if not (np.isfinite([alpha, beta, bias]).all() and min(alpha, bias) >= 0 < max(alpha, bias)):
+        given = f"alpha = {alpha:g} with beta = {beta:g} and bias = {bias:g}"
+        accepted = "finite numbers, alpha and bias of at least 0 and not both 0"
+        lowering.refuse(layer, given, accepted)
     codes = lowering.codes(value, layer)
     shape, maps = lowering.output_maps(layer)
     lowering.values[layer.outputs[0]] = Normalized(layer, shape, maps, codes, layer.attributes)

@@ -9,11 +9,12 @@ monotonic, so that no rounding is added or lost.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain, count, product, repeat
 from typing import Any
 
 import numpy as np
 
-from .fixed_point import Requantize, common_multipliers
+from .fixed_point import MULTIPLIER_BITS, Requantize, common_multipliers
 from .integer import (
     LRN,
     Add,
@@ -54,10 +55,11 @@ __all__ = [
 
 INT32 = np.iinfo(np.int32)
 # Table entries of an LRN per octave of the sum of squares are 2**precision to twice as many. What a
-# table may add to the error, in output steps, for each precision that is tried: more for the
-# largest that the systolic accelerator has.
+# table may add to the error, in output steps: more with the largest precision that the systolic
+# accelerator has.
 LRN_ERROR = 0.5
-LRN_ERRORS = dict.fromkeys(range(4, 11), LRN_ERROR) | {7: 1.0}
+LRN_ERRORS = {7: 1.0}
+LRN_PRECISIONS = range(4, 11)
 
 
 @dataclass(frozen=True)
@@ -329,16 +331,18 @@ class Normalized(Real):
     attributes: Mapping[str, Any]
 
     def emit(self, lowering, output):
-        """Add an `LRN` with the smallest table that adds little enough to the error."""
+        """Add an `LRN` with the smallest table that adds little enough to the error.
+
+        Where none of `LRN_PRECISIONS` does, only results that do not saturate count, and precision
+        and width of the factors have no limit: at the latest a table with all sums will do.
+        """
         source = self.codes.tensor
         low, high = self.bounds(output)
-        for precision, allowed in LRN_ERRORS.items():
-            table, shift, error = self.table(source, output, precision)
-            if error <= allowed:
+        tries = chain(product([False], LRN_PRECISIONS), zip(repeat(True), count(LRN_PRECISIONS[0])))
+        for saturates, precision in tries:
+            table, shift, error = self.table(source, output, precision, saturates)
+            if error <= LRN_ERRORS.get(precision, LRN_ERROR):
                 break
-        else:
-            given = f"a table of {len(table):,} entries that is {error:.2f} output steps off"
-            refuse(self.layer.op, self.layer.name, given, f"{LRN_ERROR} steps")
         fields = {
             "size": self.attributes["size"],
             "within": self.attributes["within"],
@@ -350,12 +354,17 @@ class Normalized(Real):
         }
         return lowering.add(LRN, self.layer, (source,), output, **fields)
 
-    def table(self, source, output, precision):
+    def table(self, source, output, precision, saturates):
         """Return the integer factors, their shift, and by how many output steps they may be off.
 
         An entry is midway between the exact factors of the smallest and the largest sum of squares
         that share it. What a factor is off counts as often as the largest code that such a sum
         allows.
+
+        A factor of ``highest`` stands for larger ones, by which any code but 0 exceeds it, too, and
+        codes that exceed it with all factors of an entry do not count. It is what `MULTIPLIER_BITS`
+        hold, or if ``saturates`` the range of the output codes. The factors then have as many bits
+        as it takes for their last place to be off by at most a quarter of a step.
         """
         within = self.attributes["within"]
         largest = largest_square_sum(source, self.attributes["size"], within)
@@ -363,20 +372,26 @@ class Normalized(Real):
         dropped = np.maximum((index >> precision) - 1, 0)
         first = (index - (dropped << precision)) << dropped
         last = np.minimum(first + (1 << dropped) - 1, largest)
-        ends = [self.factor(sums, source) * (source.scale / output.scale) for sums in (first, last)]
-        try:
-            factors, shift = common_multipliers((ends[0] + ends[1]) / 2)
-        except ValueError as error:
-            raise NetworkError(f"{self.layer.op} '{self.layer.name}': {error}") from None
-        off = np.max([np.abs(np.ldexp(factors, -shift) - end) for end in ends], axis=0)
+        highest = output.maximum - output.minimum if saturates else (1 << MULTIPLIER_BITS) - 1
+        rescale = source.scale / output.scale
+        ends = [np.minimum(self.factor(sums, source) * rescale, highest) for sums in (first, last)]
+        middle = (ends[0] + ends[1]) / 2
+        factors, shift = common_multipliers(middle)
         reach = max(abs(code - source.zero_point) for code in (source.minimum, source.maximum))
-        return factors, shift, float((off * np.minimum(np.sqrt(last), reach)).max())
+        if saturates:
+            shift = max(shift, (2 * reach - 1).bit_length())
+            factors = np.rint(np.ldexp(middle, shift)).astype(np.int64)
+        off = np.max([np.abs(np.ldexp(factors, -shift) - end) for end in ends], axis=0)
+        with np.errstate(divide="ignore"):
+            codes = np.min([np.sqrt(last), highest / np.minimum(*ends)], axis=0)
+        return factors, shift, float((off * np.minimum(codes, reach)).max())
 
     def factor(self, sums, source):
-        """Return the exact factor, float64, for sums of squares of codes."""
+        """Return the exact factor, float64, for sums of squares of codes; it may be infinite."""
         alpha, beta, bias, size = (self.attributes[n] for n in ("alpha", "beta", "bias", "size"))
         members = size**2 if self.attributes["within"] else size
-        return (bias + alpha / members * source.scale**2 * sums) ** -beta
+        with np.errstate(divide="ignore", over="ignore"):
+            return (bias + alpha / members * source.scale**2 * sums) ** -beta
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,8 @@ from amaranth.hdl import Cat, Const, Module, Mux, Shape, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 
-from hwsim.network.fixed_point import MULTIPLIER_BITS
-
 from .queue import CreditQueue
+from .requantize import multiply
 from .scale import scale
 from .unit import Unit, beat_layout, choose, delay, reduce_tree, register
 from .unused import discard
@@ -81,7 +80,7 @@ class LRN(Unit):
             # A block RAM has two ports: with more, tools make logic of the table.
             if lane % 2 == 0:
                 m.submodules[f"table_{lane // 2}"] = table = Memory(
-                    shape=unsigned(MULTIPLIER_BITS), depth=config.entries, init=self._table
+                    shape=unsigned(config.factor_bits), depth=config.entries, init=self._table
                 )
             total = self._sum(m, [squares[place] for place in neighbours], f"sum_{lane}")
             read = table.read_port()
@@ -89,9 +88,8 @@ class LRN(Unit):
             # The factor comes so long after the step.
             waits = config.SQUARE_LATENCY - 1 + config.tree_latency + config.LOOKUP_LATENCY
             step = delay(m, steps[centres[lane]], waits, f"step_{lane}")
-            shape = signed(config.requantize.accumulator_bits)
             factor = register(m, read.data, f"factor_{lane}")
-            products.append(register(m, step * factor, f"product_{lane}", shape))
+            products.append(self._product(m, step, factor, f"product_{lane}"))
         m.d.comb += queue.i_payload.eq(scale(m, config.requantize, products, self._requantize))
         return m
 
@@ -121,6 +119,13 @@ class LRN(Unit):
             m, terms, lambda left, right: left + right, name, config.TREE_LEVELS, hold
         )
         return total[:bits]
+
+    def _product(self, m, step, factor, name):
+        config = self.config
+        bits = config.requantize.accumulator_bits
+        if config.product_latency == 1:
+            return register(m, step * factor, name, signed(bits))
+        return multiply(m, step, factor, name, config.product_latency, config.frame.bits + 1)
 
     def _index(self, m, total, name):
         """`hwsim.network.integer.log_index`, two cycles later."""

@@ -239,7 +239,7 @@ def test_a_table_that_is_too_large():
     lrn = replace(network.layers[0], precision=8)
     assert refusal(replace(network, layers=(lrn,)), Systolic()) == (
         NetworkError,
-        "layer lrn1: the systolic accelerator takes a table with a precision of up to 7, not 8",
+        "layer lrn1: factor_precision must be at least 8 for it, not 7",
     )
 
 

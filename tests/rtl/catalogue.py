@@ -30,7 +30,7 @@ from hwsim.blocks.reshape import ConcatConfig, ForkConfig, ResizeConfig
 from hwsim.blocks.stream import Frame
 from hwsim.blocks.training import TrainingConfig
 from hwsim.blocks.window import WindowConfig
-from hwsim.network.fixed_point import Requantize
+from hwsim.network.fixed_point import MULTIPLIER_BITS, Requantize
 from hwsim.rtl.argmax import Argmax
 from hwsim.rtl.backward_activation import ActivationGradient, Relu
 from hwsim.rtl.backward_conv import ConvGradient, Spread, WeightGradient
@@ -156,11 +156,13 @@ def _mul():
 
 def _lrn(frame=FRAME, size=3, **members):
     requantize = Requantize([1], [18], 3, -128, 127)
-    scaling = RequantizeConfig.of(requantize, accumulator_bits=27)
+    bits = members.get("factor_bits", MULTIPLIER_BITS) + 10
+    scaling = RequantizeConfig.of(requantize, accumulator_bits=bits)
     config = LRNConfig(
         frame=frame, size=size, precision=4, zero_point=5, requantize=scaling, **members
     )
-    table = np.sort(np.random.default_rng(size).integers(0, 1 << 17, config.entries))[::-1]
+    factors = np.random.default_rng(size).integers(0, 1 << config.factor_bits, config.entries)
+    table = np.sort(factors)[::-1]
     return LRN(config, table, requantize)
 
 
@@ -242,6 +244,7 @@ _MAKERS = {
     "lrn_unrolled": lambda: _lrn(frame=Frame(2, 3, 5, 5), size=4),
     "lrn_unsigned": lambda: _lrn(frame=UNSIGNED, size=7),
     "lrn_within": lambda: _lrn(within=True),
+    "lrn_wide": lambda: _lrn(size=4, factor_bits=25),
     "concat": lambda: Concat(ConcatConfig(frames=(FRAME, Frame(5, 6, 2, 2), FRAME))),
     "fork": lambda: Fork(ForkConfig(frame=FRAME, outputs=3), [QueueConfig(d) for d in (1, 3, 70)]),
     "resize_up": lambda: Resize(ResizeConfig(frame=Frame(2, 3, 12, 2), lanes=6)),

@@ -23,7 +23,7 @@ def draw_tensor(rng, name, shape):
     return replace(tensor, zero_point=rng.choice([low, high, rng.randint(low, high)]))
 
 
-def draw(seed, within):
+def draw(seed, within, factor_bits=MULTIPLIER_BITS):
     """A layer, its tensors and the lanes of its unit."""
     rng = random.Random(seed)
     lanes = rng.choice([1, 2, 3])
@@ -31,8 +31,8 @@ def draw(seed, within):
     source, target = (draw_tensor(rng, name, shape) for name in "xy")
     size, precision = rng.randint(1, 5 if within else 8), rng.choice([0, 1, 4, 5, 7, 10])
     entries = int(log_index(largest_square_sum(source, size, within), precision)) + 1
-    table = np.random.default_rng(seed).integers(0, 1 << MULTIPLIER_BITS, entries)
-    shift = rng.randint(10, 24)
+    table = np.random.default_rng(seed).integers(0, 1 << factor_bits, entries)
+    shift = rng.randint(10, factor_bits + 7)
     bounds = sorted(rng.randint(target.minimum, target.maximum) for _ in range(2))
     if rng.random() < 0.5:
         bounds = target.minimum, target.maximum
@@ -56,7 +56,18 @@ def draw_codes(tensor, frames, seed):
 @pytest.mark.parametrize("seed", range(16))
 @pytest.mark.parametrize("within", [False, True])
 def test_lrn(check_unit, within, seed, frames):
-    layer, tensors, lanes = draw(seed, within)
+    check(check_unit, seed, frames, draw(seed, within))
+
+
+@pytest.mark.parametrize("bits", range(18, 40, 3))
+def test_factors_wider_than_a_multiplier(check_unit, bits):
+    layer, *others = draw(bits, bits % 2 == 0, bits)
+    layer.table[-1] = (1 << bits) - 1
+    check(check_unit, bits, 2, (layer, *others))
+
+
+def check(check_unit, seed, frames, drawn):
+    layer, tensors, lanes = drawn
     source, target = tensors.values()
     channels, height, width = source.shape
     frame = Frame(height, width, channels, lanes, source.bits, source.signed)
@@ -75,6 +86,7 @@ def members(**changes):
 
 REFUSED = [
     ({"size": 0}, "size must be a positive integer, not 0"),
+    ({"factor_bits": 0}, "factor_bits must be a positive integer, not 0"),
     ({"precision": -1}, "precision must be an integer of at least 0, not -1"),
     ({"zero_point": 128}, "zero_point must lie in [-128, 127], not 128"),
     (

@@ -13,6 +13,7 @@ __all__ = ["Systolic"]
 LARGEST_BUFFER = 1 << 23
 LARGEST_ACCUMULATOR_ROWS = 4096
 LARGEST_POOL_COLUMNS = 4096
+FACTOR_PRECISIONS = range(7, 13)
 # Cycles from an address at a read port of the buffer to the data.
 BUFFER_READ_LATENCY = 3
 # Cycles from an address at the read port of the accumulators to the sums.
@@ -59,6 +60,9 @@ class Systolic:
         Instructions that wait in front of each engine.
     packed : bool
         One multiplier serves two neighbouring columns; see `hwsim.blocks.array.ArrayConfig`.
+    factor_precision : int
+        The largest precision of a table of factors (LRN), 7 to 12: ``2**factor_precision`` entries
+        from one power of two to the next.
 
     Members
     -------
@@ -82,6 +86,7 @@ class Systolic:
     outstanding: int = 8
     queue_depth: int = 8
     packed: bool = False
+    factor_precision: int = FACTOR_PRECISIONS[0]
 
     def __post_init__(self):
         for name in ("rows", "cols"):
@@ -110,6 +115,12 @@ class Systolic:
         if self.pool_columns > LARGEST_POOL_COLUMNS:
             raise ValueError(
                 f"pool_columns must be at most {LARGEST_POOL_COLUMNS}, not {self.pool_columns}"
+            )
+        least, most = FACTOR_PRECISIONS[0], FACTOR_PRECISIONS[-1]
+        check_integer("factor_precision", self.factor_precision, least)
+        if self.factor_precision > most:
+            raise ValueError(
+                f"factor_precision must be at most {most}, not {self.factor_precision}"
             )
         check_integer("address_bits", self.address_bits, 12)
         if self.address_bits > 32:

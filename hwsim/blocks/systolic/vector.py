@@ -5,12 +5,12 @@ from .isa import Opcode, Operation
 
 __all__ = [
     "CODES",
-    "FACTORS",
     "FACTOR_BYTES",
-    "FACTOR_PRECISION",
     "PARAMETER_BYTES",
     "POOL_BITS",
     "POOL_WINDOWS",
+    "SQUARES_BITS",
+    "factors",
     "parameter_latency",
     "table_begins",
     "table_ready",
@@ -19,12 +19,8 @@ __all__ = [
 
 # Entries of the table of codes.
 CODES = 256
-# Entries of the table of factors of `NORMALIZE`: for sums of squares below 2**22.
-FACTORS = 2048
-# As of `hwsim.network.integer.log_index`: such sums share a factor as have the same length and the
-# same upper bits, one more than this.
-FACTOR_PRECISION = 7
-
+# `NORMALIZE` has factors for sums of squares of so many bits.
+SQUARES_BITS = 22
 # In a table of factors, and in a tile of parameters for each column.
 FACTOR_BYTES = 4
 PARAMETER_BYTES = 8
@@ -46,6 +42,15 @@ FACTOR_LATENCY = 1
 POOL_LATENCY = TAP_LATENCY + 1
 # Cycles from the acceptance of an instruction to its first address.
 START_LATENCY = 2
+
+
+def factors(precision):
+    """Entries of the table of factors.
+
+    As of `hwsim.network.integer.log_index`: such sums share a factor as have the same length and
+    the same upper bits, one more than the precision.
+    """
+    return (SQUARES_BITS + 1 - precision) << precision
 
 
 def vector_cycles(config, instruction):

@@ -3,7 +3,6 @@
 import numpy as np
 
 from hwsim.blocks.systolic.isa import Operation
-from hwsim.blocks.systolic.vector import FACTOR_PRECISION
 from hwsim.network.fixed_point import round_half_even_shift
 from hwsim.network.integer import log_index
 
@@ -54,7 +53,7 @@ def combine(config, instruction, buffer, table=None, factors=None):
         Changed.
     table : ndarray of int8, (256,)
         Codes for -128 to 127; only where the instruction says ``lookup``.
-    factors : ndarray of int, (2048,)
+    factors : ndarray of int, (factors(config.factor_precision),)
         Only for ``NORMALIZE``.
     """
     f = instruction
@@ -64,7 +63,7 @@ def combine(config, instruction, buffer, table=None, factors=None):
         part = np.arange(begin, min(begin + rows, f["height"]))
         taps = _taps(config, f, buffer, part)
         if f["operation"] == Operation.NORMALIZE:
-            values, multiplier = _normalize(f, taps, factors)
+            values, multiplier = _normalize(config, f, taps, factors)
         else:
             values, multiplier = _COMBINE[f["operation"]](f, taps), f["multiplier"]
         result[part] = _scale(f, values, multiplier, f["shift"])
@@ -155,7 +154,7 @@ def _product(f, taps):
     return total.astype(np.int32).astype(np.int64)
 
 
-def _normalize(f, taps, factors):
+def _normalize(config, f, taps, factors):
     """Codes less their zero point, and their factors."""
     squares = np.zeros((), np.int64)
     centre = None
@@ -164,7 +163,7 @@ def _normalize(f, taps, factors):
         squares = squares + code * code
         if kx == (f["taps_x"] - 1) // 2:
             centre = code
-    return centre, factors.astype(np.int64)[log_index(squares, FACTOR_PRECISION)]
+    return centre, factors.astype(np.int64)[log_index(squares, config.factor_precision)]
 
 
 _COMBINE = {Operation.SUM: _sum, Operation.PRODUCT: _product}

@@ -196,6 +196,7 @@ class VectorUnit(wiring.Component):
             cols,
             parameter_tiles=self.config.parameter_tiles,
             pool_columns=self.config.pool_columns,
+            factor_precision=self.config.factor_precision,
         )
         parameters = queue.o.as_value().replicate(len(queue.store))
         stores = [store.replicate(queue.columns) for store in queue.store]

@@ -8,10 +8,10 @@ from amaranth.lib.wiring import In, Out
 from hwsim.blocks.systolic.isa import Operation
 from hwsim.blocks.systolic.vector import (
     CODES,
-    FACTOR_PRECISION,
-    FACTORS,
     POOL_BITS,
     POOL_WINDOWS,
+    SQUARES_BITS,
+    factors,
 )
 from hwsim.network.fixed_point import MAXIMUM_SHIFT, MULTIPLIER_BITS
 
@@ -19,27 +19,17 @@ from ..unit import register
 from .group import Group
 
 __all__ = [
-    "ENTRY",
     "PARAMETER",
     "SCALING",
     "TAP",
     "VectorLane",
     "VectorLaneGroup",
+    "entry_of_table",
     "place_in_windows",
 ]
 
 # What a tile of parameters holds for a column.
 PARAMETER = data.StructLayout({"bias": signed(32), "multiplier": MULTIPLIER_BITS, "shift": 6})
-# An entry of one of the tables.
-ENTRY = data.StructLayout(
-    {
-        "address": range(FACTORS),
-        "code": signed(8),
-        "store_code": 1,
-        "factor": MULTIPLIER_BITS,
-        "store_factor": 1,
-    }
-)
 # How an instruction scales: the same for all lanes, and steady while its values are in the lane.
 SCALING = data.StructLayout(
     {
@@ -63,6 +53,19 @@ TAP = data.StructLayout(
         "centre": 1,
     }
 )
+
+
+def entry_of_table(factor_precision):
+    """Layout of an entry of one of the tables."""
+    return data.StructLayout(
+        {
+            "address": range(factors(factor_precision)),
+            "code": signed(8),
+            "store_code": 1,
+            "factor": MULTIPLIER_BITS,
+            "store_factor": 1,
+        }
+    )
 
 
 def place_in_windows(columns):
@@ -105,6 +108,8 @@ class VectorLane(wiring.Component):
         Parameters that are held ahead.
     pool_columns : int
         Columns of windows of a pool.
+    factor_precision : int
+        Of the table of factors.
 
     Members
     -------
@@ -129,19 +134,26 @@ class VectorLane(wiring.Component):
         in this place; and the place from which it is to be taken,
     parameter_take : in
         now.
-    entry : in, `ENTRY`
+    entry : in, `entry_of_table`
         Of a table.
     o : out, signed(8)
         `hwsim.blocks.systolic.vector.SCALE_LATENCY` cycles after the value.
     """
 
-    def __init__(self, *, parameter_tiles, pool_columns):
+    def __init__(self, *, parameter_tiles, pool_columns, factor_precision):
         self._parameter_tiles = parameter_tiles
         self._pool_columns = pool_columns
-        super().__init__(self.ports(parameter_tiles=parameter_tiles, pool_columns=pool_columns))
+        self._factor_precision = factor_precision
+        super().__init__(
+            self.ports(
+                parameter_tiles=parameter_tiles,
+                pool_columns=pool_columns,
+                factor_precision=factor_precision,
+            )
+        )
 
     @staticmethod
-    def ports(*, parameter_tiles, pool_columns):
+    def ports(*, parameter_tiles, pool_columns, factor_precision):
         """Members of the signature."""
         return {
             "active": In(1),
@@ -158,7 +170,7 @@ class VectorLane(wiring.Component):
             "parameter_to": In(range(parameter_tiles)),
             "parameter_from": In(range(parameter_tiles)),
             "parameter_take": In(1),
-            "entry": In(ENTRY),
+            "entry": In(entry_of_table(factor_precision)),
             "o": Out(signed(8)),
         }
 
@@ -169,6 +181,10 @@ class VectorLane(wiring.Component):
     @property
     def pool_columns(self):
         return self._pool_columns
+
+    @property
+    def factor_precision(self):
+        return self._factor_precision
 
     def elaborate(self, platform):
         m = Module()
@@ -287,19 +303,20 @@ class VectorLane(wiring.Component):
 
     def _factor(self, m, total):
         """The entry for a sum of squares, three cycles later."""
+        precision = self.factor_precision
+        entries = factors(precision)
         m.submodules.factors = memory = Memory(
-            shape=unsigned(MULTIPLIER_BITS), depth=FACTORS, init=[]
+            shape=unsigned(MULTIPLIER_BITS), depth=entries, init=[]
         )
         write, read = memory.write_port(), memory.read_port()
         # A sum is cut to so many bits.
-        kept = FACTOR_PRECISION + 1
-        bits = (FACTORS >> FACTOR_PRECISION) - 2 + kept
-        dropped = register(m, _bit_length(total[kept:bits]), "dropped")
-        upper = register(m, total[:bits], "squares")
+        kept = precision + 1
+        dropped = register(m, _bit_length(total[kept:SQUARES_BITS]), "dropped")
+        upper = register(m, total[:SQUARES_BITS], "squares")
         for k in reversed(range(len(dropped))):
             upper = Mux(dropped[k], upper[1 << k :], upper)[: kept + (1 << k) - 1]
-        index = Signal(range(FACTORS), reset_less=True)
-        m.d.sync += index.eq(Cat(Const(0, FACTOR_PRECISION), dropped) + upper)
+        index = Signal(range(entries), reset_less=True)
+        m.d.sync += index.eq(Cat(Const(0, precision), dropped) + upper)
         m.d.comb += [
             write.addr.eq(self.entry.address),
             write.data.eq(self.entry.factor),

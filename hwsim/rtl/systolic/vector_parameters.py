@@ -5,12 +5,12 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hwsim.blocks.systolic.vector import CODES, FACTOR_BYTES, FACTORS, PARAMETER_BYTES
+from hwsim.blocks.systolic.vector import CODES, FACTOR_BYTES, PARAMETER_BYTES, factors
 from hwsim.network.fixed_point import MULTIPLIER_BITS
 
 from ..unit import advance, choose, register
 from ..unused import discard
-from .vector_lane import ENTRY, PARAMETER
+from .vector_lane import PARAMETER, entry_of_table
 
 __all__ = ["ParameterQueue", "TableLoader"]
 
@@ -121,7 +121,7 @@ class TableLoader(wiring.Component):
         A word from the reader; whether it is the first, and of which table.
     busy : out
         Not all entries are with the lanes.
-    entry : out, `ENTRY`
+    entry : out, `entry_of_table`
     """
 
     def __init__(self, config):
@@ -133,7 +133,7 @@ class TableLoader(wiring.Component):
                 "first": In(1),
                 "number": In(1),
                 "busy": Out(1),
-                "entry": Out(ENTRY),
+                "entry": Out(entry_of_table(config.factor_precision)),
             }
         )
 
@@ -151,7 +151,8 @@ class TableLoader(wiring.Component):
             word, complete = _gather(m, word, complete, FACTOR_BYTES)
             starts = register(m, starts, "starts")
         width = len(word) // 8
-        words = FACTORS * FACTOR_BYTES // width
+        entries = factors(self.config.factor_precision)
+        words = entries * FACTOR_BYTES // width
         m.submodules.words = memory = Memory(shape=len(word), depth=words, init=[])
         write, read = memory.write_port(), memory.read_port()
         written = Signal(range(words + 1))
@@ -167,11 +168,11 @@ class TableLoader(wiring.Component):
 
         busy = Signal()
         step = Signal()
-        place = Signal(range(FACTORS))
+        place = Signal(range(entries))
         # Which word, and which entry of that.
-        codes, factors = ((width // size - 1).bit_length() for size in (1, FACTOR_BYTES))
+        of_code, of_factor = ((width // size - 1).bit_length() for size in (1, FACTOR_BYTES))
         m.d.comb += [
-            read.addr.eq(Mux(number, place[factors:], place[codes:])),
+            read.addr.eq(Mux(number, place[of_factor:], place[of_code:])),
             step.eq(busy & (read.addr < written)),
         ]
         with m.If(starts):
@@ -179,7 +180,7 @@ class TableLoader(wiring.Component):
         with m.Elif(step):
             m.d.sync += [
                 place.eq(place + 1),
-                busy.eq(place != Mux(number, FACTORS - 1, CODES - 1)),
+                busy.eq(place != Mux(number, entries - 1, CODES - 1)),
             ]
         entry = self.entry
         m.d.sync += [
@@ -189,11 +190,11 @@ class TableLoader(wiring.Component):
         ]
         m.d.comb += [
             entry.code.eq(
-                choose(entry.address[:codes], [read.data.word_select(k, 8) for k in range(width)])
+                choose(entry.address[:of_code], [read.data.word_select(k, 8) for k in range(width)])
             ),
             entry.factor.eq(
                 choose(
-                    entry.address[:factors],
+                    entry.address[:of_factor],
                     [
                         read.data.word_select(k, 8 * FACTOR_BYTES)[:MULTIPLIER_BITS]
                         for k in range(width // FACTOR_BYTES)

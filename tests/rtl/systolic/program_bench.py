@@ -11,7 +11,7 @@ from hwsim.blocks.systolic.config import Systolic
 from hwsim.blocks.systolic.isa import ENGINES, Instruction, Opcode, Operation, encode
 from hwsim.blocks.systolic.registers import REGISTERS
 from hwsim.blocks.systolic.timing import Memory
-from hwsim.blocks.systolic.vector import CODES, FACTOR_BYTES, FACTORS, POOL_WINDOWS
+from hwsim.blocks.systolic.vector import CODES, FACTOR_BYTES, POOL_WINDOWS, factors
 from hwsim.compiler import compile_network
 from hwsim.rtl.systolic.accelerator import Accelerator
 from hwsim.rtl.systolic.control import control_port
@@ -267,7 +267,7 @@ def random_instructions(rng, config, count):
             add(opcode, words=some(1, 60), address=config.axi_bytes * int(rng.integers(64)))
         elif loaded <= counts[2]:
             table = int(rng.random() < 0.2)
-            size = (CODES, FACTOR_BYTES * FACTORS)[table]
+            size = (CODES, FACTOR_BYTES * factors(config.factor_precision))[table]
             add(
                 Opcode.READ_TABLE,
                 (0, 0, loaded, 0),

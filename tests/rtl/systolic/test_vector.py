@@ -9,11 +9,13 @@ import pytest
 from hwsim.blocks.systolic.config import Systolic
 from hwsim.blocks.systolic.isa import Instruction, Opcode, Operation
 from hwsim.blocks.systolic.vector import (
-    FACTOR_PRECISION,
+    CODES,
+    FACTOR_BYTES,
     parameter_latency,
     table_ready,
     vector_cycles,
 )
+from hwsim.blocks.systolic.vector import factors as entries
 from hwsim.models.reference import vector as reference
 from hwsim.network.integer import log_index
 from hwsim.rtl.systolic.vector import VectorUnit
@@ -36,6 +38,7 @@ MORE_TO_LINT = {
         rows=2, cols=2, buffer_bytes=64, axi_bits=8, burst_beats=1, pool_columns=2
     ),
     "widest": Systolic(rows=256, cols=256, axi_bits=1024),
+    "finest": Systolic(rows=8, cols=3, axi_bits=16, factor_precision=12),
 }
 EXTREMES = np.array([-(1 << 31), (1 << 31) - 1, -1, 0, 1])
 
@@ -127,11 +130,16 @@ def test_parameters_are_waited_for(bench, gaps):
 @pytest.mark.parametrize("gaps", [0, 0.4])
 @pytest.mark.parametrize("table", [0, 1])
 def test_tables_are_waited_for(bench, table, gaps):
+    check_table(bench, table, gaps)
+
+
+def check_table(bench, table, gaps):
+    size = (CODES, FACTOR_BYTES * entries(bench.config.factor_precision))[table]
     bench.gaps, begin = gaps, len(bench.words)
-    bench.queue_table(table, bench.rng.bytes((256, 8192)[table]))
+    bench.queue_table(table, bench.rng.bytes(size))
     bench.run([])
     bench.gaps = 0
-    spans = check(bench, [random_activate(bench, bench.rng, uniform=1)])
+    spans = check(bench, [random_activate(bench, bench.rng, uniform=1)], patience=5000 + size)
     assert spans[0][0] == table_ready(bench.config, bench.words[begin:], table)
 
 
@@ -483,10 +491,22 @@ def normalize(bench, rng, size, channels, first, **fields):
 
 
 def test_normalize(bench):
+    check_normalize(bench)
+
+
+def test_finer_factors():
+    config = Systolic(rows=2, cols=2, buffer_bytes=1 << 14, factor_precision=9)
+    bench = Bench(config, np.random.default_rng(0))
+    check_table(bench, 1, 0.4)
+    check_normalize(bench)
+
+
+def check_normalize(bench):
     rng = bench.rng
     spread = rng.integers(0, 9, len(bench.buffer))
     bench.buffer[:] = rng.integers(-128, 128, len(bench.buffer)) >> spread
-    factors = rng.integers(0, 1 << 17, 2048)
+    precision = bench.config.factor_precision
+    factors = rng.integers(0, 1 << 17, entries(precision))
     bench.queue_table(1, factors.astype("<u4").tobytes())
     bench.run([])
     for size, (channels, first) in product((1, 2, 3, 5, 8, 64), ((40, 0), (7, 3), (1, 0))):
@@ -498,7 +518,7 @@ def test_normalize(bench):
             c = first + lane
             near = codes[..., max(0, c - (size - 1) // 2) : c + size // 2 + 1]
             squares = (near**2).sum(axis=-1)
-            factor = factors[log_index(squares, FACTOR_PRECISION)]
+            factor = factors[log_index(squares, precision)]
             exact = np.rint(codes[..., c] * factor / (1 << i["shift"]))
             assert np.array_equal(result(bench, i)[..., lane], np.clip(exact, -128, 127))
 
