@@ -62,7 +62,7 @@ __all__ = ["Operation", "Scales", "TrainingPlan", "TrainingProgram", "sized"]
 # What nothing asks for.
 NO_SLOT = 0
 # Larger than any memory that is needed, for a plan that tells how large they have to be.
-AMPLE = 1 << 24
+AMPLE = 1 << 28
 
 
 class NormScales(NamedTuple):
@@ -331,14 +331,7 @@ class TrainingPlan:
                     f"maps of training must be smaller than {largest}, with their padding, not "
                     f"{reach} as that of {stage.name}"
                 )
-        taps = math.prod(stage.attributes["kernel"])
-        products = stage.members if stage.op == "LRN" else taps
-        if stage.weight:
-            products = max(
-                stage.depth,
-                stage.outputs // stage.group * taps,
-                self.groups * self.config.lanes * math.prod(stage.map_shape),
-            )
+        products = _products(stage, self.groups * self.config.lanes)
         if products > self.config.depth:
             raise ValueError(
                 f"a sum must have at most {self.config.depth} products, not {products} as in "
@@ -1034,18 +1027,37 @@ def _taps(stage):
     return max(math.prod(stage.window), math.prod(own))
 
 
+def _products(stage, images):
+    """The most in a sum of a stage, for so many images."""
+    taps = math.prod(stage.attributes["kernel"])
+    if not stage.weight:
+        return stage.members if stage.op == "LRN" else taps
+    outputs = stage.outputs // stage.group * taps
+    return max(stage.depth, outputs, images * math.prod(stage.map_shape))
+
+
 def sized(stages, batch, config, *, momentum):
-    """A configuration with memories as large as a plan needs them, and no larger."""
-    functions = len(_functions(stages))
-    config = replace(config, functions=functions, batch=batch, classes=stages[-1].outputs)
+    """A configuration with memories as large as a plan needs them, and no larger.
+
+    Its accumulators become wider if they have to.
+    """
+    functions, lanes = len(_functions(stages)), config.lanes
+    products = max(_products(stage, -(-batch // lanes) * lanes) for stage in stages)
+    bits = max(config.accumulator_bits, products.bit_length() + 2 * BITS - 1)
+    config = replace(
+        config,
+        accumulator_bits=bits,
+        functions=functions,
+        batch=batch,
+        classes=stages[-1].outputs,
+    )
     plan = TrainingPlan(stages, replace(config, **dict.fromkeys(SIZES, AMPLE)), momentum=momentum)
     # As long as a program can be.
     program = plan.any_program(stochastic=True)
     return replace(
         config,
         # A memory has a word, and be it for nothing.
-        **{name: max(words, 1) for name, words in plan.used.items()},
-        table=len(plan.taps),
+        **{name: max(words, 1) for name, words in {**plan.used, "table": len(plan.taps)}.items()},
         program=len(program.words),
         slots=1 + sum(map(len, plan.slots.values())),
         taps=max(_taps(stage) for stage in stages),

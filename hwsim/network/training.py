@@ -276,8 +276,10 @@ def stages(network):
         LRN; see ``docs/training.md``.
     """
     found: list[dict[str, Any]] = []
-    if len(network.inputs) != 1 or len(network.inputs[0].shape) != 4:
-        raise NetworkError("training in integers takes networks with one input of (N, C, H, W)")
+    if len(network.inputs) != 1 or len(network.inputs[0].shape) not in (2, 4):
+        raise NetworkError(
+            "training in integers takes networks with one input of (N, C, H, W) or (N, features)"
+        )
     current, shape = network.inputs[0].name, network.inputs[0].shape[1:]
     for layer in network.layers:
 

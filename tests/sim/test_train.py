@@ -58,6 +58,17 @@ def test_nothing_but_a_dense_layer():
     assert found.cycles == found.planned_cycles
 
 
+def test_images_of_two_dimensions():
+    """Vectors, as multi-layer perceptrons take them."""
+    network = hwsim.networks.network("7-6N-5")
+    rng = np.random.default_rng(0)
+    images, labels = rng.uniform(size=(20, 7)).astype(np.float32), rng.integers(5, size=20)
+    found = train(network, images, labels, steps=3, batch=8, lanes=4)
+    assert found.mismatches == 0
+    assert found.cycles == found.planned_cycles
+    assert np.abs(np.subtract(found.losses, found.float_losses)).max() < 0.01
+
+
 @pytest.mark.parametrize(
     "ends", [["GlobalAveragePool"], ["GlobalAveragePool", "Tanh"], ["LRN"], ["SumPool"]]
 )
