@@ -18,6 +18,7 @@ _PHASES = {
     "pool": "forward",
     "loss": "input gradient",
     "pool gradient": "input gradient",
+    "sum": "input gradient",
     "velocity": "update",
 }
 
@@ -101,7 +102,7 @@ def estimate_training(network, device, batch, optimizer, design=None, clock_hz=N
 def _op(operation):
     if operation.work.startswith("pool"):
         return "MaxPool" if math.prod(operation.stage.window) > 1 else "Relu"
-    return "Loss" if operation.work == "loss" else operation.stage.op
+    return {"loss": "Loss", "sum": "Add"}.get(operation.work, operation.stage.op)
 
 
 def _lanes(dsps, batch):

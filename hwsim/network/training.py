@@ -1,4 +1,4 @@
-"""Networks that can be trained in integers, as a chain of stages."""
+"""Networks that can be trained in integers, as stages that read one another."""
 
 import math
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from .windows import output_size
 __all__ = [
     "FACTOR_BITS",
     "FUNCTIONS",
+    "IMAGES",
     "SUM_POOLS",
     "Line",
     "Region",
@@ -26,9 +27,11 @@ __all__ = [
 FUNCTIONS = ("Sigmoid", "Tanh")
 # Pools that add up: a sum is an average of windows that count as one value.
 SUM_POOLS = ("AveragePool", "SumPool")
-# What a maximum pool may lie behind and yet be a part of the stage; and a ReLU.
-_SUMS = ("Conv", "Gemm", *SUM_POOLS)
+# What a ReLU may lie behind and be a part of the stage.
+_SUMS = ("Conv", "Gemm", "Add", *SUM_POOLS)
 FACTOR_BITS = 14
+# Name of the images among the inputs of stages.
+IMAGES = ""
 
 
 class Line(NamedTuple):
@@ -77,15 +80,18 @@ class Stage:
     Members
     -------
     op : str
-        "Conv", "Gemm", "AveragePool", "SumPool", "MaxPool", "LRN", "Sigmoid" or "Tanh".
+        "Conv", "Gemm", "Add", "Concat", "AveragePool", "SumPool", "MaxPool", "LRN", "Sigmoid" or
+        "Tanh".
     name : str
         Of the layer; its output has that name in `hwsim.network.Network`.
+    inputs : tuple of str
+        Names of the stages that it reads, `IMAGES` for the network's input.
     weight, bias : str
         Of the parameters; ``""`` for none.
     output : str
         Of the layer's own output.
     shape : tuple of int
-        Of an input image: (C, H, W), a dense layer's (features, 1, 1).
+        Of an input image: (C, H, W), a vector's (features, 1, 1); of "Concat" that of its output.
     attributes : mapping
         Of the convolution, pool or LRN, whose windows within channels are a square; those of the
         others are of 1 × 1.
@@ -100,6 +106,7 @@ class Stage:
 
     op: str
     name: str
+    inputs: tuple[str, ...] = (IMAGES,)
     weight: str = ""
     bias: str = ""
     output: str
@@ -123,7 +130,7 @@ class Stage:
 
     @property
     def sums(self):
-        """Whether outputs are products, which are rounded as their values need it."""
+        """Whether outputs are sums, which are rounded as their values need it."""
         return self.op in (*_SUMS, "LRN")
 
     @property
@@ -133,7 +140,7 @@ class Stage:
 
     @property
     def pooled_shape(self):
-        """Channels, height and width behind the pool."""
+        """Channels, height and width of what others read, behind the pool."""
         return self.outputs, *(n // k for n, k in zip(self.map_shape, self.window, strict=True))
 
     @property
@@ -266,46 +273,71 @@ def _beside(shape, a):
     )
 
 
+def _behind(found, source):
+    """Names of a stage and of those before it, as far as they are maxima, and the one before."""
+    path = [source]
+    while path[-1] != IMAGES and found[path[-1]]["op"] == "MaxPool":
+        path += found[path[-1]]["inputs"]
+    return path
+
+
 def stages(network):
-    """The stages of a network that can be trained in integers.
+    """The stages of a network that can be trained in integers, each behind those that it reads.
 
     Raises
     ------
     NetworkError
-        The network is no chain of convolutions, dense layers, ReLU, sigmoid, tanh, pools and
-        LRN; see ``docs/training.md``.
+        The network has other layers than ``docs/training.md`` names, or no end like that.
     """
-    found: list[dict[str, Any]] = []
     if len(network.inputs) != 1 or len(network.inputs[0].shape) not in (2, 4):
         raise NetworkError(
             "training in integers takes networks with one input of (N, C, H, W) or (N, features)"
         )
-    current, shape = network.inputs[0].name, network.inputs[0].shape[1:]
+    found: dict[str, dict[str, Any]] = {}
+    # Of each map the stage whose output it is.
+    origins = {network.inputs[0].name: IMAGES}
+    # Stages whose output several layers read, which can therefore not become a part of it.
+    closed = {IMAGES}
+    outputs = {tensor.name for tensor in network.outputs}
+    trained: set[str] = set()
     for layer in network.layers:
 
         def refuse(what, layer=layer):
             raise NetworkError(
-                f"{layer.op} '{layer.name}': {what} is not supported in training; accepted: a "
-                "chain of Conv, Gemm, Relu, Sigmoid, Tanh, LRN, pools by maximum, average and sum, "
-                "and Flatten, with constant weights"
+                f"{layer.op} '{layer.name}': {what} is not supported in training; accepted: Conv, "
+                "Gemm, Relu, Sigmoid, Tanh, LRN, pools by maximum, average and sum, Add of two "
+                "maps, Concat of channels, and Flatten, with constant weights"
             )
 
-        if layer.inputs[0] != current or len(network.consumers.get(current, ())) != 1:
-            refuse("an input that is not the output of the layer before it alone")
-        a = layer.attributes
+        maps = layer.inputs if layer.op in ("Add", "Concat") else layer.inputs[:1]
+        if not all(name in origins for name in maps):
+            refuse("an input that is no feature map")
+        closed |= {origins[n] for n in maps if n in outputs or len(network.consumers[n]) > 1}
+        inputs, a = tuple(origins[name] for name in maps), layer.attributes
+        source, output = inputs[0], layer.outputs[0]
+        shapes = [network.tensors[name].shape[1:] for name in (output, *maps)]
+        # A vector's values are channels.
+        shape = (*shapes[layer.op != "Concat"], 1, 1)[:3]
         members = {
             "op": layer.op.removeprefix("Global"),
             "name": layer.name,
-            "output": layer.outputs[0],
+            "inputs": inputs,
+            "output": output,
             "shape": shape,
+            "attributes": _POINT,
             "outputs": shape[0],
         }
+        behind = _behind(found, source)
         # What is behind a maximum could as well be before it.
-        nothing: dict[str, Any] = {"op": ""}
-        behind = next((s for s in reversed(found) if s["op"] != "MaxPool"), nothing)
+        rectified = found.get(behind[-1], {"op": ""})
+        origins[output] = layer.name
         if layer.op in ("Conv", "Gemm"):
-            if any(name and name not in network.constants for name in layer.inputs[1:]):
+            parameters = {name for name in layer.inputs[1:] if name}
+            if not parameters <= network.constants.keys():
                 refuse("a weight that is computed")
+            if parameters & trained:
+                refuse("a weight that another layer has, too,")
+            trained |= parameters
             weights = network.constants[layer.inputs[1]]
             bias = layer.inputs[2] if len(layer.inputs) > 2 else ""
             if layer.op == "Conv":
@@ -315,55 +347,77 @@ def stages(network):
             else:
                 if a["alpha"] != 1 or a["beta"] != 1 or a["trans_a"]:
                     refuse("alpha, beta or transA")
-                outputs = weights.shape[0 if a["trans_b"] else 1]
-                if bias and network.constants[bias].shape != (outputs,):
-                    refuse(f"a bias of shape {network.constants[bias].shape}")
+                outputs_axis = 0 if a["trans_b"] else 1
                 members |= {
-                    "shape": (math.prod(shape), 1, 1),
-                    "attributes": _POINT,
-                    "outputs": outputs,
+                    "outputs": weights.shape[outputs_axis],
                     "transposed": not a["trans_b"],
                 }
-            found.append({**members, "weight": layer.inputs[1], "bias": bias})
-        elif layer.op == "Relu" and found:
-            if behind["op"] not in _SUMS:
-                # An average of one value, of which the ReLU is a part.
-                behind = {**members, "op": "AveragePool", "attributes": _POINT}
-                found.append(behind)
-            behind["relu"] = True
-        elif layer.op in ("MaxPool", "GlobalMaxPool") and found:
+                if bias and network.constants[bias].shape != (members["outputs"],):
+                    refuse(f"a bias of shape {network.constants[bias].shape}")
+            found[layer.name] = {**members, "weight": layer.inputs[1], "bias": bias}
+        elif layer.op in ("Flatten", "Dropout", "Identity"):
+            if a.get("axis", 1) != 1:
+                refuse(f"axis {a['axis']}")
+            origins[output] = source
+        elif IMAGES in inputs:
+            refuse("this layer here")
+        elif layer.op == "Relu" and rectified["op"] in _SUMS and closed.isdisjoint(behind):
+            rectified["relu"] = True
+            origins[output] = source
+        elif layer.op == "Relu":
+            # An average of one value, of which the ReLU is a part.
+            found[layer.name] = {**members, "op": "AveragePool", "relu": True}
+        elif members["op"] == "MaxPool":
             pool = _pool(layer, shape, refuse)
-            if "window" not in found[-1] and _beside(shape, pool):
-                found[-1]["window"] = pool["kernel"]
+            if source not in closed and "window" not in found[source] and _beside(shape, pool):
+                found[source]["window"] = pool["kernel"]
+                origins[output] = source
             else:
-                found.append({**members, "attributes": pool})
-        elif members["op"] in SUM_POOLS and found:
-            found.append({**members, "attributes": _pool(layer, shape, refuse)})
-        elif layer.op in FUNCTIONS and behind["op"] in _SUMS:
-            found.append({**members, "attributes": _POINT})
-        elif layer.op == "LRN" and found:
+                found[layer.name] = {**members, "attributes": pool}
+        elif members["op"] in SUM_POOLS:
+            found[layer.name] = {**members, "attributes": _pool(layer, shape, refuse)}
+        elif layer.op in FUNCTIONS and rectified["op"] in _SUMS:
+            found[layer.name] = members
+        elif layer.op == "LRN":
             if min(a["alpha"], a["beta"], a["bias"]) <= 0:
                 refuse("alpha, beta or bias not above 0")
-            found.append({**members, "attributes": {**_POINT, **a}})
+            found[layer.name] = {**members, "attributes": {**_POINT, **a}}
             if a["within"]:
-                size, (before, after) = a["size"], Stage(**found[-1]).reach
-                found[-1]["attributes"] |= {
+                size, (before, after) = a["size"], Stage(**found[layer.name]).reach
+                found[layer.name]["attributes"] |= {
                     "kernel": (size, size),
                     "pads": (before, before, after, after),
                 }
-        elif layer.op not in ("Flatten", "Dropout", "Identity"):
+        elif layer.op == "Add":
+            if len({*shapes}) > 1:
+                refuse("an addition of maps of several shapes")
+            found[layer.name] = members
+        elif layer.op == "Concat":
+            if a["axis"] != 1:
+                refuse(f"axis {a['axis']}")
+            found[layer.name] = members
+        else:
             refuse("this layer here")
-        if found:
-            shape = Stage(**found[-1]).pooled_shape
-        current = layer.outputs[0]
-    last = Stage(**found[-1]) if found else None
+    return _ended([Stage(**members) for members in found.values()], [origins[n] for n in outputs])
+
+
+def _ended(found, outputs):
+    """Stages that end as they have to, with the names of those that have the network's outputs."""
+    last = found[-1] if found else None
     if last is None or last.relu or last.window != (1, 1) or last.op == "MaxPool":
         raise NetworkError(
             "training takes networks that end with neither a ReLU nor a maximum pool"
         )
-    if shape[1:] != (1, 1):
-        raise NetworkError(f"training takes networks with an output of 1 x 1, not of {shape[1:]}")
-    return [Stage(**members) for members in found]
+    read = {name for stage in found for name in stage.inputs}
+    ends = [stage.name for stage in found if stage.name not in read]
+    if ends != [last.name] or outputs != ends:
+        names = ", ".join(sorted({*ends, *outputs}))
+        raise NetworkError(f"training takes networks with a single end, not with {names}")
+    if last.pooled_shape[1:] != (1, 1):
+        raise NetworkError(
+            f"training takes networks with an output of 1 x 1, not of {last.pooled_shape[1:]}"
+        )
+    return found
 
 
 def initial_weights(network, seed):

@@ -104,7 +104,7 @@ def train(
     Parameters
     ----------
     network : Network
-        A chain as `hwsim.network.training.stages` takes it.
+        As `hwsim.network.training.stages` takes it.
     images : ndarray of float32, (N, C, H, W)
         In [0, 1].
     labels : ndarray of int, (N,)

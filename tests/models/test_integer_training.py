@@ -1,6 +1,7 @@
 """Training in integers: sums equal the gradients of the reference, and a network learns."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -489,8 +490,9 @@ def of_nodes(*nodes, shape=(1, 1, 4, 4), out=(1, 1, 1, 1)):
 
 
 ACCEPTED = (
-    " is not supported in training; accepted: a chain of Conv, Gemm, Relu, Sigmoid, Tanh, LRN, "
-    "pools by maximum, average and sum, and Flatten, with constant weights"
+    " is not supported in training; accepted: Conv, Gemm, Relu, Sigmoid, Tanh, LRN, pools by "
+    "maximum, average and sum, Add of two maps, Concat of channels, and Flatten, with constant "
+    "weights"
 )
 WHOLE = ("GlobalAveragePool", {})
 
@@ -528,6 +530,67 @@ def test_refused(nodes, message):
     with pytest.raises(NetworkError) as raised:
         stages(of_nodes(*nodes))
     assert str(raised.value) == message
+
+
+def joined(op, *inputs, **attributes):
+    """A network that joins the outputs of two convolutions, or others, and reads what comes."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], name="a"),
+        helper.make_node("Conv", ["x", "v"], ["b"], name="b"),
+        helper.make_node("Relu", ["a"], ["r"], name="r"),
+        helper.make_node(op, inputs, ["j"], name="j", **attributes),
+        helper.make_node("GlobalAveragePool", ["j"], ["y"], name="y"),
+    ]
+    used = {"j", "y", *inputs} | ({"a"} if "r" in inputs else set())
+    graph = helper.make_graph(
+        [node for node in nodes if node.name in used],
+        "joined",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 1, 4, 4))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [
+            numpy_helper.from_array(np.ones((outputs, 1, 1, 1), np.float32), name)
+            for name, outputs in (("w", 1), ("v", 2), ("c", 1))
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return hwsim.load(model)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (joined("Add", "a", "x"), f"Add 'j': this layer here{ACCEPTED}"),
+        (joined("Add", "a", "c"), f"Add 'j': an input that is no feature map{ACCEPTED}"),
+        (joined("Add", "a", "b"), f"Add 'j': an addition of maps of several shapes{ACCEPTED}"),
+        (joined("Concat", "a", "a", axis=2), f"Concat 'j': axis 2{ACCEPTED}"),
+        (joined("Conv", "a", "w"), f"Conv 'j': a weight that another layer has, too,{ACCEPTED}"),
+    ],
+)
+def test_joins_refused(network, message):
+    with pytest.raises(NetworkError) as raised:
+        stages(network)
+    assert str(raised.value) == message
+
+
+def test_what_others_read():
+    """A ReLU is a stage of its own where its input has another reader; no part of it."""
+    found = stages(joined("Concat", "a", "r", "b", "a", axis=1))
+    assert [(stage.op, stage.inputs, stage.relu) for stage in found] == [
+        ("Conv", ("",), False),
+        ("Conv", ("",), False),
+        ("AveragePool", ("a",), True),
+        ("Concat", ("a", "r", "b", "a"), False),
+        ("AveragePool", ("j",), False),
+    ]
+    assert found[3].shape == (5, 4, 4)
+
+
+def test_one_end():
+    nodes = joined("Add", "a", "a")
+    both = replace(nodes, outputs=(*nodes.outputs, nodes.tensors["j"]))
+    with pytest.raises(NetworkError) as raised:
+        stages(both)
+    assert str(raised.value) == "training takes networks with a single end, not with j, y"
 
 
 def test_stages():

@@ -11,10 +11,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import hwsim
+from hwsim.blocks.training import TrainingConfig
 from hwsim.cli import _run
 from hwsim.data import bundled
 from hwsim.models.training import TrainingSettings
 from hwsim.network.functions import DOMAIN
+from hwsim.networks.catalog import inception
+from hwsim.networks.graph import Graph
 from hwsim.sim.trainer import train
 from tests.models.test_integer_training import chain, data, with_functions
 
@@ -116,6 +119,33 @@ def test_both_norms(stochastic):
     assert found.mismatches == 0
     assert found.cycles == found.planned_cycles
     assert abs(found.loss - np.mean(found.float_losses[-2:])) < 0.01
+
+
+def inceptions():
+    """Two of GoogLeNet's, small, with a pool between."""
+    graph = Graph("inceptions", (1, 7, 7))
+    graph.conv_relu("conv1", 4, 3, 1, 1)
+    inception(graph, "a", (2, 2, 3, 1, 2, 3))
+    graph.pool("pool", 3, 2)
+    inception(graph, "b", (3, 2, 4, 2, 1, 2))
+    graph.global_average("average")
+    graph.flatten()
+    graph.dense("classifier", 5)
+    return hwsim.load(graph.model())
+
+
+def test_branches():
+    """Maps that several layers read, and concatenations."""
+    network = inceptions()
+    images, labels = data(network, 20)
+    found = train(network, images, labels, steps=4, batch=8, lanes=4)
+    assert found.mismatches == 0
+    assert found.cycles == found.planned_cycles
+    assert np.abs(np.subtract(found.losses, found.float_losses)).max() < 0.003
+    options = {"training": True, "optimizer": "momentum", "design": TrainingConfig(lanes=4)}
+    (estimate,) = hwsim.estimate(network, "zu9eg", batch=8, **options)
+    assert found.cycles == 4 * estimate.cycles
+    assert {layer.op for layer in estimate.layers if layer.name.endswith(".sum")} == {"Add"}
 
 
 def test_lenet_on_rtl():
