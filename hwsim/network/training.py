@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .affine import fold_affine
 from .network import NetworkError
 from .windows import output_size
 
@@ -19,6 +20,7 @@ __all__ = [
     "Line",
     "Region",
     "Stage",
+    "folded",
     "initial_weights",
     "stages",
 ]
@@ -273,6 +275,36 @@ def _beside(shape, a):
     )
 
 
+def folded(network):
+    """A network in which normalizations of batches are a part of the layers before them.
+
+    So are other layers that multiply or add constants, and MatMul is Gemm; see
+    `hwsim.network.affine`. A network with none of these is the same as before.
+
+    Raises
+    ------
+    NetworkError
+        No Conv or Gemm can take one.
+    """
+    affine = [
+        layer
+        for layer in network.layers
+        if layer.op in ("BatchNormalization", "MatMul", "Mul", "Sum")
+        or (layer.op == "Add" and not network.constants.keys().isdisjoint(layer.inputs))
+    ]
+    if not affine:
+        return network
+    found = fold_affine(network)
+    kept = {layer.name for layer in found.layers if layer.op == "Conv"}
+    for layer in affine:
+        if layer.name in kept:
+            raise NetworkError(
+                f"{layer.op} '{layer.name}': an input that is no output of a Conv or Gemm, or one "
+                "that others read, too, is not supported in training"
+            )
+    return found
+
+
 def _behind(found, source):
     """Names of a stage and of those before it, as far as they are maxima, and the one before."""
     path = [source]
@@ -287,7 +319,8 @@ def stages(network):
     Raises
     ------
     NetworkError
-        The network has other layers than ``docs/training.md`` names, or no end like that.
+        The network, as `folded` gives it, has other layers than ``docs/training.md`` names, or no
+        end like that.
     """
     if len(network.inputs) != 1 or len(network.inputs[0].shape) not in (2, 4):
         raise NetworkError(
@@ -309,7 +342,8 @@ def stages(network):
                 "maps, Concat of channels, and Flatten, with constant weights"
             )
 
-        maps = layer.inputs if layer.op in ("Add", "Concat") else layer.inputs[:1]
+        op = {"Sum": "Add"}.get(layer.op, layer.op).removeprefix("Global")
+        maps = layer.inputs if op in ("Add", "Concat") else layer.inputs[:1]
         if not all(name in origins for name in maps):
             refuse("an input that is no feature map")
         closed |= {origins[n] for n in maps if n in outputs or len(network.consumers[n]) > 1}
@@ -319,7 +353,7 @@ def stages(network):
         # A vector's values are channels.
         shape = (*shapes[layer.op != "Concat"], 1, 1)[:3]
         members = {
-            "op": layer.op.removeprefix("Global"),
+            "op": op,
             "name": layer.name,
             "inputs": inputs,
             "output": output,
@@ -367,14 +401,14 @@ def stages(network):
         elif layer.op == "Relu":
             # An average of one value, of which the ReLU is a part.
             found[layer.name] = {**members, "op": "AveragePool", "relu": True}
-        elif members["op"] == "MaxPool":
+        elif op == "MaxPool":
             pool = _pool(layer, shape, refuse)
             if source not in closed and "window" not in found[source] and _beside(shape, pool):
                 found[source]["window"] = pool["kernel"]
                 origins[output] = source
             else:
                 found[layer.name] = {**members, "attributes": pool}
-        elif members["op"] in SUM_POOLS:
+        elif op in SUM_POOLS:
             found[layer.name] = {**members, "attributes": _pool(layer, shape, refuse)}
         elif layer.op in FUNCTIONS and rectified["op"] in _SUMS:
             found[layer.name] = members
@@ -388,7 +422,7 @@ def stages(network):
                     "kernel": (size, size),
                     "pads": (before, before, after, after),
                 }
-        elif layer.op == "Add":
+        elif op == "Add":
             if len({*shapes}) > 1:
                 refuse("an addition of maps of several shapes")
             found[layer.name] = members

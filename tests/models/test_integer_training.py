@@ -30,7 +30,7 @@ from hwsim.models.training import (
 )
 from hwsim.network.functions import DOMAIN
 from hwsim.network.network import NetworkError
-from hwsim.network.training import SUM_POOLS, Stage, initial_weights, stages
+from hwsim.network.training import SUM_POOLS, Stage, folded, initial_weights, stages
 from hwsim.network.windows import output_size
 from tests.network.test_lrn import lrn_node
 
@@ -570,6 +570,23 @@ def test_joins_refused(network, message):
     with pytest.raises(NetworkError) as raised:
         stages(network)
     assert str(raised.value) == message
+
+
+def test_folded():
+    """A factor and an addend behind a convolution are a part of it; elsewhere they are refused."""
+    network = joined("Mul", "a", "c")
+    assert [stage.op for stage in stages(folded(network))] == ["Conv", "AveragePool"]
+    assert stages(folded(network))[0].bias
+    plain = joined("Add", "a", "a")
+    assert folded(plain) is plain
+    with pytest.raises(NetworkError) as raised:
+        folded(joined("Mul", "r", "c"))
+    assert str(raised.value) == (
+        "Mul 'j': an input that is no output of a Conv or Gemm, or one that others read, too, is "
+        "not supported in training"
+    )
+    found = stages(folded(joined("Sum", "a", "r", "a")))
+    assert [stage.op for stage in found] == ["Conv", "AveragePool", "Add", "Add", "AveragePool"]
 
 
 def test_what_others_read():

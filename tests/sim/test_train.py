@@ -16,7 +16,7 @@ from hwsim.cli import _run
 from hwsim.data import bundled
 from hwsim.models.training import TrainingSettings
 from hwsim.network.functions import DOMAIN
-from hwsim.networks.catalog import inception
+from hwsim.networks.catalog import block, inception
 from hwsim.networks.graph import Graph
 from hwsim.sim.trainer import train
 from tests.models.test_integer_training import chain, data, with_functions
@@ -134,9 +134,25 @@ def inceptions():
     return hwsim.load(graph.model())
 
 
-def test_branches():
-    """Maps that several layers read, and concatenations."""
-    network = inceptions()
+def residuals():
+    """A ResNet-18, small: additions, batch normalization, strides, a shortcut of 1 x 1."""
+    graph = Graph("residuals", (1, 8, 8))
+    graph.conv("conv1", 4, 3, 1, 1, bias=False)
+    graph.norm("conv1_norm")
+    graph.relu("conv1_relu")
+    graph.pool("pool1", 3, 2, 1, ceil=0)
+    for name, width, stride in (("a", 4, 1), ("b", 6, 2), ("c", 6, 1)):
+        block(graph, name, ((width, 3, stride), (width, 3, 1)), stride)
+    graph.global_average("average")
+    graph.flatten()
+    graph.dense("classifier", 5)
+    return hwsim.load(graph.model())
+
+
+@pytest.mark.parametrize("make", [inceptions, residuals])
+def test_branches(make):
+    """Maps that several layers read, and concatenations; or additions."""
+    network = make()
     images, labels = data(network, 20)
     found = train(network, images, labels, steps=4, batch=8, lanes=4)
     assert found.mismatches == 0
@@ -146,6 +162,8 @@ def test_branches():
     (estimate,) = hwsim.estimate(network, "zu9eg", batch=8, **options)
     assert found.cycles == 4 * estimate.cycles
     assert {layer.op for layer in estimate.layers if layer.name.endswith(".sum")} == {"Add"}
+    folded = any(note.startswith("batch normalizations are a part") for note in estimate.notes)
+    assert folded == (make is residuals)
 
 
 def test_lenet_on_rtl():
