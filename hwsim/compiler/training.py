@@ -95,6 +95,8 @@ class Scales:
         Code of a constant 1 in the stage's input.
     forward, gradient : int
         Shifts of sums; of no use where there are none.
+    bound : int
+        The largest code of a ReLU that has one.
     inputs : int
         That of the input gradient; of no use where only images are read.
     joins : tuple of int
@@ -118,6 +120,7 @@ class Scales:
     update: tuple[int, int, int] | None
     seeds: dict[str, int]
     norm: NormScales | None = None
+    bound: int = 0
     joins: tuple[int, ...] = ()
     sums: tuple[tuple[int, int, int], ...] = ()
 
@@ -466,7 +469,7 @@ class TrainingPlan:
         for place, numbers in zip(self.places, scales, strict=True):
             self._own(program, place, numbers)
             if place.marked:
-                self._pool(program, place)
+                self._pool(program, place, numbers)
         self._loss(program, point)
         backwards = list(zip(self.places, scales, strict=True))[::-1]
         for place, numbers in backwards:
@@ -614,6 +617,7 @@ class TrainingPlan:
 
     def _add(self, program, place, scales):
         stage, address = place.stage, self.config.address
+        relu, bound = _rectifying(stage, scales)
         self._weighted(
             program,
             place,
@@ -623,7 +627,8 @@ class TrainingPlan:
             self.groups * math.prod(stage.shape),
             scales.joins[:3],
             slot=self._slot(f"map/{stage.name}"),
-            modes=["relu"] if stage.relu else [],
+            modes=relu,
+            numbers=bound,
         )
 
     def _add_up(self, program, term, numbers):
@@ -694,6 +699,7 @@ class TrainingPlan:
     def _average(self, program, place, scales):
         stage = place.stage
         source, to = (self.config.address(Bank.MAPS, at) for at in (place.source, place.maps))
+        relu, bound = _rectifying(stage, scales)
         for rows, cols, factor, _ in stage.regions:
             self._window_sums(
                 program,
@@ -705,8 +711,8 @@ class TrainingPlan:
                 rows,
                 cols,
                 slot=self._slot(f"map/{stage.name}"),
-                modes={"diagonal", "edges", *(["relu"] if stage.relu else [])},
-                numbers={"p": factor, "q": factor, "shift": scales.forward},
+                modes={"diagonal", "edges", *relu},
+                numbers={"p": factor, "q": factor, "shift": scales.forward, **bound},
             )
 
     def _window_sums(self, program, place, work, source, to, pads, rows, cols, **more):
@@ -965,6 +971,7 @@ class TrainingPlan:
         (rows, cols), (sh, sw) = stage.map_shape, place.strides
         _, height, width = stage.shape
         base, top, left, size = self._source(place)
+        relu, bound = _rectifying(stage, scales)
         for group in range(stage.group):
             weights = place.weights + group * place.group_words
             program.add(
@@ -983,8 +990,8 @@ class TrainingPlan:
                 **size,
                 **self._to_map(Bank.MAPS, place.maps, (stage.outputs, rows, cols), stage, group),
                 slot=self._slot(f"map/{stage.name}"),
-                modes={"taps_w", *(["relu"] if stage.relu else [])},
-                numbers={"one": scales.one, "shift": scales.forward},
+                modes={"taps_w", *relu},
+                numbers={"one": scales.one, "shift": scales.forward, **bound},
             )
 
     def _to_map(self, bank, base, shape, stage, group):
@@ -1001,8 +1008,9 @@ class TrainingPlan:
             "kept": self.kept,
         }
 
-    def _pool(self, program, place):
+    def _pool(self, program, place, scales):
         stage, address = place.stage, self.config.address
+        relu, bound = _rectifying(stage, scales)
         (kh, kw), (channels, rows, cols) = stage.window, stage.pooled_shape
         height, width = stage.map_shape
         count = self.groups * channels
@@ -1017,8 +1025,8 @@ class TrainingPlan:
             to_counts=[count * rows * cols],
             to=(address(Bank.MAPS, place.pooled), [1]),
             kept=self.config.lanes,
-            modes=(),
-            numbers={},
+            modes=relu,
+            numbers=bound,
         )
 
     def _route(self, program, place):
@@ -1150,6 +1158,15 @@ class TrainingPlan:
             modes={"diagonal", *modes},
             numbers={"p": p, "q": q, "shift": shift, **seed},
         )
+
+
+def _rectifying(stage, scales):
+    """Modes and numbers of a ReLU, if there is one."""
+    if not stage.relu:
+        return (), {}
+    if stage.largest == math.inf:
+        return ("relu",), {}
+    return ("relu", "clip"), {"bound": scales.bound}
 
 
 def _dropping(bits):

@@ -343,7 +343,11 @@ class IntegerTraining:
                     shift = min(shift, 32 - VALUE_POINT)
                 point = total - shift
             maps[stage.name] = point
-            found.append({"one": 1 << inputs[0], "forward": shift, "joins": joins})
+            numbers = {"one": 1 << inputs[0], "forward": shift, "joins": joins}
+            # In a range that is that wide, a ReLU without a bound does the same.
+            largest = min(stage.largest, 2.0**BITS)
+            numbers["bound"] = min(round(math.ldexp(largest, point)), LARGEST)
+            found.append(numbers)
         velocities, last = {}, self.stages[-1].name
         deltas = {last: self.points[f"delta/{last}"]}
         for stage, numbers in reversed(list(zip(self.stages, found, strict=True))):

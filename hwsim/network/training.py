@@ -102,6 +102,8 @@ class Stage:
     outputs : int
     relu : bool
         Before the pool that follows.
+    largest : float
+        Of the ReLU's outputs: a larger value becomes it.
     window : tuple of int
         Of the pool that follows, with windows side by side; (1, 1) for none.
     """
@@ -117,6 +119,7 @@ class Stage:
     transposed: bool = False
     outputs: int
     relu: bool = False
+    largest: float = math.inf
     window: tuple[int, int] = (1, 1)
 
     @property
@@ -338,8 +341,8 @@ def stages(network):
         def refuse(what, layer=layer):
             raise NetworkError(
                 f"{layer.op} '{layer.name}': {what} is not supported in training; accepted: Conv, "
-                "Gemm, Relu, Sigmoid, Tanh, LRN, pools by maximum, average and sum, Add of two "
-                "maps, Concat of channels, and Flatten, with constant weights"
+                "Gemm, Relu, Clip from 0, Sigmoid, Tanh, LRN, pools by maximum, average and sum, "
+                "Add of two maps, Concat of channels, and Flatten, with constant weights"
             )
 
         op = {"Sum": "Add"}.get(layer.op, layer.op).removeprefix("Global")
@@ -395,12 +398,19 @@ def stages(network):
             origins[output] = source
         elif IMAGES in inputs:
             refuse("this layer here")
-        elif layer.op == "Relu" and rectified["op"] in _SUMS and closed.isdisjoint(behind):
-            rectified["relu"] = True
-            origins[output] = source
-        elif layer.op == "Relu":
-            # An average of one value, of which the ReLU is a part.
-            found[layer.name] = {**members, "op": "AveragePool", "relu": True}
+        elif layer.op in ("Relu", "Clip"):
+            largest = a.get("maximum")
+            largest = math.inf if largest is None else largest
+            if a.get("minimum", 0) != 0 or largest <= 0:
+                refuse(f"a range from {a['minimum']} to {a['maximum']}")
+            if rectified["op"] in _SUMS and closed.isdisjoint(behind):
+                rectified["relu"] = True
+                rectified["largest"] = min(largest, rectified.get("largest", math.inf))
+                origins[output] = source
+            else:
+                # An average of one value, of which the ReLU is a part.
+                members |= {"op": "AveragePool", "relu": True, "largest": largest}
+                found[layer.name] = members
         elif op == "MaxPool":
             pool = _pool(layer, shape, refuse)
             if source not in closed and "window" not in found[source] and _beside(shape, pool):

@@ -32,6 +32,8 @@ from hwsim.network.functions import DOMAIN
 from hwsim.network.network import NetworkError
 from hwsim.network.training import SUM_POOLS, Stage, folded, initial_weights, stages
 from hwsim.network.windows import output_size
+from hwsim.networks import NAMES
+from hwsim.networks import network as network_of
 from tests.network.test_lrn import lrn_node
 
 
@@ -490,9 +492,9 @@ def of_nodes(*nodes, shape=(1, 1, 4, 4), out=(1, 1, 1, 1)):
 
 
 ACCEPTED = (
-    " is not supported in training; accepted: Conv, Gemm, Relu, Sigmoid, Tanh, LRN, pools by "
-    "maximum, average and sum, Add of two maps, Concat of channels, and Flatten, with constant "
-    "weights"
+    " is not supported in training; accepted: Conv, Gemm, Relu, Clip from 0, Sigmoid, Tanh, LRN, "
+    "pools by maximum, average and sum, Add of two maps, Concat of channels, and Flatten, with "
+    "constant weights"
 )
 WHOLE = ("GlobalAveragePool", {})
 
@@ -549,8 +551,9 @@ def joined(op, *inputs, **attributes):
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
         [
             numpy_helper.from_array(np.ones((outputs, 1, 1, 1), np.float32), name)
-            for name, outputs in (("w", 1), ("v", 2), ("c", 1))
-        ],
+            for name, outputs in (("w", 1), ("v", 2))
+        ]
+        + [numpy_helper.from_array(np.float32(n), name) for name, n in (("c", 1), ("z", 0))],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     return hwsim.load(model)
@@ -562,6 +565,9 @@ def joined(op, *inputs, **attributes):
         (joined("Add", "a", "x"), f"Add 'j': this layer here{ACCEPTED}"),
         (joined("Add", "a", "c"), f"Add 'j': an input that is no feature map{ACCEPTED}"),
         (joined("Add", "a", "b"), f"Add 'j': an addition of maps of several shapes{ACCEPTED}"),
+        (joined("Clip", "a", "c"), f"Clip 'j': a range from 1.0 to None{ACCEPTED}"),
+        (joined("Clip", "a", "", "z"), f"Clip 'j': a range from None to 0.0{ACCEPTED}"),
+        (joined("Clip", "a", "z", "z"), f"Clip 'j': a range from 0.0 to 0.0{ACCEPTED}"),
         (joined("Concat", "a", "a", axis=2), f"Concat 'j': axis 2{ACCEPTED}"),
         (joined("Conv", "a", "w"), f"Conv 'j': a weight that another layer has, too,{ACCEPTED}"),
     ],
@@ -589,6 +595,31 @@ def test_folded():
     assert [stage.op for stage in found] == ["Conv", "AveragePool", "Add", "Add", "AveragePool"]
 
 
+@pytest.mark.parametrize("order", [("Clip", "Relu"), ("Relu", "Clip"), ("Clip",)])
+def test_clip(order):
+    """The lowest of bounds counts; a gradient passes between 0 and it, not at its ends."""
+    beside = ("MaxPool", {"kernel_shape": [2, 2], "strides": [2, 2]})
+    network = of_nodes(*((op, {}) for op in order), beside, WHOLE)
+    layers = [
+        replace(layer, attributes={"minimum": 0.0, "maximum": 0.75})
+        if layer.op == "Clip"
+        else layer
+        for layer in network.layers
+    ]
+    found = stages(replace(network, layers=tuple(layers)))
+    assert [(stage.relu, stage.largest, stage.window) for stage in found] == [
+        (True, 0.75, (2, 2)),
+        (False, math.inf, (1, 1)),
+    ]
+    reference = Reference(found[:1], 4)
+    reference.load({"n0": np.full((1, 1), 1 << 14)}, {})
+    numbers = Scales(0, 14, 0, 0, None, None, {}, bound=12288)
+    codes = np.array([[-5, 7, 12288, 12289], [-9, 3, 4, 12287], [0, -1, 2, 3], [-2, 0, 1, 0]])
+    # Windows with a winner inside the range, at its upper end, at its lower end, and inside.
+    assert reference.forward(codes[None, None], [numbers]).tolist() == [[7, 12288, 0, 3]]
+    assert reference._remembered[0][2].ravel()[::4].tolist() == [True, False, False, True]
+
+
 def test_what_others_read():
     """A ReLU is a stage of its own where its input has another reader; no part of it."""
     found = stages(joined("Concat", "a", "r", "b", "a", axis=1))
@@ -608,6 +639,18 @@ def test_one_end():
     with pytest.raises(NetworkError) as raised:
         stages(both)
     assert str(raised.value) == "training takes networks with a single end, not with j, y"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_known_networks(name):
+    """All can be trained; what is added up, or joined, has one shape."""
+    found = {stage.name: stage for stage in stages(folded(network_of(name)))}
+    for stage in found.values():
+        shapes = [found[name].pooled_shape for name in stage.inputs if name]
+        if stage.op == "Add":
+            assert shapes == [stage.shape] * 2
+        elif stage.op == "Concat":
+            assert sum(shape[0] for shape in shapes) == stage.outputs
 
 
 def test_stages():

@@ -127,9 +127,17 @@ def random_graph(seed):
             inputs.append(f"{name}_{number}")
             constants.append(numpy_helper.from_array(np.zeros(size, np.float32), inputs[-1]))
         nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
-        maps[name] = shape
         unread.append(name)
+        if op in ("Conv", "Add") and rng.random() < 0.5:
+            # That nothing else reads, so that it is a part of the stage.
+            return rectify(name, shape)
+        maps[name] = shape
         return name
+
+    def rectify(source, shape):
+        if rng.random() < 0.5:
+            return add("Relu", [source], shape)
+        return add("Clip", [source, "zero", str(rng.choice(["half", "six"]))], shape)
 
     def conv(source, shape):
         outputs, size = int(rng.integers(1, 6)), int(rng.choice([1, 3]))
@@ -142,7 +150,9 @@ def random_graph(seed):
     conv("x", image)
     if rng.random() < 0.3:
         conv("x", image)
-    ops = ["Conv", "Relu", "Pool", "Add", "Add", "Concat", "LRN", "Function"]
+    for name, value in (("zero", 0.0), ("half", 0.5), ("six", 6.0)):
+        constants.append(numpy_helper.from_array(np.array(value, np.float32), name))
+    ops = ["Conv", "Rectify", "Pool", "Add", "Add", "Concat", "LRN", "Function"]
     for _ in range(int(rng.integers(4, 9))):
         # Of the last maps more often, and of those that nothing has read.
         recent = [*maps][-3:] + unread
@@ -150,8 +160,8 @@ def random_graph(seed):
         shape, op = maps[source], str(rng.choice(ops))
         if op == "Conv":
             conv(source, shape)
-        elif op == "Relu":
-            add("Relu", [source], shape)
+        elif op == "Rectify":
+            rectify(source, shape)
         elif op == "Pool":
             op, attributes, size = random_pool(rng, shape[1:])
             add(op, [source], (shape[0], *size), **attributes)

@@ -298,12 +298,13 @@ class Reference:
             else:
                 maps = inputs[0].reshape(*stage.shape, inputs[0].shape[-1])
                 out, kept = self._own(stage, maps, numbers)
+            bound = LIMIT if stage.largest == math.inf else numbers.bound
             if stage.relu:
-                out = np.maximum(out, 0)
+                out = np.clip(out, 0, bound)
             if stage.sums:
                 self._note(f"map/{stage.name}", out[..., :count])
             maps, winner = self._pool(stage, out)
-            self._remembered.append((kept, winner, maps > 0))
+            self._remembered.append((kept, winner, (maps > 0) & (maps < bound)))
             found[stage.name] = maps
         return maps.reshape(-1, maps.shape[-1])[:, :count].T
 
