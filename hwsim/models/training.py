@@ -20,6 +20,11 @@ of the sum of the images' losses and not of their mean, and 1 for the root mean 
     v = round(m v + g)
     w = round(w - (r / n) v)
 
+Where maps meet, x and y with points of their own:
+
+    round(x + y)                          Add; gradients of a map with several readers, one by one
+    round(x), round(y), ...               Concat, with the lowest of the points
+
 Factors m and r / n are rounded to numbers with integers of 16 bits, see `_factor`.
 """
 

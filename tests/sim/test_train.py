@@ -162,7 +162,20 @@ def bottlenecks():
     return hwsim.load(graph.model())
 
 
-@pytest.mark.parametrize("make", [inceptions, residuals, bottlenecks])
+def vectors():
+    """A map, a vector then, to which a dense layer's output is added; the same again."""
+    graph = Graph("vectors", (1, 4, 3))
+    graph.conv("conv1", 2, 3, 1, 1)
+    graph.flatten()
+    for name in ("a", "b"):
+        source = graph.at
+        graph.dense(name, 24)
+        graph.node("Add", f"{name}_add", source, graph.at)
+    graph.dense("classifier", 5)
+    return hwsim.load(graph.model())
+
+
+@pytest.mark.parametrize("make", [inceptions, residuals, bottlenecks, vectors])
 def test_branches(make):
     """Maps that several layers read, and concatenations; or additions."""
     network = make()
@@ -176,7 +189,7 @@ def test_branches(make):
     assert found.cycles == 4 * estimate.cycles
     assert {layer.op for layer in estimate.layers if layer.name.endswith(".sum")} == {"Add"}
     folded = any(note.startswith("batch normalizations are a part") for note in estimate.notes)
-    assert folded == (make is not inceptions)
+    assert folded == (make in (residuals, bottlenecks))
 
 
 def test_lenet_on_rtl():

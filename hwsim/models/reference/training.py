@@ -311,11 +311,9 @@ class Reference:
     @staticmethod
     def _joined(stage, inputs, numbers):
         """A sum, or a concatenation."""
-        shape = stage.shape[1:]
+        parts = [maps.reshape(-1, *stage.shape[1:], maps.shape[-1]) for maps in inputs]
         if stage.op == "Add":
-            x, y = inputs
-            return _weighted(x, y, numbers.joins).reshape(*stage.shape, inputs[0].shape[-1])
-        parts = [maps.reshape(-1, *shape, maps.shape[-1]) for maps in inputs]
+            return _weighted(parts[0], parts[1], numbers.joins)
         codes = [round_codes(*part) for part in zip(parts, numbers.joins, strict=True)]
         return np.concatenate(codes)
 
