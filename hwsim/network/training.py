@@ -32,7 +32,7 @@ SUM_POOLS = ("AveragePool", "SumPool")
 # What a ReLU may lie behind and be a part of the stage.
 _SUMS = ("Conv", "Gemm", "Add", *SUM_POOLS)
 FACTOR_BITS = 14
-# Name of the images among the inputs of stages.
+# Name of a network's input among those of stages.
 IMAGES = ""
 
 
@@ -347,7 +347,7 @@ def stages(network):
 
         op = {"Sum": "Add"}.get(layer.op, layer.op).removeprefix("Global")
         maps = layer.inputs if op in ("Add", "Concat") else layer.inputs[:1]
-        if not all(name in origins for name in maps):
+        if not maps or not origins.keys() >= {*maps}:
             refuse("an input that is no feature map")
         closed |= {origins[n] for n in maps if n in outputs or len(network.consumers[n]) > 1}
         inputs, a = tuple(origins[name] for name in maps), layer.attributes
@@ -384,13 +384,10 @@ def stages(network):
             else:
                 if a["alpha"] != 1 or a["beta"] != 1 or a["trans_a"]:
                     refuse("alpha, beta or transA")
-                outputs_axis = 0 if a["trans_b"] else 1
-                members |= {
-                    "outputs": weights.shape[outputs_axis],
-                    "transposed": not a["trans_b"],
-                }
-                if bias and network.constants[bias].shape != (members["outputs"],):
+                units = weights.shape[0 if a["trans_b"] else 1]
+                if bias and network.constants[bias].shape != (units,):
                     refuse(f"a bias of shape {network.constants[bias].shape}")
+                members |= {"outputs": units, "transposed": not a["trans_b"]}
             found[layer.name] = {**members, "weight": layer.inputs[1], "bias": bias}
         elif layer.op in ("Flatten", "Dropout", "Identity"):
             if a.get("axis", 1) != 1:
@@ -442,7 +439,8 @@ def stages(network):
             found[layer.name] = members
         else:
             refuse("this layer here")
-    return _ended([Stage(**members) for members in found.values()], [origins[n] for n in outputs])
+    ends = [origins.get(name, name) for name in outputs]
+    return _ended([Stage(**members) for members in found.values()], ends)
 
 
 def _ended(found, outputs):
