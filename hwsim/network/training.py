@@ -389,9 +389,9 @@ def stages(network):
                     refuse(f"a bias of shape {network.constants[bias].shape}")
                 members |= {"outputs": units, "transposed": not a["trans_b"]}
             found[layer.name] = {**members, "weight": layer.inputs[1], "bias": bias}
-        elif layer.op in ("Flatten", "Dropout", "Identity"):
-            if a.get("axis", 1) != 1:
-                refuse(f"axis {a['axis']}")
+        elif layer.op in ("Flatten", "Reshape", "Dropout", "Identity"):
+            if shapes[0] not in (shapes[1], (math.prod(shapes[1]),)):
+                refuse(f"an output of {network.tensors[output].shape}")
             origins[output] = source
         elif IMAGES in inputs:
             refuse("this layer here")

@@ -553,7 +553,8 @@ def joined(op, *inputs, **attributes):
             numpy_helper.from_array(np.ones((outputs, 1, 1, 1), np.float32), name)
             for name, outputs in (("w", 1), ("v", 2))
         ]
-        + [numpy_helper.from_array(np.float32(n), name) for name, n in (("c", 1), ("z", 0))],
+        + [numpy_helper.from_array(np.float32(n), name) for name, n in (("c", 1), ("z", 0))]
+        + [numpy_helper.from_array(np.array([1, 1, 4, 8]), "s")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     return hwsim.load(model)
@@ -568,6 +569,7 @@ def joined(op, *inputs, **attributes):
         (joined("Clip", "a", "c"), f"Clip 'j': a range from 1.0 to None{ACCEPTED}"),
         (joined("Clip", "a", "", "z"), f"Clip 'j': a range from None to 0.0{ACCEPTED}"),
         (joined("Clip", "a", "z", "z"), f"Clip 'j': a range from 0.0 to 0.0{ACCEPTED}"),
+        (joined("Reshape", "b", "s"), f"Reshape 'j': an output of (1, 1, 4, 8){ACCEPTED}"),
         (joined("Concat", "a", "a", axis=2), f"Concat 'j': axis 2{ACCEPTED}"),
         (joined("Conv", "a", "w"), f"Conv 'j': a weight that another layer has, too,{ACCEPTED}"),
     ],
@@ -591,6 +593,8 @@ def test_folded():
         "Mul 'j': an input that is no output of a Conv or Gemm, or one that others read, too, is "
         "not supported in training"
     )
+    mnist = stages(folded(hwsim.load(bundled("mnist_cnn/mnist_cnn.onnx"))))
+    assert [stage.op for stage in mnist] == ["Conv", "Conv", "Gemm"]
     found = stages(folded(joined("Sum", "a", "r", "a")))
     assert [stage.op for stage in found] == ["Conv", "AveragePool", "Add", "Add", "AveragePool"]
 
