@@ -123,6 +123,7 @@ MODES = {
     "stochastic": 1,
     "load": 1,  # random numbers begin anew
     "edges": 1,  # outside of the map there is nothing: zero in a sum, no value in a window
+    "clip": 1,  # products become `bound` at most; a window's maximum counts if it is below
     "curve": 3,  # number of the table; 0 is sigmoid, 1 tanh, and the slope of others has a table
 }
 # The first table whose slope has one, too: then a gradient is multiplied by a word.
@@ -362,6 +363,7 @@ class TrainingConfig:
             "width": COORDINATE_BITS,
         }
         numbers = {"one": BITS, "p": BITS, "q": BITS, "shift": 6, "seed": NOISE_BITS}
+        numbers |= {"bound": BITS}
         results = {f"to_count_{level}": offset for level in range(TO_LEVELS)}
         results |= {"to": address} | {f"to_{level}": address for level in range(TO_LEVELS)}
         results |= {

@@ -14,6 +14,8 @@ Operands. With ``k`` for a tap of a channel, ``n`` for an output and a word for 
 - weight gradient: rows get the values at ``k``, columns the gradients of ``n``, both transposed,
   so that a step is an image;
 - velocity, update: rows get p and q times a unit matrix, columns words of the two operands;
+- sum of two maps, or of two readers' gradients of one: the same with two factors; a copy into the
+  channels of a concatenation: with one;
 - average, sum: rows get the factor times a unit matrix, columns channels, values of a window in
   turn, and zeros behind the last channel, of which the place of the rows' operand is the number;
 - gradient of a pool whose windows overlap, or of an average or sum: the same with the gradients of
@@ -35,7 +37,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hwsim.blocks.training import (
     BITS,
@@ -55,14 +57,15 @@ from hwsim.blocks.training import (
     Tap,
     jumps,
 )
-from hwsim.network.training import FACTOR_BITS, FUNCTIONS, SUM_POOLS, Stage
+from hwsim.network.training import FACTOR_BITS, FUNCTIONS, IMAGES, SUM_POOLS, Stage
 
 __all__ = ["Operation", "Scales", "TrainingPlan", "TrainingProgram", "sized"]
 
 # What nothing asks for.
 NO_SLOT = 0
+POOLS = ("MaxPool", *SUM_POOLS)
 # Larger than any memory that is needed, for a plan that tells how large they have to be.
-AMPLE = 1 << 24
+AMPLE = 1 << 28
 
 
 class NormScales(NamedTuple):
@@ -92,8 +95,15 @@ class Scales:
         Code of a constant 1 in the stage's input.
     forward, gradient : int
         Shifts of sums; of no use where there are none.
+    bound : int
+        The largest code of a ReLU that has one.
     inputs : int
-        That of the input gradient; of no use in the first stage.
+        That of the input gradient; of no use where only images are read.
+    joins : tuple of int
+        Of an "Add" two factors and a shift; of a "Concat" a shift for each input.
+    sums : tuple of (int, int, int)
+        For each input two factors and a shift: of what readers behind this one have given, and of
+        its own gradient for it; of no use where there are none.
     velocity, update : (int, int, int), or None
         Two factors and a shift; None for a stage without weights.
     seeds : dict of str to int
@@ -110,6 +120,9 @@ class Scales:
     update: tuple[int, int, int] | None
     seeds: dict[str, int]
     norm: NormScales | None = None
+    bound: int = 0
+    joins: tuple[int, ...] = ()
+    sums: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,8 +133,9 @@ class Operation:
     -------
     stage : Stage
     work : str
-        "forward", "pool", "loss", "pool gradient", "weight gradient", "input gradient", "velocity"
-        or "update"; a pool that is a stage of its own has "forward" and "input gradient".
+        "forward", "pool", "loss", "pool gradient", "weight gradient", "input gradient", "sum",
+        "velocity" or "update"; a pool that is a stage of its own has "forward" and "input
+        gradient". A sum is that of the gradients that the readers of its output give.
     steps : int
     cycles : int
         From its first word to the one behind it.
@@ -197,11 +211,30 @@ def _filled(values, count, rest=1):
     return [*values, *[rest] * (count - len(values))]
 
 
+class _Term(NamedTuple):
+    """A stage's gradient for one of its inputs.
+
+    Members
+    -------
+    place : _Place
+        Of that input.
+    at : int
+        Where it is.
+    added : int, or None
+        Where the sum of those of the readers behind is, if there are any; the new one is then in
+        `_Place.total`.
+    """
+
+    place: "_Place"
+    at: int
+    added: int | None
+
+
 class _Place:
     """Where the parts of a stage are: first words in the memories, entries of the table."""
 
-    def __init__(self, stage, groups, lanes, source, take):
-        self.stage, self.source = stage, source
+    def __init__(self, stage, groups, lanes, sources, take):
+        self.stage, self.sources, self._take = stage, sources, take
         height, width = stage.map_shape
         # Of the gradients: those of a convolution lie as far apart as its windows.
         self.strides = stage.attributes["strides"] if stage.weight else (1, 1)
@@ -215,7 +248,7 @@ class _Place:
             take("parameters", -(-self.words // lanes) * lanes) for _ in range(3)
         )
         channels = groups * stage.outputs
-        pooled = groups * math.prod(stage.pooled_shape)
+        self.pooled_words = groups * math.prod(stage.pooled_shape)
         # Gradients lie a stride apart, with zeros between and where a pool reads nothing; a route
         # puts them there, for which a pool has to have been.
         self.pools = stage.window != (1, 1)
@@ -223,12 +256,10 @@ class _Place:
         self.size = tuple(
             (n - 1) * s + 1 for n, s in zip((height, width), self.strides, strict=True)
         )
+        self._apart = channels * math.prod(self.size)
         self.maps = take("maps", channels * height * width)
-        self.pooled = take("maps", pooled) if self.pools else self.maps
-        self.marks = take("marks", pooled) if self.marked else 0
-        self.deltas = take("deltas", channels * math.prod(self.size))
-        own = self.pools or self.strides != (1, 1)
-        self.pooled_deltas = take("deltas", pooled) if own else self.deltas
+        self.pooled = take("maps", self.pooled_words) if self.pools else self.maps
+        self.marks = take("marks", self.pooled_words) if self.marked else 0
         self.forward_taps = self.input_taps = 0
         # A maximum's own winners, and gradients of each value of a window.
         maxima = channels * height * width if stage.op == "MaxPool" else 0
@@ -240,6 +271,44 @@ class _Place:
             self.squares, self.sums = (take("maps", words) for _ in range(2))
             self.powers = take("parameters", words)
             self.planes = take("deltas", 2 * words)
+        # Gradients of the output: a sum of them, and another that is added to it.
+        self.pooled_deltas: Any = None
+        self.total: Any = None
+        self._shared = False
+        self.terms: list[_Term] = []
+
+    @property
+    def source(self):
+        """Where the only input is."""
+        return self.sources[0]
+
+    def receive(self, reader):
+        """A gradient that a reader gives, the last one's first: a `_Term`."""
+        op, before = reader.stage.op, self.pooled_deltas
+        if op == "Add":
+            # It has the same gradient for its inputs and itself.
+            at = reader.deltas
+        elif op in POOLS or (before is not None and before == self.total):
+            # Where no window lies, a pool counts on zeros that nothing overwrites.
+            at = self._take("deltas", self.pooled_words)
+        else:
+            at = self.total = self._take("deltas", self.pooled_words)
+        if before is not None and self.total is None:
+            self.total = self._take("deltas", self.pooled_words)
+        self._shared = op == "Add" and before is None
+        self.pooled_deltas = at if before is None else self.total
+        return _Term(self, at, before)
+
+    def close(self):
+        """All readers have given a gradient: the stage's own is the same, or has another place."""
+        if self.pooled_deltas is None:
+            self.pooled_deltas = self._take("deltas", self.pooled_words)
+        own = self.pools or self.strides != (1, 1)
+        if self._shared:
+            # What others read, too, is not changed.
+            shares = self.stage.op == "AveragePool" and len(self.stage.regions) > 1
+            own = own or self.marked or shares
+        self.deltas = self._take("deltas", self._apart) if own else self.pooled_deltas
 
 
 class TrainingPlan:
@@ -286,22 +355,29 @@ class TrainingPlan:
         self.config, self.momentum = config, momentum
         self.groups, self.kept = -(-batch // lanes), min(batch, lanes)
         self.used = dict.fromkeys(("parameters", "maps", "deltas", "marks"), 0)
-        self.images = source = self._take("maps", self.groups * math.prod(stages[0].shape))
+        self.images = self._take("maps", self.groups * math.prod(stages[0].shape))
         self.labels = self._take("parameters", self.groups)
         self.taps: list[tuple[int, int, int, Tap]] = []
         self.places: list[_Place] = []
         self.slots: dict[str, list[int]] = {}
+        by_name: dict[str, _Place] = {}
         for stage in stages:
             self._check(stage)
-            place = _Place(stage, self.groups, lanes, source, self._take)
+            inputs = [by_name[name] for name in stage.inputs if name != IMAGES]
+            sources = [place.pooled for place in inputs] or [self.images]
+            place = by_name[stage.name] = _Place(stage, self.groups, lanes, sources, self._take)
             if stage.weight:
                 place.forward_taps = len(self.taps)
                 self.taps += self._forward_taps(place)
-            if stage.weight and self.places:
+            if stage.weight and inputs:
                 place.input_taps = len(self.taps)
                 self.taps += self._input_taps(place)
             self.places.append(place)
-            source = place.pooled
+        for place in reversed(self.places):
+            place.close()
+            place.terms = [
+                by_name[name].receive(place) for name in place.stage.inputs if name != IMAGES
+            ]
         self.functions = _functions(stages)
         if config.functions < len(self.functions):
             raise ValueError(
@@ -331,14 +407,7 @@ class TrainingPlan:
                     f"maps of training must be smaller than {largest}, with their padding, not "
                     f"{reach} as that of {stage.name}"
                 )
-        taps = math.prod(stage.attributes["kernel"])
-        products = stage.members if stage.op == "LRN" else taps
-        if stage.weight:
-            products = max(
-                stage.depth,
-                stage.outputs // stage.group * taps,
-                self.groups * self.config.lanes * math.prod(stage.map_shape),
-            )
+        products = _products(stage, self.groups * self.config.lanes)
         if products > self.config.depth:
             raise ValueError(
                 f"a sum must have at most {self.config.depth} products, not {products} as in "
@@ -400,17 +469,19 @@ class TrainingPlan:
         for place, numbers in zip(self.places, scales, strict=True):
             self._own(program, place, numbers)
             if place.marked:
-                self._pool(program, place)
+                self._pool(program, place, numbers)
         self._loss(program, point)
-        for number in reversed(range(len(self.places))):
-            place, numbers = self.places[number], scales[number]
+        backwards = list(zip(self.places, scales, strict=True))[::-1]
+        for place, numbers in backwards:
             if place.marked:
                 self._route(program, place)
             if place.stage.weight:
                 self._weight_gradient(program, place, numbers)
-            if number:
-                self._own_gradient(program, place, self.places[number - 1], numbers)
-        for place, numbers in reversed(list(zip(self.places, scales, strict=True))):
+            for number, term in enumerate(place.terms):
+                self._own_gradient(program, place, number, numbers)
+                if term.added is not None:
+                    self._add_up(program, term, numbers.sums[number])
+        for place, numbers in backwards:
             if place.stage.weight:
                 self._update(program, place, numbers)
         program.halt()
@@ -426,7 +497,19 @@ class TrainingPlan:
         """`program` for some numbers: its operations and cycles are the same for all."""
         seeds = dict.fromkeys(("gradient", "inputs", "velocity", "update"), 0)
         norm = NormScales((0, 0), (0, 0), (0, 0, 0))
-        numbers = Scales(1, 0, 0, 0, (0, 0, 0), (0, 0, 0), seeds if stochastic else {}, norm)
+        most = max(3, *(len(place.sources) for place in self.places))
+        numbers = Scales(
+            one=1,
+            forward=0,
+            gradient=0,
+            inputs=0,
+            velocity=(0, 0, 0),
+            update=(0, 0, 0),
+            seeds=seeds if stochastic else {},
+            norm=norm,
+            joins=(0,) * most,
+            sums=((0, 0, 0),) * most,
+        )
         return self.program([numbers] * len(self.places), 0)
 
     def cycles(self, *, stochastic):
@@ -470,6 +553,10 @@ class TrainingPlan:
             self._maximum(program, place)
         elif op in SUM_POOLS:
             self._average(program, place, scales)
+        elif op == "Add":
+            self._add(program, place, scales)
+        elif op == "Concat":
+            self._concatenate(program, place, scales)
         elif op == "LRN":
             self._normalize(program, place, scales)
         elif op in FUNCTIONS:
@@ -478,21 +565,112 @@ class TrainingPlan:
         else:
             self._forward(program, place, scales)
 
-    def _own_gradient(self, program, place, before, scales):
-        """Its gradient for its input."""
-        op = place.stage.op
+    def _own_gradient(self, program, place, number, scales):
+        """Its gradient for an input."""
+        op, term = place.stage.op, place.terms[number]
         if op == "MaxPool":
             self._winners(program, place)
         if op in SUM_POOLS:
             self._share(program, place)
-        if op == "MaxPool" or op in SUM_POOLS:
-            self._gather(program, place, before, scales)
+        if op in POOLS:
+            self._gather(program, place, term, scales)
+        elif op == "Concat":
+            self._separate(program, place, number)
         elif op == "LRN":
-            self._normalize_gradient(program, place, before, scales)
+            self._normalize_gradient(program, place, term, scales)
         elif op in FUNCTIONS:
-            self._slope(program, place, before, scales)
-        else:
-            self._input_gradient(program, place, before, scales)
+            self._slope(program, place, term, scales)
+        elif op != "Add":
+            self._input_gradient(program, place, term, scales)
+
+    def _weighted(self, program, place, work, sources, to, words, factors, **more):
+        """Words times a factor, added to those of a second source, if there is one, times another.
+
+        ``more`` may say of how many ``groups`` they are, and how far apart these are in source and
+        result.
+        """
+        lanes, tiles = self.config.lanes, -(-words // self.config.lanes)
+        groups, apart_source, apart_to = more.pop("groups", (1, 0, 0))
+        p, q, shift = factors
+        program.add(
+            place.stage,
+            work,
+            Kind.PRODUCT,
+            [lanes, len(sources), tiles, groups],
+            fold=2,
+            a=(0, [1, 0, lanes]),
+            w=(sources[0], [1, sources[-1] - sources[0], lanes, apart_source]),
+            y=(0, [0]),
+            x=(0, [0]),
+            height=1,
+            width=1,
+            to_counts=[lanes, tiles, groups],
+            to=(to + lanes - 1, [-1, lanes, apart_to]),
+            limit=words,
+            kept=self.kept,
+            **{
+                **more,
+                "modes": {"diagonal", "edges", *more.get("modes", ())},
+                "numbers": {"p": p, "q": q, "shift": shift, **more.get("numbers", {})},
+            },
+        )
+
+    def _add(self, program, place, scales):
+        stage, address = place.stage, self.config.address
+        relu, bound = _rectifying(stage, scales)
+        self._weighted(
+            program,
+            place,
+            "forward",
+            [address(Bank.MAPS, source) for source in place.sources],
+            address(Bank.MAPS, place.maps),
+            self.groups * math.prod(stage.shape),
+            scales.joins[:3],
+            slot=self._slot(f"map/{stage.name}"),
+            modes=relu,
+            numbers=bound,
+        )
+
+    def _add_up(self, program, term, numbers):
+        """A gradient is added to those of other readers of the same map."""
+        place, address = term.place, self.config.address
+        self._weighted(
+            program,
+            place,
+            "sum",
+            [address(Bank.DELTAS, at) for at in (term.added, term.at)],
+            address(Bank.DELTAS, place.total),
+            place.pooled_words,
+            numbers,
+            slot=self._slot(f"delta/{place.stage.name}"),
+        )
+
+    def _slices(self, place):
+        """For each input of a concatenation: words of an image, and how many are before them."""
+        first = 0
+        for source in place.terms:
+            words = source.place.pooled_words // self.groups
+            yield words, first
+            first += words
+
+    def _concatenate(self, program, place, scales):
+        whole, address = math.prod(place.stage.shape), self.config.address
+        parts = zip(place.sources, self._slices(place), scales.joins, strict=False)
+        for source, (words, first), shift in parts:
+            to = address(Bank.MAPS, place.maps + first)
+            groups, factors = (self.groups, words, whole), (1, 1, shift)
+            source = [address(Bank.MAPS, source)]
+            self._weighted(program, place, "forward", source, to, words, factors, groups=groups)
+
+    def _separate(self, program, place, number):
+        """The gradient of what an input is in a concatenation."""
+        whole, address = math.prod(place.stage.shape), self.config.address
+        words, first = list(self._slices(place))[number]
+        source = [address(Bank.DELTAS, place.deltas + first)]
+        to = address(Bank.DELTAS, place.terms[number].at)
+        groups, factors = (self.groups, whole, words), (1, 1, 0)
+        work = "input gradient"
+        self._weighted(program, place, work, source, to, words, factors, groups=groups)
 
     def _maximum(self, program, place):
         stage, a = place.stage, place.stage.attributes
@@ -521,6 +699,7 @@ class TrainingPlan:
     def _average(self, program, place, scales):
         stage = place.stage
         source, to = (self.config.address(Bank.MAPS, at) for at in (place.source, place.maps))
+        relu, bound = _rectifying(stage, scales)
         for rows, cols, factor, _ in stage.regions:
             self._window_sums(
                 program,
@@ -532,8 +711,8 @@ class TrainingPlan:
                 rows,
                 cols,
                 slot=self._slot(f"map/{stage.name}"),
-                modes={"diagonal", "edges", *(["relu"] if stage.relu else [])},
-                numbers={"p": factor, "q": factor, "shift": scales.forward},
+                modes={"diagonal", "edges", *relu},
+                numbers={"p": factor, "q": factor, "shift": scales.forward, **bound},
             )
 
     def _window_sums(self, program, place, work, source, to, pads, rows, cols, **more):
@@ -586,10 +765,12 @@ class TrainingPlan:
         stage, lanes, deltas = place.stage, self.config.lanes, place.deltas
         channels, (height, width) = stage.outputs, stage.map_shape
         plane = height * width
+        # A route has been there, or an "Add" has the same gradients.
+        source = deltas if place.marked else place.pooled_deltas
         for rows, cols, _, share in stage.regions:
-            if share == 1 << FACTOR_BITS:
+            if share == 1 << FACTOR_BITS and source == deltas:
                 continue
-            first = deltas + rows.start * width + cols.start
+            first = source + rows.start * width + cols.start
             program.add(
                 stage,
                 "input gradient",
@@ -628,7 +809,7 @@ class TrainingPlan:
             numbers={},
         )
 
-    def _gather(self, program, place, before, scales):
+    def _gather(self, program, place, term, scales):
         """Gradients of a pool's input: the sum of those of the windows that a pixel lies in."""
         stage, lanes, address = place.stage, self.config.lanes, self.config.address
         (rows, cols), channels = stage.map_shape, stage.shape[0]
@@ -664,10 +845,8 @@ class TrainingPlan:
                 x=(x.window, [0, -x.back, 0, 0, 0, x.along]),
                 height=rows,
                 width=cols,
-                **self._to_pixels(
-                    Bank.DELTAS, before.pooled_deltas, stage.shape, y.pixels, x.pixels
-                ),
-                slot=self._slot(f"delta/{before.stage.name}"),
+                **self._to_pixels(Bank.DELTAS, term.at, stage.shape, y.pixels, x.pixels),
+                slot=self._slot(f"delta/{term.place.stage.name}"),
                 modes={"diagonal", "edges", *modes},
                 numbers={"p": factor, "q": factor, "shift": scales.inputs, **seed},
             )
@@ -688,7 +867,7 @@ class TrainingPlan:
             numbers={"shift": FUNCTION_SHIFT},
         )
 
-    def _slope(self, program, place, before, scales):
+    def _slope(self, program, place, term, scales):
         modes, seed = _random(scales, "inputs")
         address = self.config.address
         self._times(
@@ -697,8 +876,8 @@ class TrainingPlan:
             "input gradient",
             address(Bank.MAPS, place.maps),
             address(Bank.DELTAS, place.deltas),
-            address(Bank.DELTAS, before.pooled_deltas),
-            slot=self._slot(f"delta/{before.stage.name}"),
+            address(Bank.DELTAS, term.at),
+            slot=self._slot(f"delta/{term.place.stage.name}"),
             modes=modes,
             curve=self.functions.index(Curve(place.stage.op)),
             numbers={"shift": scales.inputs, **seed},
@@ -736,8 +915,8 @@ class TrainingPlan:
         slot, numbers = self._slot(f"map/{place.stage.name}"), _dropping(scales.forward)
         self._times(program, place, work, x, powers, y, slot=slot, numbers=numbers)
 
-    def _normalize_gradient(self, program, place, before, scales):
-        stage, lanes, address = place.stage, self.config.lanes, self.config.address
+    def _normalize_gradient(self, program, place, term, scales):
+        stage, address = place.stage, self.config.address
         x, slopes = (address(Bank.MAPS, first) for first in (place.source, place.squares))
         powers = address(Bank.PARAMETERS, place.powers)
         words = self.groups * math.prod(stage.shape)
@@ -753,27 +932,10 @@ class TrainingPlan:
         self._times(program, place, work, x, second, second, numbers=wide)
         self._times(program, place, work, powers, delta, first, numbers=narrow)
         modes, seed = _random(scales, "inputs")
-        (p, q, shift), tiles = scales.norm.parts, -(-words // lanes)
-        program.add(
-            stage,
-            work,
-            Kind.PRODUCT,
-            [lanes, 2, tiles],
-            fold=2,
-            a=(0, [1, 0, lanes]),
-            w=(first, [1, words, lanes]),
-            y=(0, [0]),
-            x=(0, [0]),
-            height=1,
-            width=1,
-            to_counts=[lanes, tiles],
-            to=(address(Bank.DELTAS, before.pooled_deltas + lanes - 1), [-1, lanes]),
-            limit=words,
-            kept=self.kept,
-            slot=self._slot(f"delta/{before.stage.name}"),
-            modes={"diagonal", "edges", *modes},
-            numbers={"p": p, "q": q, "shift": shift, **seed},
-        )
+        to = address(Bank.DELTAS, term.at)
+        slot, parts = self._slot(f"delta/{term.place.stage.name}"), [first, second]
+        more = {"slot": slot, "modes": modes, "numbers": seed}
+        self._weighted(program, place, work, parts, to, words, scales.norm.parts, **more)
 
     def _neighbours(self, program, place, work, source, to, before, numbers):
         """Sums over channels or pixels, so many of them before each one's own, times a factor."""
@@ -809,6 +971,7 @@ class TrainingPlan:
         (rows, cols), (sh, sw) = stage.map_shape, place.strides
         _, height, width = stage.shape
         base, top, left, size = self._source(place)
+        relu, bound = _rectifying(stage, scales)
         for group in range(stage.group):
             weights = place.weights + group * place.group_words
             program.add(
@@ -827,8 +990,8 @@ class TrainingPlan:
                 **size,
                 **self._to_map(Bank.MAPS, place.maps, (stage.outputs, rows, cols), stage, group),
                 slot=self._slot(f"map/{stage.name}"),
-                modes={"taps_w", *(["relu"] if stage.relu else [])},
-                numbers={"one": scales.one, "shift": scales.forward},
+                modes={"taps_w", *relu},
+                numbers={"one": scales.one, "shift": scales.forward, **bound},
             )
 
     def _to_map(self, bank, base, shape, stage, group):
@@ -845,8 +1008,9 @@ class TrainingPlan:
             "kept": self.kept,
         }
 
-    def _pool(self, program, place):
+    def _pool(self, program, place, scales):
         stage, address = place.stage, self.config.address
+        relu, bound = _rectifying(stage, scales)
         (kh, kw), (channels, rows, cols) = stage.window, stage.pooled_shape
         height, width = stage.map_shape
         count = self.groups * channels
@@ -861,8 +1025,8 @@ class TrainingPlan:
             to_counts=[count * rows * cols],
             to=(address(Bank.MAPS, place.pooled), [1]),
             kept=self.config.lanes,
-            modes=(),
-            numbers={},
+            modes=relu,
+            numbers=bound,
         )
 
     def _route(self, program, place):
@@ -931,7 +1095,7 @@ class TrainingPlan:
                 numbers={"one": scales.one, "shift": scales.gradient, **seed},
             )
 
-    def _input_gradient(self, program, place, before, scales):
+    def _input_gradient(self, program, place, term, scales):
         stage, lanes, address = place.stage, self.config.lanes, self.config.address
         _, rows, cols = stage.shape
         taps = math.prod(stage.attributes["kernel"])
@@ -960,8 +1124,8 @@ class TrainingPlan:
                 x=(left, [0, 0, 0, 0, 0, 1]),
                 height=height,
                 width=width,
-                **self._to_map(Bank.DELTAS, before.pooled_deltas, stage.shape, stage, group),
-                slot=self._slot(f"delta/{before.stage.name}"),
+                **self._to_map(Bank.DELTAS, term.at, stage.shape, stage, group),
+                slot=self._slot(f"delta/{term.place.stage.name}"),
                 modes={"taps_w", "turn_a", *modes},
                 numbers={"shift": scales.inputs, **seed},
             )
@@ -994,6 +1158,15 @@ class TrainingPlan:
             modes={"diagonal", *modes},
             numbers={"p": p, "q": q, "shift": shift, **seed},
         )
+
+
+def _rectifying(stage, scales):
+    """Modes and numbers of a ReLU, if there is one."""
+    if not stage.relu:
+        return (), {}
+    if stage.largest == math.inf:
+        return ("relu",), {}
+    return ("relu", "clip"), {"bound": scales.bound}
 
 
 def _dropping(bits):
@@ -1034,18 +1207,37 @@ def _taps(stage):
     return max(math.prod(stage.window), math.prod(own))
 
 
+def _products(stage, images):
+    """The most in a sum of a stage, for so many images."""
+    taps = math.prod(stage.attributes["kernel"])
+    if not stage.weight:
+        return stage.members if stage.op == "LRN" else taps
+    outputs = stage.outputs // stage.group * taps
+    return max(stage.depth, outputs, images * math.prod(stage.map_shape))
+
+
 def sized(stages, batch, config, *, momentum):
-    """A configuration with memories as large as a plan needs them, and no larger."""
-    functions = len(_functions(stages))
-    config = replace(config, functions=functions, batch=batch, classes=stages[-1].outputs)
+    """A configuration with memories as large as a plan needs them, and no larger.
+
+    Its accumulators become wider if they have to.
+    """
+    functions, lanes = len(_functions(stages)), config.lanes
+    products = max(_products(stage, -(-batch // lanes) * lanes) for stage in stages)
+    bits = max(config.accumulator_bits, products.bit_length() + 2 * BITS - 1)
+    config = replace(
+        config,
+        accumulator_bits=bits,
+        functions=functions,
+        batch=batch,
+        classes=stages[-1].outputs,
+    )
     plan = TrainingPlan(stages, replace(config, **dict.fromkeys(SIZES, AMPLE)), momentum=momentum)
     # As long as a program can be.
     program = plan.any_program(stochastic=True)
     return replace(
         config,
         # A memory has a word, and be it for nothing.
-        **{name: max(words, 1) for name, words in plan.used.items()},
-        table=len(plan.taps),
+        **{name: max(words, 1) for name, words in {**plan.used, "table": len(plan.taps)}.items()},
         program=len(program.words),
         slots=1 + sum(map(len, plan.slots.values())),
         taps=max(_taps(stage) for stage in stages),

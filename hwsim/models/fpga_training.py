@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from hwsim.blocks.training import BITS, INDEX_BITS, PLAIN, TrainingConfig
 from hwsim.compiler.training import Operation, TrainingPlan, sized
-from hwsim.network.training import stages
+from hwsim.network.training import folded, stages
 
 from .estimate import Estimate, LayerEstimate
 
@@ -18,6 +18,7 @@ _PHASES = {
     "pool": "forward",
     "loss": "input gradient",
     "pool gradient": "input gradient",
+    "sum": "input gradient",
     "velocity": "update",
 }
 
@@ -33,7 +34,7 @@ def estimate_training(network, device, batch, optimizer, design=None, clock_hz=N
         raise ValueError(f"training on FPGAs has the optimizers sgd and momentum, not {optimizer}")
     if not isinstance(design, TrainingConfig | None):
         raise ValueError("training on FPGAs has one design: leave options of others out")
-    parts, momentum = stages(network), optimizer == "momentum"
+    parts, momentum = stages(folded(network)), optimizer == "momentum"
     chosen = design or TrainingConfig(lanes=_lanes(int(device["dsps"]), batch))
     config = sized(parts, batch, chosen, momentum=momentum)
     plan = TrainingPlan(parts, config, momentum=momentum)
@@ -45,6 +46,11 @@ def estimate_training(network, device, batch, optimizer, design=None, clock_hz=N
         "cycles of the accelerator's program; those in which the host writes images and labels and "
         "reads what it wants are not among them"
     )
+    if any(layer.op == "BatchNormalization" for layer in network.layers):
+        notes.append(
+            "batch normalizations are a part of the layers before them, whose weights and biases "
+            "are trained; means and variances stay"
+        )
     operations: dict[str, Operation] = {}
     for part in plan.any_program(stochastic=False).operations:
         known = operations.get(part.label)
@@ -101,7 +107,7 @@ def estimate_training(network, device, batch, optimizer, design=None, clock_hz=N
 def _op(operation):
     if operation.work.startswith("pool"):
         return "MaxPool" if math.prod(operation.stage.window) > 1 else "Relu"
-    return "Loss" if operation.work == "loss" else operation.stage.op
+    return {"loss": "Loss", "sum": "Add"}.get(operation.work, operation.stage.op)
 
 
 def _lanes(dsps, batch):

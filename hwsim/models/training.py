@@ -20,6 +20,11 @@ of the sum of the images' losses and not of their mean, and 1 for the root mean 
     v = round(m v + g)
     w = round(w - (r / n) v)
 
+Where maps meet, x and y with points of their own:
+
+    round(x + y)                          Add; gradients of a map with several readers, one by one
+    round(x), round(y), ...               Concat, with the lowest of the points
+
 Factors m and r / n are rounded to numbers with integers of 16 bits, see `_factor`.
 """
 
@@ -39,7 +44,7 @@ from hwsim.blocks.training import (
     loss_gradient,
 )
 from hwsim.compiler.training import NormScales, Scales
-from hwsim.network.training import FUNCTIONS, stages
+from hwsim.network.training import FUNCTIONS, IMAGES, stages
 
 from .reference.backward import LOSSES
 from .reference.gradients import gradients
@@ -59,7 +64,7 @@ FACTOR_BITS = 7
 # Points of velocities and gradients differ by at most so much, so that both have factors.
 APART = 6
 # Images side by side in the reference; of no importance to what it computes.
-IMAGES = 16
+SIDE_BY_SIDE = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,11 +279,13 @@ class IntegerTraining:
     @property
     def _arguments(self):
         """Names of points of maps that sigmoid or tanh take, directly or through maxima."""
-        found = []
-        for stage, *behind in (self.stages[k:] for k in range(len(self.stages))):
-            following = next((s.op for s in behind if s.op != "MaxPool"), "")
-            if stage.sums and following in FUNCTIONS:
-                found.append(f"map/{stage.name}")
+        by_name, found = {stage.name: stage for stage in self.stages}, []
+        for stage in self.stages:
+            if stage.op in FUNCTIONS:
+                before = by_name[stage.inputs[0]]
+                while before.op == "MaxPool":
+                    before = by_name[before.inputs[0]]
+                found.append(f"map/{before.name}")
         return found
 
     def _gradient_limit(self, batch):
@@ -313,7 +320,7 @@ class IntegerTraining:
 
     def logits(self, images):
         """Outputs, (N, classes) of float64, by the reference."""
-        reference = Reference(self.stages, IMAGES)
+        reference = Reference(self.stages, SIDE_BY_SIDE)
         reference.load(self.machine.codes, {})
         scales, points = self._scales(len(images))
         return np.ldexp(reference.forward(quantized(images, INPUT_POINT), scales), -points.logits)
@@ -321,12 +328,18 @@ class IntegerTraining:
     def _scales(self, batch):
         """`Scales` of each stage from the points, and the points that come of them."""
         found: list[dict[str, Any]] = []
-        inputs, point = [], INPUT_POINT
+        maps = {IMAGES: INPUT_POINT}
         for stage in self.stages:
-            inputs.append(point)
-            shift = 0
+            inputs = [maps[name] for name in stage.inputs]
+            point, shift = inputs[0], 0
+            joins: tuple[int, ...] = ()
             if stage.op in FUNCTIONS:
                 point = VALUE_POINT
+            elif stage.op == "Add":
+                joins, point = _aligned(inputs, self.points[f"map/{stage.name}"])
+            elif stage.op == "Concat":
+                point = min(inputs)
+                joins = tuple(each - point for each in inputs)
             elif stage.sums:
                 total = point + _weight_point(stage)
                 shift = _shift(total, self.points[f"map/{stage.name}"])
@@ -334,15 +347,19 @@ class IntegerTraining:
                     # The shift of a product has 14 bits that the unit adds.
                     shift = min(shift, 32 - VALUE_POINT)
                 point = total - shift
-            found.append({"one": 1 << inputs[-1], "forward": shift})
-        logits, velocities = point, {}
-        point = self.points[f"delta/{self.stages[-1].name}"]
-        for k in reversed(range(len(self.stages))):
-            stage, numbers = self.stages[k], found[k]
-            name = stage.name
+            maps[stage.name] = point
+            numbers = {"one": 1 << inputs[0], "forward": shift, "joins": joins}
+            # In a range that is that wide, a ReLU without a bound does the same.
+            largest = min(stage.largest, 2.0**BITS)
+            numbers["bound"] = min(round(math.ldexp(largest, point)), LARGEST)
+            found.append(numbers)
+        velocities, last = {}, self.stages[-1].name
+        deltas = {last: self.points[f"delta/{last}"]}
+        for stage, numbers in reversed(list(zip(self.stages, found, strict=True))):
+            name, point, source = stage.name, deltas[stage.name], maps[stage.inputs[0]]
             numbers |= {"gradient": 0, "velocity": None, "update": None, "inputs": 0}
             if stage.weight:
-                total = inputs[k] + point
+                total = source + point
                 numbers["gradient"] = _shift(total, self.points[f"gradient/{name}"])
                 change = total - numbers["gradient"]
                 if self._settings.momentum:
@@ -350,16 +367,25 @@ class IntegerTraining:
                     velocities[name] = change
                 shift, factor = _factor(self._settings.rate / self._count(batch), change)
                 numbers["update"] = 1 << shift, -factor, shift
-            if k and stage.op == "LRN":
-                before = self.points[f"delta/{self.stages[k - 1].name}"]
-                numbers["norm"], point = _norm_scales(stage, inputs[k], point, before)
-            elif k:
-                total = point + _weight_point(stage)
-                before = self.points[f"delta/{self.stages[k - 1].name}"]
-                numbers["inputs"] = _shift(total, before)
-                point = total - numbers["inputs"]
+            sums = []
+            for before in stage.inputs:
+                if before == IMAGES:
+                    continue
+                to, given = self.points[f"delta/{before}"], point
+                if stage.op == "LRN":
+                    numbers["norm"], given = _norm_scales(stage, source, point, to)
+                elif stage.op not in ("Add", "Concat"):
+                    total = point + _weight_point(stage)
+                    numbers["inputs"] = _shift(total, to)
+                    given = total - numbers["inputs"]
+                aligned = ((0, 0, 0), given)
+                if before in deltas:
+                    aligned = _aligned((deltas[before], given), to)
+                sums.append(aligned[0])
+                deltas[before] = aligned[1]
+            numbers["sums"] = tuple(sums)
             numbers["seeds"] = self._seeds(name)
-        return [Scales(**numbers) for numbers in found], _Points(logits, velocities)
+        return [Scales(**numbers) for numbers in found], _Points(maps[last], velocities)
 
     def _velocity(self, name, gradient):
         """Factors and shift of ``m v + g``, all in steps of 2**-common, and its point."""
@@ -435,14 +461,17 @@ def _norm_scales(stage, point, delta, to):
     near = 14 + (stage.members - 1).bit_length()
     direct = delta + power - (BITS - 2)
     shared = direct + point - (BITS - 1) + bits - 1 - near + point - (BITS - 1)
-    common = min(direct, shared) + 14
-    total = _shift(common, to)
-    scales = NormScales(
-        (min(factor, LARGEST), shift),
-        (round(math.ldexp(2 * share, bits - 1)), near),
-        (round(math.ldexp(1, common - direct)), round(math.ldexp(1, common - shared)), total),
-    )
-    return scales, common - total
+    parts, total = _aligned((direct, shared), to)
+    shares = round(math.ldexp(2 * share, bits - 1)), near
+    return NormScales((min(factor, LARGEST), shift), shares, parts), total
+
+
+def _aligned(points, to):
+    """Factors and a shift for a sum of two codes with points, and its point: ``to``, or near it."""
+    common = min(points) + 14
+    factors = [round(math.ldexp(1, common - point)) for point in points]
+    shift = _shift(common, to)
+    return (*factors, shift), common - shift
 
 
 def _shift(point, to):

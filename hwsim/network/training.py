@@ -1,4 +1,4 @@
-"""Networks that can be trained in integers, as a chain of stages."""
+"""Networks that can be trained in integers, as stages that read one another."""
 
 import math
 from collections.abc import Mapping
@@ -8,16 +8,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .affine import fold_affine
 from .network import NetworkError
 from .windows import output_size
 
 __all__ = [
     "FACTOR_BITS",
     "FUNCTIONS",
+    "IMAGES",
     "SUM_POOLS",
     "Line",
     "Region",
     "Stage",
+    "folded",
     "initial_weights",
     "stages",
 ]
@@ -26,9 +29,11 @@ __all__ = [
 FUNCTIONS = ("Sigmoid", "Tanh")
 # Pools that add up: a sum is an average of windows that count as one value.
 SUM_POOLS = ("AveragePool", "SumPool")
-# What a maximum pool may lie behind and yet be a part of the stage; and a ReLU.
-_SUMS = ("Conv", "Gemm", *SUM_POOLS)
+# What a ReLU may lie behind and be a part of the stage.
+_SUMS = ("Conv", "Gemm", "Add", *SUM_POOLS)
 FACTOR_BITS = 14
+# Name of a network's input among those of stages.
+IMAGES = ""
 
 
 class Line(NamedTuple):
@@ -77,15 +82,18 @@ class Stage:
     Members
     -------
     op : str
-        "Conv", "Gemm", "AveragePool", "SumPool", "MaxPool", "LRN", "Sigmoid" or "Tanh".
+        "Conv", "Gemm", "Add", "Concat", "AveragePool", "SumPool", "MaxPool", "LRN", "Sigmoid" or
+        "Tanh".
     name : str
         Of the layer; its output has that name in `hwsim.network.Network`.
+    inputs : tuple of str
+        Names of the stages that it reads, `IMAGES` for the network's input.
     weight, bias : str
         Of the parameters; ``""`` for none.
     output : str
         Of the layer's own output.
     shape : tuple of int
-        Of an input image: (C, H, W), a dense layer's (features, 1, 1).
+        Of an input image: (C, H, W), a vector's (features, 1, 1); of "Concat" that of its output.
     attributes : mapping
         Of the convolution, pool or LRN, whose windows within channels are a square; those of the
         others are of 1 × 1.
@@ -94,12 +102,15 @@ class Stage:
     outputs : int
     relu : bool
         Before the pool that follows.
+    largest : float
+        Of the ReLU's outputs: a larger value becomes it.
     window : tuple of int
         Of the pool that follows, with windows side by side; (1, 1) for none.
     """
 
     op: str
     name: str
+    inputs: tuple[str, ...] = (IMAGES,)
     weight: str = ""
     bias: str = ""
     output: str
@@ -108,6 +119,7 @@ class Stage:
     transposed: bool = False
     outputs: int
     relu: bool = False
+    largest: float = math.inf
     window: tuple[int, int] = (1, 1)
 
     @property
@@ -123,7 +135,7 @@ class Stage:
 
     @property
     def sums(self):
-        """Whether outputs are products, which are rounded as their values need it."""
+        """Whether outputs are sums, which are rounded as their values need it."""
         return self.op in (*_SUMS, "LRN")
 
     @property
@@ -133,7 +145,7 @@ class Stage:
 
     @property
     def pooled_shape(self):
-        """Channels, height and width behind the pool."""
+        """Channels, height and width of what others read, behind the pool."""
         return self.outputs, *(n // k for n, k in zip(self.map_shape, self.window, strict=True))
 
     @property
@@ -266,44 +278,103 @@ def _beside(shape, a):
     )
 
 
-def stages(network):
-    """The stages of a network that can be trained in integers.
+def folded(network):
+    """A network in which normalizations of batches are a part of the layers before them.
+
+    So are other layers that multiply or add constants, and MatMul is Gemm; see
+    `hwsim.network.affine`. A network with none of these is the same as before.
 
     Raises
     ------
     NetworkError
-        The network is no chain of convolutions, dense layers, ReLU, sigmoid, tanh, pools and
-        LRN; see ``docs/training.md``.
+        No Conv or Gemm can take one.
     """
-    found: list[dict[str, Any]] = []
-    if len(network.inputs) != 1 or len(network.inputs[0].shape) != 4:
-        raise NetworkError("training in integers takes networks with one input of (N, C, H, W)")
-    current, shape = network.inputs[0].name, network.inputs[0].shape[1:]
+    affine = [
+        layer
+        for layer in network.layers
+        if layer.op in ("BatchNormalization", "MatMul", "Mul", "Sum")
+        or (layer.op == "Add" and not network.constants.keys().isdisjoint(layer.inputs))
+    ]
+    if not affine:
+        return network
+    found = fold_affine(network)
+    kept = {layer.name for layer in found.layers if layer.op == "Conv"}
+    for layer in affine:
+        if layer.name in kept:
+            raise NetworkError(
+                f"{layer.op} '{layer.name}': an input that is no output of a Conv or Gemm, or one "
+                "that others read, too, is not supported in training"
+            )
+    return found
+
+
+def _behind(found, source):
+    """Names of a stage and of those before it, as far as they are maxima, and the one before."""
+    path = [source]
+    while path[-1] != IMAGES and found[path[-1]]["op"] == "MaxPool":
+        path += found[path[-1]]["inputs"]
+    return path
+
+
+def stages(network):
+    """The stages of a network that can be trained in integers, each behind those that it reads.
+
+    Raises
+    ------
+    NetworkError
+        The network, as `folded` gives it, has other layers than ``docs/training.md`` names, or no
+        end like that.
+    """
+    if len(network.inputs) != 1 or len(network.inputs[0].shape) not in (2, 4):
+        raise NetworkError(
+            "training in integers takes networks with one input of (N, C, H, W) or (N, features)"
+        )
+    found: dict[str, dict[str, Any]] = {}
+    # Of each map the stage whose output it is.
+    origins = {network.inputs[0].name: IMAGES}
+    # Stages whose output several layers read, which can therefore not become a part of it.
+    closed = {IMAGES}
+    outputs = {tensor.name for tensor in network.outputs}
+    trained: set[str] = set()
     for layer in network.layers:
 
         def refuse(what, layer=layer):
             raise NetworkError(
-                f"{layer.op} '{layer.name}': {what} is not supported in training; accepted: a "
-                "chain of Conv, Gemm, Relu, Sigmoid, Tanh, LRN, pools by maximum, average and sum, "
-                "and Flatten, with constant weights"
+                f"{layer.op} '{layer.name}': {what} is not supported in training; accepted: Conv, "
+                "Gemm, Relu, Clip from 0, Sigmoid, Tanh, LRN, pools by maximum, average and sum, "
+                "Add of two maps, Concat of channels, and Flatten, with constant weights"
             )
 
-        if layer.inputs[0] != current or len(network.consumers.get(current, ())) != 1:
-            refuse("an input that is not the output of the layer before it alone")
-        a = layer.attributes
+        op = {"Sum": "Add"}.get(layer.op, layer.op).removeprefix("Global")
+        maps = layer.inputs if op in ("Add", "Concat") else layer.inputs[:1]
+        if not maps or not origins.keys() >= {*maps}:
+            refuse("an input that is no feature map")
+        closed |= {origins[n] for n in maps if n in outputs or len(network.consumers[n]) > 1}
+        inputs, a = tuple(origins[name] for name in maps), layer.attributes
+        source, output = inputs[0], layer.outputs[0]
+        shapes = [network.tensors[name].shape[1:] for name in (output, *maps)]
+        # A vector's values are channels.
+        shape = (*shapes[layer.op != "Concat"], 1, 1)[:3]
         members = {
-            "op": layer.op.removeprefix("Global"),
+            "op": op,
             "name": layer.name,
-            "output": layer.outputs[0],
+            "inputs": inputs,
+            "output": output,
             "shape": shape,
+            "attributes": _POINT,
             "outputs": shape[0],
         }
+        behind = _behind(found, source)
         # What is behind a maximum could as well be before it.
-        nothing: dict[str, Any] = {"op": ""}
-        behind = next((s for s in reversed(found) if s["op"] != "MaxPool"), nothing)
+        rectified = found.get(behind[-1], {"op": ""})
+        origins[output] = layer.name
         if layer.op in ("Conv", "Gemm"):
-            if any(name and name not in network.constants for name in layer.inputs[1:]):
+            parameters = {name for name in layer.inputs[1:] if name}
+            if not parameters <= network.constants.keys():
                 refuse("a weight that is computed")
+            if parameters & trained:
+                refuse("a weight that another layer has, too,")
+            trained |= parameters
             weights = network.constants[layer.inputs[1]]
             bias = layer.inputs[2] if len(layer.inputs) > 2 else ""
             if layer.op == "Conv":
@@ -313,55 +384,82 @@ def stages(network):
             else:
                 if a["alpha"] != 1 or a["beta"] != 1 or a["trans_a"]:
                     refuse("alpha, beta or transA")
-                outputs = weights.shape[0 if a["trans_b"] else 1]
-                if bias and network.constants[bias].shape != (outputs,):
+                units = weights.shape[0 if a["trans_b"] else 1]
+                if bias and network.constants[bias].shape != (units,):
                     refuse(f"a bias of shape {network.constants[bias].shape}")
-                members |= {
-                    "shape": (math.prod(shape), 1, 1),
-                    "attributes": _POINT,
-                    "outputs": outputs,
-                    "transposed": not a["trans_b"],
-                }
-            found.append({**members, "weight": layer.inputs[1], "bias": bias})
-        elif layer.op == "Relu" and found:
-            if behind["op"] not in _SUMS:
-                # An average of one value, of which the ReLU is a part.
-                behind = {**members, "op": "AveragePool", "attributes": _POINT}
-                found.append(behind)
-            behind["relu"] = True
-        elif layer.op in ("MaxPool", "GlobalMaxPool") and found:
-            pool = _pool(layer, shape, refuse)
-            if "window" not in found[-1] and _beside(shape, pool):
-                found[-1]["window"] = pool["kernel"]
+                members |= {"outputs": units, "transposed": not a["trans_b"]}
+            found[layer.name] = {**members, "weight": layer.inputs[1], "bias": bias}
+        elif layer.op in ("Flatten", "Reshape", "Dropout", "Identity"):
+            if shapes[0] not in (shapes[1], (math.prod(shapes[1]),)):
+                refuse(f"an output of {network.tensors[output].shape}")
+            origins[output] = source
+        elif IMAGES in inputs:
+            refuse("this layer here")
+        elif layer.op in ("Relu", "Clip"):
+            largest = a.get("maximum")
+            largest = math.inf if largest is None else largest
+            if a.get("minimum", 0) != 0 or largest <= 0:
+                refuse(f"a range from {a['minimum']} to {a['maximum']}")
+            if rectified["op"] in _SUMS and closed.isdisjoint(behind):
+                rectified["relu"] = True
+                rectified["largest"] = min(largest, rectified.get("largest", math.inf))
+                origins[output] = source
             else:
-                found.append({**members, "attributes": pool})
-        elif members["op"] in SUM_POOLS and found:
-            found.append({**members, "attributes": _pool(layer, shape, refuse)})
-        elif layer.op in FUNCTIONS and behind["op"] in _SUMS:
-            found.append({**members, "attributes": _POINT})
-        elif layer.op == "LRN" and found:
+                # An average of one value, of which the ReLU is a part.
+                members |= {"op": "AveragePool", "relu": True, "largest": largest}
+                found[layer.name] = members
+        elif op == "MaxPool":
+            pool = _pool(layer, shape, refuse)
+            if source not in closed and "window" not in found[source] and _beside(shape, pool):
+                found[source]["window"] = pool["kernel"]
+                origins[output] = source
+            else:
+                found[layer.name] = {**members, "attributes": pool}
+        elif op in SUM_POOLS:
+            found[layer.name] = {**members, "attributes": _pool(layer, shape, refuse)}
+        elif layer.op in FUNCTIONS and rectified["op"] in _SUMS:
+            found[layer.name] = members
+        elif layer.op == "LRN":
             if min(a["alpha"], a["beta"], a["bias"]) <= 0:
                 refuse("alpha, beta or bias not above 0")
-            found.append({**members, "attributes": {**_POINT, **a}})
+            found[layer.name] = {**members, "attributes": {**_POINT, **a}}
             if a["within"]:
-                size, (before, after) = a["size"], Stage(**found[-1]).reach
-                found[-1]["attributes"] |= {
+                size, (before, after) = a["size"], Stage(**found[layer.name]).reach
+                found[layer.name]["attributes"] |= {
                     "kernel": (size, size),
                     "pads": (before, before, after, after),
                 }
-        elif layer.op not in ("Flatten", "Dropout", "Identity"):
+        elif op == "Add":
+            if len({*shapes}) > 1:
+                refuse("an addition of maps of several shapes")
+            found[layer.name] = members
+        elif layer.op == "Concat":
+            if a["axis"] != 1:
+                refuse(f"axis {a['axis']}")
+            found[layer.name] = members
+        else:
             refuse("this layer here")
-        if found:
-            shape = Stage(**found[-1]).pooled_shape
-        current = layer.outputs[0]
-    last = Stage(**found[-1]) if found else None
+    ends = [origins.get(name, name) for name in outputs]
+    return _ended([Stage(**members) for members in found.values()], ends)
+
+
+def _ended(found, outputs):
+    """Stages that end as they have to, with the names of those that have the network's outputs."""
+    last = found[-1] if found else None
     if last is None or last.relu or last.window != (1, 1) or last.op == "MaxPool":
         raise NetworkError(
             "training takes networks that end with neither a ReLU nor a maximum pool"
         )
-    if shape[1:] != (1, 1):
-        raise NetworkError(f"training takes networks with an output of 1 x 1, not of {shape[1:]}")
-    return [Stage(**members) for members in found]
+    read = {name for stage in found for name in stage.inputs}
+    ends = [stage.name for stage in found if stage.name not in read]
+    if ends != [last.name] or outputs != ends:
+        names = ", ".join(sorted({*ends, *outputs}))
+        raise NetworkError(f"training takes networks with a single end, not with {names}")
+    if last.pooled_shape[1:] != (1, 1):
+        raise NetworkError(
+            f"training takes networks with an output of 1 x 1, not of {last.pooled_shape[1:]}"
+        )
+    return found
 
 
 def initial_weights(network, seed):

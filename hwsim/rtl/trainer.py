@@ -586,6 +586,8 @@ class Trainer(wiring.Component):
         step = product.i.payload
         m.d.comb += [
             product.i.valid.eq(product_valid),
+            product.clip.eq(mode.clip),
+            product.bound.eq(numbers.bound),
             step.first.eq(product_first),
             step.last.eq(product_last),
             step.shift.eq(numbers.shift),
@@ -606,6 +608,8 @@ class Trainer(wiring.Component):
             write.en.eq(pool.o.valid),
             write.data.eq(pool.o.payload.marks),
             pool.i.valid.eq(valid & (mode.kind == Kind.POOL)),
+            pool.clip.eq(mode.clip),
+            pool.bound.eq(numbers.bound),
             pool.i.payload.x.eq(w),
             pool.i.payload.outside.eq(delay(m, steps.w.zero, 2, "outside")),
             pool.i.payload.first.eq(first),

@@ -223,13 +223,20 @@ class MatrixProduct(wiring.Component):
     Members
     -------
     i : stream of product_layout(config), always ready
+    clip, bound : in
+        Results become `bound` at most. They hold while there are any on their way.
     o : stream of word_layout(config), always ready
     """
 
     def __init__(self, config):
         self._config = config
         super().__init__(
-            {"i": In(beats(product_layout(config))), "o": Out(beats(word_layout(config)))}
+            {
+                "i": In(beats(product_layout(config))),
+                "clip": In(1),
+                "bound": In(signed(BITS)),
+                "o": Out(beats(word_layout(config))),
+            }
         )
 
     @property
@@ -275,8 +282,11 @@ class MatrixProduct(wiring.Component):
             rounding.load.eq(taken & step.load),
             rounding.seed.eq(step.seed),
             self.o.valid.eq(delay(m, valid, config.round_latency, "valid")),
-            self.o.payload.eq(rounding.o),
         ]
+        for lane in range(config.lanes):
+            code = rounding.o[lane]
+            above = self.clip & (code > self.bound)
+            m.d.comb += self.o.payload[lane].eq(Mux(above, self.bound, code))
         return m
 
 
@@ -312,6 +322,8 @@ class WinnerPool(wiring.Component):
     Members
     -------
     i : stream of {x: word_layout(config), outside, first, last}, always ready
+    clip, bound : in
+        A ReLU has that as its largest value. They hold while there are results on their way.
     o : stream of {value: word_layout(config), marks: marks_layout(config)}, always ready
         ``positive`` says whether a ReLU behind the pool, or before it, lets a gradient pass.
     """
@@ -321,7 +333,9 @@ class WinnerPool(wiring.Component):
         word = word_layout(config)
         i = data.StructLayout({"x": word, "outside": 1, "first": 1, "last": 1})
         o = data.StructLayout({"value": word, "marks": marks_layout(config)})
-        super().__init__({"i": In(beats(i)), "o": Out(beats(o))})
+        super().__init__(
+            {"i": In(beats(i)), "clip": In(1), "bound": In(signed(BITS)), "o": Out(beats(o))}
+        )
 
     @property
     def config(self):
@@ -342,7 +356,7 @@ class WinnerPool(wiring.Component):
             m.d.comb += [
                 self.o.payload.value[lane].eq(best),
                 mark.winner.eq(winner),
-                mark.positive.eq(best > 0),
+                mark.positive.eq((best > 0) & ~(self.clip & (best >= self.bound))),
             ]
         return m
 

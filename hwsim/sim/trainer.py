@@ -17,7 +17,7 @@ from hwsim.compiler.training import TrainingPlan, sized
 from hwsim.files import write_file
 from hwsim.models.reference.training import Reference
 from hwsim.models.training import FloatTraining, IntegerTraining, TrainingSettings
-from hwsim.network.training import initial_weights, stages
+from hwsim.network.training import folded, initial_weights, stages
 
 from .training import Simulated
 
@@ -35,7 +35,7 @@ class TrainingResult:
     Members
     -------
     network : Network
-        With the trained weights.
+        With the trained weights, `hwsim.network.training.folded`.
     config : TrainingConfig
         The hardware.
     steps, images : int
@@ -104,7 +104,7 @@ def train(
     Parameters
     ----------
     network : Network
-        A chain as `hwsim.network.training.stages` takes it.
+        Which `hwsim.network.training.stages` takes once it is `hwsim.network.training.folded`.
     images : ndarray of float32, (N, C, H, W)
         In [0, 1].
     labels : ndarray of int, (N,)
@@ -155,6 +155,7 @@ def train(
     classes = network.outputs[0].shape[-1]
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"labels must lie in 0 to {classes - 1}, the network's outputs")
+    network = folded(network)
     parts, momentum = stages(network), settings.momentum > 0
     chosen = TrainingConfig(lanes=lanes, loss=settings.loss)
     config = sized(parts, batch, chosen, momentum=momentum)

@@ -1,6 +1,7 @@
 """Training in integers: sums equal the gradients of the reference, and a network learns."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,8 +30,10 @@ from hwsim.models.training import (
 )
 from hwsim.network.functions import DOMAIN
 from hwsim.network.network import NetworkError
-from hwsim.network.training import SUM_POOLS, Stage, initial_weights, stages
+from hwsim.network.training import SUM_POOLS, Stage, folded, initial_weights, stages
 from hwsim.network.windows import output_size
+from hwsim.networks import NAMES
+from hwsim.networks import network as network_of
 from tests.network.test_lrn import lrn_node
 
 
@@ -489,8 +492,9 @@ def of_nodes(*nodes, shape=(1, 1, 4, 4), out=(1, 1, 1, 1)):
 
 
 ACCEPTED = (
-    " is not supported in training; accepted: a chain of Conv, Gemm, Relu, Sigmoid, Tanh, LRN, "
-    "pools by maximum, average and sum, and Flatten, with constant weights"
+    " is not supported in training; accepted: Conv, Gemm, Relu, Clip from 0, Sigmoid, Tanh, LRN, "
+    "pools by maximum, average and sum, Add of two maps, Concat of channels, and Flatten, with "
+    "constant weights"
 )
 WHOLE = ("GlobalAveragePool", {})
 
@@ -528,6 +532,129 @@ def test_refused(nodes, message):
     with pytest.raises(NetworkError) as raised:
         stages(of_nodes(*nodes))
     assert str(raised.value) == message
+
+
+def joined(op, *inputs, **attributes):
+    """A network that joins the outputs of two convolutions, or others, and reads what comes."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], name="a"),
+        helper.make_node("Conv", ["x", "v"], ["b"], name="b"),
+        helper.make_node("Relu", ["a"], ["r"], name="r"),
+        helper.make_node(op, inputs, ["j"], name="j", **attributes),
+        helper.make_node("GlobalAveragePool", ["j"], ["y"], name="y"),
+    ]
+    used = {"j", "y", *inputs} | ({"a"} if "r" in inputs else set())
+    graph = helper.make_graph(
+        [node for node in nodes if node.name in used],
+        "joined",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 1, 4, 4))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [
+            numpy_helper.from_array(np.ones((outputs, 1, 1, 1), np.float32), name)
+            for name, outputs in (("w", 1), ("v", 2))
+        ]
+        + [numpy_helper.from_array(np.float32(n), name) for name, n in (("c", 1), ("z", 0))]
+        + [numpy_helper.from_array(np.array([1, 1, 4, 8]), "s")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return hwsim.load(model)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (joined("Add", "a", "x"), f"Add 'j': this layer here{ACCEPTED}"),
+        (joined("Add", "a", "c"), f"Add 'j': an input that is no feature map{ACCEPTED}"),
+        (joined("Add", "a", "b"), f"Add 'j': an addition of maps of several shapes{ACCEPTED}"),
+        (joined("Clip", "a", "c"), f"Clip 'j': a range from 1.0 to None{ACCEPTED}"),
+        (joined("Clip", "a", "", "z"), f"Clip 'j': a range from None to 0.0{ACCEPTED}"),
+        (joined("Clip", "a", "z", "z"), f"Clip 'j': a range from 0.0 to 0.0{ACCEPTED}"),
+        (joined("Reshape", "b", "s"), f"Reshape 'j': an output of (1, 1, 4, 8){ACCEPTED}"),
+        (joined("Concat", "a", "a", axis=2), f"Concat 'j': axis 2{ACCEPTED}"),
+        (joined("Conv", "a", "w"), f"Conv 'j': a weight that another layer has, too,{ACCEPTED}"),
+    ],
+)
+def test_joins_refused(network, message):
+    with pytest.raises(NetworkError) as raised:
+        stages(network)
+    assert str(raised.value) == message
+
+
+def test_folded():
+    """A factor and an addend behind a convolution are a part of it; elsewhere they are refused."""
+    network = joined("Mul", "a", "c")
+    assert [stage.op for stage in stages(folded(network))] == ["Conv", "AveragePool"]
+    assert stages(folded(network))[0].bias
+    plain = joined("Add", "a", "a")
+    assert folded(plain) is plain
+    with pytest.raises(NetworkError) as raised:
+        folded(joined("Mul", "r", "c"))
+    assert str(raised.value) == (
+        "Mul 'j': an input that is no output of a Conv or Gemm, or one that others read, too, is "
+        "not supported in training"
+    )
+    mnist = stages(folded(hwsim.load(bundled("mnist_cnn/mnist_cnn.onnx"))))
+    assert [stage.op for stage in mnist] == ["Conv", "Conv", "Gemm"]
+    found = stages(folded(joined("Sum", "a", "r", "a")))
+    assert [stage.op for stage in found] == ["Conv", "AveragePool", "Add", "Add", "AveragePool"]
+
+
+@pytest.mark.parametrize("order", [("Clip", "Relu"), ("Relu", "Clip"), ("Clip",)])
+def test_clip(order):
+    """The lowest of bounds counts; a gradient passes between 0 and it, not at its ends."""
+    beside = ("MaxPool", {"kernel_shape": [2, 2], "strides": [2, 2]})
+    network = of_nodes(*((op, {}) for op in order), beside, WHOLE)
+    layers = [
+        replace(layer, attributes={"minimum": 0.0, "maximum": 0.75})
+        if layer.op == "Clip"
+        else layer
+        for layer in network.layers
+    ]
+    found = stages(replace(network, layers=tuple(layers)))
+    assert [(stage.relu, stage.largest, stage.window) for stage in found] == [
+        (True, 0.75, (2, 2)),
+        (False, math.inf, (1, 1)),
+    ]
+    reference = Reference(found[:1], 4)
+    reference.load({"n0": np.full((1, 1), 1 << 14)}, {})
+    numbers = Scales(0, 14, 0, 0, None, None, {}, bound=12288)
+    codes = np.array([[-5, 7, 12288, 12289], [-9, 3, 4, 12287], [0, -1, 2, 3], [-2, 0, 1, 0]])
+    # Windows with a winner inside the range, at its upper end, at its lower end, and inside.
+    assert reference.forward(codes[None, None], [numbers]).tolist() == [[7, 12288, 0, 3]]
+    assert reference._remembered[0][2].ravel()[::4].tolist() == [True, False, False, True]
+
+
+def test_what_others_read():
+    """A ReLU is a stage of its own where its input has another reader; no part of it."""
+    found = stages(joined("Concat", "a", "r", "b", "a", axis=1))
+    assert [(stage.op, stage.inputs, stage.relu) for stage in found] == [
+        ("Conv", ("",), False),
+        ("Conv", ("",), False),
+        ("AveragePool", ("a",), True),
+        ("Concat", ("a", "r", "b", "a"), False),
+        ("AveragePool", ("j",), False),
+    ]
+    assert found[3].shape == (5, 4, 4)
+
+
+def test_one_end():
+    nodes = joined("Add", "a", "a")
+    both = replace(nodes, outputs=(*nodes.outputs, nodes.tensors["j"]))
+    with pytest.raises(NetworkError) as raised:
+        stages(both)
+    assert str(raised.value) == "training takes networks with a single end, not with j, y"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_known_networks(name):
+    """All can be trained; what is added up, or joined, has one shape."""
+    found = {stage.name: stage for stage in stages(folded(network_of(name)))}
+    for stage in found.values():
+        shapes = [found[name].pooled_shape for name in stage.inputs if name]
+        if stage.op == "Add":
+            assert shapes == [stage.shape] * 2
+        elif stage.op == "Concat":
+            assert sum(shape[0] for shape in shapes) == stage.outputs
 
 
 def test_stages():

@@ -39,6 +39,23 @@ def codes(rng, *shape, spread=False):
     return drawn
 
 
+class Bounded(wiring.Component):
+    """A unit with a bound that stays, or none."""
+
+    def __init__(self, unit, bound):
+        self._unit, self._bound = unit, bound
+        super().__init__({name: unit.signature.members[name] for name in "io"})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.unit = unit = self._unit
+        if self._bound is not None:
+            m.d.comb += [unit.clip.eq(1), unit.bound.eq(self._bound)]
+        for name in "io":
+            wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(unit, name))
+        return m
+
+
 def run(component, beats, count, engine=compiled_engine):
     return engine.run(component, Stimulus({"i": beats}, {"o": count}))
 
@@ -51,6 +68,7 @@ def test_product(seed, stochastic, engine):
     rng = np.random.default_rng(seed)
     config = draw(rng)
     lanes, folds, start = config.lanes, 5, int(rng.integers(1, 2**32))
+    bound = int(rng.integers(LIMIT)) if seed % 2 else None
     random = noise(start, folds * lanes, lanes).reshape(folds, lanes, lanes)
     beats, expected = [[*[0] * (2 * lanes + 5), 1, start]], []
     for shift, drawn in zip((0, 1, 14, 32, int(rng.integers(33))), random, strict=True):
@@ -61,8 +79,9 @@ def test_product(seed, stochastic, engine):
         fold[0, 2 * lanes] = fold[-1, 2 * lanes + 1] = 1
         beats += fold.tolist()
         found = round_codes(a.T @ w, shift, drawn[::-1] if stochastic else None)
-        expected.append((np.maximum(found, 0) if relu else found)[::-1])
-    recording = run(MatrixProduct(config), beats, folds * lanes, engine)
+        found = np.maximum(found, 0) if relu else found
+        expected.append(np.minimum(found, LIMIT if bound is None else bound)[::-1])
+    recording = run(Bounded(MatrixProduct(config), bound), beats, folds * lanes, engine)
     found = recording.outputs["o"]
     assert (found.values == np.concatenate(expected)).all(), f"seed {seed}"
     first = recording.inputs["i"].cycles[np.flatnonzero(np.array(beats)[:, 2 * lanes + 1])]
@@ -87,13 +106,15 @@ def test_pool_and_route(seed):
     windows[0, ~outside[0]] = -LIMIT
     beats = np.concatenate([windows.reshape(-1, lanes), outside.reshape(-1, 1), ends], axis=1)
     windows[outside] = -2 * LIMIT
-    pooled = run(WinnerPool(config), beats, count)
+    bound = int(rng.integers(3)) if seed % 2 else None
+    pooled = run(Bounded(WinnerPool(config), bound), beats, count)
     assert (pooled.outputs["o"].cycles == pooled.inputs["i"].cycles[taps - 1 :: taps] + 1).all()
     value, marks = np.split(pooled.outputs["o"].values, [lanes], axis=1)
     winner = windows.argmax(axis=1)
     assert (value == windows.max(axis=1)).all()
     assert (marks[:, ::2] == winner).all()
-    assert (marks[:, 1::2] == (value > 0)).all()
+    passing = (value > 0) & (value < (LIMIT if bound is None else bound))
+    assert (marks[:, 1::2] == passing).all()
     dy = codes(rng, count, lanes)
     for relu in (0, 1):
         each = np.concatenate([dy, marks, np.full((count, 1), relu)], axis=1)
@@ -102,7 +123,7 @@ def test_pool_and_route(seed):
         assert (routed.outputs["o"].cycles == routed.inputs["i"].cycles + 1).all()
         found = routed.outputs["o"].values.reshape(count, taps, lanes)
         passes = winner[:, None] == np.arange(taps)[:, None]
-        passes &= (value[:, None] > 0) | (relu == 0)
+        passes &= passing[:, None] | (relu == 0)
         assert (found == np.where(passes, dy[:, None], 0)).all()
 
 

@@ -11,10 +11,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import hwsim
+from hwsim.blocks.training import TrainingConfig
 from hwsim.cli import _run
 from hwsim.data import bundled
 from hwsim.models.training import TrainingSettings
 from hwsim.network.functions import DOMAIN
+from hwsim.networks.catalog import block, inception, inverted_residual, normalized
+from hwsim.networks.graph import Graph
 from hwsim.sim.trainer import train
 from tests.models.test_integer_training import chain, data, with_functions
 
@@ -56,6 +59,17 @@ def test_nothing_but_a_dense_layer():
     found = train(network, *data(network, 20), steps=2, batch=8, lanes=4, settings=settings)
     assert found.mismatches == 0
     assert found.cycles == found.planned_cycles
+
+
+def test_images_of_two_dimensions():
+    """Vectors, as multi-layer perceptrons take them."""
+    network = hwsim.networks.network("7-6N-5")
+    rng = np.random.default_rng(0)
+    images, labels = rng.uniform(size=(20, 7)).astype(np.float32), rng.integers(5, size=20)
+    found = train(network, images, labels, steps=3, batch=8, lanes=4)
+    assert found.mismatches == 0
+    assert found.cycles == found.planned_cycles
+    assert np.abs(np.subtract(found.losses, found.float_losses)).max() < 0.01
 
 
 @pytest.mark.parametrize(
@@ -105,6 +119,77 @@ def test_both_norms(stochastic):
     assert found.mismatches == 0
     assert found.cycles == found.planned_cycles
     assert abs(found.loss - np.mean(found.float_losses[-2:])) < 0.01
+
+
+def inceptions():
+    """Two of GoogLeNet's, small, with a pool between."""
+    graph = Graph("inceptions", (1, 7, 7))
+    graph.conv_relu("conv1", 4, 3, 1, 1)
+    inception(graph, "a", (2, 2, 3, 1, 2, 3))
+    graph.pool("pool", 3, 2)
+    inception(graph, "b", (3, 2, 4, 2, 1, 2))
+    graph.global_average("average")
+    graph.flatten()
+    graph.dense("classifier", 5)
+    return hwsim.load(graph.model())
+
+
+def residuals():
+    """A ResNet-18, small: additions, batch normalization, strides, a shortcut of 1 x 1."""
+    graph = Graph("residuals", (1, 8, 8))
+    graph.conv("conv1", 4, 3, 1, 1, bias=False)
+    graph.norm("conv1_norm")
+    graph.relu("conv1_relu")
+    graph.pool("pool1", 3, 2, 1, ceil=0)
+    for name, width, stride in (("a", 4, 1), ("b", 6, 2), ("c", 6, 1)):
+        block(graph, name, ((width, 3, stride), (width, 3, 1)), stride)
+    graph.global_average("average")
+    graph.flatten()
+    graph.dense("classifier", 5)
+    return hwsim.load(graph.model())
+
+
+def bottlenecks():
+    """A MobileNet v2, small: depthwise convolutions, ReLU to 6, additions."""
+    graph = Graph("bottlenecks", (1, 8, 8))
+    normalized(graph, "conv1", 4, 3, 2, 1, largest=6.0)
+    inverted_residual(graph, "a", 1, 4, 1)
+    inverted_residual(graph, "b", 2, 5, 2)
+    normalized(graph, "conv2", 6, 1, largest=0.25)
+    graph.global_average("average")
+    graph.flatten()
+    graph.dense("classifier", 5)
+    return hwsim.load(graph.model())
+
+
+def vectors():
+    """A map, a vector then, to which a dense layer's output is added; the same again."""
+    graph = Graph("vectors", (1, 4, 3))
+    graph.conv("conv1", 2, 3, 1, 1)
+    graph.flatten()
+    for name in ("a", "b"):
+        source = graph.at
+        graph.dense(name, 24)
+        graph.node("Add", f"{name}_add", source, graph.at)
+    graph.dense("classifier", 5)
+    return hwsim.load(graph.model())
+
+
+@pytest.mark.parametrize("make", [inceptions, residuals, bottlenecks, vectors])
+def test_branches(make):
+    """Maps that several layers read, and concatenations; or additions."""
+    network = make()
+    images, labels = data(network, 20)
+    found = train(network, images, labels, steps=4, batch=8, lanes=4)
+    assert found.mismatches == 0
+    assert found.cycles == found.planned_cycles
+    assert np.abs(np.subtract(found.losses, found.float_losses)).max() < 0.01
+    options = {"training": True, "optimizer": "momentum", "design": TrainingConfig(lanes=4)}
+    (estimate,) = hwsim.estimate(network, "zu9eg", batch=8, **options)
+    assert found.cycles == 4 * estimate.cycles
+    assert {layer.op for layer in estimate.layers if layer.name.endswith(".sum")} == {"Add"}
+    folded = any(note.startswith("batch normalizations are a part") for note in estimate.notes)
+    assert folded == (make in (residuals, bottlenecks))
 
 
 def test_lenet_on_rtl():

@@ -2,6 +2,7 @@
 """The training accelerator: weights, velocities and cycles of random networks, step by step."""
 
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from hwsim.compiler.training import TrainingPlan, sized
 from hwsim.models.reference.training import Reference
 from hwsim.models.training import IntegerTraining, TrainingSettings
 from hwsim.network.functions import DOMAIN
-from hwsim.network.training import SUM_POOLS, Stage, initial_weights, stages
+from hwsim.network.training import IMAGES, SUM_POOLS, Stage, initial_weights, stages
 from hwsim.network.windows import output_size
 from hwsim.rtl.trainer import AxiTrainer, Trainer
 from hwsim.rtl.verilog import convert
@@ -112,11 +113,95 @@ def random_chain(seed):
     return hwsim.load(helper.make_model(graph, opset_imports=opsets, ir_version=10)), classes
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_random_networks(seed):
+def random_graph(seed):
+    """Layers that read any maps before them, which are added and concatenated."""
+    rng = np.random.default_rng(seed)
+    nodes, constants, unread = [], [], []
+    maps, image = {}, (int(rng.integers(1, 4)), *rng.integers(3, 6, 2).tolist())
+
+    def add(op, inputs, shape, parameters=(), **attributes):
+        name = f"{op.lower()}{len(nodes)}"
+        inputs = list(inputs)
+        unread[:] = [each for each in unread if each not in inputs]
+        for number, size in enumerate(parameters):
+            inputs.append(f"{name}_{number}")
+            constants.append(numpy_helper.from_array(np.zeros(size, np.float32), inputs[-1]))
+        nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
+        unread.append(name)
+        if op in ("Conv", "Add") and rng.random() < 0.5:
+            # That nothing else reads, so that it is a part of the stage.
+            return rectify(name, shape)
+        maps[name] = shape
+        return name
+
+    def rectify(source, shape):
+        if rng.random() < 0.5:
+            return add("Relu", [source], shape)
+        return add("Clip", [source, "zero", str(rng.choice(["half", "six"]))], shape)
+
+    def conv(source, shape):
+        outputs, size = int(rng.integers(1, 6)), int(rng.choice([1, 3]))
+        parameters = [(outputs, shape[0], size, size), (outputs,)][: int(rng.integers(1, 3))]
+        stride = int(rng.integers(1, 3)) if rng.random() < 0.3 else 1
+        size_of = [output_size(n, size, stride, 1, size // 2, size // 2) for n in shape[1:]]
+        pads, strides = [size // 2] * 4, [stride] * 2
+        add("Conv", [source], (outputs, *size_of), parameters, pads=pads, strides=strides)
+
+    conv("x", image)
+    if rng.random() < 0.3:
+        conv("x", image)
+    for name, value in (("zero", 0.0), ("half", 0.5), ("six", 6.0)):
+        constants.append(numpy_helper.from_array(np.array(value, np.float32), name))
+    ops = ["Conv", "Rectify", "Pool", "Add", "Add", "Concat", "LRN", "Function"]
+    for _ in range(int(rng.integers(4, 9))):
+        # Of the last maps more often, and of those that nothing has read.
+        recent = [*maps][-3:] + unread
+        source = recent[int(rng.integers(len(recent)))]
+        shape, op = maps[source], str(rng.choice(ops))
+        if op == "Conv":
+            conv(source, shape)
+        elif op == "Rectify":
+            rectify(source, shape)
+        elif op == "Pool":
+            op, attributes, size = random_pool(rng, shape[1:])
+            add(op, [source], (shape[0], *size), **attributes)
+        elif op == "LRN":
+            add("LRN", [source], shape, size=3, alpha=0.3)
+        elif op == "Function" and source.startswith(("conv", "add")):
+            add(str(rng.choice(["Sigmoid", "Tanh"])), [source], shape)
+        elif op == "Add":
+            alike = [name for name, other in maps.items() if other == shape]
+            add("Add", [source, alike[int(rng.integers(len(alike)))]], shape)
+        elif op == "Concat":
+            alike = [name for name, other in maps.items() if other[1:] == shape[1:]]
+            chosen = [source, *rng.choice(alike, int(rng.integers(1, 4)))]
+            channels = sum(maps[str(name)][0] for name in chosen)
+            add("Concat", chosen, (channels, *shape[1:]), axis=1)
+    for name in list(unread):
+        add("Flatten", [name], (math.prod(maps[name]),))
+    if len(unread) > 1:
+        add("Concat", list(unread), (sum(maps[name][0] for name in unread),), axis=1)
+    features, classes = maps[unread[0]][0], int(rng.integers(2, 8))
+    out = add("Gemm", list(unread), (classes,), [(classes, features), (classes,)], transB=1)
+    graph = helper.make_graph(
+        nodes,
+        f"graph_{seed}",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, *image))],
+        [helper.make_tensor_value_info(out, TensorProto.FLOAT, (1, classes))],
+        constants,
+    )
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid(DOMAIN, 1)]
+    return hwsim.load(helper.make_model(graph, opset_imports=opsets, ir_version=10)), classes
+
+
+@pytest.mark.parametrize(
+    ("make", "seed"),
+    [(random_chain, seed) for seed in SEEDS] + [(random_graph, seed) for seed in SEEDS],
+)
+def test_random_networks(make, seed):
     """After each step all weights, velocities, points; cycles of each operation as planned."""
     rng = np.random.default_rng(seed)
-    network, classes = random_chain(seed)
+    network, classes = make(seed)
     parts = stages(network)
     lanes = int(rng.integers(4, 7))
     batch = int(rng.integers(1, lanes + 1)) if rng.random() < 0.5 else lanes * 2
@@ -128,7 +213,8 @@ def test_random_networks(seed):
         stochastic=bool(rng.integers(2)),
         seed=seed,
     )
-    chosen = TrainingConfig(lanes=lanes, loss=settings.loss)
+    bits = 48 + seed % 15
+    chosen = TrainingConfig(lanes=lanes, loss=settings.loss, accumulator_bits=bits)
     config = sized(parts, batch, chosen, momentum=momentum > 0)
     plan = TrainingPlan(parts, config, momentum=momentum > 0)
     weights = initial_weights(network, seed)
@@ -150,10 +236,11 @@ def test_random_networks(seed):
     assert simulated.machine.cycles == {work: 3 * cycles for work, cycles in planned.items()}
 
 
+@pytest.mark.parametrize("make", [random_chain, random_graph])
 @pytest.mark.parametrize("seed", range(100, 160))
-def test_steps(seed):
+def test_steps(make, seed):
     """Of each operation, as docs/training.md has them."""
-    parts = stages(random_chain(seed)[0])
+    parts = stages(make(seed)[0])
     lanes, batch = 4 + seed % 3, 1 + seed % 3 if seed % 2 else 2 * (4 + seed % 3)
     config = sized(parts, batch, TrainingConfig(lanes=lanes), momentum=True)
     plan = TrainingPlan(parts, config, momentum=True)
@@ -165,8 +252,20 @@ def test_steps(seed):
         return -(-count // lanes)
 
     expected = {f"{parts[-1].name} loss": batch * parts[-1].outputs}
-    for number, stage in enumerate(parts):
-        expected |= own_steps(stage, tiles, batch) if not stage.weight else {}
+    given = {stage.name: math.prod(stage.pooled_shape) for stage in parts}
+    read = Counter(name for stage in parts for name in stage.inputs)
+    for stage in parts:
+        if read[stage.name] > 1:
+            sums = (read[stage.name] - 1) * 2 * lanes * tiles(given[stage.name] * tiles(batch))
+            expected[f"{stage.name} sum"] = sums
+        if stage.op == "Add":
+            added = 2 * lanes * tiles(math.prod(stage.shape) * tiles(batch))
+            expected[f"{stage.name} forward"] = added
+        elif stage.op == "Concat":
+            copied = sum(lanes * tiles(given[name]) for name in stage.inputs) * tiles(batch)
+            expected |= {f"{stage.name} {work}": copied for work in ("forward", "input gradient")}
+        elif not stage.weight:
+            expected |= own_steps(stage, tiles, batch, added=only_added(parts, stage))
         if stage.relu or stage.window != (1, 1) or (stage.weight and strided(stage)):
             values = math.prod(stage.pooled_shape) * math.prod(stage.window)
             for work in ("pool", "pool gradient"):
@@ -184,7 +283,7 @@ def test_steps(seed):
             "velocity": 2 * lanes * tiles(group * depth * tiles(outputs)),
         }
         work["update"] = work["velocity"]
-        if number:
+        if stage.inputs != (IMAGES,):
             work["input gradient"] = (
                 lanes
                 * group
@@ -198,11 +297,18 @@ def test_steps(seed):
     assert found == expected
 
 
+def only_added(parts, stage):
+    """Whether the gradient of an unmarked stage's output is that of an addition alone."""
+    readers = [other for other in parts for name in other.inputs if name == stage.name]
+    marked = stage.relu or stage.window != (1, 1)
+    return [reader.op for reader in readers] == ["Add"] and not marked
+
+
 def strided(stage):
     return stage.attributes["strides"] != (1, 1)
 
 
-def own_steps(stage, tiles, batch):
+def own_steps(stage, tiles, batch, *, added):
     """Of a pool that is a stage of its own, of sigmoid and tanh."""
     a, (channels, *size) = stage.attributes, stage.shape
     words, lanes = tiles(batch), next(n for n in range(4, 9) if tiles(n) == 1 < tiles(n + 1))
@@ -233,7 +339,7 @@ def own_steps(stage, tiles, batch):
             shared = sum(
                 len(region.rows) * len(region.cols)
                 for region in stage.regions
-                if region.share < 1 << 14
+                if region.share < 1 << 14 or (added and len(stage.regions) > 1)
             )
             routed = lanes * tiles(channels) * shared * words
         gradient = routed + lanes * tiles(channels) * math.prod(read) * words
@@ -290,8 +396,10 @@ def test_too_many_norms():
     message = "channels of LRN and its size together must be below 2048, unlike in n0"
     assert str(raised.value) == message
     square = replace(parts[0], attributes=parts[0].attributes | {"size": 400, "within": True})
+    config = sized([square], 4, TrainingConfig(lanes=4), momentum=True)
+    assert config.accumulator_bits == 49
     with pytest.raises(ValueError) as raised:
-        sized([square], 4, TrainingConfig(lanes=4), momentum=True)
+        TrainingPlan([square], replace(config, accumulator_bits=48), momentum=True)
     assert str(raised.value) == "a sum must have at most 131071 products, not 160000 as in n0"
 
 

@@ -222,13 +222,14 @@ def _global_max_pool(attributes, inputs, y, dy):
 
 
 def _clip(attributes, inputs, y, dy):
+    # None at the bounds, as that of Relu at 0.
     (x,) = inputs
     low, high = attributes["minimum"], attributes["maximum"]
     passes = np.ones(x.shape, np.bool_)
     if low is not None:
-        passes &= x >= low
+        passes &= x > low
     if high is not None:
-        passes &= x <= high
+        passes &= x < high
     return (np.where(passes, dy, 0).astype(dy.dtype),)
 
 

@@ -23,7 +23,7 @@ from hwsim.blocks.training import (
     noise_offset,
 )
 from hwsim.network.fixed_point import round_half_even_shift
-from hwsim.network.training import FACTOR_BITS, FUNCTIONS, SUM_POOLS
+from hwsim.network.training import FACTOR_BITS, FUNCTIONS, IMAGES, SUM_POOLS
 
 from .backward import scatter, sum_pool_gradient
 from .backward_loss import cross_entropy_gradient, rmse_gradient
@@ -94,6 +94,12 @@ def round_codes(sums, shift, random=None):
     else:
         rounded = (sums + (np.asarray(random, np.int64) >> (NOISE_BITS - shift))) >> shift
     return np.clip(rounded, -LIMIT, LIMIT - 1)
+
+
+def _weighted(x, y, numbers):
+    """Codes of ``p x + q y``."""
+    p, q, shift = numbers
+    return round_codes(x * p + y * q, shift)
 
 
 def _xorshift(state):
@@ -261,7 +267,8 @@ class Reference:
     def _note(self, key, codes):
         bounded = (codes == LIMIT - 1) | (codes == -LIMIT)
         large = (codes >= LARGE) | (codes < -LARGE)
-        self._flags[key] = bool(bounded.any()), bool(large.any())
+        before = self._flags.get(key, (False, False))
+        self._flags[key] = before[0] | bool(bounded.any()), before[1] | bool(large.any())
 
     # Steps
 
@@ -283,17 +290,32 @@ class Reference:
         """Codes of the outputs, (B, classes), for those of images, (B, C, H, W)."""
         count = len(images)
         self._count, self._flags, self._remembered = count, {}, []
-        maps = self._lanes(np.moveaxis(images, 0, -1))
+        found = {IMAGES: self._lanes(np.moveaxis(images, 0, -1))}
         for stage, numbers in zip(self.stages, scales, strict=True):
-            maps = maps.reshape(*stage.shape, maps.shape[-1])
-            out, kept = self._own(stage, maps, numbers)
+            inputs = [found[name] for name in stage.inputs]
+            if stage.op in ("Add", "Concat"):
+                out, kept = self._joined(stage, inputs, numbers), None
+            else:
+                maps = inputs[0].reshape(*stage.shape, inputs[0].shape[-1])
+                out, kept = self._own(stage, maps, numbers)
+            bound = LIMIT if stage.largest == math.inf else numbers.bound
             if stage.relu:
-                out = np.maximum(out, 0)
+                out = np.clip(out, 0, bound)
             if stage.sums:
                 self._note(f"map/{stage.name}", out[..., :count])
             maps, winner = self._pool(stage, out)
-            self._remembered.append((kept, winner, maps > 0))
+            self._remembered.append((kept, winner, (maps > 0) & (maps < bound)))
+            found[stage.name] = maps
         return maps.reshape(-1, maps.shape[-1])[:, :count].T
+
+    @staticmethod
+    def _joined(stage, inputs, numbers):
+        """A sum, or a concatenation."""
+        parts = [maps.reshape(-1, *stage.shape[1:], maps.shape[-1]) for maps in inputs]
+        if stage.op == "Add":
+            return _weighted(parts[0], parts[1], numbers.joins)
+        codes = [round_codes(*part) for part in zip(parts, numbers.joins, strict=True)]
+        return np.concatenate(codes)
 
     def _own(self, stage, maps, numbers):
         """What a stage's own layer gives, and what its gradients need."""
@@ -388,31 +410,50 @@ class Reference:
 
     def backward(self, delta, scales):
         """The rest of the step, from codes of the gradient of the outputs, (B, classes)."""
-        delta = self._lanes(delta.T)
-        gradients = {}
-        for k in reversed(range(len(self.stages))):
-            stage, numbers = self.stages[k], scales[k]
-            kept, winner, positive = self._remembered[k]
-            delta = self._route(stage, delta.reshape(*stage.pooled_shape, -1), winner, positive)
+        found = {self.stages[-1].name: self._lanes(delta.T)}
+        gradients, by_name = {}, {stage.name: stage for stage in self.stages}
+        steps = list(zip(self.stages, scales, self._remembered, strict=True))
+        for stage, numbers, (kept, winner, positive) in reversed(steps):
+            delta = found.pop(stage.name).reshape(*stage.pooled_shape, -1)
+            delta = self._route(stage, delta, winner, positive)
             if stage.weight:
                 gradients[stage.name] = self._weight_gradient(stage, kept, delta, numbers)
-            if k:
-                random = self._random(numbers, "inputs")
-                if stage.weight:
-                    delta = self._input_gradient(stage, delta, numbers.inputs, random)
-                elif stage.op in FUNCTIONS:
-                    sums = delta * slope(kept, 1 << VALUE_POINT, tanh=stage.op == "Tanh")
-                    delta = self._in_words(sums, numbers.inputs, random)
-                elif stage.op == "LRN":
-                    delta = self._normalized_gradient(stage, kept, delta, numbers, random)
+            first = 0
+            for number, name in enumerate(stage.inputs):
+                if name == IMAGES:
+                    continue
+                shape = by_name[name].pooled_shape
+                if stage.op == "Concat":
+                    channels = math.prod(shape) // math.prod(stage.shape[1:])
+                    part = delta[first : first + channels]
+                    first += channels
+                elif stage.op == "Add":
+                    part = delta
                 else:
-                    sums = self._pool_gradient(stage, kept, delta)
-                    delta = self._in_lines(stage, sums, numbers.inputs, random)
-                self._note(f"delta/{self.stages[k - 1].name}", delta[..., : self._count])
+                    part = self._own_gradient(stage, kept, delta, numbers)
+                    self._note(f"delta/{name}", part[..., : self._count])
+                part = part.reshape(*shape, -1)
+                if name in found:
+                    part = _weighted(found[name], part, numbers.sums[number])
+                    self._note(f"delta/{name}", part[..., : self._count])
+                found[name] = part
         for stage, numbers in zip(self.stages, scales, strict=True):
             if stage.weight:
                 self._update(stage, gradients[stage.name], numbers)
         return self._flags
+
+    def _own_gradient(self, stage, kept, delta, numbers):
+        """Of a stage's input."""
+        random = self._random(numbers, "inputs")
+        if stage.weight:
+            return self._input_gradient(stage, delta, numbers.inputs, random)
+        if stage.op in FUNCTIONS:
+            sums = delta * slope(kept, 1 << VALUE_POINT, tanh=stage.op == "Tanh")
+            return self._in_words(sums, numbers.inputs, random)
+        if stage.op == "LRN":
+            return self._normalized_gradient(stage, kept, delta, numbers, random)
+        sums = self._pool_gradient(stage, kept, delta)
+        return self._in_lines(stage, sums, numbers.inputs, random)
 
     def _weight_gradient(self, stage, columns, delta, numbers):
         flat = delta.reshape(stage.group, stage.outputs // stage.group, -1)
