@@ -178,6 +178,32 @@ def test_a_bundled_network_goes_before_a_known_one(command):
     assert json.loads(out)["layers"][0]["name"] == "conv1"
 
 
+def test_a_network_without_weights_gets_random_ones_in_hardware(command, tmp_path):
+    """And the command says so; it needs no calibration."""
+    name, said = "8x8-2C3-MP2-3", "8x8-2C3-MP2-3 has no weights of its own and gets random ones"
+    np.savez(tmp_path / "c.npz", images=np.random.default_rng(0).random((4, 1, 8, 8), np.float32))
+    images = tmp_path / "c.npz"
+    for arguments in (
+        ("quantize", name, "--calibration", images, "-o", tmp_path / "q.onnx"),
+        ("compile", name, "-o", tmp_path / "program"),
+        ("verilog", name, "-o", tmp_path / "verilog"),
+        ("simulate", name, "--images", images),
+    ):
+        status, _, err = command(*arguments)
+        assert (status, err) == (0, f"{said}\n")
+    constants = hwsim.load(tmp_path / "q.onnx").constants
+    weights = [array for array in constants.values() if array.dtype == np.int8 and array.ndim > 1]
+    assert [np.abs(array).max() for array in weights] == [127, 127]
+    assert any((tmp_path / "program/constants.bin").read_bytes())
+    status, out, _ = command("estimate", name, "--device", "zu9eg", "--json")
+    assert status == 0
+    note, *_ = json.loads(out)["devices"][0]["notes"]
+    assert note == f"{said}; cycles do not depend on them"
+    # What is trained stays as it is.
+    status, _, err = command("compile", "digits", "--calibration", "digits", "-o", tmp_path / "d")
+    assert (status, err) == (0, "")
+
+
 def test_notation_is_refused(refusal):
     assert refusal("info", "28x28-20D5-10") == (
         "part 2 of 28x28-20D5-10 is '20D5'; accepted: 100C3, MP2 and 500N, with numbers from 1 to "

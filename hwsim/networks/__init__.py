@@ -1,8 +1,7 @@
 """Known networks by name, as topologies: their weights are zeros that take no memory.
 
-`network` takes a name of `NAMES`, or a text in the notation of Cireşan et al.
-(`hwsim.networks.notation`); `cifar10` and `mlp` make families. To build hardware, give them
-integers: trained ones through `hwsim.quantize`, or random ones through
+`network` takes a name of `NAMES`, or a text in a notation (`hwsim.networks.notation`); `cifar10`
+and `mlp` make families. To build hardware, give them random integers through
 `hwsim.models.quantization.random_integer_network`.
 """
 
