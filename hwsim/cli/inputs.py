@@ -85,7 +85,7 @@ def _known(model: str) -> Any:
     raise FileNotFoundError(
         f"{model} does not exist; give an ONNX file, a bundled network "
         f"({', '.join(bundled_networks())}), a known one ({', '.join(networks.NAMES)}) or a "
-        "notation such as 28x28-20C5-MP2-500N-10"
+        "notation such as 28x28-20C5-MP2-500N-10, 784-500-10-sigmoid or cifar10-5x64-3x32"
     )
 
 
