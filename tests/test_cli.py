@@ -789,6 +789,8 @@ def test_time_of_training(command, refusal):
     status, out, _ = command(*given, "--training", "--epochs", 30, *several)
     assert status == 0
     assert "30 epochs" in out
+    _, out, _ = command(*given, "--training")
+    assert "1 epoch " in out
     _, out, _ = command(*given, "--training", "--epochs", 30, *several, "--json")
     (device,) = json.loads(out)["devices"]
     for found in (device, device["parallel"]):

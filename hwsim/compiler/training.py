@@ -62,7 +62,7 @@ __all__ = ["Operation", "Scales", "TrainingPlan", "TrainingProgram", "sized"]
 # What nothing asks for.
 NO_SLOT = 0
 # Larger than any memory that is needed, for a plan that tells how large they have to be.
-AMPLE = 1 << 24
+AMPLE = 1 << 48
 
 
 class NormScales(NamedTuple):
