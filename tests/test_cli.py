@@ -18,7 +18,8 @@ from hwsim.models import calibrate
 
 ACCEPTED_MODELS = (
     "give an ONNX file, a bundled network (digits, lenet5, mnist_cnn), a known one "
-    f"({', '.join(networks.NAMES)}) or a notation such as 28x28-20C5-MP2-500N-10"
+    f"({', '.join(networks.NAMES)}) or a notation such as 28x28-20C5-MP2-500N-10, "
+    "784-500-10-sigmoid or cifar10-5x64-3x32"
 )
 COMMANDS = (
     "demo",
@@ -166,6 +167,8 @@ def test_known_networks(command):
     assert json.loads(out)["params"] == 25_557_032
     _, out, _ = command("info", "48x48-100C3-MP2-200C2-MP2-500N-3755", "--json")
     assert len(json.loads(out)["layers"]) == 10
+    _, out, _ = command("info", "cifar10-7x256-7x256-7x256", "--json")
+    assert json.loads(out)["macs"] == 600_663_936
     _, out, _ = command("estimate", "vgg16", "--device", "tpu-v1", "--json")
     assert json.loads(out)["devices"][0]["device"] == "tpu-v1"
     _, out, _ = command("info", "alexnet", "--input-shape", "image=2,3,227,227", "--json")

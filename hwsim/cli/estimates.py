@@ -83,8 +83,8 @@ def _several(
     parallel: Annotated[
         Literal["data", "features", "space", "pipeline"],
         typer.Option(
-            help="What is split: the batch; each layer's output channels, or the rows of each "
-            "feature map, not on FPGAs; or the network between its layers, not in training.",
+            help="What is split: the batch; or, not on FPGAs, each layer's output channels, the "
+            "rows of each feature map, or the network between its layers, that not in training.",
             rich_help_panel=_SEVERAL,
         ),
     ] = "data",
