@@ -34,25 +34,21 @@ from . import record
 SIZE = 32
 # One of each class, whose latency is shown.
 SHOWN = ("i7-7700k", "gtx-1080-ti", "tpu-v1", "eyeriss", "alveo-u250")
-FAMILIES = {
-    "mlp 784-500-10, sigmoid": lambda: networks.mlp((784, 500, 10), "sigmoid"),
-    "mlp 784-500-10, tanh": lambda: networks.mlp((784, 500, 10), "tanh"),
-    "1x29x29-20C4-MP2-40C5-MP3-150N-10N": lambda: networks.network(
-        "1x29x29-20C4-MP2-40C5-MP3-150N-10N"
-    ),
-    "48x48-100C3-MP2-200C2-MP2-300C2-MP2-400C2-MP2-500N-3755": lambda: networks.network(
-        "48x48-100C3-MP2-200C2-MP2-300C2-MP2-400C2-MP2-500N-3755"
-    ),
-    "cifar10, 256 7 x 7 three times": lambda: networks.cifar10(((7, 256),) * 3),
-}
+FAMILIES = (
+    "784-500-10-sigmoid",
+    "784-500-10-tanh",
+    "1x29x29-20C4-MP2-40C5-MP3-150N-10N",
+    "48x48-100C3-MP2-200C2-MP2-300C2-MP2-400C2-MP2-500N-3755",
+    "cifar10-7x256-7x256-7x256",
+)
 DOCUMENT = Path(__file__).parents[1] / "docs/networks.md"
 PUBLISHED = Path(__file__).parents[1] / "reports/benchmarks/networks.json"
 
 
 def all_networks():
     """Name to a function that makes the network."""
-    found = {name: lambda name=name: networks.network(name) for name in networks.NAMES}
-    return {**found, **FAMILIES}
+    names = (*networks.NAMES, *FAMILIES)
+    return {name: lambda name=name: networks.network(name) for name in names}
 
 
 def counts_table():

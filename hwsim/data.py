@@ -26,5 +26,9 @@ def bundled(name: str) -> Path:
     for folder in _FOLDERS:
         if (folder / name).is_file():
             return folder / name
-    names = ", ".join(bundled_networks()) or "none"
-    raise FileNotFoundError(f"no bundled file {name!r}; networks in this installation: {names}")
+    networks, kind = bundled_networks(), "networks"
+    if name.endswith("/images.npz"):
+        kind = "networks with images"
+        networks = [n for n in networks if any((f / n / "images.npz").is_file() for f in _FOLDERS)]
+    names = ", ".join(networks) or "none"
+    raise FileNotFoundError(f"no bundled file {name!r}; {kind} in this installation: {names}")

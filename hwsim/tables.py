@@ -207,7 +207,7 @@ def show_training_time(
             times = duration(epoch), duration(all_epochs)
             rows.append([count + entry["device"], found["steps_per_epoch"], *times])
     terminal.table(
-        ["device", "steps per epoch", "epoch", f"{epochs:,} epochs"],
+        ["device", "steps per epoch", "epoch", f"{epochs:,} epoch{'s' * (epochs > 1)}"],
         rows,
         title=f"training on {images:,} images",
     )

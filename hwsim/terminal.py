@@ -42,6 +42,12 @@ class Terminal:
 
         self._console.print(Text(clean(text), style=style), soft_wrap=True)
 
+    def remark(self, text: str) -> None:
+        """Print one line on standard error: what to know of the result."""
+        from rich.text import Text
+
+        self._errors.print(Text(clean(text)), soft_wrap=True)
+
     def lines(self, text: str) -> None:
         """Print a text of several lines."""
         for line in text.split("\n"):

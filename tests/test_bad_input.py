@@ -345,7 +345,8 @@ COMMANDS = {
     "no such model": (
         ["info", "no.onnx"],
         "no.onnx does not exist; give an ONNX file, a bundled network (digits, lenet5, mnist_cnn), "
-        f"a known one ({', '.join(networks.NAMES)}) or a notation such as 28x28-20C5-MP2-500N-10",
+        f"a known one ({', '.join(networks.NAMES)}) or a notation such as 28x28-20C5-MP2-500N-10, "
+        "784-500-10-sigmoid or cifar10-5x64-3x32",
     ),
     "folder": (["info", "."], ". is a folder; give an ONNX file"),
     "device file": (["info", "/dev/null"], "/dev/null is not an ONNX file, or is damaged"),

@@ -18,7 +18,8 @@ from hwsim.models import calibrate
 
 ACCEPTED_MODELS = (
     "give an ONNX file, a bundled network (digits, lenet5, mnist_cnn), a known one "
-    f"({', '.join(networks.NAMES)}) or a notation such as 28x28-20C5-MP2-500N-10"
+    f"({', '.join(networks.NAMES)}) or a notation such as 28x28-20C5-MP2-500N-10, "
+    "784-500-10-sigmoid or cifar10-5x64-3x32"
 )
 COMMANDS = (
     "demo",
@@ -192,6 +193,8 @@ def test_known_networks(command):
     assert json.loads(out)["params"] == 25_557_032
     _, out, _ = command("info", "48x48-100C3-MP2-200C2-MP2-500N-3755", "--json")
     assert len(json.loads(out)["layers"]) == 10
+    _, out, _ = command("info", "cifar10-7x256-7x256-7x256", "--json")
+    assert json.loads(out)["macs"] == 600_663_936
     _, out, _ = command("estimate", "vgg16", "--device", "tpu-v1", "--json")
     assert json.loads(out)["devices"][0]["device"] == "tpu-v1"
     _, out, _ = command("info", "alexnet", "--input-shape", "image=2,3,227,227", "--json")
@@ -202,6 +205,32 @@ def test_a_bundled_network_goes_before_a_known_one(command):
     """The trained one, whose convolution pads images of 28 x 28."""
     _, out, _ = command("info", "lenet5", "--json")
     assert json.loads(out)["layers"][0]["name"] == "conv1"
+
+
+def test_a_network_without_weights_gets_random_ones_in_hardware(command, tmp_path):
+    """And the command says so; it needs no calibration."""
+    name, said = "8x8-2C3-MP2-3", "8x8-2C3-MP2-3 has no weights of its own and gets random ones"
+    np.savez(tmp_path / "c.npz", images=np.random.default_rng(0).random((4, 1, 8, 8), np.float32))
+    images = tmp_path / "c.npz"
+    for arguments in (
+        ("quantize", name, "--calibration", images, "-o", tmp_path / "q.onnx"),
+        ("compile", name, "-o", tmp_path / "program"),
+        ("verilog", name, "-o", tmp_path / "verilog"),
+        ("simulate", name, "--images", images),
+    ):
+        status, _, err = command(*arguments)
+        assert (status, err) == (0, f"{said}\n")
+    constants = hwsim.load(tmp_path / "q.onnx").constants
+    weights = [array for array in constants.values() if array.dtype == np.int8 and array.ndim > 1]
+    assert [np.abs(array).max() for array in weights] == [127, 127]
+    assert any((tmp_path / "program/constants.bin").read_bytes())
+    status, out, _ = command("estimate", name, "--device", "zu9eg", "--json")
+    assert status == 0
+    note, *_ = json.loads(out)["devices"][0]["notes"]
+    assert note == f"{said}; cycles do not depend on them"
+    # What is trained stays as it is.
+    status, _, err = command("compile", "digits", "--calibration", "digits", "-o", tmp_path / "d")
+    assert (status, err) == (0, "")
 
 
 def test_notation_is_refused(refusal):
@@ -792,6 +821,8 @@ def test_time_of_training(command, refusal):
     status, out, _ = command(*given, "--training", "--epochs", 30, *several)
     assert status == 0
     assert "30 epochs" in out
+    _, out, _ = command(*given, "--training")
+    assert "1 epoch " in out
     _, out, _ = command(*given, "--training", "--epochs", 30, *several, "--json")
     (device,) = json.loads(out)["devices"]
     for found in (device, device["parallel"]):

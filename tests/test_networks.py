@@ -281,11 +281,36 @@ def test_variants_of_the_cifar10_network(layers, count, size):
     params += (edge**2 * count + 1) * 384 + 385 * 192 + 193 * 10
     assert network.params == params
     assert network.shape(f"pool{layers}_out") == (1, count, edge, edge)
-    assert network.name == "_".join(["cifar10"] + [f"{count}c{size}"] * layers)
+    assert network.name == "-".join(["cifar10"] + [f"{size}x{count}"] * layers)
 
 
 def test_default_of_the_cifar10_family_is_the_tutorial():
     assert networks.cifar10().table().equals(networks.network("cifar10").table())
+
+
+@pytest.mark.parametrize("kernels", list(itertools.product(range(3, 8), repeat=2)))
+def test_cifar10_by_notation(kernels):
+    """Maps keep their size, whatever that of the kernels."""
+    (first, second), counts = kernels, (4, 5)
+    text = f"cifar10-{first}x4-{second}x5"
+    network = networks.network(text)
+    assert network.name == text
+    table = network.table()
+    assert [*table["output_shape"][table["op"] == "Conv"]] == [(1, 4, 24, 24), (1, 5, 12, 12)]
+    dense = (5 * 36 + 1) * 384 + 385 * 192 + 193 * 10
+    assert network.params == (3 * first**2 + 1) * 4 + (4 * second**2 + 1) * 5 + dense
+    same = networks.cifar10(tuple(zip(kernels, counts, strict=True)))
+    assert same.name == text
+    assert same.table().equals(table)
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
+def test_activation_of_a_notation(activation):
+    network = networks.network(f"8x8-2C3-6-3-{activation}")
+    assert [layer.op for layer in network.layers] == [
+        *("Conv", networks.ACTIVATIONS[activation], "Flatten", "Gemm"),
+        *(networks.ACTIVATIONS[activation], "Gemm"),
+    ]
 
 
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
@@ -355,6 +380,18 @@ WRONG = {
         "1x2x3x4-10 begins with '1x2x3x4'; accepted: an input such as 48x48, 3x48x48 or 784"
     ),
     "0x3-10": "0x3-10 begins with '0x3'; accepted: an input such as 48x48, 3x48x48 or 784",
+    "784-sigmoid": (
+        "part 2 of 784-sigmoid is 'sigmoid'; accepted: 100C3, MP2 and 500N, with numbers from 1 to "
+        "999999"
+    ),
+    "cifar10-5x64-3": (
+        "part 3 of cifar10-5x64-3 is '3'; accepted: a size and a number of kernels, as in "
+        "cifar10-5x64-3x32"
+    ),
+    "cifar10-": (
+        "part 2 of cifar10- is ''; accepted: a size and a number of kernels, as in "
+        "cifar10-5x64-3x32"
+    ),
 }
 
 
@@ -370,7 +407,7 @@ def test_unknown():
         networks.network("lenet")
     assert str(caught.value) == (
         f"unknown network 'lenet'; known are {', '.join(networks.NAMES)}, and texts such as "
-        "28x28-20C5-MP2-500N-10"
+        "28x28-20C5-MP2-500N-10, 784-500-10-sigmoid and cifar10-5x64-3x32"
     )
 
 
@@ -383,10 +420,19 @@ def test_unknown():
             lambda: networks.mlp((3, 2), "softmax"),
             "activation must be relu, sigmoid or tanh, not 'softmax'",
         ),
-        (lambda: networks.cifar10(()), "kernels must have 1 to 4 entries, not 0"),
-        (
-            lambda: networks.cifar10(((4, 64),)),
-            "kernels must be pairs of an odd size and a positive number, not (4, 64)",
+        *(
+            (
+                lambda given=given: networks.cifar10(given),
+                f"kernels must be 1 to 4 pairs of a size and a number, not {given!r}",
+            )
+            for given in ((), ((3, 8),) * 5, "5x8", 3)
+        ),
+        *(
+            (
+                lambda pair=pair: networks.cifar10((pair,)),
+                f"kernels must be pairs of a size from 1 to 24 and a positive number, not {pair!r}",
+            )
+            for pair in ((25, 8), (0, 8), (3, 0), (3, 64, 1), (3.0, 8), "38")
         ),
     ],
 )

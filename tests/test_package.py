@@ -79,6 +79,12 @@ def test_bundled_refuses_what_is_not_there():
         "no bundled file 'vgg16/vgg16.onnx'; networks in this installation: digits, lenet5, "
         "mnist_cnn"
     )
+    with pytest.raises(FileNotFoundError) as refused:
+        bundled("mnist_cnn/images.npz")
+    assert str(refused.value) == (
+        "no bundled file 'mnist_cnn/images.npz'; networks with images in this installation: "
+        "digits, lenet5"
+    )
 
 
 @pytest.fixture(scope="module")

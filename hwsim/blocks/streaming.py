@@ -38,7 +38,7 @@ from .stream import Frame
 from .timing import Edge, evaluate
 from .unit import UnitConfig
 
-__all__ = ["Stage", "Streaming", "StreamingPlan", "plan_streaming"]
+__all__ = ["ANY_TIME", "Stage", "Streaming", "StreamingPlan", "plan_streaming"]
 
 DEFAULT_MULTIPLIERS = 128
 
@@ -195,7 +195,7 @@ def plan_streaming(network, options=None):
 def _fold_within(network, multipliers):
     """The fastest folding that needs at most so many multipliers."""
     choices: _Choices = {}
-    best = _fold(network, _ANY_TIME, choices)
+    best = _fold(network, ANY_TIME, choices)
     fewest = _multipliers(best)
     if fewest > multipliers:
         raise ValueError(
@@ -219,7 +219,7 @@ def _fold_within(network, multipliers):
 
 
 # Cycles per image that every folding keeps within.
-_ANY_TIME = 1 << 62
+ANY_TIME = 1 << 62
 
 # By name of a layer and lanes that arrive (None: open): its foldings, best first.
 _Choices = dict[tuple[str, int | None], list[tuple[int, int, int, int]]]

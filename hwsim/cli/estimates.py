@@ -83,8 +83,8 @@ def _several(
     parallel: Annotated[
         Literal["data", "features", "space", "pipeline"],
         typer.Option(
-            help="What is split: the batch, each layer's output channels, the rows of each "
-            "feature map, or the network between its layers.",
+            help="What is split: the batch; or, not on FPGAs, each layer's output channels, the "
+            "rows of each feature map, or the network between its layers, that not in training.",
             rich_help_panel=_SEVERAL,
         ),
     ] = "data",
@@ -192,8 +192,9 @@ def estimate(
 ) -> int:
     """Estimate latency and throughput of a network on one or more devices.
 
-    For an FPGA the network has to be quantized, for a training step it must not be. FPGAs run the
-    accelerator that is described; if none is, the fastest streaming pipeline that their DSPs allow.
+    For an FPGA the network has to be quantized, or a known one without weights, which are then
+    random; for a training step it must not be. FPGAs run the accelerator that is described; if none
+    is, the fastest streaming pipeline that their DSPs allow.
     """
     import hwsim
     from hwsim.tables import show_estimates, show_parallel, show_serving, show_training_time

@@ -6,7 +6,7 @@ from typing import Any
 
 from hwsim.terminal import Terminal
 
-__all__ = ["as_integers", "load_images_for", "load_network", "with_report"]
+__all__ = ["as_integers", "load_images_for", "load_network", "with_report", "with_weights"]
 
 
 def with_report(
@@ -24,19 +24,37 @@ def with_report(
 
 
 def as_integers(terminal: Terminal, network: Any, model: str, calibration: str | None) -> Any:
-    """Quantize a network that is float; ``model`` names it in messages."""
+    """Quantize a network that is float; ``model`` names it in messages.
+
+    One that gets random weights needs no ``calibration``: random images do.
+    """
     import hwsim
     from hwsim.models.dataflow.workload import is_quantized
+    from hwsim.network.random_weights import random_images
 
     if is_quantized(network):
         return network
-    if calibration is None:
+    given = with_weights(terminal, network)
+    if calibration is not None:
+        images = load_images_for(network, calibration, key="calibration").images
+    elif given is not network:
+        images = random_images(network)
+    else:
         raise ValueError(
             f"{model} is a float network: quantize it with 'hwsim quantize', or give --calibration"
         )
-    images = load_images_for(network, calibration, key="calibration")
     with terminal.progress("quantizing"):
-        return hwsim.quantize(network, calibration=images.images)
+        return hwsim.quantize(given, calibration=images)
+
+
+def with_weights(terminal: Terminal, network: Any) -> Any:
+    """The network; one without weights of its own gets random ones, which is said."""
+    from hwsim.network.random_weights import lacks_weights, notice, with_random_weights
+
+    if not lacks_weights(network):
+        return network
+    terminal.remark(notice(network))
+    return with_random_weights(network)
 
 
 def load_network(
@@ -82,7 +100,7 @@ def _known(model: str) -> Any:
     raise FileNotFoundError(
         f"{model} does not exist; give an ONNX file, a bundled network "
         f"({', '.join(bundled_networks())}), a known one ({', '.join(networks.NAMES)}) or a "
-        "notation such as 28x28-20C5-MP2-500N-10"
+        "notation such as 28x28-20C5-MP2-500N-10, 784-500-10-sigmoid or cifar10-5x64-3x32"
     )
 
 

@@ -7,7 +7,7 @@ import typer
 
 from hwsim.terminal import Terminal
 
-from .inputs import as_integers, load_images_for, load_network, with_report
+from .inputs import as_integers, load_images_for, load_network, with_report, with_weights
 from .options import (
     CALIBRATION_HELP,
     DONE,
@@ -98,7 +98,7 @@ def quantize(
     images = load_images_for(network, calibration, key="calibration")
     with terminal.progress("quantizing"):
         quantized = hwsim.quantize(
-            network,
+            with_weights(terminal, network),
             calibration=images.images,
             method=method,
             percentile=percentile,

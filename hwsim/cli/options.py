@@ -67,8 +67,8 @@ ModelArgument = Annotated[
     typer.Argument(
         metavar="MODEL",
         help="An ONNX file, float or quantized; the name of a bundled network: lenet5, digits, "
-        "mnist_cnn; or, for its layers and estimates, a known one such as alexnet, vgg16, "
-        "resnet50, mobilenet_v2 or 48x48-100C3-MP2-500N-10.",
+        "mnist_cnn; or a known one, which has no weights, such as alexnet, vgg16, resnet50, "
+        "mobilenet_v2, 48x48-100C3-MP2-500N-10, 784-500-10-sigmoid or cifar10-5x64-3x32.",
         show_default=False,
     ),
 ]
@@ -89,8 +89,8 @@ StrictOption = Annotated[
 ]
 IMAGES_HELP = (
     "An .npz with 'images' of shape (N, C, H, W) and, optionally, 'labels'; an .npy; a folder of "
-    "pictures; or the name of a bundled network. For a float input, uint8 images are divided by "
-    "255."
+    "pictures; or the name of a bundled network with images: lenet5, digits. For a float input, "
+    "uint8 images are divided by 255."
 )
 ImagesOption = Annotated[
     str, typer.Option("--images", metavar="IMAGES", help=IMAGES_HELP, show_default=False)

@@ -65,7 +65,7 @@ __all__ = ["Operation", "Scales", "TrainingPlan", "TrainingProgram", "sized"]
 NO_SLOT = 0
 POOLS = ("MaxPool", *SUM_POOLS)
 # Larger than any memory that is needed, for a plan that tells how large they have to be.
-AMPLE = 1 << 28
+AMPLE = 1 << 48
 
 
 class NormScales(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from hwsim.blocks.checks import check_positive
+from hwsim.network.integer import IntegerNetwork
 from hwsim.network.network import Network, NetworkError, check_network
 
 from . import devices as catalog
@@ -283,7 +284,7 @@ class Estimates:
 
 
 def estimate(
-    network: Network,
+    network: Network | IntegerNetwork,
     devices: Iterable[str | Path | catalog.Device],
     *,
     batch: int = 1,
@@ -300,7 +301,9 @@ def estimate(
 
     Parameters
     ----------
-    network : Network
+    network : Network or IntegerNetwork
+        For an FPGA quantized, or without weights of its own, which are then random; an
+        `IntegerNetwork` is for FPGAs alone.
     devices : iterable of str, path or Device
         Names of `hwsim.models.devices.names`, or TOML files.
     batch : int
@@ -321,9 +324,10 @@ def estimate(
         Of the training step: "sgd", "momentum" or "adam".
     design : optional
         What runs on FPGAs: a design of `hwsim.build`, or a `hwsim.Streaming` or `hwsim.Systolic` to
-        build it from. Unless given, the fastest streaming pipeline that the part's DSPs allow. For
-        a training step a `hwsim.blocks.training.TrainingConfig`, of which the lanes count; unless
-        given, 16, or as many as the part's DSPs allow.
+        build it from. Unless given, the fastest streaming pipeline that the part's DSPs allow; if
+        they are too few for any, the smallest, with a note. For a training step a
+        `hwsim.blocks.training.TrainingConfig`, of which the lanes count; unless given, 16, or as
+        many as the part's DSPs allow.
     clock_hz : float, optional
         Clock of the FPGAs, e.g. from place and route; unless given, the device's.
     memory : optional
@@ -339,22 +343,23 @@ def estimate(
     Raises
     ------
     NetworkError
-        For an operator without a model, a float network on an FPGA, or training a quantized one;
-        on an FPGA also for training what its accelerator does not train.
+        For an operator without a model, a float network with weights of its own on an FPGA, or
+        training a quantized one; on an FPGA also for training what its accelerator does not train.
     ValueError
         For an unknown device or one that is wrong, training on a device that has no float data
         type, and values out of range.
     """
-    check_network(network)
+    if not isinstance(network, IntegerNetwork):
+        check_network(network)
+        if not network.layers or not network.inputs or 0 in network.inputs[0].shape:
+            raise NetworkError(
+                f"network {network.name} has nothing to estimate; accepted: an input and a layer"
+            )
     check_positive("batch", batch)
     if cores is not None:
         check_positive("cores", cores)
     if batch > LARGEST_BATCH:
         raise ValueError(f"batch must be at most {LARGEST_BATCH:,}, not {batch}")
-    if not network.layers or not network.inputs or 0 in network.inputs[0].shape:
-        raise NetworkError(
-            f"network {network.name} has nothing to estimate; accepted: an input and a layer"
-        )
     if isinstance(devices, str | Path | catalog.Device):
         devices = [devices]
     found = [catalog.load(device) for device in devices]
@@ -368,6 +373,11 @@ def estimate(
     check_optimizer(optimizer)
     estimates = []
     for device in found:
+        if isinstance(network, IntegerNetwork) and (device.device_class != "fpga" or training):
+            raise TypeError(
+                f"network must be a Network for {device.name}, or for training; an IntegerNetwork "
+                "is for inference on FPGAs"
+            )
         # Imported here, because CPUs, GPUs and arrays need none of it.
         if device.device_class == "fpga" and training:
             from .fpga_training import estimate_training

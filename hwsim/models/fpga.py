@@ -3,20 +3,23 @@
 Cycles are those of the configurations, which the hardware is proven to take.
 """
 
-from functools import partial
+from functools import lru_cache, partial
 
-from hwsim.blocks.streaming import Streaming, StreamingPlan, plan_streaming
+from hwsim.blocks.streaming import ANY_TIME, Streaming, StreamingPlan, plan_streaming
 from hwsim.blocks.systolic.config import Systolic
 from hwsim.blocks.systolic.timing import Memory, usual_memory
 from hwsim.compiler.compile import compile_network
+from hwsim.network.integer import IntegerNetwork
 from hwsim.network.lower import lower
 from hwsim.network.network import NetworkError
+from hwsim.network.random_weights import lacks_weights, notice
 
 from .cost import FAMILIES, cost
 from .dataflow import streaming
 from .dataflow.systolic import layer_table
 from .dataflow.workload import is_quantized
 from .estimate import Estimate, LayerEstimate
+from .quantization import random_integer_network
 
 __all__ = ["estimate_fpga"]
 
@@ -31,9 +34,8 @@ def estimate_fpga(network, device, batch, design=None, clock_hz=None, memory=Non
     -------
     Estimate
     """
-    architecture = _architecture(network, device, design)
+    architecture, *notes = _architecture(network, device, design)
     clock = clock_hz or device["clock"]
-    notes = []
     if clock_hz is None:
         quantity = device.quantities["clock"]
         notes.append(f"clock {quantity} ({quantity.source})")
@@ -49,26 +51,38 @@ def estimate_fpga(network, device, batch, design=None, clock_hz=None, memory=Non
 
 
 def _architecture(network, device, design):
-    """A `StreamingPlan`, or a program for a systolic accelerator."""
+    """A `StreamingPlan`, or a program for a systolic accelerator; then notes."""
     found = getattr(design, "plan", None) or getattr(design, "program", None) or design
     if found is not None and not isinstance(found, Streaming | Systolic):
-        return found
-    if not is_quantized(network):
+        return (found,)
+    if isinstance(network, IntegerNetwork):
+        integer, notes = network, ()
+    elif is_quantized(network) or lacks_weights(network):
+        integer, *notes = _integers(network)
+    else:
         raise NetworkError(
             f"{device.name} runs integer networks only, and {network.name} is not quantized; "
             "quantize it with hwsim.quantize"
         )
-    integer = lower(network)
     if isinstance(found, Systolic):
-        return compile_network(integer, found)
+        return compile_network(integer, found), *notes
     if found is not None:
-        return plan_streaming(integer, found)
+        return plan_streaming(integer, found), *notes
     try:  # the fastest pipeline that the part's DSPs allow
-        return plan_streaming(integer, Streaming(multipliers=int(device["dsps"])))
+        plan = plan_streaming(integer, Streaming(multipliers=int(device["dsps"])))
     except NetworkError:
         raise
-    except ValueError as error:
-        raise ValueError(f"{device.name} has {int(device['dsps'])} DSPs: {error}") from None
+    except ValueError:  # too few for any: what does not fit stands in a note
+        plan = plan_streaming(integer, Streaming(cycles_per_image=ANY_TIME))
+    return plan, *notes
+
+
+@lru_cache(maxsize=1)  # the same for each device and batch
+def _integers(network):
+    """The integer network; then notes, if its weights are random because it has none."""
+    if is_quantized(network):
+        return (lower(network),)
+    return random_integer_network(network), f"{notice(network)}; cycles do not depend on them"
 
 
 def _systolic(program, device, batch, clock, memory, notes):
@@ -156,8 +170,8 @@ def _room_for_array(config, device):
 
 def _streams(plan, images, memory):
     """Trace of the pipeline alone, or fed from a memory."""
-    if memory is None:
-        return streaming.run(plan.actors, plan.edges, images)
+    if memory is None:  # `streaming.run` finds the same, an event at a time
+        return plan.trace(images)
     ends = (-(-frame.lanes * frame.bits // 8) for frame in (plan.input, plan.output))
     pipeline = streaming.Pipeline(plan.actors, plan.edges, *ends)
     return streaming.run_shared([pipeline], memory, images)[0]

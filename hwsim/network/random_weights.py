@@ -14,12 +14,13 @@ import numpy as np
 
 from .network import Network
 
-__all__ = ["random_images", "with_random_weights"]
+__all__ = ["lacks_weights", "notice", "random_images", "with_random_weights"]
 
 # Of a normal number's variance (1 - 1 / pi) / 2 is left behind a ReLU.
 RECTIFIED_GAIN = 2 / (1 - 1 / math.pi)
 # Standard deviation of the numbers 0 to 255.
 LEVELS_DEVIATION = math.sqrt((256**2 - 1) / 12)
+PRODUCTS = ("Conv", "Gemm", "MatMul")
 # Ranges of all other parameters: addends beside maps that keep the deviation of the images, which
 # is 74; a batch normalization leaves it as it finds it.
 AROUND_0, AROUND_1 = (-16.0, 16.0), (0.8, 1.2)
@@ -47,6 +48,19 @@ PASSING = frozenset(
 )
 
 
+def lacks_weights(network: Network) -> bool:
+    """Whether a float network has convolutions or matrix products, and zeros for all weights."""
+    names = [layer.inputs[1] for layer in network.layers if layer.op in PRODUCTS]
+    return bool(names) and not any(
+        name not in network.constants or network.constants[name].any() for name in names
+    )
+
+
+def notice(network: Network) -> str:
+    """What is said where a network that `lacks_weights` goes to hardware."""
+    return f"{network.name} has no weights of its own and gets random ones"
+
+
 def with_random_weights(network: Network, seed: int = 0) -> Network:
     """Return the float network with random parameters, the same on every machine.
 
@@ -59,7 +73,7 @@ def with_random_weights(network: Network, seed: int = 0) -> Network:
             if name not in network.constants or name in drawn:
                 continue
             shape, key = network.constants[name].shape, f"{seed} {name}"
-            if layer.op in ("Conv", "Gemm", "MatMul") and place == 1:
+            if layer.op in PRODUCTS and place == 1:
                 gain = RECTIFIED_GAIN if _rectified(network, layer.inputs[0]) else 1.0
                 drawn[name] = _weights(layer, shape, gain, key)
             elif layer.op == "BatchNormalization":

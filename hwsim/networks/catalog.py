@@ -286,12 +286,13 @@ def inverted_residual(graph, name, expansion, outputs, stride):
 def cifar10_graph(name, kernels):
     """The CIFAR-10 network of TensorFlow's tutorial "Convolutional Neural Networks", and variants.
 
-    Cropped to 24 x 24. ``kernels``: (size, number) of each convolution. The first has its pool
-    before its LRN, all others behind. Two hidden layers of 384 and 192.
+    Cropped to 24 x 24. ``kernels``: (size, number) of each convolution, whose maps keep their size.
+    The first has its pool before its LRN, all others behind. Two hidden layers of 384 and 192.
     """
     graph = Graph(name, (3, 24, 24))
     for index, (size, outputs) in enumerate(kernels, 1):
-        graph.conv_relu(f"conv{index}", outputs, size, 1, size // 2)
+        # As TensorFlow pads.
+        graph.conv_relu(f"conv{index}", outputs, size, 1, (size - 1) // 2, after=size // 2)
         steps = [
             partial(graph.pool, f"pool{index}", 3, 2),
             # The tutorial's alpha is 0.001 / 9, not divided by the 9 channels.

@@ -62,13 +62,14 @@ class Graph:
         self.nodes.append(helper.make_node("ConstantOfShape", [f"{name}_shape"], [name], name=name))
         return name
 
-    def conv(self, name, outputs, size, stride=1, pad=0, group=1, bias=True):
-        """Square kernels, the same padding on all sides."""
+    def conv(self, name, outputs, size, stride=1, pad=0, group=1, bias=True, after=None):
+        """Square kernels, the same padding on all sides, or ``after`` at the right and below."""
         weights = [self.zeros(f"{name}_weights", outputs, self.channels // group, size, size)]
         if bias:
             weights.append(self.zeros(f"{name}_bias", outputs))
         self.channels = outputs
-        self._slide(size, stride, pad, False)
+        after = pad if after is None else after
+        self._slide(size, stride, pad, after, False)
         self.node(
             "Conv",
             name,
@@ -76,7 +77,7 @@ class Graph:
             *weights,
             kernel_shape=[size, size],
             strides=[stride, stride],
-            pads=[pad] * 4,
+            pads=[pad, pad, after, after],
             group=group,
         )
 
@@ -110,7 +111,7 @@ class Graph:
 
     def pool(self, name, size, stride, pad=0, ceil=1, op="MaxPool"):
         """A pool; with ``ceil`` a window that is partly filled counts."""
-        self._slide(size, stride, pad, bool(ceil))
+        self._slide(size, stride, pad, pad, bool(ceil))
         self.node(
             op,
             name,
@@ -143,7 +144,7 @@ class Graph:
         self.node("Gemm", name, self.at, weights, self.zeros(f"{name}_bias", outputs), transB=1)
         self.channels = outputs
 
-    def _slide(self, kernel, stride, pad, ceil_mode):
+    def _slide(self, kernel, stride, pad, after, ceil_mode):
         self.size = tuple(
-            output_size(size, kernel, stride, 1, pad, pad, ceil_mode) for size in self.size
+            output_size(size, kernel, stride, 1, pad, after, ceil_mode) for size in self.size
         )

@@ -1,4 +1,4 @@
-"""Networks as Cireşan et al. write them.
+"""Networks as texts: as Cireşan et al. write them, and variants of the CIFAR-10 tutorial's.
 
 ``48x48-100C3-MP2-200C2-MP2-300C2-MP2-400C2-MP2-500N-3755``, for example.
 Cireşan, Meier, Schmidhuber, "Multi-column Deep Neural Networks for Image Classification", CVPR
@@ -11,15 +11,20 @@ Cireşan, Meier, Schmidhuber, "Multi-column Deep Neural Networks for Image Class
   of pixels.
 * ``500N``: a fully connected layer of 500 units; the ``N`` of the last may be missing.
 
-An activation follows every convolution and every fully connected layer but the last. A committee is
-the mean of the results of several such networks, each a run of its own.
+An activation follows every convolution and every fully connected layer but the last: tanh, or what
+ends the text, as in ``784-500-10-sigmoid``. A committee is the mean of the results of several such
+networks, each a run of its own.
+
+``cifar10-5x64-3x32`` is the tutorial's network with 64 kernels of 5 x 5, then 32 of 3 x 3.
 """
 
 import re
 
 from .graph import Graph
 
-__all__ = ["is_notation", "parse"]
+__all__ = ["ACTIVATIONS", "is_notation", "kernels", "parse"]
+
+ACTIVATIONS = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh"}
 
 _NUMBER = r"[1-9]\d{0,5}"
 _PART = re.compile(
@@ -27,16 +32,40 @@ _PART = re.compile(
     rf"|(?P<units>{_NUMBER})N?",
     re.ASCII,
 )
+_KERNELS = re.compile(rf"({_NUMBER})x({_NUMBER})", re.ASCII)
 _INPUT = re.compile(rf"{_NUMBER}(x{_NUMBER}){{0,2}}", re.ASCII)
 
 
 def is_notation(text):
-    """Whether ``text`` begins as the notation does: an input, a hyphen, and more."""
-    return re.match(r"\d+(x\d+)*-", text, re.ASCII) is not None
+    """Whether ``text`` begins as a notation does: an input or cifar10, a hyphen, and more."""
+    return re.match(r"(\d+(x\d+)*|cifar10)-", text, re.ASCII) is not None
 
 
-def parse(text, activation):
-    """Return the `Graph` that ``text`` describes; ``activation`` is an operator.
+def kernels(text):
+    """Size and number of each convolution's kernels in ``cifar10-5x64-3x32``, None for others.
+
+    Raises
+    ------
+    ValueError
+        If a part has another form.
+    """
+    first, *parts = text.split("-")
+    if first != "cifar10" or not parts:
+        return None
+    found = []
+    for index, part in enumerate(parts, 2):
+        match = _KERNELS.fullmatch(part)
+        if match is None:
+            raise ValueError(
+                f"part {index} of {text} is '{part}'; accepted: a size and a number of kernels, as "
+                "in cifar10-5x64-3x32"
+            )
+        found.append((int(match[1]), int(match[2])))
+    return tuple(found)
+
+
+def parse(text):
+    """Return the `Graph` that a text as of Cireşan et al. describes.
 
     Raises
     ------
@@ -44,6 +73,9 @@ def parse(text, activation):
         If a part has another form, or does not fit what comes before it.
     """
     first, *parts = text.split("-")
+    activation = ACTIVATIONS["tanh"]
+    if len(parts) > 1 and parts[-1] in ACTIVATIONS:
+        activation = ACTIVATIONS[parts.pop()]
     graph = Graph(text, _input(text, first))
     for index, part in enumerate(parts, 1):
         last = index == len(parts)

@@ -17,8 +17,10 @@ from hwsim.compiler.compile import compile_network
 from hwsim.models import devices
 from hwsim.models.dataflow.streaming import Memory
 from hwsim.models.estimate import estimate
+from hwsim.models.quantization import random_integer_network
 from hwsim.network import NetworkError, load
 from hwsim.network.lower import lower
+from hwsim.networks import network as known
 
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
 PROCESSORS = ["i7-7700k", "gtx-1080-ti", "titan-v", "tpu-v1", "tpu-v2"]
@@ -286,6 +288,42 @@ def test_logic_that_does_not_fit_is_flagged(integer):
     small, large = (" ".join(entry.notes) for entry in found)
     assert "look-up tables, but ecp5-25f has 24,288" in small
     assert "look-up tables" not in large
+
+
+RANDOM = " has no weights of its own and gets random ones; cycles do not depend on them"
+
+
+@pytest.mark.parametrize("design", [None, Streaming(multipliers=64), Systolic(rows=4, cols=4)])
+def test_a_network_without_weights_gets_random_ones_on_fpgas(design):
+    """Its integer network takes the same cycles, whatever its weights."""
+    network = known("3x12x12-8C3-MP2-20N-10")
+    parts = ["ice40up5k", "ecp5-85f"]
+    found = estimate(network, ["tpu-v1", *parts], design=design, batch=3)
+    assert RANDOM not in " ".join(found["tpu-v1"].notes)
+    for seed in (0, 1):
+        integer = random_integer_network(network, seed)
+        for entry in estimate(integer, parts, design=design, batch=3):
+            assert found[entry.device.name].cycles == entry.cycles
+            assert found[entry.device.name].notes == (network.name + RANDOM, *entry.notes)
+
+
+def test_more_layers_than_a_part_has_dsps():
+    """The smallest pipeline, with a note."""
+    network = known("-".join(["12"] * 11))
+    (entry,) = estimate(network, ["ice40up5k"])
+    assert entry.interval_cycles == 12 * 12
+    assert entry.notes[-1] == (
+        "does not fit: 10 multipliers of 8 x 8 bits, one DSP each, but ice40up5k has 8 DSPs"
+    )
+
+
+def test_an_integer_network_is_for_fpgas(plan):
+    sentence = (
+        "network must be a Network for {}, or for training; an IntegerNetwork is for inference on "
+        "FPGAs"
+    )
+    assert refused(TypeError, plan.network, "tpu-v1") == sentence.format("tpu-v1")
+    assert refused(TypeError, plan.network, "zu9eg", training=True) == sentence.format("zu9eg")
 
 
 def test_the_memory_must_be_that_of_the_architecture(integer, plan):

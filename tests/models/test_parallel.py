@@ -21,6 +21,7 @@ from hwsim.models.dataflow.parallel import (
 )
 from hwsim.models.estimate import estimate
 from hwsim.network import NetworkError, load
+from hwsim.networks import network as known
 
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
 
@@ -187,3 +188,7 @@ def test_bad_input(lenet):
         pipeline_parallel, lenet, "v100", 2, link, batch=2, training=True, error=NetworkError
     )
     assert message == "pipeline-parallel training has no model; split the batch instead"
+    assert refused(pipeline_parallel, known("8x8-2C3-3"), "zu9eg", 2, link, batch=2) == (
+        "the layers of zu9eg work at the same time already; give a device of the classes cpu, gpu, "
+        "tpu and spatial, or split the batch"
+    )

@@ -279,7 +279,7 @@ def test_bad_input(small, split):
         (
             {"device": "ecp5-85f"},
             "layers that are split have no model on FPGAs, and ecp5-85f is one; give a device of "
-            "the classes cpu, gpu and tpu",
+            "the classes cpu, gpu, tpu and spatial, or split the batch",
         ),
         (
             {"device": "tpu-v1", "training": True},

@@ -1,5 +1,7 @@
 """A training step: gradients, what stays alive for them, updates."""
 
+import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from hwsim.models.estimate import estimate
 from hwsim.models.processors import PROCESSORS
 from hwsim.models.training import TrainingSettings
 from hwsim.network import NetworkError, load
+from hwsim.networks import network as known
 from hwsim.sim.trainer import train
 from tests.models.test_integer_training import data, with_functions
 
@@ -420,6 +423,19 @@ def test_estimates_of_pools_and_functions():
         "does not fit: 29 DSPs for multipliers of 16 x 16 bits and wider, but ice40up5k has 8"
         in (small.notes)
     )
+
+
+def test_training_more_than_a_part_holds():
+    """Weights of 62 million parameters, velocities and gradients: an estimate, and a note."""
+    network = known("alexnet")
+    (found,) = estimate(network, "ecp5-85f", batch=16, training=True)
+    forward = sum(layer.macs for layer in found.layers if layer.phase == "forward")
+    table = network.table()
+    biased = table["output_shape"][table["params"] > 0]
+    assert forward == 16 * (network.macs + sum(map(math.prod, biased)))
+    *_, note = found.notes
+    needed, room = (int(number.replace(",", "")) for number in re.findall(r"[\d,]{5,}", note))
+    assert needed > 3 * 16 * network.params > room
 
 
 def test_lanes_on_an_fpga():

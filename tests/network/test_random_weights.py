@@ -8,7 +8,7 @@ import pytest
 
 import hwsim
 from hwsim.models import reference
-from hwsim.network.random_weights import random_images, with_random_weights
+from hwsim.network.random_weights import lacks_weights, random_images, with_random_weights
 from tests.onnx_models import MODELS, ModelBuilder
 
 
@@ -33,6 +33,20 @@ def test_every_parameter_is_drawn_and_nothing_else_changes(name):
         other = drawn.constants[constant]
         assert (other.shape, other.dtype) == (array.shape, array.dtype)
         assert not np.any(other == array)
+
+
+def test_a_network_of_zeros_alone_lacks_weights():
+    network = deep(2)
+    first, second = (layer.inputs[1] for layer in network.layers if layer.op == "Conv")
+    zeros = {name: 0 * array for name, array in network.constants.items()}
+    assert lacks_weights(replace(network, constants=zeros))
+    assert not lacks_weights(replace(network, constants={**zeros, second: zeros[second] + 1}))
+    assert not lacks_weights(network)
+    # Nothing to draw, and a weight that another layer makes.
+    b = ModelBuilder(0, (1, 3, 4, 4))
+    assert not lacks_weights(hwsim.load(b.model(b.node("Relu", "image"))))
+    made = {name: array for name, array in zeros.items() if name != first}
+    assert not lacks_weights(replace(network, constants=made))
 
 
 def test_the_same_numbers_on_every_machine():

@@ -243,7 +243,7 @@ def _split(
     if device.device_class == "fpga":
         raise ValueError(
             f"layers that are split have no model on FPGAs, and {device.name} is one; "
-            "give a device of the classes cpu, gpu and tpu"
+            "give a device of the classes cpu, gpu, tpu and spatial, or split the batch"
         )
     quantized = is_quantized(network)
     precision, _ = choose_precision(device, quantized, precision, training)
