@@ -171,7 +171,8 @@ def test_info_reports_what_strides_leave_out(command, tmp_path):
     status, out, _ = command("info", "mnist_cnn", "--geometry", "--report", report)
     assert (status, out.count(note + "\n")) == (0, 1)
     page = report.with_suffix(".md").read_text(encoding="utf-8")
-    assert f"Mind that {note}." in page.replace("\\", "")
+    assert " | ".join(note.split(": ", 1)) in page.replace("\\", "")
+    assert "their number is rounded down" in page
     assert page.count("| Receptive field | Jump | Start |") == 1
     fields = pd.read_csv(tmp_path / "r-geometry.csv").set_index("name")
     assert fields.loc["Pooling160", "receptive_field"] == "18 x 18"

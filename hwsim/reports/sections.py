@@ -100,8 +100,12 @@ def network(item):
         "Parameters": cell(item.params),
         "MACs": cell(item.macs),
     }
-    text = " ".join(f"Mind that {note}." for note in item.left_out())
-    return Section(f"Network {item.name}", text, facts, figures, tables={"layers": table})
+    tables, captions = {"layers": table}, {}
+    if notes := item.left_out():
+        rows = [note.split(": ", 1) for note in notes]
+        tables["strides"] = pd.DataFrame(rows, columns=["layer", "left_out"])
+        captions["strides"] = "Where windows do not divide, their number is rounded down"
+    return Section(f"Network {item.name}", "", facts, figures, tables=tables, captions=captions)
 
 
 def receptive_fields(item):
