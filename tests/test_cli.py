@@ -746,10 +746,15 @@ def test_estimate_of_epochs(command):
     assert device["latency_s"] == device["cycles"] / 100e6
 
 
-def test_a_training_step_in_integers(refusal):
-    assert refusal("estimate", "lenet5", "--device", "tpu-v1", "--training") == (
-        "tpu-v1 computes in int8, and training needs a float data type"
+def test_a_training_step_in_integers(command):
+    given = ["estimate", "lenet5", "--device", "tpu-v1", "--training", "--dataset-size", 600]
+    _, out, _ = command(*given, "--json")
+    (device,) = json.loads(out)["devices"]
+    assert device["precision"] == "int16"
+    assert device["notes"][0] == (
+        "tpu-v1 has no float data type: the step is taken in int16, as 'hwsim train' takes it"
     )
+    assert device["epoch_s"] == pytest.approx(600 * device["latency_s"], rel=1e-12)
 
 
 def test_estimate_of_requests_over_time(command):

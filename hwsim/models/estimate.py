@@ -319,7 +319,8 @@ def estimate(
         Cores of CPUs to use; all of them unless given.
     training : bool
         Whether a training step is estimated: forward, gradients, update; see
-        `hwsim.models.dataflow.training`. On an FPGA by the training accelerator, in 16 bits.
+        `hwsim.models.dataflow.training`. On a device without floats in its integers, which a note
+        says; on an FPGA by the training accelerator, in 16 bits.
     optimizer : str
         Of the training step: "sgd", "momentum" or "adam".
     design : optional
@@ -346,8 +347,7 @@ def estimate(
         For an operator without a model, a float network with weights of its own on an FPGA, or
         training a quantized one; on an FPGA also for training what its accelerator does not train.
     ValueError
-        For an unknown device or one that is wrong, training on a device that has no float data
-        type, and values out of range.
+        For an unknown device or one that is wrong, and values out of range.
     """
     if not isinstance(network, IntegerNetwork):
         check_network(network)

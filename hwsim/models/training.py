@@ -124,7 +124,7 @@ class FloatTraining:
     def step(self, images, labels):
         """One step on images (B, C, H, W), float32 in [0, 1]; returns the loss before it."""
         settings = self._settings
-        target = settings.target(labels, self._network.outputs[0].shape[-1])
+        target = settings.target(labels, math.prod(self._network.outputs[0].shape[1:]))
         found = gradients(self._network, images, target, loss=settings.loss, constants=self.weights)
         for name in self.weights:
             velocity = self._settings.momentum * self.velocities[name] + found.of[name]
@@ -137,7 +137,8 @@ class FloatTraining:
     def logits(self, images):
         """Outputs of the network, (N, classes)."""
         labels = np.zeros(len(images), np.int64)
-        return gradients(self._network, images, labels, constants=self.weights).outputs
+        found = gradients(self._network, images, labels, constants=self.weights).outputs
+        return found.reshape(len(images), -1)
 
     def state(self):
         """Arrays that say all, by name."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ __all__ = [
     "Line",
     "Region",
     "Stage",
+    "final_softmax",
     "folded",
     "initial_weights",
     "stages",
@@ -278,17 +279,36 @@ def _beside(shape, a):
     )
 
 
+def final_softmax(network):
+    """The Softmax with which a network ends, a part of the loss; None for no such layer."""
+    last = network.producers.get(network.outputs[0].name)
+    if last is None or last.op != "Softmax" or len(network.outputs) > 1:
+        return None
+    shape = network.outputs[0].shape
+    whole = shape[last.attributes["axis"]] == math.prod(shape[1:])
+    read = last.outputs[0] in network.consumers or last.inputs[0] not in network.producers
+    return last if whole and not read else None
+
+
 def folded(network):
     """A network in which normalizations of batches are a part of the layers before them.
 
     So are other layers that multiply or add constants, and MatMul is Gemm; see
-    `hwsim.network.affine`. A network with none of these is the same as before.
+    `hwsim.network.affine`. The `final_softmax` is left out. A network with none of these is the
+    same as before.
 
     Raises
     ------
     NetworkError
         No Conv or Gemm can take one.
     """
+    softmax = final_softmax(network)
+    if softmax:
+        network = replace(
+            network,
+            layers=tuple(layer for layer in network.layers if layer is not softmax),
+            outputs=(network.tensors[softmax.inputs[0]],),
+        )
     affine = [
         layer
         for layer in network.layers

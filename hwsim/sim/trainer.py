@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import time
 import zipfile
 from collections.abc import Callable
@@ -17,7 +18,8 @@ from hwsim.compiler.training import TrainingPlan, sized
 from hwsim.files import write_file
 from hwsim.models.reference.training import Reference
 from hwsim.models.training import FloatTraining, IntegerTraining, TrainingSettings
-from hwsim.network.training import folded, initial_weights, stages
+from hwsim.network.network import NetworkError
+from hwsim.network.training import final_softmax, folded, initial_weights, stages
 
 from .training import Simulated
 
@@ -35,7 +37,7 @@ class TrainingResult:
     Members
     -------
     network : Network
-        With the trained weights, `hwsim.network.training.folded`.
+        With the trained weights, `hwsim.network.training.folded`, and its Softmax, if there is one.
     config : TrainingConfig
         The hardware.
     steps, images : int
@@ -152,9 +154,16 @@ def train(
             else f"{len(images)} images are too few to set some aside for the test"
         )
     labels = np.asarray(labels, np.int64)
-    classes = network.outputs[0].shape[-1]
+    classes = math.prod(network.outputs[0].shape[1:])
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"labels must lie in 0 to {classes - 1}, the network's outputs")
+    softmax = final_softmax(network)
+    if settings.loss == "rmse" and softmax:
+        raise NetworkError(
+            f"{network.name} ends with a Softmax, which is a part of the cross-entropy; the loss "
+            "rmse takes networks without"
+        )
+    probabilities = network.outputs[0]
     network = folded(network)
     parts, momentum = stages(network), settings.momentum > 0
     chosen = TrainingConfig(lanes=lanes, loss=settings.loss)
@@ -196,10 +205,18 @@ def train(
     done = reference.steps
     epoch = max(count // batch, 1)
     best = simulated or reference
+    trained = replace(network, constants={**network.constants, **best.weights()})
+    if softmax:
+        trained = replace(
+            trained,
+            layers=(*trained.layers, replace(softmax, inputs=(network.outputs[0].name,))),
+            outputs=(probabilities,),
+            tensors={**trained.tensors, probabilities.name: probabilities},
+        )
     planned = {k: n * done for k, n in plan.cycles(stochastic=settings.stochastic).items()}
     cycles = simulated.machine.cycles if simulated else planned
     return TrainingResult(
-        network=replace(network, constants={**network.constants, **best.weights()}),
+        network=trained,
         config=config,
         steps=done,
         images=done * batch,

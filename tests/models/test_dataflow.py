@@ -608,7 +608,7 @@ def test_a_tpu_streams_its_weights_and_loads_them_ahead():
             "tpu-v1",
             False,
             "int8",
-            "tpu-v1 computes in int8 only: the network is taken as quantized",
+            "tpu-v1 has no float data type: the network is taken as quantized, in int8",
         ),
     ],
 )
@@ -617,7 +617,7 @@ def test_precision(name, is_quantized, chosen, assumed):
 
 
 def test_a_precision_that_the_device_has_not():
-    with pytest.raises(ValueError, match=r"^tpu-v1 computes in int8, not in fp32$"):
+    with pytest.raises(ValueError, match=r"^tpu-v1 computes in int16, int8, not in fp32$"):
         choose_precision(devices.load("tpu-v1"), False, "fp32")
     assert choose_precision(devices.load("v100"), False, "fp16") == ("fp16", "")
 

@@ -218,8 +218,8 @@ def test_a_tpu_needs_a_data_type(write):
     )
     path = write(f'name = "mine"\nclass = "tpu"\ntitle = "Mine"\n{text}\n')
     assert refused(path) == (
-        f"device file {path} lacks bf16_macs_per_cycle or int8_macs_per_cycle, "
-        "of which a tpu needs one"
+        f"device file {path} lacks bf16_macs_per_cycle or int16_macs_per_cycle or "
+        "int8_macs_per_cycle, of which a tpu needs one"
     )
 
 

@@ -191,7 +191,7 @@ def test_explain_prints_arithmetic_numbers_and_sources(small):
 def test_explain_says_why_a_layer_costs_nothing(small):
     text = estimate(small, ["tpu-v1"]).explain("flatten", "tpu-v1")
     assert "  no work: the values stay where they are" in text
-    assert "  tpu-v1 computes in int8 only: the network is taken as quantized" in text
+    assert "  tpu-v1 has no float data type: the network is taken as quantized, in int8" in text
 
 
 def test_an_fpga_takes_the_cycles_of_the_plan(integer, plan):

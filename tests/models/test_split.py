@@ -281,10 +281,6 @@ def test_bad_input(small, split):
             "layers that are split have no model on FPGAs, and ecp5-85f is one; give a device of "
             "the classes cpu, gpu, tpu and spatial, or split the batch",
         ),
-        (
-            {"device": "tpu-v1", "training": True},
-            "tpu-v1 computes in int8, and training needs a float data type",
-        ),
     ):
         arguments = {"device": "v100", "devices": 2, "batch": 4} | given
         device, devices = arguments.pop("device"), arguments.pop("devices")

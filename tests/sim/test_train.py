@@ -15,11 +15,13 @@ from hwsim.blocks.training import TrainingConfig
 from hwsim.cli import _run
 from hwsim.data import bundled
 from hwsim.models.training import TrainingSettings
+from hwsim.network import NetworkError
 from hwsim.network.functions import DOMAIN
 from hwsim.networks.catalog import block, inception, inverted_residual, normalized
 from hwsim.networks.graph import Graph
 from hwsim.sim.trainer import train
 from tests.models.test_integer_training import chain, data, with_functions
+from tests.onnx_models import ModelBuilder
 
 
 @pytest.mark.parametrize("stochastic", [False, True])
@@ -69,6 +71,43 @@ def test_images_of_two_dimensions():
     found = train(network, images, labels, steps=3, batch=8, lanes=4)
     assert found.mismatches == 0
     assert found.cycles == found.planned_cycles
+    assert np.abs(np.subtract(found.losses, found.float_losses)).max() < 0.01
+
+
+def of_classes(dense, softmax):
+    """Five classes, from a dense layer or as maps of a pixel; with a Softmax or none."""
+    b = ModelBuilder(0, (1, 1, 6, 6), "classes")
+    x = b.node("Relu", b.conv("image", 1, 4))
+    if dense:
+        x = b.gemm(b.node("Flatten", x), 64, 5)
+    else:
+        x = b.node("GlobalAveragePool", b.conv(x, 4, 5), name="mean")
+    return hwsim.load(b.model(b.node("Softmax", x, axis=1) if softmax else x))
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_a_softmax_is_a_part_of_the_loss(dense, tmp_path):
+    network, plain = of_classes(dense, True), of_classes(dense, False)
+    given = data(plain, 20)
+    found = train(network, *given, steps=3, batch=4, lanes=4)
+    expected = train(plain, *given, steps=3, batch=4, lanes=4)
+    assert found.mismatches == 0 and found.cycles == expected.cycles == found.planned_cycles
+    assert found.losses == expected.losses and found.float_losses == expected.float_losses
+    assert np.abs(np.subtract(found.losses, found.float_losses)).max() < 0.01
+    # What is written gives probabilities, as what was read.
+    found.network.save(tmp_path / "trained.onnx")
+    again = hwsim.load(tmp_path / "trained.onnx")
+    assert [layer.op for layer in again.layers] == [layer.op for layer in network.layers]
+    assert again.outputs == network.outputs
+    settings = TrainingSettings(loss="rmse")
+    with pytest.raises(NetworkError) as raised:
+        train(network, *given, settings=settings)
+    assert str(raised.value) == (
+        "classes ends with a Softmax, which is a part of the cross-entropy; the loss rmse takes "
+        "networks without"
+    )
+    found = train(plain, *given, steps=2, batch=4, lanes=4, settings=settings)
+    assert found.mismatches == 0
     assert np.abs(np.subtract(found.losses, found.float_losses)).max() < 0.01
 
 

@@ -36,10 +36,17 @@ __all__ = [
 
 PICOSECONDS = 10**12
 
-# Of a device's precisions the first of these that it has is used.
+_FLOATS = ("fp32", "bf16", "fp16")
+# Of a device's precisions the first of these that it has is used: by whether a network is
+# quantized, and in a training step.
 _PREFERENCES = {
-    False: ("fp32", "bf16", "fp16", "int16", "int8"),
-    True: ("int8", "fp32", "bf16", "fp16", "int16"),
+    False: (*_FLOATS, "int8", "int16"),
+    True: ("int8", *_FLOATS, "int16"),
+}
+_TRAINING = (*_FLOATS, "int16", "int8")
+_LEARNS = {
+    "int16": "as 'hwsim train' takes it",
+    "int8": "and whether a network learns in that is not shown here",
 }
 
 
@@ -97,29 +104,28 @@ def choose_precision(device, quantized, precision=None, training=False):
     Raises
     ------
     ValueError
-        If ``precision`` is given and the device does not have it, or the training step would be in
-        integers.
+        If ``precision`` is given and the device does not have it, or it is of integers for a
+        training step on a device that has floats.
     """
-    if training:
-        floats = [p for p in device.precisions if not p.startswith("int")]
-        if not floats:
-            kinds = ", ".join(device.precisions)
-            raise ValueError(
-                f"{device.name} computes in {kinds}, and training needs a float data type"
-            )
-        if precision is not None and precision.startswith("int"):
-            has = f"{device.name} {', '.join(floats)}"
-            raise ValueError(f"training needs a float data type, of {has}, not {precision}")
+    kinds = device.precisions
+    floats = [kind for kind in kinds if not kind.startswith("int")]
+    if precision is not None and precision not in kinds:
+        raise ValueError(f"{device.name} computes in {', '.join(kinds)}, not in {precision}")
+    if training and floats and precision in ("int16", "int8"):
+        raise ValueError(
+            f"training on {device.name} computes in {', '.join(floats)}, not in {precision}"
+        )
+    order = _TRAINING if training else _PREFERENCES[quantized]
+    chosen = precision or next(kind for kind in order if kind in kinds)
+    no_floats = f"{device.name} has no float data type: the"
+    if training and not floats:
+        return chosen, f"{no_floats} step is taken in {chosen}, {_LEARNS[chosen]}"
     if precision is not None:
-        if precision not in device.precisions:
-            accepted = ", ".join(device.precisions)
-            raise ValueError(f"{device.name} computes in {accepted}, not in {precision}")
         return precision, ""
-    chosen = next(p for p in _PREFERENCES[quantized] if p in device.precisions)
     if quantized and chosen != "int8":
         return chosen, f"{device.name} has no int8 rate: the quantized network runs in {chosen}"
-    if not quantized and chosen in ("int16", "int8"):
-        return chosen, f"{device.name} computes in {chosen} only: the network is taken as quantized"
+    if not quantized and not floats:
+        return chosen, f"{no_floats} network is taken as quantized, in {chosen}"
     return chosen, ""
 
 
@@ -152,7 +158,7 @@ def map_network(network, device, batch, precision=None, fuse=None, cores=None, o
     NetworkError
         For a training step of a quantized network, or of one without parameters.
     ValueError
-        For a data type that the device, or training, does not have, or a fused training step.
+        For a data type that the device does not have, or not for training, or a fused step.
     """
     quantized, training = is_quantized(network), optimizer is not None
     if training and quantized:
@@ -204,7 +210,8 @@ def map_workload(load, device, quantized=False, assumptions=(), cores=None):
 
 
 def _step_note(load, optimizer):
-    kept = "" if FLOAT_BYTES[load.precision] == 4 else ", on a copy of the weights in fp32"
+    copy = "32-bit integers" if load.precision.startswith("int") else "fp32"
+    kept = "" if FLOAT_BYTES[load.precision] == 4 else f", on a copy of the weights in {copy}"
     return (
         f"training step: forward, backward and an update by {optimizer}{kept}; the loss is a "
         "cross-entropy"

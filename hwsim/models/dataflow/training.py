@@ -39,7 +39,10 @@ the loss                               2: subtract the label, divide by the batc
 
 The update reads weights, gradients and the optimizer's states, and writes weights and states. In
 fp16 and bf16 it works on a copy of the weights, and states, in fp32 (Micikevicius et al., "Mixed
-Precision Training", ICLR 2018).
+Precision Training", ICLR 2018). So it does in int16 and int8, in which values, gradients and
+weights are taken as those of a network that is trained in integers alone, with a copy of 32-bit
+integers (Wu et al., "Training and Inference with Integers in Deep Neural Networks", ICLR 2018, do
+that with 8 bits).
 """
 
 import math
@@ -120,7 +123,8 @@ def training_step(load, optimizer="sgd"):
     Parameters
     ----------
     load : Workload
-        Of `hwsim.models.dataflow.workload.workload` with ``training``, not fused, in floats.
+        Of `hwsim.models.dataflow.workload.workload` of a float network with ``training``,
+        not fused; in any precision.
     optimizer : str
         One of `OPTIMIZERS`.
 
@@ -134,11 +138,9 @@ def training_step(load, optimizer="sgd"):
     NetworkError
         For an operator without a gradient, or a network in which there is nothing to train.
     ValueError
-        For an unknown optimizer, or a workload in integers.
+        For an unknown optimizer.
     """
     check_optimizer(optimizer)
-    if load.precision == "int8" or any(work.integer for work in load.works):
-        raise ValueError(f"training needs a float data type, not {load.precision}")
     for work in load.works:
         if not work.free and work.op not in _ACCEPTED:
             raise NetworkError(

@@ -158,6 +158,7 @@ _QUANTITIES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         },
         {
             "bf16_macs_per_cycle": "rate",
+            "int16_macs_per_cycle": "rate",
             "int8_macs_per_cycle": "rate",
             "accumulator_rows": "count",
             "memory_size": "size",

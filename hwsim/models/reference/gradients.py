@@ -88,9 +88,14 @@ def gradients(network, inputs, target, *, loss="cross-entropy", constants=None, 
         result = OPERATIONS[layer.op](layer.attributes, *arguments)
         values[layer.outputs[0]] = result[0] if isinstance(result, tuple) else result
     output = network.outputs[0].name
-    value, gradient = LOSSES[loss](values[output], target)
+    outputs = values[output]
+    # A map of a pixel is a vector.
+    rows = outputs.reshape(outputs.shape[:2]) if set(outputs.shape[2:]) == {1} else outputs
+    value, gradient = LOSSES[loss](
+        rows, target if loss == "cross-entropy" else np.reshape(target, rows.shape)
+    )
     wanted = {*inputs, *parameters(network)}
-    of = {output: gradient}
+    of = {output: gradient.reshape(outputs.shape)}
     for layer in reversed(network.layers):
         if layer.outputs[0] not in of:
             continue  # nothing that is used depends on it
@@ -101,7 +106,7 @@ def gradients(network, inputs, target, *, loss="cross-entropy", constants=None, 
         for name, part in zip(layer.inputs, found, strict=True):
             if name and part is not None and (name in wanted or name in network.producers):
                 of[name] = of[name] + part if name in of else part
-    return Gradients(float(value), values[output], of, values)
+    return Gradients(float(value), outputs, of, values)
 
 
 def _in(array, dtype):
