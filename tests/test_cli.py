@@ -746,6 +746,18 @@ def test_estimate_of_epochs(command):
     assert device["latency_s"] == device["cycles"] / 100e6
 
 
+@pytest.mark.parametrize("parallel", ["data", "features", "space"])
+def test_training_on_several_fpgas(command, parallel):
+    given = ["estimate", "lenet5", "--device", "zu9eg", "--batch", 32, "--training"]
+    given += ["--devices-in-parallel", 2, "--link-bandwidth", 10, "--parallel", parallel]
+    _, out, _ = command(*given, "--clock-mhz", 50, "--dataset-size", 320, "--epochs", 3, "--json")
+    (device,) = json.loads(out)["devices"]
+    found = device["parallel"]
+    assert (found["kind"], found["devices"]) == (parallel, 2)
+    assert found["epoch_s"] == pytest.approx(10 * found["latency_s"], rel=1e-12)
+    assert found["training_s"] == 3 * found["epoch_s"] < device["training_s"]
+
+
 def test_a_training_step_in_integers(command):
     given = ["estimate", "lenet5", "--device", "tpu-v1", "--training", "--dataset-size", 600]
     _, out, _ = command(*given, "--json")

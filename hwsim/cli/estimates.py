@@ -83,8 +83,9 @@ def _several(
     parallel: Annotated[
         Literal["data", "features", "space", "pipeline"],
         typer.Option(
-            help="What is split: the batch; or, not on FPGAs, each layer's output channels, the "
-            "rows of each feature map, or the network between its layers, that not in training.",
+            help="What is split: the batch; each layer's output channels, or the rows of each "
+            "feature map, on FPGAs in training alone; or, not on FPGAs and not in training, the "
+            "network between its layers.",
             rich_help_panel=_SEVERAL,
         ),
     ] = "data",
@@ -268,8 +269,6 @@ def _split(
         "space": space_parallel,
         "pipeline": pipeline_parallel,
     }[parallel]
-    if parallel in ("features", "space"):  # of arrays and processors, no FPGAs
-        options = {name: options[name] for name in options.keys() - {"design", "clock_hz"}}
     joined = Link(*link)
     return [
         split(estimates.network, entry.device, count, joined, batch=batch, **options)

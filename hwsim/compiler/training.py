@@ -158,6 +158,8 @@ class TrainingProgram:
     Members
     -------
     words : list of int
+    begins : list of int
+        Where the host starts it: the first word, and those behind a pause.
     operations : list of Operation
     """
 
@@ -165,6 +167,7 @@ class TrainingProgram:
         self._config = config
         self._values: dict[str, int] = {}
         self.words: list[int] = []
+        self.begins = [0]
         self.operations: list[Operation] = []
 
     def add(self, stage, work, kind, counts, *, to_counts, modes, numbers, curve=0, **registers):
@@ -195,8 +198,15 @@ class TrainingProgram:
         self.operations.append(Operation(stage, work, steps, cycles))
 
     def halt(self):
-        """The last word."""
+        """The last word, or that before a pause."""
         self._run(Kind.HALT, ())
+
+    def pause(self, stage, work):
+        """Halt, for what other accelerators have; the host starts the program at the next word."""
+        self.halt()
+        self.begins.append(len(self.words))
+        # The last word, and a start.
+        self.operations.append(Operation(stage, work, 0, 2))
 
     def _run(self, kind, modes, curve=0):
         given = {"kind": int(kind), "curve": curve}
@@ -557,6 +567,8 @@ class TrainingPlan:
             self._add(program, place, scales)
         elif op == "Concat":
             self._concatenate(program, place, scales)
+        elif op == "Exchange":
+            self._exchange(program, place, "forward")
         elif op == "LRN":
             self._normalize(program, place, scales)
         elif op in FUNCTIONS:
@@ -576,6 +588,8 @@ class TrainingPlan:
             self._gather(program, place, term, scales)
         elif op == "Concat":
             self._separate(program, place, number)
+        elif op == "Exchange":
+            self._exchange(program, place, "input gradient")
         elif op == "LRN":
             self._normalize_gradient(program, place, term, scales)
         elif op in FUNCTIONS:
@@ -644,6 +658,10 @@ class TrainingPlan:
             numbers,
             slot=self._slot(f"delta/{place.stage.name}"),
         )
+
+    def _exchange(self, program, place, work):
+        if place.stage.attributes[work]:
+            program.pause(place.stage, work)
 
     def _slices(self, place):
         """For each input of a concatenation: words of an image, and how many are before them."""

@@ -9,7 +9,7 @@ from hwsim.network.training import folded, stages
 
 from .estimate import Estimate, LayerEstimate
 
-__all__ = ["estimate_training"]
+__all__ = ["estimate_training", "training_plan"]
 
 # Of the accelerator, unless the part has too few DSPs.
 LANES = 16
@@ -23,6 +23,24 @@ _PHASES = {
 }
 
 
+def training_plan(parts, device, batch, optimizer, design=None):
+    """A `TrainingPlan` for an accelerator that the part's DSPs allow, or the given design's lanes.
+
+    Raises
+    ------
+    ValueError
+        For another optimizer, or design.
+    """
+    if optimizer not in ("sgd", "momentum"):
+        raise ValueError(f"training on FPGAs has the optimizers sgd and momentum, not {optimizer}")
+    if not isinstance(design, TrainingConfig | None):
+        raise ValueError("training on FPGAs has one design: leave options of others out")
+    chosen = design or TrainingConfig(lanes=_lanes(int(device["dsps"]), batch))
+    momentum = optimizer == "momentum"
+    config = sized(parts, batch, chosen, momentum=momentum)
+    return TrainingPlan(parts, config, momentum=momentum)
+
+
 def estimate_training(network, device, batch, optimizer, design=None, clock_hz=None):
     """Estimate a training step on an FPGA; see `hwsim.models.estimate.estimate`.
 
@@ -30,14 +48,8 @@ def estimate_training(network, device, batch, optimizer, design=None, clock_hz=N
     -------
     Estimate
     """
-    if optimizer not in ("sgd", "momentum"):
-        raise ValueError(f"training on FPGAs has the optimizers sgd and momentum, not {optimizer}")
-    if not isinstance(design, TrainingConfig | None):
-        raise ValueError("training on FPGAs has one design: leave options of others out")
-    parts, momentum = stages(folded(network)), optimizer == "momentum"
-    chosen = design or TrainingConfig(lanes=_lanes(int(device["dsps"]), batch))
-    config = sized(parts, batch, chosen, momentum=momentum)
-    plan = TrainingPlan(parts, config, momentum=momentum)
+    plan = training_plan(stages(folded(network)), device, batch, optimizer, design)
+    config = plan.config
     clock, notes = clock_hz or device["clock"], []
     if clock_hz is None:
         quantity = device.quantities["clock"]

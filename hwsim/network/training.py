@@ -16,6 +16,7 @@ __all__ = [
     "FACTOR_BITS",
     "FUNCTIONS",
     "IMAGES",
+    "POINT",
     "SUM_POOLS",
     "Line",
     "Region",
@@ -84,7 +85,8 @@ class Stage:
     -------
     op : str
         "Conv", "Gemm", "Add", "Concat", "AveragePool", "SumPool", "MaxPool", "LRN", "Sigmoid" or
-        "Tanh".
+        "Tanh"; or "Exchange", where several accelerators exchange an output, or its gradient: one
+        or neither, as its attributes "forward" and "input gradient" say.
     name : str
         Of the layer; its output has that name in `hwsim.network.Network`.
     inputs : tuple of str
@@ -94,7 +96,8 @@ class Stage:
     output : str
         Of the layer's own output.
     shape : tuple of int
-        Of an input image: (C, H, W), a vector's (features, 1, 1); of "Concat" that of its output.
+        Of an input image: (C, H, W), a vector's (features, 1, 1); of "Concat" and "Exchange" that
+        of its output.
     attributes : mapping
         Of the convolution, pool or LRN, whose windows within channels are a square; those of the
         others are of 1 × 1.
@@ -222,7 +225,8 @@ class Stage:
         return whole[:, :, 0, 0] if self.op == "Gemm" else whole
 
 
-_POINT = {"kernel": (1, 1), "strides": (1, 1), "dilations": (1, 1), "pads": (0,) * 4}
+# Attributes of a layer that takes pixel by pixel.
+POINT = {"kernel": (1, 1), "strides": (1, 1), "dilations": (1, 1), "pads": (0,) * 4}
 
 
 def _axes(shape, a):
@@ -260,7 +264,7 @@ def _divided(a, b):
 def _pool(layer, shape, refuse):
     """Attributes of a pool; those of a global one, too."""
     if layer.op.startswith("Global"):
-        return {**_POINT, "kernel": shape[1:]}
+        return {**POINT, "kernel": shape[1:]}
     if not all(counts.all() for counts in _counted(shape, layer.attributes)):
         refuse("a window in the padding alone")
     return layer.attributes
@@ -381,7 +385,7 @@ def stages(network):
             "inputs": inputs,
             "output": output,
             "shape": shape,
-            "attributes": _POINT,
+            "attributes": POINT,
             "outputs": shape[0],
         }
         behind = _behind(found, source)
@@ -442,7 +446,7 @@ def stages(network):
         elif layer.op == "LRN":
             if min(a["alpha"], a["beta"], a["bias"]) <= 0:
                 refuse("alpha, beta or bias not above 0")
-            found[layer.name] = {**members, "attributes": {**_POINT, **a}}
+            found[layer.name] = {**members, "attributes": {**POINT, **a}}
             if a["within"]:
                 size, (before, after) = a["size"], Stage(**found[layer.name]).reach
                 found[layer.name]["attributes"] |= {

@@ -84,7 +84,7 @@ class Simulated:
         """All commands so far, then the program, then reads of (bank, offset, words)."""
         width = 3 + self.plan.config.lanes
         for command, places in (
-            (Command.START, [(Bank.PROGRAM, 0, 1)]),
+            (Command.START, [(Bank.PROGRAM, begin, 1) for begin in program.begins]),
             (Command.READ, reads),
         ):
             for bank, first, words in places:
@@ -123,7 +123,7 @@ class Simulated:
                 self._write(Bank.PROGRAM, place, self._split(word))
         recording = self._run(self._stimulus(program, reads))
         counts = [words for _, _, words in reads]
-        begin = recording.inputs["i"].cycles[-1 - sum(counts)]
+        begin = recording.inputs["i"].cycles[-len(program.begins) - sum(counts)]
         ends = recording.probes["finished"].cycles - begin
         spent = np.diff(ends[:-1], prepend=0)
         for operation, cycles in zip(program.operations, spent, strict=True):

@@ -7,7 +7,8 @@ import pytest
 
 import hwsim
 from hwsim import networks
-from hwsim.models.dataflow.parallel import Link, ring_time
+from hwsim.models import devices as catalog
+from hwsim.models.dataflow.parallel import Link, data_parallel, ring_time
 from hwsim.models.dataflow.split import (
     GATHER,
     HALO,
@@ -263,6 +264,19 @@ def test_integer_networks_are_split_too(small, kind):
     assert found.compute_s < found.alone_s and found.exchanges
 
 
+@pytest.mark.parametrize("kind", ["data", *SPLITS])
+@pytest.mark.parametrize("device", catalog.names())
+def test_every_device_trains_in_every_way(device, kind):
+    network, link = networks.network("lenet5"), Link(10e9, 1e-6)
+    split = {"data": data_parallel, **SPLITS}[kind]
+    found = split(network, device, 2, link, batch=32, training=True)
+    alone = hwsim.estimate(network, [device], batch=32, training=True)[device]
+    assert found.alone_s == pytest.approx(alone.latency_s, rel=1e-9)
+    assert found.exchange_s > 0 and 0.4 * found.alone_s < found.compute_s < 1.01 * found.alone_s
+    epoch, all_epochs = training_time(found.latency_s, 32, 60_000, 10)
+    assert epoch == 1875 * found.latency_s and all_epochs == 10 * epoch
+
+
 def test_time_of_training():
     assert training_time(0.5, 64, 1000) == (8, 8)
     assert training_time(0.5, 64, 1024, 90) == (8, 720)
@@ -278,8 +292,8 @@ def test_bad_input(small, split):
         ({"optimizer": "x"}, "optimizer must be one of sgd, momentum, adam, not 'x'"),
         (
             {"device": "ecp5-85f"},
-            "layers that are split have no model on FPGAs, and ecp5-85f is one; give a device of "
-            "the classes cpu, gpu, tpu and spatial, or split the batch",
+            "layers that are split have no model of inference on FPGAs, and ecp5-85f is one; give "
+            "a device of the classes cpu, gpu, tpu and spatial, or split the batch",
         ),
     ):
         arguments = {"device": "v100", "devices": 2, "batch": 4} | given

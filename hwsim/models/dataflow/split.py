@@ -196,14 +196,15 @@ def feature_parallel(network, device, devices, link, *, batch, **options):
     ----------
     network : hwsim.network.Network
     device : str, path or Device
-        A CPU, GPU or array.
+        In training also an FPGA.
     devices : int
     link : Link
         Of the ring.
     batch : int
         Images; each device works on all of them.
     **options
-        ``precision``, ``cores``, ``training`` and ``optimizer`` of `hwsim.estimate`.
+        ``precision``, ``cores``, ``training``, ``optimizer``, ``design`` and ``clock_hz`` of
+        `hwsim.estimate`.
 
     Returns
     -------
@@ -212,7 +213,7 @@ def feature_parallel(network, device, devices, link, *, batch, **options):
     Raises
     ------
     ValueError
-        For an FPGA, and whatever `hwsim.estimate` refuses.
+        For inference on an FPGA, and whatever `hwsim.estimate` refuses.
     """
     return _split("features", _Features, network, device, devices, link, batch, **options)
 
@@ -235,14 +236,23 @@ def _split(
     cores=None,
     training=False,
     optimizer="sgd",
+    design=None,
+    clock_hz=None,
 ):
     check_positive("devices", devices)
     check_positive("batch", batch)
     check_optimizer(optimizer)
     device = catalog.load(device)
     if device.device_class == "fpga":
+        if training:
+            # Here, because it builds on this module.
+            from hwsim.models.fpga_split import split_training
+
+            return split_training(
+                kind, network, device, devices, link, batch, optimizer, design, clock_hz
+            )
         raise ValueError(
-            f"layers that are split have no model on FPGAs, and {device.name} is one; "
+            f"layers that are split have no model of inference on FPGAs, and {device.name} is one; "
             "give a device of the classes cpu, gpu, tpu and spatial, or split the batch"
         )
     quantized = is_quantized(network)
