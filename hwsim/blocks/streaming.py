@@ -156,13 +156,17 @@ class StreamingPlan:
         return self.trace(images).cycles
 
 
-def plan_streaming(network, options=None):
+def plan_streaming(network, options=None, *, sized=True):
     """Choose foldings and queue depths.
 
     Parameters
     ----------
     network : IntegerNetwork
     options : Streaming, optional
+    sized : bool
+        Whether depths of queues are chosen, which takes long for large networks; else queues hold
+        any number of beats, and the interval is that of the slowest unit. There is no hardware for
+        such a plan.
 
     Returns
     -------
@@ -189,7 +193,14 @@ def plan_streaming(network, options=None):
         stages = _fold(network, options.cycles_per_image, {})
     else:
         stages = _fold_within(network, options.multipliers or DEFAULT_MULTIPLIERS)
+    if not sized:
+        return StreamingPlan(network, options, stages, _slowest(stages))
     return StreamingPlan(network, options, *_size_queues(stages))
+
+
+def _slowest(stages):
+    """Cycles that the slowest unit takes for an image."""
+    return max(stage.config.interval for stage in stages)
 
 
 def _fold_within(network, multipliers):
@@ -203,7 +214,7 @@ def _fold_within(network, multipliers):
         )
     # Fewer cycles take more multipliers: bisect between a target that is missed and one that is
     # met.
-    low, high = 0, max(stage.config.interval for stage in best)
+    low, high = 0, _slowest(best)
     while high - low > 1:
         middle = (low + high) // 2
         try:
@@ -514,7 +525,7 @@ def _output_edge(stage, producer, output, consumer, port):
 def _size_queues(stages):
     """The same stages with queues, and the interval that they reach; see the module's text."""
     actors = tuple(actor for stage in stages for actor in stage.config.actors(stage.name))
-    interval = max(stage.config.interval for stage in stages)
+    interval = _slowest(stages)
     # A unit with a tail settles when it has as much of the next image before it as its tail takes:
     # images a little early bring that about at once.
     lead = sum(len(actor.tail) * interval // len(actor.puts) for actor in actors)
@@ -532,7 +543,7 @@ def _size_queues(stages):
     while True:
         edges = _edges(sized)
         trace, reached = _settle(actors, tuple(edges))
-        if reached <= interval or reached <= _settle(actors, tuple(unlimited))[1]:
+        if reached <= interval or reached <= _settle(actors, tuple(unlimited), interval, lead)[1]:
             return sized, reached
         full = {
             edge: edge.capacity + 1 + edge.capacity // 8
@@ -578,16 +589,25 @@ def _settle(actors, edges, offered=0, lead=0):
     Images are offered ``offered`` cycles apart, all but the first ``lead`` cycles earlier. Returns
     the `Trace` and the interval, in cycles.
     """
-    images = 4
+    images = _FEWEST_IMAGES
     while True:
         trace = evaluate(actors, edges, images, interval=offered, lead=lead)
-        # Nothing follows the last image, so that its last windows may leave early.
-        intervals = np.diff(trace.sink.reshape(images, -1)[:-1, -1])
-        settled = intervals[-max(images // 4, 2) :]
-        # A pipeline whose images differ in turn is given its mean rate, on the safe side.
-        if (settled == settled[0]).all() or images >= _MOST_IMAGES:
+        ends = trace.sink.reshape(images, -1)[:, -1]
+        # Until the source has given its last beat all is as if images went on; behind it windows
+        # leave early, of several images in deep pipelines.
+        steady = np.diff(ends[ends <= trace.source[-1]])
+        settled = steady[-max(images // 4, 2) :]
+        if images >= _MOST_IMAGES:
+            # A pipeline whose images differ in turn is given its mean rate, on the safe side.
+            settled = settled if len(settled) else np.diff(ends)
             return trace, int(-(-settled.sum() // len(settled)))
-        images *= 2
+        if len(settled) < 2:
+            images += 2 - len(settled)
+        elif (settled == settled[0]).all():
+            return trace, int(settled[0])
+        else:
+            images *= 2
+        del trace  # which is large
 
 
-_MOST_IMAGES = 64
+_FEWEST_IMAGES, _MOST_IMAGES = 4, 64

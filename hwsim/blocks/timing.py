@@ -288,15 +288,25 @@ def _run(
                 moving = 1
 
 
+def _most(issued, taken):
+    """Most beats that had been issued and not taken; both are in order."""
+    most = gone = 0
+    for k in range(len(issued)):
+        while gone < len(taken) and taken[gone] <= issued[k]:
+            gone += 1
+        most = max(most, k + 1 - gone)
+    return most
+
+
 @functools.cache
-def _compiled():
-    """`_run` in machine code, which is kept on disk where there is a place for it."""
+def _compiled(function):
+    """A function in machine code, which is kept on disk where there is a place for it."""
     from numba import njit  # here, as it takes as long as importing all of the package
 
     try:
-        return njit(cache=True)(_run)
+        return njit(cache=True)(function)
     except RuntimeError:  # neither the package's folder nor the user's can be written
-        return njit(_run)
+        return njit(function)
 
 
 def evaluate(actors, edges, frames=1, *, interval=0, lead=0):
@@ -328,7 +338,7 @@ def evaluate(actors, edges, frames=1, *, interval=0, lead=0):
     actors, edges = tuple(actors), tuple(edges)
     starts = np.maximum(np.arange(frames) * interval - lead, 0)
     tables = _tables(actors, edges, frames, starts)
-    _compiled()(actors=len(actors), **tables)
+    _compiled(_run)(actors=len(actors), **tables)
     issue, taken = (
         {
             key: tables["times"][begin : begin + count]
@@ -438,8 +448,7 @@ def _linked(ends, actors):
 
 
 def _peak(edge, issued, taken):
-    """Most beats that had been issued and not taken."""
+    """Most beats on an edge."""
     if edge.producer is None or edge.consumer is None:
         return int(edge.consumer is None)
-    gone = np.searchsorted(taken, issued, side="right")
-    return int((np.arange(1, len(issued) + 1) - gone).max(initial=0))
+    return int(_compiled(_most)(issued, taken))

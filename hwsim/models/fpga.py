@@ -25,6 +25,7 @@ __all__ = ["estimate_fpga"]
 
 # Images after which a streaming pipeline is taken to have settled, as in `hwsim.blocks.streaming`.
 SETTLED = 4
+UNSIZED = "the pipeline is too large for the part: its cycles are those with queues of any depth"
 
 
 def estimate_fpga(network, device, batch, design=None, clock_hz=None, memory=None):
@@ -68,13 +69,17 @@ def _architecture(network, device, design):
         return compile_network(integer, found), *notes
     if found is not None:
         return plan_streaming(integer, found), *notes
-    try:  # the fastest pipeline that the part's DSPs allow
-        plan = plan_streaming(integer, Streaming(multipliers=int(device["dsps"])))
+    # The fastest pipeline that the part's DSPs allow. There is no hardware for one that does not
+    # fit, of which the notes say that; then its queues are not worth their time.
+    fits = _weight_bits(integer) <= _room(device)
+    try:
+        plan = plan_streaming(integer, Streaming(multipliers=int(device["dsps"])), sized=fits)
     except NetworkError:
         raise
-    except ValueError:  # too few for any: what does not fit stands in a note
-        plan = plan_streaming(integer, Streaming(cycles_per_image=ANY_TIME))
-    return plan, *notes
+    except ValueError:  # too few for any
+        fits = False
+        plan = plan_streaming(integer, Streaming(cycles_per_image=ANY_TIME), sized=False)
+    return (plan, *notes) if fits else (plan, *notes, UNSIZED)
 
 
 @lru_cache(maxsize=1)  # the same for each device and batch
@@ -180,8 +185,7 @@ def _streams(plan, images, memory):
 def _interval(plan, memory):
     """Cycles from image to image in the steady state."""
     if memory is None:
-        last = _streams(plan, SETTLED, None).sink.reshape(SETTLED, -1)[:, -1]
-        return int(last[-1] - last[-2])
+        return plan.interval
     # Bursts straddle images, so that the mean counts; the last images have the memory alone.
     last = _streams(plan, 4 * SETTLED, memory).sink.reshape(4 * SETTLED, -1)[:, -1]
     return -(-int(last[3 * SETTLED] - last[SETTLED]) // (2 * SETTLED))
@@ -278,6 +282,19 @@ def _room_for_logic(design, device):
     ]
 
 
+def _weight_bits(network):
+    return sum(
+        layer.weights.size * layer.weight_bits
+        for layer in network.layers
+        if hasattr(layer, "weight_bits")
+    )
+
+
+def _room(device):
+    """Bits of block RAM."""
+    return int(device["block_rams"] * device["block_ram_size"] * 8)
+
+
 def _room_for_pipeline(plan, device):
     """What does not fit."""
     notes = []
@@ -287,12 +304,7 @@ def _room_for_pipeline(plan, device):
             f"does not fit: {plan.multipliers} multipliers of 8 x 8 bits, one DSP each, but "
             f"{device.name} has {dsps} DSPs"
         )
-    bits = sum(
-        layer.weights.size * layer.weight_bits
-        for layer in plan.network.layers
-        if hasattr(layer, "weight_bits")
-    )
-    room = int(device["block_rams"] * device["block_ram_size"] * 8)
+    bits, room = _weight_bits(plan.network), _room(device)
     if bits > room:
         notes.append(
             f"does not fit: {bits:,} bits of weights, but {device.name} has {room:,} bits of "

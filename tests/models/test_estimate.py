@@ -17,6 +17,7 @@ from hwsim.compiler.compile import compile_network
 from hwsim.models import devices
 from hwsim.models.dataflow.streaming import Memory
 from hwsim.models.estimate import estimate
+from hwsim.models.fpga import UNSIZED
 from hwsim.models.quantization import random_integer_network
 from hwsim.network import NetworkError, load
 from hwsim.network.lower import lower
@@ -305,6 +306,26 @@ def test_a_network_without_weights_gets_random_ones_on_fpgas(design):
         for entry in estimate(integer, parts, design=design, batch=3):
             assert found[entry.device.name].cycles == entry.cycles
             assert found[entry.device.name].notes == (network.name + RANDOM, *entry.notes)
+
+
+def test_images_follow_at_the_interval_of_the_plan():
+    """Windows of the last image leave early: it does not count."""
+    network = random_integer_network(known("3x32x32-16C3-MP2-16C3-MP2-10"))
+    plan = plan_streaming(network, Streaming(multipliers=20))
+    (entry,) = estimate(network, ["alveo-u250"], batch=9, design=plan)
+    ends = plan.trace(9).sink.reshape(9, -1)[:, -1]
+    assert entry.interval_cycles == plan.interval == ends[-2] - ends[-3] > ends[-1] - ends[-2]
+    assert entry.cycles == plan.cycles(9)
+
+
+def test_a_pipeline_that_does_not_fit_has_queues_of_any_depth():
+    network = random_integer_network(known("3x32x32-16C3-MP2-16C3-MP2-100N-10"))
+    (entry,) = estimate(network, ["ice40up5k"], batch=3)
+    plan = plan_streaming(network, Streaming(multipliers=8))
+    assert entry.notes[0] == UNSIZED and any("does not fit" in note for note in entry.notes)
+    assert entry.interval_cycles == plan.interval
+    deep = sum(queue.depth > 1 for stage in plan.stages for queue in stage.queues)
+    assert plan.cycles(3) - deep <= entry.cycles <= plan.cycles(3)
 
 
 def test_more_layers_than_a_part_has_dsps():
