@@ -75,9 +75,7 @@ def split_training(kind, network, device, devices, link, batch, optimizer, desig
         cycles.append(operation.cycles)
         how = operation.stage.attributes.get(operation.work)
         if how:
-            name = (
-                f"{operation.stage.inputs[0]}{'' if operation.work == 'forward' else '.gradient'}"
-            )
+            name = operation.stage.inputs[0] + ".gradient" * (operation.work != "forward")
             size = share.sizes[operation.stage.name] * batch * VALUE_BYTES
             exchanges.append(Exchange(how, name, len(cycles), size))
     computes = times([*cycles, 1])  # the end of the program
