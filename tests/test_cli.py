@@ -764,7 +764,7 @@ def test_a_training_step_in_integers(command):
     (device,) = json.loads(out)["devices"]
     assert device["precision"] == "int16"
     assert device["notes"][0] == (
-        "tpu-v1 has no float data type: the step is taken in int16, as 'hwsim train' takes it"
+        "tpu-v1 has no float data type: the step is taken in int16, in which 'hwsim train' learns"
     )
     assert device["epoch_s"] == pytest.approx(600 * device["latency_s"], rel=1e-12)
 

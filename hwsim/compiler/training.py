@@ -59,11 +59,13 @@ from hwsim.blocks.training import (
 )
 from hwsim.network.training import FACTOR_BITS, FUNCTIONS, IMAGES, SUM_POOLS, Stage
 
-__all__ = ["Operation", "Scales", "TrainingPlan", "TrainingProgram", "sized"]
+__all__ = ["PAUSE_CYCLES", "Operation", "Scales", "TrainingPlan", "TrainingProgram", "sized"]
 
 # What nothing asks for.
 NO_SLOT = 0
 POOLS = ("MaxPool", *SUM_POOLS)
+# A word that halts, and a start.
+PAUSE_CYCLES = 2
 # Larger than any memory that is needed, for a plan that tells how large they have to be.
 AMPLE = 1 << 48
 
@@ -205,8 +207,7 @@ class TrainingProgram:
         """Halt, for what other accelerators have; the host starts the program at the next word."""
         self.halt()
         self.begins.append(len(self.words))
-        # The last word, and a start.
-        self.operations.append(Operation(stage, work, 0, 2))
+        self.operations.append(Operation(stage, work, 0, PAUSE_CYCLES))
 
     def _run(self, kind, modes, curve=0):
         given = {"kind": int(kind), "curve": curve}

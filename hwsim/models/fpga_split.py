@@ -5,10 +5,11 @@ The two ways are those of `hwsim.models.dataflow.split`; each FPGA has stages of
 FPGAs need what others have: there the program halts, the links bring the rest of the map, or of its
 gradient, or add to it, and the program goes on.
 
-Across features each has an n-th of every stage's outputs. What normalizes across channels, and what
-comes behind it up to the next product, is computed by all. Inside a convolution each has rows of
-every map. Rows of the neighbours that its windows reach are a part of its own map; the gradients
-that it has for them are sent back and added there.
+Across features each has an n-th of every stage's outputs. What normalizes across channels or adds
+maps that are split in different ways, and what comes behind it up to the next product, is computed
+by all. Inside a convolution each has rows of every map. Rows of the neighbours that its windows
+reach, and of padding, are a part of its own map; the gradients that it has for rows of neighbours
+are sent back and added there.
 """
 
 from dataclasses import replace
@@ -16,6 +17,7 @@ from itertools import pairwise
 from math import prod
 
 from hwsim.blocks.training import BITS
+from hwsim.compiler.training import PAUSE_CYCLES
 from hwsim.models.dataflow.parallel import PICOSECONDS
 from hwsim.models.dataflow.split import (
     GATHER,
@@ -27,9 +29,10 @@ from hwsim.models.dataflow.split import (
     halo,
     split_time,
 )
-from hwsim.network.training import IMAGES, POINT, Stage, folded, stages
+from hwsim.network.training import IMAGES, POINT, SUM_POOLS, Stage, folded, stages
 from hwsim.network.windows import span
 
+from .estimate import estimate
 from .fpga_training import training_plan
 
 __all__ = ["split_training"]
@@ -48,39 +51,34 @@ def split_training(kind, network, device, devices, link, batch, optimizer, desig
     design : TrainingConfig, optional
     clock_hz : float, optional
     """
-    parts, clock = stages(folded(network)), clock_hz or device["clock"]
-
-    def operations(parts):
-        plan = training_plan(parts, device, batch, optimizer, design)
-        return plan.any_program(stochastic=False).operations
+    given = {"training": True, "optimizer": optimizer, "design": design, "clock_hz": clock_hz}
+    (alone,) = estimate(network, device, batch=batch, **given)
 
     def times(cycles):
         """Picoseconds of each; the ends are rounded."""
         ends, total = [0], 0
         for count in cycles:
             total += count
-            ends.append(round(total / clock * PICOSECONDS))
+            ends.append(round(total / alone.clock_hz * PICOSECONDS))
         return tuple(end - start for start, end in pairwise(ends))
 
-    share = _SPLITTERS[kind](parts, devices)
-    own = share.split()
+    share = _SPLITTERS[kind](stages(folded(network)), devices)
+    plan = training_plan(share.split(), device, batch, optimizer, design)
     cycles: list[int] = []
     exchanges: list[Exchange] = []
     reduced = share.reduced * VALUE_BYTES
-    for operation in operations(own):
+    for operation in plan.any_program(stochastic=False).operations:
         if operation.work in UPDATES and reduced:
+            cycles.append(PAUSE_CYCLES)
             exchanges.append(Exchange(REDUCE, "gradients of weights", len(cycles), reduced))
             reduced = 0
         cycles.append(operation.cycles)
         how = operation.stage.attributes.get(operation.work)
         if how:
-            name = (
-                f"{operation.stage.inputs[0]}{'' if operation.work == 'forward' else '.gradient'}"
-            )
+            name = operation.stage.inputs[0] + ".gradient" * (operation.work != "forward")
             size = share.sizes[operation.stage.name] * batch * VALUE_BYTES
             exchanges.append(Exchange(how, name, len(cycles), size))
     computes = times([*cycles, 1])  # the end of the program
-    alone = sum(operation.cycles for operation in operations(parts)) + 1
     total = split_time(computes, exchanges, devices, link)
     return ModelParallel(
         devices,
@@ -88,7 +86,7 @@ def split_training(kind, network, device, devices, link, batch, optimizer, desig
         sum(computes) / PICOSECONDS,
         (total - sum(computes)) / PICOSECONDS,
         sum(exchange.size for exchange in exchanges),
-        alone / clock,
+        alone.latency_s,
         kind,
         tuple(exchanges),
         computes,
@@ -164,7 +162,18 @@ class _Splitter:
 
 
 class _Features(_Splitter):
-    """Each FPGA has an n-th of every stage's outputs."""
+    """Each FPGA has an n-th of every stage's outputs, one after the other.
+
+    Members
+    -------
+    blocks : dict of str to tuple of (int, int)
+        Of a stage that is split: outputs of which each FPGA has a part, and how many those are.
+        There are several blocks behind a concatenation, or a product with groups.
+    """
+
+    def __init__(self, parts, devices):
+        super().__init__(parts, devices)
+        self.blocks: dict[str, tuple[tuple[int, int], ...]] = {}
 
     def split(self):
         found = super().split()
@@ -179,34 +188,46 @@ class _Features(_Splitter):
         if stage.weight:
             return self.apart(stage) or self.product(stage)
         across = stage.op == "LRN" and not stage.attributes["within"]
-        if across or not self.whole.isdisjoint(stage.inputs):
-            return self.all_of(stage, map(self.gathered, stage.inputs))
-        channels = [self.by_name[name].outputs for name in stage.inputs]
-        count = sum(channels) if stage.op == "Concat" else channels[0]
-        return replace(stage, shape=(count, *stage.shape[1:]), outputs=count)
+        if not across and self.whole.isdisjoint(stage.inputs):
+            blocks = [self.flat(name, stage) for name in stage.inputs]
+            joined = sum(blocks, ()) if stage.op == "Concat" else blocks[0]
+            # An addition needs the same outputs of both.
+            if stage.op == "Concat" or len({*blocks}) == 1:
+                count = self.keep(stage, joined)
+                return replace(stage, shape=(count, *stage.shape[1:]), outputs=count)
+        return self.all_of(stage, map(self.gathered, stage.inputs))
+
+    def keep(self, stage, blocks):
+        """How many outputs an FPGA has, in these blocks."""
+        self.blocks[stage.name] = blocks
+        return sum(own for _, own in blocks)
+
+    def flat(self, name, reader):
+        """Blocks of an output in its reader, for which a map may be a vector."""
+        pixels = prod(self.originals[name].pooled_shape[1:]) // prod(reader.shape[1:])
+        return tuple((size * pixels, own * pixels) for size, own in self.blocks[name])
 
     def product(self, stage):
         """A share of the outputs, from all inputs."""
-        outputs = stage.group * self.part(stage.outputs // stage.group)
+        size = stage.outputs // stage.group
+        outputs = self.keep(stage, ((size, self.part(size)),) * stage.group)
         return replace(stage, inputs=tuple(map(self.summed, stage.inputs)), outputs=outputs)
 
     def apart(self, stage):
         """A share of a convolution's groups, from an FPGA's own channels; None if these are not."""
         (source,), channels, group = stage.inputs, stage.shape[0], stage.group
-        there = source == IMAGES or source in self.whole
-        own = self.part(channels) if there else self.by_name[source].outputs
-        if group == channels:
-            groups = own
-        elif group % self.devices == 0 and own * self.devices == channels:
-            groups = group // self.devices
-        else:
+        blocks = self.blocks.get(source, ((channels, self.part(channels)),))
+        divided = group % self.devices == 0 and blocks == ((channels, channels // self.devices),)
+        if group == 1 or not (divided or group == channels):
             return None
+        own = sum(own for _, own in blocks)
+        blocks = tuple(tuple(n * stage.outputs // channels for n in block) for block in blocks)
         return replace(
             stage,
             inputs=(self.own(source),),
             shape=(own, *stage.shape[1:]),
-            attributes={**stage.attributes, "group": groups},
-            outputs=stage.outputs // group * groups,
+            attributes={**stage.attributes, "group": own * group // channels},
+            outputs=self.keep(stage, blocks),
         )
 
     def own(self, name):
@@ -240,7 +261,9 @@ class _Space(_Splitter):
         """A stage on rows; None if there are too few, or they are not apart."""
         rows, a, pool = stage.pooled_shape[1], stage.attributes, stage.window[0]
         within = stage.op == "LRN" and a["within"]
-        if rows < self.devices or within or not self.whole.isdisjoint(stage.inputs):
+        # Windows at the border that count less are operations of their own.
+        uneven = stage.op in SUM_POOLS and len({region.rows for region in stage.regions}) > 1
+        if rows < self.devices or within or uneven or not self.whole.isdisjoint(stage.inputs):
             return None
         # A window of the maximum that is a part of the stage.
         reach = (pool - 1) * a["strides"][0] + span(a["kernel"][0], a["dilations"][0])

@@ -289,7 +289,7 @@ def final_softmax(network):
     if last is None or last.op != "Softmax" or len(network.outputs) > 1:
         return None
     shape = network.outputs[0].shape
-    whole = shape[last.attributes["axis"]] == math.prod(shape[1:])
+    whole = last.attributes["axis"] == 1 and shape[1] == math.prod(shape[1:])
     read = last.outputs[0] in network.consumers or last.inputs[0] not in network.producers
     return last if whole and not read else None
 

@@ -27,6 +27,7 @@ from hwsim.models.fpga_training import _macs, training_plan
 from hwsim.network.training import IMAGES, folded, stages
 from hwsim.sim.training import Simulated
 from tests.onnx_models import ModelBuilder
+from tests.sim.test_training import random_chain, random_graph
 
 LINK = Link(1e12)  # a byte per picosecond
 SPLITS = {"features": feature_parallel, "space": space_parallel}
@@ -74,8 +75,11 @@ def share(kind, network, count):
 @pytest.mark.parametrize("kind", SPLITS)
 @pytest.mark.parametrize("network", [chain, branches, known("lenet5"), known("7-6N-5")])
 def test_cycles_are_those_of_the_rtl(network, kind, count):
+    as_in_the_rtl(share(kind, network(), count))
+
+
+def as_in_the_rtl(own):
     """Every operation of an FPGA's program, which halts for each exchange."""
-    own = share(kind, network(), count)
     design, device = TrainingConfig(lanes=4), devices.load("zu9eg")
     plan = training_plan(own, device, 4, "momentum", design)
     program = plan.any_program(stochastic=False)
@@ -96,14 +100,88 @@ def test_cycles_are_those_of_the_rtl(network, kind, count):
 @pytest.mark.parametrize("kind", SPLITS)
 @pytest.mark.parametrize("network", [chain, branches, *map(known, networks.NAMES)])
 def test_stages_read_what_is_there(network, kind, count):
-    found = {}
-    for stage in share(kind, network(), count):
-        for name in stage.inputs:
-            if name != IMAGES and stage.op not in ("Concat", "Exchange"):
-                assert prod(found[name].pooled_shape) == prod(stage.shape), stage.name
-        if stage.op == "Concat":
-            assert sum(found[name].outputs for name in stage.inputs) == stage.outputs
+    reads_what_is_there(share(kind, network(), count), parts_of(network()), kind)
+
+
+@pytest.mark.parametrize("make", [random_chain, random_graph])
+@pytest.mark.parametrize("seed", range(100, 130))
+def test_random_networks(make, seed):
+    network, _ = make(seed)
+    for number, kind in enumerate(SPLITS):
+        for count in (2, 3, 5, 9):
+            own = share(kind, network, count)
+            reads_what_is_there(own, parts_of(network), kind)
+            if (seed, count) == (100 + number, 3):
+                as_in_the_rtl(own)
+
+
+def reads_what_is_there(own, parts, kind):
+    """Sizes of maps; and across features which of all channels the first FPGA has."""
+    originals = {stage.name: stage for stage in parts}
+    found, channels = {}, {}
+    for stage in own:
+        sources = [found[name] for name in stage.inputs if name != IMAGES]
+        if sources and stage.op != "Exchange":
+            assert sum(prod(source.pooled_shape) for source in sources) == (
+                prod(stage.shape) * (len(sources) if stage.op == "Add" else 1)
+            ), stage.name
         found[stage.name] = stage
+        if kind == "space":
+            continue
+        if stage.op == "Exchange":
+            channels[stage.name] = np.arange(stage.outputs)
+            continue
+        whole = originals[stage.name]
+        assert stage.map_shape == whole.map_shape
+        before, inputs = 0, []
+        for name in stage.inputs:
+            pixels = 1
+            if name != IMAGES:  # of a map that is a vector
+                source = originals[name.partition(".")[0]].pooled_shape
+                pixels = prod(source[1:]) // prod(stage.shape[1:])
+            have = channels.get(name, np.arange(stage.shape[0]))
+            inputs.append((have[:, None] * pixels + np.arange(pixels)).ravel() + before)
+            before += source[0] * pixels if stage.op == "Concat" else 0
+        if stage.op == "Concat":
+            inputs = [np.concatenate(inputs)]
+        assert len(inputs[0]) == stage.shape[0]
+        assert all((each == inputs[0]).all() for each in inputs)
+        channels[stage.name] = inputs[0]
+        if stage.weight:
+            # Whole groups, of which the first outputs.
+            groups = inputs[0].reshape(stage.group, -1)
+            size, outputs = (each.outputs // each.group for each in (whole, stage))
+            numbers = groups[:, 0] // (whole.shape[0] // whole.group)
+            assert groups.shape[1] == whole.shape[0] // whole.group
+            assert (groups == numbers[:, None] * groups.shape[1] + np.arange(groups.shape[1])).all()
+            channels[stage.name] = (numbers[:, None] * size + np.arange(outputs)).ravel()
+
+
+def test_maps_of_one_channel_are_no_groups():
+    """Of images with one channel each FPGA computes its share of the outputs."""
+    first, *_ = share("features", networks.network("lenet5"), 2)
+    assert (first.group, first.outputs) == (1, 3)
+
+
+def test_outputs_that_are_split_otherwise_are_gathered():
+    """Each FPGA has 2 of 3 channels, thrice; an addition of 5 of 9 needs others."""
+    b = ModelBuilder(0, (1, 2, 8, 8), "otherwise")
+    parts = [b.conv("image", 2, 3) for _ in range(3)]
+    x = b.node("Concat", *parts, axis=1, name="concat")
+    x = b.node("Add", x, b.conv("image", 2, 9, name="conv"), name="add")
+    b.node("GlobalAveragePool", x, name="end")
+    *_, add, end = share("features", hwsim.load(b.model("end_out")), 2)
+    assert add.inputs == ("concat.whole", "conv.whole") and end.outputs == add.outputs == 9
+
+
+def test_averages_that_count_less_at_the_border_are_not_on_rows():
+    for counted, high in ((1, 4), (0, 8)):
+        b = ModelBuilder(0, (1, 2, 8, 8), "average")
+        given = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": counted}
+        x = b.node("AveragePool", b.conv("image", 2, 3, (1, 1)), name="average", **given)
+        network = hwsim.load(b.model(b.node("GlobalAveragePool", x)))
+        (average,) = (s for s in share("space", network, 2) if s.name == "average")
+        assert average.map_shape[0] == high
 
 
 @pytest.mark.parametrize("kind", SPLITS)
@@ -158,6 +236,10 @@ def test_what_is_exchanged_inside_convolutions():
         (HALO, "c1.gradient", conv),
         (REDUCE, "gradients of weights", weights),
     ]
+    # A pause for each.
+    plan = training_plan(share("space", chain(), 4), devices.load("zu9eg"), 8, "sgd")
+    cycles = sum(plan.cycles(stochastic=False).values()) + 2
+    assert found.compute_s == pytest.approx(cycles / devices.load("zu9eg")["clock"], rel=1e-9)
 
 
 def test_normalization_across_channels_is_done_by_all():
@@ -224,6 +306,8 @@ def test_a_design_counts():
     assert narrow.compute_s > wide.compute_s
     with pytest.raises(ValueError, match=r"^training on FPGAs has the optimizers sgd and momentum"):
         space_parallel(chain(), "zu9eg", 2, LINK, **given, optimizer="adam")
+    with pytest.raises(ValueError, match=r"^clock_hz must be positive and finite, not 0$"):
+        space_parallel(chain(), "zu9eg", 2, LINK, **given, clock_hz=0)
 
 
 def test_strips_are_no_other_stages():

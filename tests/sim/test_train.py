@@ -111,6 +111,15 @@ def test_a_softmax_is_a_part_of_the_loss(dense, tmp_path):
     assert np.abs(np.subtract(found.losses, found.float_losses)).max() < 0.01
 
 
+@pytest.mark.parametrize("opset", [11, 17])
+def test_a_softmax_over_the_images_is_none_of_the_loss(opset):
+    b = ModelBuilder(0, (5, 4), "over_images")
+    x = b.gemm("image", 4, 5)
+    network = hwsim.load(b.model(b.node("Softmax", x, axis=0), opset=opset))
+    with pytest.raises(NetworkError, match=r"^Softmax '.*': this layer here is not supported"):
+        train(network, *data(network, 20), steps=1, batch=4)
+
+
 @pytest.mark.parametrize(
     "ends", [["GlobalAveragePool"], ["GlobalAveragePool", "Tanh"], ["LRN"], ["SumPool"]]
 )

@@ -45,7 +45,7 @@ _PREFERENCES = {
 }
 _TRAINING = (*_FLOATS, "int16", "int8")
 _LEARNS = {
-    "int16": "as 'hwsim train' takes it",
+    "int16": "in which 'hwsim train' learns",
     "int8": "and whether a network learns in that is not shown here",
 }
 

@@ -40,9 +40,9 @@ the loss                               2: subtract the label, divide by the batc
 The update reads weights, gradients and the optimizer's states, and writes weights and states. In
 fp16 and bf16 it works on a copy of the weights, and states, in fp32 (Micikevicius et al., "Mixed
 Precision Training", ICLR 2018). So it does in int16 and int8, in which values, gradients and
-weights are taken as those of a network that is trained in integers alone, with a copy of 32-bit
-integers (Wu et al., "Training and Inference with Integers in Deep Neural Networks", ICLR 2018, do
-that with 8 bits).
+weights are taken as those of a network that is trained in integers alone (Wu et al., "Training and
+Inference with Integers in Deep Neural Networks", ICLR 2018, do that with 8 bits); that the copy is
+of 32-bit integers is an assumption.
 """
 
 import math
