@@ -456,10 +456,16 @@ COMMANDS = {
         ["estimate", "float.onnx", "--device", "tpu-v1", "--batch", "9" * 30],
         f"batch must be at most 1,048,576, not {'9' * 30}",
     ),
-    "float network on an FPGA": (
-        ["estimate", "float.onnx", "--device", "zu9eg"],
-        "zu9eg runs integer networks only, and tiny is not quantized; quantize it with "
-        "hwsim.quantize",
+    "lanes without training": (
+        ["estimate", "float.onnx", "--device", "zu9eg", "--lanes", "8"],
+        "--lanes is of training; give --training too",
+    ),
+    "lanes of another accelerator": (
+        [
+            *("estimate", "float.onnx", "--device", "zu9eg", "--training", "--lanes", "8"),
+            *("--multipliers", "20"),
+        ],
+        "--lanes describes the accelerator of training: leave options of others out",
     ),
     "layer": (
         ["estimate", "float.onnx", "--device", "tpu-v1", "--explain", "conv9"],

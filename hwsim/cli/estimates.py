@@ -165,6 +165,16 @@ def estimate(
         ),
     ] = None,
     accelerator: AcceleratorOptions,
+    lanes: Annotated[
+        int | None,
+        typer.Option(
+            min=4,
+            max=256,
+            metavar="N",
+            help="Rows and columns of an FPGA's training accelerator.",
+            show_default=False,
+        ),
+    ] = None,
     clock_mhz: Annotated[
         float | None,
         typer.Option(
@@ -193,22 +203,29 @@ def estimate(
 ) -> int:
     """Estimate latency and throughput of a network on one or more devices.
 
-    For an FPGA the network has to be quantized, or a known one without weights, which are then
-    random; for a training step it must not be. FPGAs run the accelerator that is described; if none
-    is, the fastest streaming pipeline that their DSPs allow.
+    On an FPGA a network that is not quantized is taken as if it were, with random weights; for a
+    training step it must not be. FPGAs run the accelerator that is described; if none is, the
+    fastest streaming pipeline that their DSPs allow.
     """
     import hwsim
+    from hwsim.blocks.training import TrainingConfig
     from hwsim.tables import show_estimates, show_parallel, show_serving, show_training_time
 
     if dataset_size is not None and not training:
         raise ValueError("--dataset-size is of training; give --training too")
     if training and served:
         raise ValueError("--requests-per-second is for inference; leave --training out")
+    if lanes is not None and not training:
+        raise ValueError("--lanes is of training; give --training too")
+    if lanes is not None and accelerator is not None:
+        raise ValueError(
+            "--lanes describes the accelerator of training: leave options of others out"
+        )
     terminal = Terminal(as_json=as_json)
     network = load_network(terminal, model, input_shape)
     on_devices: dict[str, Any] = {
         "cores": cores,
-        "design": accelerator,
+        "design": accelerator if lanes is None else TrainingConfig(lanes=lanes),
         "clock_hz": None if clock_mhz is None else 1e6 * clock_mhz,
     }
     with terminal.progress("estimating"):

@@ -302,7 +302,7 @@ def estimate(
     Parameters
     ----------
     network : Network or IntegerNetwork
-        For an FPGA quantized, or without weights of its own, which are then random; an
+        An FPGA runs quantized networks; others are taken as if they were, with random weights. An
         `IntegerNetwork` is for FPGAs alone.
     devices : iterable of str, path or Device
         Names of `hwsim.models.devices.names`, or TOML files.
@@ -327,8 +327,8 @@ def estimate(
         What runs on FPGAs: a design of `hwsim.build`, or a `hwsim.Streaming` or `hwsim.Systolic` to
         build it from. Unless given, the fastest streaming pipeline that the part's DSPs allow; if
         they are too few for any, the smallest, with a note. For a training step a
-        `hwsim.blocks.training.TrainingConfig`, of which the lanes count; unless given, 16, or as
-        many as the part's DSPs allow.
+        `hwsim.blocks.training.TrainingConfig`, of which the lanes count; unless given, those of 16,
+        32, 64, the batch, or what the part's DSPs allow, that take the fewest cycles.
     clock_hz : float, optional
         Clock of the FPGAs, e.g. from place and route; unless given, the device's.
     memory : optional
@@ -344,8 +344,8 @@ def estimate(
     Raises
     ------
     NetworkError
-        For an operator without a model, a float network with weights of its own on an FPGA, or
-        training a quantized one; on an FPGA also for training what its accelerator does not train.
+        For an operator without a model, or training a quantized network; on an FPGA also for what
+        its accelerators do not run or train.
     ValueError
         For an unknown device or one that is wrong, and values out of range.
     """

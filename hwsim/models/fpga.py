@@ -58,13 +58,8 @@ def _architecture(network, device, design):
         return (found,)
     if isinstance(network, IntegerNetwork):
         integer, notes = network, ()
-    elif is_quantized(network) or lacks_weights(network):
-        integer, *notes = _integers(network)
     else:
-        raise NetworkError(
-            f"{device.name} runs integer networks only, and {network.name} is not quantized; "
-            "quantize it with hwsim.quantize"
-        )
+        integer, *notes = _integers(network)
     if isinstance(found, Systolic):
         return compile_network(integer, found), *notes
     if found is not None:
@@ -84,10 +79,13 @@ def _architecture(network, device, design):
 
 @lru_cache(maxsize=1)  # the same for each device and batch
 def _integers(network):
-    """The integer network; then notes, if its weights are random because it has none."""
+    """The integer network; then notes, if its weights are random."""
     if is_quantized(network):
         return (lower(network),)
-    return random_integer_network(network), f"{notice(network)}; cycles do not depend on them"
+    taken = f"{network.name} is not quantized: it is taken as if, with random weights"
+    if lacks_weights(network):
+        taken = notice(network)
+    return random_integer_network(network), f"{taken}; cycles do not depend on them"
 
 
 def _systolic(program, device, batch, clock, memory, notes):

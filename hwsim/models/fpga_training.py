@@ -11,8 +11,9 @@ from .estimate import Estimate, LayerEstimate
 
 __all__ = ["estimate_training", "training_plan"]
 
-# Of the accelerator, unless the part has too few DSPs.
-LANES = 16
+# Of the accelerator, or as many as there are images: as far as the part's DSPs allow, the first that
+# takes the fewest cycles.
+LANES = (16, 32, 64)
 FEWEST_LANES = 4
 _PHASES = {
     "pool": "forward",
@@ -24,7 +25,9 @@ _PHASES = {
 
 
 def training_plan(parts, device, batch, optimizer, design=None):
-    """A `TrainingPlan` for an accelerator that the part's DSPs allow, or the given design's lanes.
+    """A `TrainingPlan` with the given design's lanes, or the best that the part's DSPs allow.
+
+    Its batch is the lanes or a multiple of them where the given one is larger than that.
 
     Raises
     ------
@@ -35,10 +38,22 @@ def training_plan(parts, device, batch, optimizer, design=None):
         raise ValueError(f"training on FPGAs has the optimizers sgd and momentum, not {optimizer}")
     if not isinstance(design, TrainingConfig | None):
         raise ValueError("training on FPGAs has one design: leave options of others out")
-    chosen = design or TrainingConfig(lanes=_lanes(int(device["dsps"]), batch))
     momentum = optimizer == "momentum"
-    config = sized(parts, batch, chosen, momentum=momentum)
-    return TrainingPlan(parts, config, momentum=momentum)
+
+    def plan(config):
+        lanes = config.lanes
+        images = batch if batch <= lanes else -(-batch // lanes) * lanes
+        return TrainingPlan(
+            parts, sized(parts, images, config, momentum=momentum), momentum=momentum
+        )
+
+    if design:
+        return plan(design)
+    # Functions have products of 17 x 17 bits, one DSP, and 30 x 16, two, in each lane.
+    most = max((math.isqrt(4 * int(device["dsps"]) + 5) - 3) // 2, FEWEST_LANES)
+    lanes = {min(most, n) for n in (*LANES, max(min(batch, LANES[-1]), FEWEST_LANES))}
+    plans = [plan(TrainingConfig(lanes=n)) for n in sorted(lanes)]
+    return min(plans, key=lambda found: sum(found.cycles(stochastic=False).values()))
 
 
 def estimate_training(network, device, batch, optimizer, design=None, clock_hz=None):
@@ -54,6 +69,11 @@ def estimate_training(network, device, batch, optimizer, design=None, clock_hz=N
     if clock_hz is None:
         quantity = device.quantities["clock"]
         notes.append(f"clock {quantity} ({quantity.source})")
+    notes.append(f"training accelerator of {config.lanes} x {config.lanes} elements of {BITS} bits")
+    if config.batch > batch:
+        notes.append(
+            f"{batch} images take as long as {config.batch}, a multiple of the {config.lanes} lanes"
+        )
     notes.append(
         "cycles of the accelerator's program; those in which the host writes images and labels and "
         "reads what it wants are not among them"
@@ -76,6 +96,7 @@ def estimate_training(network, device, batch, optimizer, design=None, clock_hz=N
         if operation.work != "forward":
             name += "." + operation.work.replace(" ", "_")
         macs, cycles = _macs(operation, batch), operation.cycles
+        stage, updates = operation.stage, operation.work in ("velocity", "update")
         layers.append(
             LayerEstimate(
                 name=name,
@@ -93,6 +114,7 @@ def estimate_training(network, device, batch, optimizer, design=None, clock_hz=N
                     f"program   {cycles:,} cycles, with its words and until the last result",
                     f"clock     {clock / 1e6:g} MHz",
                 ),
+                operations=2 * stage.depth * stage.outputs * updates,
                 precision="int16",
                 phase=_PHASES.get(operation.work, operation.work),
             )
@@ -122,13 +144,6 @@ def _op(operation):
     return {"loss": "Loss", "sum": "Add"}.get(operation.work, operation.stage.op)
 
 
-def _lanes(dsps, batch):
-    """As many as the DSPs allow, of which the batch is a multiple, or no more."""
-    most = min(LANES, math.isqrt(dsps))
-    fitting = (n for n in range(most, FEWEST_LANES - 1, -1) if batch <= n or batch % n == 0)
-    return next(fitting, max(most, FEWEST_LANES))
-
-
 def _macs(operation, batch):
     """Multiply-adds of an operation that are no padding of its tiles."""
     stage = operation.stage
@@ -140,16 +155,13 @@ def _macs(operation, batch):
         "forward": depth * stage.outputs * positions,
         "weight gradient": depth * stage.outputs * positions,
         "input gradient": taps * stage.outputs * positions,
-        "velocity": 2 * depth * stage.outputs,
-        "update": 2 * depth * stage.outputs,
     }.get(operation.work, 0)
 
 
 def _room(config, device):
     """What does not fit."""
     notes = []
-    # Functions have products of 17 x 17 bits, one DSP, and 30 x 16, two, in each lane; the loss has
-    # one product.
+    # As `training_plan` has it; the loss has one product.
     dsps = config.lanes**2 + 3 * config.lanes * bool(config.functions) + 1
     if dsps > device["dsps"]:
         notes.append(

@@ -14,12 +14,13 @@ from hwsim.blocks.streaming import Streaming, plan_streaming
 from hwsim.blocks.systolic.config import Systolic
 from hwsim.blocks.systolic.timing import Memory as SlowMemory
 from hwsim.compiler.compile import compile_network
+from hwsim.data import bundled
 from hwsim.models import devices
 from hwsim.models.dataflow.streaming import Memory
 from hwsim.models.estimate import estimate
 from hwsim.models.fpga import UNSIZED
 from hwsim.models.quantization import random_integer_network
-from hwsim.network import NetworkError, load
+from hwsim.network import load
 from hwsim.network.lower import lower
 from hwsim.networks import network as known
 
@@ -328,6 +329,17 @@ def test_a_pipeline_that_does_not_fit_has_queues_of_any_depth():
     assert plan.cycles(3) - deep <= entry.cycles <= plan.cycles(3)
 
 
+def test_a_float_network_is_taken_as_quantized():
+    network = load(bundled("lenet5/lenet5.onnx"))
+    (entry,) = estimate(network, ["zu9eg"])
+    assert entry.notes[0] == (
+        "lenet5 is not quantized: it is taken as if, with random weights; cycles do not depend on "
+        "them"
+    )
+    quantized = load(Path(__file__).parents[2] / "rtl/lenet5/lenet5_int8.onnx")
+    assert entry.cycles == estimate(quantized, ["zu9eg"])["zu9eg"].cycles
+
+
 def test_more_layers_than_a_part_has_dsps():
     """The smallest pipeline, with a note."""
     network = known("-".join(["12"] * 11))
@@ -361,10 +373,6 @@ def refused(error, *args, **kwargs):
 
 
 def test_bad_input(small, integer, plan):
-    assert refused(NetworkError, small, ["ecp5-85f"]) == (
-        "ecp5-85f runs integer networks only, and story is not quantized; "
-        "quantize it with hwsim.quantize"
-    )
     assert refused(ValueError, small, ["i7"]).startswith("unknown device 'i7'")
     assert refused(ValueError, small, []) == "devices must name at least one device"
     assert refused(ValueError, small, ["v100", "k80", "v100"]) == (

@@ -74,6 +74,13 @@ def test_images_of_two_dimensions():
     assert np.abs(np.subtract(found.losses, found.float_losses)).max() < 0.01
 
 
+def test_many_lanes():
+    """More than there are outputs, and no power of two."""
+    network = hwsim.networks.network("1x8x8-5C3-MP2-40N-5")
+    found = train(network, *data(network, 50), steps=1, batch=33, lanes=33)
+    assert found.mismatches == 0 and found.cycles == found.planned_cycles
+
+
 def of_classes(dense, softmax):
     """Five classes, from a dense layer or as maps of a pixel; with a Softmax or none."""
     b = ModelBuilder(0, (1, 1, 6, 6), "classes")
