@@ -11,8 +11,8 @@ from .estimate import Estimate, LayerEstimate
 
 __all__ = ["estimate_training", "training_plan"]
 
-# Of the accelerator, or as many as there are images: as far as the part's DSPs allow, the first that
-# takes the fewest cycles.
+# Of the accelerator, or as many as there are images: as far as the part's DSPs allow, the first
+# that takes the fewest cycles.
 LANES = (16, 32, 64)
 FEWEST_LANES = 4
 _PHASES = {
