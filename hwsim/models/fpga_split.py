@@ -33,7 +33,7 @@ from hwsim.network.training import IMAGES, POINT, SUM_POOLS, Stage, folded, stag
 from hwsim.network.windows import span
 
 from .estimate import estimate
-from .fpga_training import training_plan
+from .fpga_training import room, training_plan
 
 __all__ = ["split_training"]
 
@@ -88,6 +88,7 @@ def split_training(kind, network, device, devices, link, batch, optimizer, desig
         sum(exchange.size for exchange in exchanges),
         alone.latency_s,
         kind,
+        room(plan.config, device),
         tuple(exchanges),
         computes,
     )

@@ -9,7 +9,7 @@ from hwsim.network.training import folded, stages
 
 from .estimate import Estimate, LayerEstimate
 
-__all__ = ["estimate_training", "training_plan"]
+__all__ = ["estimate_training", "room", "training_plan"]
 
 # Of the accelerator, or as many as there are images: as far as the part's DSPs allow, the first
 # that takes the fewest cycles.
@@ -133,7 +133,7 @@ def estimate_training(network, device, batch, optimizer, design=None, clock_hz=N
         run=lambda: tuple(timeline),
         clock_hz=clock,
         cycles=cycles,
-        notes=(*notes, *_room(config, device)),
+        notes=(*notes, *room(config, device)),
         training=True,
     )
 
@@ -158,8 +158,8 @@ def _macs(operation, batch):
     }.get(operation.work, 0)
 
 
-def _room(config, device):
-    """What does not fit."""
+def room(config, device):
+    """What does not fit, as a tuple of notes."""
     notes = []
     # As `training_plan` has it; the loss has one product.
     dsps = config.lanes**2 + 3 * config.lanes * bool(config.functions) + 1
@@ -177,4 +177,4 @@ def _room(config, device):
             f"does not fit: {bits:,} bits of weights, feature maps and gradients, but "
             f"{device.name} has {room:,} bits of block RAM"
         )
-    return notes
+    return tuple(notes)

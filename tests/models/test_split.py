@@ -277,6 +277,20 @@ def test_every_device_trains_in_every_way(device, kind):
     assert epoch == 1875 * found.latency_s and all_epochs == 10 * epoch
 
 
+def test_what_does_not_fit_one_device_may_fit_several():
+    network, given = networks.network("vgg16"), {"batch": 256, "training": True}
+    (alone,) = hwsim.estimate(network, ["p100"], **given, optimizer="momentum")
+    assert alone.notes[-1].startswith("does not fit: 17,608,999,136 B")
+    for split in (data_parallel, feature_parallel, space_parallel):
+        for count, fits in ((1, False), (8, True)):
+            found = split(network, "p100", count, LINK, **given, optimizer="momentum")
+            assert (not found.notes) == fits
+            assert found.to_dict()["notes"] == list(found.notes)
+    # Of an FPGA, its block RAM.
+    found = feature_parallel(networks.network("lenet5"), "zu3eg", 4, LINK, batch=16, training=True)
+    assert found.notes[0].startswith("does not fit: ")
+
+
 def test_time_of_training():
     assert training_time(0.5, 64, 1000) == (8, 8)
     assert training_time(0.5, 64, 1024, 90) == (8, 720)

@@ -44,6 +44,8 @@ __all__ = [
 ]
 
 PICOSECONDS = 10**12
+# How notes begin that say so.
+UNFIT = "does not fit: "
 
 
 @dataclass(frozen=True)
@@ -225,6 +227,8 @@ class Split:
     alone_s : float
         Of the batch on one device.
     kind : str
+    notes : tuple of str
+        What does not fit the device with the largest share.
     """
 
     devices: int
@@ -234,6 +238,7 @@ class Split:
     exchange_bytes: int
     alone_s: float
     kind: str
+    notes: tuple[str, ...]
 
     @property
     def latency_s(self):
@@ -267,6 +272,7 @@ class Split:
             "compute_s": self.compute_s,
             "exchange_s": self.exchange_s,
             "exchange_bytes": self.exchange_bytes,
+            "notes": list(self.notes),
         }
 
 
@@ -344,6 +350,7 @@ def data_parallel(network, device, devices, link, *, batch, **options):
         size,
         alone.latency_s,
         "data",
+        tuple(note for note in found[shares[0]].notes if note.startswith(UNFIT)),
         tuple(shares),
     )
 

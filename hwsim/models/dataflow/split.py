@@ -262,11 +262,13 @@ def _split(
         load = training_step(load, optimizer)
 
     def computes(load):
-        program = map_workload(load, device, quantized, cores=cores).program
-        return tuple(end - start for start, end in pairwise([0, *tiles.finish(program)]))
+        """Times of works, and what does not fit."""
+        found = map_workload(load, device, quantized, cores=cores)
+        ends = [0, *tiles.finish(found.program)]
+        return tuple(end - start for start, end in pairwise(ends)), found.assumptions
 
     share, exchanges = splitter(network, load, devices).split()
-    times = computes(share)
+    times, notes = computes(share)
     total = split_time(times, exchanges, devices, link)
     return ModelParallel(
         devices,
@@ -274,8 +276,9 @@ def _split(
         sum(times) / PICOSECONDS,
         (total - sum(times)) / PICOSECONDS,
         sum(exchange.size for exchange in exchanges),
-        sum(computes(load)) / PICOSECONDS,
+        sum(computes(load)[0]) / PICOSECONDS,
         kind,
+        notes,
         tuple(exchanges),
         times,
     )
@@ -353,6 +356,8 @@ class _Features(_Splitter):
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
+        resident = self.part(self.load.resident_bytes)
+        self.load = replace(self.load, resident_bytes=resident)
         for name in self.sizes:
             self.sizes[name] = self.part(self.sizes[name])
 
