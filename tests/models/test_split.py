@@ -287,8 +287,8 @@ def test_what_does_not_fit_one_device_may_fit_several():
             assert (not found.notes) == fits
             assert found.to_dict()["notes"] == list(found.notes)
     # Of an FPGA, its block RAM.
-    found = feature_parallel(networks.network("lenet5"), "zu3eg", 4, LINK, batch=16, training=True)
-    assert found.notes[0].startswith("does not fit: ")
+    found = feature_parallel(networks.network("lenet5"), "zu3eg", 2, LINK, batch=64, training=True)
+    assert found.notes[0].startswith("does not fit: 21,937,184 bits of weights")
 
 
 def test_time_of_training():
