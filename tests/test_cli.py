@@ -1084,9 +1084,11 @@ def test_filter_refuses(refusal, photo, options, sentence):
 def test_filter_refuses_grey_of_grey(refusal, tmp_path):
     path = tmp_path / "grey.png"
     PIL.Image.fromarray(np.zeros((4, 4), np.uint8)).save(path)
-    assert refusal("filter", path, "--grey", "lightness") == (
-        "grey needs a picture in colour, with 3 channels, not 1"
-    )
+    message = "grey needs a picture in colour, with 3 channels, not 1"
+    output = tmp_path / "out.png"
+    assert refusal("filter", path, "--grey", "lightness") == message
+    assert refusal("filter", path, "--grey", "lightness", "-o", output) == message
+    assert not output.exists()
 
 
 def test_filter_refuses_what_is_no_picture(refusal, tmp_path):
