@@ -848,6 +848,9 @@ def test_time_of_training(command, refusal):
         assert found["epoch_s"] == 16 * found["latency_s"]
         assert found["training_s"] == 30 * found["epoch_s"]
     assert refusal(*given) == "--dataset-size is of training; give --training too"
+    assert refusal(*given[:-2], "--training", "--epochs", 1) == (
+        "--epochs is of a data set; give --dataset-size too"
+    )
 
 
 def test_several_devices_need_a_link(refusal):

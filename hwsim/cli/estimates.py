@@ -186,7 +186,16 @@ def estimate(
             show_default=False,
         ),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Of training.")] = 1,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            "--epochs",
+            min=1,
+            metavar="N",
+            help="Of training; 1 if not given.",
+            show_default=False,
+        ),
+    ] = None,
     input_shape: ShapeOption = None,
     report: ReportOption = None,
     as_json: JsonOption = False,
@@ -202,6 +211,8 @@ def estimate(
 
     if dataset_size is not None and not training:
         raise ValueError("--dataset-size is of training; give --training too")
+    if epochs is not None and dataset_size is None:
+        raise ValueError("--epochs is of a data set; give --dataset-size too")
     if training and served:
         raise ValueError("--requests-per-second is for inference; leave --training out")
     terminal = Terminal(as_json=as_json)
@@ -236,7 +247,7 @@ def estimate(
         for entry, found in zip(result["devices"], shown, strict=True):
             entry["parallel"] = found
     if dataset_size is not None:
-        show_training_time(terminal, result["devices"], batch, dataset_size, epochs)
+        show_training_time(terminal, result["devices"], batch, dataset_size, epochs or 1)
     if servings:
         asked = {"requests_per_second": served["rate"], "seed": served["seed"]}
         shown = show_serving(terminal, estimates, servings)
