@@ -170,6 +170,7 @@ def test_info_reports_what_strides_leave_out(command, tmp_path):
     report = tmp_path / "r.html"
     status, out, _ = command("info", "mnist_cnn", "--geometry", "--report", report)
     assert (status, out.count(note + "\n")) == (0, 1)
+    assert out.index(note) > out.index("dense MACs")  # behind the table
     page = report.with_suffix(".md").read_text(encoding="utf-8")
     assert " | ".join(note.split(": ", 1)) in page.replace("\\", "")
     assert "their number is rounded down" in page
