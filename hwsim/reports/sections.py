@@ -558,7 +558,6 @@ def filtered(item):
         for name, content in verilog.files.items()
         if name.endswith(".v")
     }
-    text += " The HTML page shows the picture before and after."
     pictures = {
         "Before": photograph(item.picture),
         "After, as the hardware gave it": photograph(item.output),

@@ -704,7 +704,8 @@ def test_filter():
     markdown = hwsim.report(result).markdown()
     assert "\n### Coefficients as they are applied\n" in markdown
     assert "\n### Weights in fixed point: coefficients × 1 × 2^12, as integers\n" in markdown
-    assert "The HTML page shows the picture before and after." in markdown
+    assert "\n\nThe HTML page has 2 pictures here.\n\n" in markdown
+    assert "HTML" not in section.text  # which the page itself shows
     assert section.tables["weights"].iloc[1].tolist() == ["1", 455, 456, 455]
     before, after = section.pictures.values()
     assert np.array_equal(pixels_of(before)[..., :3], picture)
