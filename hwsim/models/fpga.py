@@ -237,6 +237,7 @@ def _pipeline(plan, device, batch, clock, memory, notes):
         cycles,
         interval,
         (*notes, *_room_for_pipeline(plan, device)),
+        pipelined=True,
     )
 
 

@@ -188,7 +188,7 @@ def estimates(item):
         * frames[entry.device.name].groupby("name", sort=False)["seconds"].sum()
         / entry.latency_s
         for entry in item
-        if entry.device.device_class != "fpga" and entry.latency_s
+        if not entry.pipelined and entry.latency_s
     }
     one_by_one = "on devices that compute one layer after another"
     if shares:
@@ -235,7 +235,7 @@ def estimates(item):
         "Shortest latency": f"{duration(quick['latency_ms'] / 1000)}, {quick['device']}",
     }
     text = f"Estimates for {item.network.name}; nothing here was measured. {sentence(NOTE)}"
-    if "fpga" in classes:
+    if any(entry.pipelined for entry in item):
         text += " Layers of an FPGA's pipeline work at the same time: their times do not add up."
     return Section("Devices", text, facts, figures, tables=tables)
 
