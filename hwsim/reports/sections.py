@@ -240,6 +240,34 @@ def estimates(item):
     return Section("Devices", text, facts, figures, tables=tables)
 
 
+_OUTLOOK = {
+    "parallel": (
+        "Several devices",
+        "A batch on several of each device, and the speed-up over one. Through a pipeline, and "
+        "through the one device beside it, images move one by one. An exchange is a part of the "
+        "latency, in which nothing is computed.",
+    ),
+    "training": (
+        "Time of training",
+        "Steps one after another. A last batch that is not full takes as long as a full one, and "
+        "nothing but steps is counted.",
+    ),
+    "serving": (
+        "Requests over time",
+        "Requests of an image each arrive at random (Poisson). Latencies are those that so many "
+        "percent of the requests do not exceed, from their arrival on.",
+    ),
+}
+
+
+def outlook(name, rows, asked):
+    """What the command ``estimate`` has beside estimates: rows of a table, and what was asked."""
+    title, text = _OUTLOOK[name]
+    table = pd.DataFrame(rows).dropna(axis=1, how="all")
+    facts = {what: cell(value) for what, value in asked.items()}
+    return Section(title, text, facts, tables={name: table})
+
+
 def _shares(shares, several):
     """Stacked bars of shares in percent, by device; the smaller parts together."""
     parts = pd.DataFrame(shares).fillna(0.0)
