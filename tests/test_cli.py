@@ -887,6 +887,7 @@ def test_tables_of_an_estimate_are_in_its_report(command, tmp_path):
         text = page.read_text(encoding="utf-8")
         assert all(title in text for title in ("Several devices", "Time of training"))
     assert "\n- Images of an epoch: 1,000\n- Epochs: 30\n" in text
+    assert " An exchange is a part of the latency, in which nothing is computed.\n" in text
     command(*given, *training[:3])
     assert list(pd.read_csv(tmp_path / "r-training.csv")) == ["device", *columns[:2]]
 
@@ -898,7 +899,7 @@ def test_tables_of_an_estimate_are_in_its_report(command, tmp_path):
     assert (row["mean_batch"], row["longest_queue"]) == (found["batch_mean"], found["queue_max"])
     text = path.with_suffix(".md").read_text(encoding="utf-8")
     assert "\n- Requests: 50\n- Arrivals per second: 5,000\n" in text
-    assert "pipeline (layers)" in text and "Exchange" not in text
+    assert "pipeline (layers)" in text and "one by one" in text and "xchange" not in text
 
 
 def test_several_devices_need_a_link(refusal):

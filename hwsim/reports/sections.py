@@ -243,9 +243,7 @@ def estimates(item):
 _OUTLOOK = {
     "parallel": (
         "Several devices",
-        "A batch on several of each device, and the speed-up over one. Through a pipeline, and "
-        "through the one device beside it, images move one by one. An exchange is a part of the "
-        "latency, in which nothing is computed.",
+        "A batch on several of each device, and the speed-up over one.",
     ),
     "training": (
         "Time of training",
@@ -264,6 +262,10 @@ def outlook(name, rows, asked):
     """What the command ``estimate`` has beside estimates: rows of a table, and what was asked."""
     title, text = _OUTLOOK[name]
     table = pd.DataFrame(rows).dropna(axis=1, how="all")
+    if "exchange_ms" in table:
+        text += " An exchange is a part of the latency, in which nothing is computed."
+    elif name == "parallel":
+        text += " Images move through the layers one by one, as they do on that one."
     facts = {what: cell(value) for what, value in asked.items()}
     return Section(title, text, facts, tables={name: table})
 
