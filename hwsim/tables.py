@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from .explore import Study
     from .formal import Result
-    from .models.dataflow.parallel import PipelineParallel, Split
-    from .models.dataflow.serving import Serving
     from .models.estimate import Estimates
     from .network import Network
     from .reports import Differences
@@ -160,26 +158,40 @@ def show_estimates(terminal: Terminal, estimates: "Estimates") -> dict[str, Any]
     return estimates.to_dict()
 
 
+# What each of the ways splits.
 _SPLIT = {"data": "batch", "features": "channels", "space": "rows", "pipeline": "layers"}
 
 
-def show_parallel(
-    terminal: Terminal, estimates: "Estimates", split: "list[PipelineParallel | Split]"
-) -> list[dict[str, Any]]:
-    """Print what several of each device gain over one."""
-    rows = [found.to_dict() for found in split]
+def show_parallel(terminal: Terminal, devices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Print what several of each device gain over one; returns rows for a report."""
+    rows = []
+    for entry in devices:
+        found = entry["parallel"]
+        exchange = found.get("exchange_s")  # not of a pipeline, where it goes on beside the work
+        rows.append(
+            {
+                "device": f"{found['devices']} x {entry['device']}",
+                "split": f"{found['kind']} ({_SPLIT[found['kind']]})",
+                "latency_ms": 1000 * found["latency_s"],
+                "exchange_ms": None if exchange is None else 1000 * exchange,
+                "throughput_images_per_s": found["throughput_images_per_s"],
+                "speedup": found["speedup"],
+                "efficiency_percent": 100 * found["efficiency"],
+            }
+        )
     terminal.table(
-        ["devices", "split", "latency", "images per second", "speed-up", "efficiency"],
+        ["devices", "split", "latency", "exchange", "images per second", "speed-up", "efficiency"],
         (
             [
-                f"{row['devices']} x {entry.device.name}",
-                _SPLIT[row["kind"]],
-                duration(row["latency_s"]),
+                row["device"],
+                row["split"],
+                duration(row["latency_ms"] / 1000),
+                row["exchange_ms"] and duration(row["exchange_ms"] / 1000),
                 round(row["throughput_images_per_s"]),
                 f"{row['speedup']:.3g}",
-                f"{row['efficiency']:.1%}",
+                f"{row['efficiency_percent']:.1f}%",
             ]
-            for entry, row in zip(estimates, rows, strict=True)
+            for row in rows
         ),
     )
     return rows
@@ -187,8 +199,11 @@ def show_parallel(
 
 def show_training_time(
     terminal: Terminal, devices: list[dict[str, Any]], batch: int, images: int, epochs: int
-) -> None:
-    """Print how long training takes, and add it to what is known of each device."""
+) -> list[dict[str, Any]]:
+    """Print how long training takes, and add it to what is known of each device.
+
+    Returns rows for a report.
+    """
     from .models.dataflow.training import training_time
 
     rows = []
@@ -204,25 +219,42 @@ def show_training_time(
                 "training_s": all_epochs,
             }
             count = f"{found['devices']} x " if found is not entry else ""
-            times = duration(epoch), duration(all_epochs)
-            rows.append([count + entry["device"], found["steps_per_epoch"], *times])
+            columns = ["steps_per_epoch", "epoch_s", *["training_s"] * (epochs > 1)]
+            row = {"device": count + entry["device"]}
+            rows.append(row | {column: found[column] for column in columns})
     terminal.table(
-        ["device", "steps per epoch", "epoch", f"{epochs:,} epoch{'s' * (epochs > 1)}"],
-        rows,
+        ["device", "steps per epoch", "epoch", *[f"{epochs:,} epochs"] * (epochs > 1)],
+        (
+            [device, steps, *map(duration, times)]
+            for device, steps, *times in (row.values() for row in rows)
+        ),
         title=f"training on {images:,} images",
     )
+    return rows
 
 
-def show_serving(
-    terminal: Terminal, estimates: "Estimates", served: "list[Serving]"
-) -> list[dict[str, Any]]:
-    """Print percentiles of the latency of requests on every device."""
+def show_serving(terminal: Terminal, devices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Print percentiles of the latency of requests on every device; returns rows for a report."""
     from .models.dataflow.serving import PERCENTILES
 
+    shares = {share: f"latency_p{share}_ms" for share in PERCENTILES}
+    rows = []
+    for entry in devices:
+        found = entry["serving"]
+        rows.append(
+            {
+                "device": entry["device"],
+                **{name: 1000 * found[f"latency_p{p}_s"] for p, name in shares.items()},
+                "throughput_requests_per_s": found["throughput_requests_per_s"],
+                "utilization_percent": 100 * found["utilization"],
+                "mean_batch": found["batch_mean"],
+                "longest_queue": found["queue_max"],
+            }
+        )
     terminal.table(
         [
             "device",
-            *(f"{share} % within" for share in PERCENTILES),
+            *(f"{share} % within" for share in shares),
             "requests per second",
             "utilization",
             "mean batch",
@@ -230,18 +262,18 @@ def show_serving(
         ],
         (
             [
-                entry.device.name,
-                *(duration(found.percentile(share)) for share in PERCENTILES),
-                round(found.throughput_requests_per_s),
-                f"{found.utilization:.1%}",
-                f"{found.batches.mean():.3g}",
-                found.to_dict()["queue_max"],
+                row["device"],
+                *(duration(row[name] / 1000) for name in shares.values()),
+                round(row["throughput_requests_per_s"]),
+                f"{row['utilization_percent']:.1f}%",
+                f"{row['mean_batch']:.3g}",
+                row["longest_queue"],
             ]
-            for entry, found in zip(estimates, served, strict=True)
+            for row in rows
         ),
-        title=f"{len(served[0].arrivals_ps):,} requests",
+        title=f"{devices[0]['serving']['requests']:,} requests",
     )
-    return [found.to_dict() for found in served]
+    return rows
 
 
 def show_study(terminal: Terminal, study: "Study", files: "list[Path]") -> dict[str, Any]:

@@ -170,6 +170,7 @@ def test_info_reports_what_strides_leave_out(command, tmp_path):
     report = tmp_path / "r.html"
     status, out, _ = command("info", "mnist_cnn", "--geometry", "--report", report)
     assert (status, out.count(note + "\n")) == (0, 1)
+    assert out.index(note) > out.index("dense MACs")  # behind the table
     page = report.with_suffix(".md").read_text(encoding="utf-8")
     assert " | ".join(note.split(": ", 1)) in page.replace("\\", "")
     assert "their number is rounded down" in page
@@ -840,7 +841,7 @@ def test_time_of_training(command, refusal):
     assert status == 0
     assert "30 epochs" in out
     _, out, _ = command(*given, "--training")
-    assert "1 epoch " in out
+    assert " epoch " in out and "1 epoch" not in out
     _, out, _ = command(*given, "--training", "--epochs", 30, *several, "--json")
     (device,) = json.loads(out)["devices"]
     for found in (device, device["parallel"]):
@@ -848,6 +849,57 @@ def test_time_of_training(command, refusal):
         assert found["epoch_s"] == 16 * found["latency_s"]
         assert found["training_s"] == 30 * found["epoch_s"]
     assert refusal(*given) == "--dataset-size is of training; give --training too"
+    assert refusal(*given[:-2], "--training", "--epochs", 1) == (
+        "--epochs is of a data set; give --dataset-size too"
+    )
+
+
+def test_tables_of_an_estimate_are_in_its_report(command, tmp_path):
+    """Several devices, the time of training and requests over time, in both forms."""
+    path = tmp_path / "r.html"
+    several = ["--devices-in-parallel", 2, "--link-bandwidth", 25, "--report", path]
+    given = ["estimate", "lenet5", "--device", "v100", "--batch", 64, *several]
+    training = ["--training", "--dataset-size", 1000, "--epochs", 30, "--parallel", "space"]
+    _, out, _ = command(*given, *training)
+    assert "2 x v100" in out and "space (rows)" in out
+    _, out, _ = command(*given, *training, "--json")
+    (device,) = json.loads(out)["devices"]
+    found = device["parallel"]
+    parallel = pd.read_csv(tmp_path / "r-parallel.csv").to_dict("records")
+    assert parallel == [
+        {
+            "device": "2 x v100",
+            "split": "space (rows)",
+            "latency_ms": 1000 * found["latency_s"],
+            "exchange_ms": 1000 * found["exchange_s"],
+            "throughput_images_per_s": found["throughput_images_per_s"],
+            "speedup": found["speedup"],
+            "efficiency_percent": 100 * found["efficiency"],
+        }
+    ]
+    times = pd.read_csv(tmp_path / "r-training.csv").to_dict("records")
+    columns = ("steps_per_epoch", "epoch_s", "training_s")
+    assert times == [
+        {"device": name, **{column: entry[column] for column in columns}}
+        for name, entry in (("v100", device), ("2 x v100", found))
+    ]
+    for page in path, path.with_suffix(".md"):
+        text = page.read_text(encoding="utf-8")
+        assert all(title in text for title in ("Several devices", "Time of training"))
+    assert "\n- Images of an epoch: 1,000\n- Epochs: 30\n" in text
+    assert " An exchange is a part of the latency, in which nothing is computed.\n" in text
+    command(*given, *training[:3])
+    assert list(pd.read_csv(tmp_path / "r-training.csv")) == ["device", *columns[:2]]
+
+    serving = ["--parallel", "pipeline", "--requests-per-second", 5000, "--requests", 50]
+    _, out, _ = command(*given, *serving, "--json")
+    found = json.loads(out)["devices"][0]["serving"]
+    (row,) = pd.read_csv(tmp_path / "r-serving.csv").to_dict("records")
+    assert row["latency_p99_ms"] == 1000 * found["latency_p99_s"]
+    assert (row["mean_batch"], row["longest_queue"]) == (found["batch_mean"], found["queue_max"])
+    text = path.with_suffix(".md").read_text(encoding="utf-8")
+    assert "\n- Requests: 50\n- Arrivals per second: 5,000\n" in text
+    assert "pipeline (layers)" in text and "one by one" in text and "xchange" not in text
 
 
 def test_several_devices_need_a_link(refusal):
@@ -1084,9 +1136,11 @@ def test_filter_refuses(refusal, photo, options, sentence):
 def test_filter_refuses_grey_of_grey(refusal, tmp_path):
     path = tmp_path / "grey.png"
     PIL.Image.fromarray(np.zeros((4, 4), np.uint8)).save(path)
-    assert refusal("filter", path, "--grey", "lightness") == (
-        "grey needs a picture in colour, with 3 channels, not 1"
-    )
+    message = "grey needs a picture in colour, with 3 channels, not 1"
+    output = tmp_path / "out.png"
+    assert refusal("filter", path, "--grey", "lightness") == message
+    assert refusal("filter", path, "--grey", "lightness", "-o", output) == message
+    assert not output.exists()
 
 
 def test_filter_refuses_what_is_no_picture(refusal, tmp_path):

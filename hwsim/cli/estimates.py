@@ -196,7 +196,16 @@ def estimate(
             show_default=False,
         ),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Of training.")] = 1,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            "--epochs",
+            min=1,
+            metavar="N",
+            help="Of training; 1 if not given.",
+            show_default=False,
+        ),
+    ] = None,
     input_shape: ShapeOption = None,
     report: ReportOption = None,
     as_json: JsonOption = False,
@@ -213,6 +222,8 @@ def estimate(
 
     if dataset_size is not None and not training:
         raise ValueError("--dataset-size is of training; give --training too")
+    if epochs is not None and dataset_size is None:
+        raise ValueError("--epochs is of a data set; give --dataset-size too")
     if training and served:
         raise ValueError("--requests-per-second is for inference; leave --training out")
     if lanes is not None and not training:
@@ -248,22 +259,39 @@ def estimate(
         with terminal.progress("splitting"):
             splits = _split(estimates, batch, on_devices | steps, **split)
     result = show_estimates(terminal, estimates)
+    found = result["devices"]
+    more: dict[str, Any] = {}  # of the report: rows of tables, and what was asked
     if splits:
-        shown = show_parallel(terminal, estimates, splits)
-        for entry, found in zip(result["devices"], shown, strict=True):
-            entry["parallel"] = found
+        for entry, several in zip(found, splits, strict=True):
+            entry["parallel"] = several.to_dict()
+        bandwidth, delay = split["link"]
+        asked = {"Link (GB/s)": bandwidth / 1e9, "Latency of a transfer (µs)": 1e6 * delay}
+        more["parallel"] = show_parallel(terminal, found), asked
     if dataset_size is not None:
-        show_training_time(terminal, result["devices"], batch, dataset_size, epochs)
+        asked = {"Batch": batch, "Images of an epoch": dataset_size, "Epochs": epochs or 1}
+        more["training"] = show_training_time(terminal, found, *asked.values()), asked
     if servings:
         asked = {"requests_per_second": served["rate"], "seed": served["seed"]}
-        shown = show_serving(terminal, estimates, servings)
-        for entry, found in zip(result["devices"], shown, strict=True):
-            entry["serving"] = asked | found
+        for entry, serving in zip(found, servings, strict=True):
+            entry["serving"] = asked | serving.to_dict()
+        asked = {
+            "Requests": served["count"],
+            "Arrivals per second": served["rate"],
+            "Seed of the arrivals": served["seed"],
+            "Requests in a batch, at most": served["queue"]["max_batch"],
+            "Wait for others, at most (ms)": 1000 * served["queue"]["max_wait_s"],
+        }
+        more["serving"] = show_serving(terminal, found), asked
     for text in explanations:
         terminal.say()
         terminal.lines(text)
     title = f"{network.name}: estimates"
-    terminal.finish(with_report(terminal, result, report, network, estimates, title=title))
+    items = [network, estimates]
+    if report is not None:
+        from hwsim.reports.sections import outlook
+
+        items += [outlook(name, *what) for name, what in more.items()]
+    terminal.finish(with_report(terminal, result, report, *items, title=title))
     return DONE
 
 

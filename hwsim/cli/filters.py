@@ -147,7 +147,7 @@ def filter_picture(
     terminal = Terminal(as_json=as_json)
     picture = load_picture(image)
     if output is not None:  # before anything is simulated
-        picture_bytes(picture[:1, :1] if grey is None else picture[:1, :1, 0], output)
+        picture_bytes(picture[:1, :1] if grey is None else picture.reshape(-1, 1)[:1], output)
     with terminal.progress("simulating"):
         result = hwsim.filter_image(picture, image_filter, engine=engine)
     files = []

@@ -62,11 +62,11 @@ def load_network(
     model: str,
     input_shapes: Sequence[str] | None,
     strict: bool = False,
-    every: bool = False,
+    quiet: bool = False,
 ) -> Any:
     """Load the network in a file, a bundled one, or a known one.
 
-    Says what strides leave out, of ``every`` layer, or of the first where there are several.
+    Says what strides leave out, of the first layer where there are several, unless ``quiet``.
     """
     import hwsim
     from hwsim.data import bundled, bundled_networks
@@ -82,11 +82,9 @@ def load_network(
             raise ValueError(f"--input-shape names {name!r} more than once")
         shapes[name] = shape
     network = hwsim.load(source, shapes or None, strict=strict)
-    notes = network.left_out()
-    if len(notes) > 1 and not every:
-        notes = [f"{notes[0]}; hwsim info names {len(notes) - 1} more"]
-    for note in notes:
-        terminal.say(note)
+    if not quiet and (notes := network.left_out()):
+        more = f"; hwsim info names {len(notes) - 1} more" if len(notes) > 1 else ""
+        terminal.say(notes[0] + more)
     return network
 
 

@@ -44,8 +44,10 @@ def info(
     from hwsim.tables import show_geometry, show_layers
 
     terminal = Terminal(as_json=as_json)
-    network = load_network(terminal, model, input_shape, strict, every=True)
+    network = load_network(terminal, model, input_shape, strict, quiet=True)
     result = (show_geometry if geometry else show_layers)(terminal, network)
+    for note in result["left_out"]:
+        terminal.say(note)
     items = [network]
     if geometry and report is not None:
         from hwsim.reports.sections import receptive_fields

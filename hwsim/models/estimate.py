@@ -32,9 +32,9 @@ class LayerEstimate:
     -------
     name, op : str
     seconds : float
-        For the batch. On a CPU, GPU or TPU from the end of the layer before to the end of this one,
-        so that they add up to the latency; on an FPGA, whose layers all work at the same time, the
-        time that this one is busy.
+        For the batch. From the end of the layer before to the end of this one, so that they add up
+        to the latency; in a pipeline on an FPGA, whose layers all work at the same time, the time
+        that this one is busy.
     cycles : float
         Cycles of the device's clock in ``seconds``.
     macs : int
@@ -103,6 +103,8 @@ class Estimate:
         What is assumed for this network on this device, and what does not fit.
     training : bool
         Whether it is a training step.
+    pipelined : bool
+        Whether all layers work at the same time, so that their times do not add up.
     """
 
     device: catalog.Device
@@ -118,6 +120,7 @@ class Estimate:
     interval_cycles: int | None = None
     notes: tuple[str, ...] = ()
     training: bool = False
+    pipelined: bool = False
 
     @cached_property
     def timeline(self):

@@ -235,6 +235,7 @@ def _pipeline(plan, device, batch, clock, memory, notes):
         cycles,
         interval,
         (*notes, *_room_for_pipeline(plan, device)),
+        pipelined=True,
     )
 
 

@@ -126,7 +126,7 @@ def _kernels(layer):
         picture = photograph(_sheet(weights[:_KERNELS]))
     else:
         picture = channels(weights.reshape(-1, height, width), limit=_KERNELS)
-    return Section("Learned kernels", text, facts, pictures={caption: picture})
+    return Section("Kernels of the first convolution", text, facts, pictures={caption: picture})
 
 
 def _sheet(kernels, columns=8):

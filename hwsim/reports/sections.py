@@ -188,7 +188,7 @@ def estimates(item):
         * frames[entry.device.name].groupby("name", sort=False)["seconds"].sum()
         / entry.latency_s
         for entry in item
-        if entry.device.device_class != "fpga" and entry.latency_s
+        if not entry.pipelined and entry.latency_s
     }
     one_by_one = "on devices that compute one layer after another"
     if shares:
@@ -235,9 +235,39 @@ def estimates(item):
         "Shortest latency": f"{duration(quick['latency_ms'] / 1000)}, {quick['device']}",
     }
     text = f"Estimates for {item.network.name}; nothing here was measured. {sentence(NOTE)}"
-    if "fpga" in classes:
+    if any(entry.pipelined for entry in item):
         text += " Layers of an FPGA's pipeline work at the same time: their times do not add up."
     return Section("Devices", text, facts, figures, tables=tables)
+
+
+_OUTLOOK = {
+    "parallel": (
+        "Several devices",
+        "A batch on several of each device, and the speed-up over one.",
+    ),
+    "training": (
+        "Time of training",
+        "Steps one after another. A last batch that is not full takes as long as a full one, and "
+        "nothing but steps is counted.",
+    ),
+    "serving": (
+        "Requests over time",
+        "Requests of an image each arrive at random (Poisson). Latencies are those that so many "
+        "percent of the requests do not exceed, from their arrival on.",
+    ),
+}
+
+
+def outlook(name, rows, asked):
+    """What the command ``estimate`` has beside estimates: rows of a table, and what was asked."""
+    title, text = _OUTLOOK[name]
+    table = pd.DataFrame(rows).dropna(axis=1, how="all")
+    if "exchange_ms" in table:
+        text += " An exchange is a part of the latency, in which nothing is computed."
+    elif name == "parallel":
+        text += " Images move through the layers one by one, as they do on that one."
+    facts = {what: cell(value) for what, value in asked.items()}
+    return Section(title, text, facts, tables={name: table})
 
 
 def _shares(shares, several):
@@ -558,7 +588,6 @@ def filtered(item):
         for name, content in verilog.files.items()
         if name.endswith(".v")
     }
-    text += " The HTML page shows the picture before and after."
     pictures = {
         "Before": photograph(item.picture),
         "After, as the hardware gave it": photograph(item.output),

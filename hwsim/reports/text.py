@@ -27,6 +27,7 @@ _UNITS = {
     "ms": "ms",
     "ns": "ns",
     "percent": "%",
+    "requests_per_s": "requests/s",
     "s": "s",
     "uj": "µJ",
     "us": "µs",
@@ -41,6 +42,7 @@ _WORDS = {
     "macs": "MACs",
     "op": "operator",
     "params": "parameters",
+    "speedup": "speed-up",
     "tdp": "TDP",
 }
 

@@ -189,6 +189,6 @@ def test_bad_input(lenet):
     )
     assert message == "pipeline-parallel training has no model; split the batch instead"
     assert refused(pipeline_parallel, known("8x8-2C3-3"), "zu9eg", 2, link, batch=2) == (
-        "the layers of zu9eg work at the same time already; give a device of the classes cpu, gpu, "
-        "tpu and spatial, or split the batch"
+        "layers that are cut in parts have no model on FPGAs, and zu9eg is one; give a device of "
+        "the classes cpu, gpu, tpu and spatial, or split the batch"
     )

@@ -39,6 +39,7 @@ def test_sections(seeing):
     _, design, _, (sections, mismatches) = seeing
     assert mismatches == 0
     kernels, maps, shifts, field = sections
+    assert kernels.title == "Kernels of the first convolution"  # random ones here, not learned
     assert kernels.facts == {"Kernels": "4", "Size": "3 × 3 × 3"}
     assert maps.facts["Mismatches"].startswith("0 of ")
     captions = list(maps.pictures)

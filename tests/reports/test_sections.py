@@ -15,6 +15,7 @@ from PIL import Image
 import hwsim
 from hwsim.models.estimate import estimate
 from hwsim.models.roofline import gemm_comparison
+from hwsim.networks import network as known
 from hwsim.reports import Accuracy, Comparison, Section
 from hwsim.reports.figures import (
     _lanes,
@@ -456,6 +457,24 @@ def test_timeline_of_an_fpga(make, arch):
     assert 0.6 < max(ends) / (scale * entry.latency_s) <= (1 if arch == "streaming" else 1.01)
 
 
+@pytest.mark.parametrize(
+    ("options", "pipelined"),
+    [({}, True), ({"design": hwsim.Systolic(rows=4, cols=4)}, False), ({"training": True}, False)],
+    ids=["streaming", "systolic", "training"],
+)
+def test_times_of_an_fpga_add_up_unless_it_is_a_pipeline(options, pipelined):
+    estimates = estimate(known("8x8-2C3-3"), ["zu9eg"], batch=4, **options)
+    (section,) = sections_of(estimates)
+    (entry,) = estimates
+    time = sum(layer.cycles for layer in entry.layers)
+    assert (abs(time - entry.cycles) > 1) == pipelined  # a program of training has an end
+    assert ("their times do not add up" in section.text) == pipelined
+    shares = [figure for caption, figure in section.figures.items() if "share of" in caption]
+    assert (not shares) == pipelined
+    for figure in shares:
+        assert sum(trace.x[0] for trace in figure.data) == pytest.approx(100)
+
+
 def test_nothing_that_takes_time(tmp_path):
     """A network of one layer that an array does on the way."""
     graph = onnx.helper.make_graph(
@@ -704,7 +723,8 @@ def test_filter():
     markdown = hwsim.report(result).markdown()
     assert "\n### Coefficients as they are applied\n" in markdown
     assert "\n### Weights in fixed point: coefficients × 1 × 2^12, as integers\n" in markdown
-    assert "The HTML page shows the picture before and after." in markdown
+    assert "\n\nThe HTML page has 2 pictures here.\n\n" in markdown
+    assert "HTML" not in section.text  # which the page itself shows
     assert section.tables["weights"].iloc[1].tolist() == ["1", 455, 456, 455]
     before, after = section.pictures.values()
     assert np.array_equal(pixels_of(before)[..., :3], picture)

@@ -32,6 +32,8 @@ NAMES = [
         ("lsb_differences", "LSB differences"),
         ("latency_ms", "Latency (ms)"),
         ("throughput_images_per_s", "Throughput (images/s)"),
+        ("throughput_requests_per_s", "Throughput (requests/s)"),
+        ("speedup", "Speed-up"),
         ("interval_cycles", "Interval (cycles)"),
         ("cycles", "Cycles"),
         ("utilization_percent", "Utilization (%)"),

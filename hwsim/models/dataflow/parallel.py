@@ -461,8 +461,9 @@ def pipeline_parallel(network, device, devices, link, *, batch, parcel=1, **opti
     found = _estimate(network, device, parcel, options)
     if found.device.device_class == "fpga":
         raise ValueError(
-            f"the layers of {found.device.name} work at the same time already; "
-            "give a device of the classes cpu, gpu, tpu and spatial, or split the batch"
+            "layers that are cut in parts have no model on FPGAs, and "
+            f"{found.device.name} is one; give a device of the classes cpu, gpu, tpu and spatial, "
+            "or split the batch"
         )
     times = [round(layer.seconds * PICOSECONDS) for layer in found.layers]
     bounds = partition(times, devices)
