@@ -472,6 +472,30 @@ def test_zeros_without_a_bias_stay_zeros():
     assert (integer.run(lower(hwsim.load(made)), codes)["y"] == 7).all()
 
 
+@pytest.mark.parametrize("within", [False, True])
+@pytest.mark.parametrize("beta", [0.5, 0.75, -0.5])
+def test_hardware_with_zeros_and_without_a_bias(beta, within):
+    attributes = {"size": 3, "alpha": 1.0, "beta": beta, "bias": 0.0, "within": within}
+    x = np.random.default_rng(0).normal(0, 3, (8, 6, 5, 4)).astype(np.float32)
+    x[:, 1:5], x[1] = 0, 0
+    network = hwsim.load(made_of(attributes, x.shape[1:]))
+    (real,) = reference.run(network, x).values()
+    assert np.isfinite(real).all() and (real[x == 0] == 0).all()
+    quantized = hwsim.quantize(network, calibration=x)
+    array = hwsim.Systolic(rows=4, cols=4, buffer_bytes=4096, factor_precision=10)
+    for arguments in [()] if within else [(), (array,)]:
+        design = hwsim.build(quantized, *arguments)
+        result = hwsim.simulate(design, x[:3], lanes=1)
+        assert result.mismatches == 0 and result.cycles == design.cycles(images=3)
+        (layer,), output = design.network.layers, design.network.outputs[0]
+        assert (result.outputs[x[:3] == 0] == output.zero_point).all()
+        codes = design.network.input.dequantize(result.inputs)
+        (ideal,) = reference.run(network, codes).values()
+        ideal = np.clip(ideal / output.scale + output.zero_point, output.minimum, output.maximum)
+        # In float32 the ideal is off by (3 + 8) * 2**-24 of up to 255 codes.
+        assert np.abs(result.outputs - ideal).max() <= 0.5 + allowed(layer) + 2e-4
+
+
 @pytest.mark.parametrize(
     ("source", "output", "bits"),
     [
