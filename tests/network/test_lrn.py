@@ -551,12 +551,28 @@ REFUSED = [
 
 @pytest.mark.parametrize(("changes", "given"), REFUSED)
 def test_refused(changes, given):
-    with pytest.raises(NetworkError) as caught:
-        lower(hwsim.load(model({**PLAIN, **changes}, (1, 4, 3, 3), CODES, CODES)))
-    assert str(caught.value) == (
-        f"LRN 'lrn': {given} is not supported; accepted: finite numbers, alpha and bias of at "
-        "least 0 and not both 0"
-    )
+    attributes, shape = {**PLAIN, **changes}, (1, 4, 3, 3)
+    for refused in (
+        lambda: lower(hwsim.load(model(attributes, shape, CODES, CODES))),
+        lambda: hwsim.quantize(
+            hwsim.load(made_of(attributes, shape[1:])), np.ones(shape, np.float32)
+        ),
+    ):
+        with pytest.raises(NetworkError) as caught:
+            refused()
+        assert str(caught.value) == (
+            f"LRN 'lrn': {given} is not supported; accepted: finite numbers, alpha and bias of at "
+            "least 0 and not both 0"
+        )
+
+
+def test_powers_beyond_floats_are_refused():
+    attributes = {"size": 3, "alpha": 1.0, "beta": 40.0, "bias": 0.0}
+    x = np.ones((1, 8, 3, 3), np.float32)
+    x[:, 2:4], x[:, 4:] = 1e-3, 0  # of which there are zeros beside what is not 0
+    with pytest.raises(ValueError) as caught:
+        hwsim.quantize(hwsim.load(made_of(attributes, x.shape[1:])), x)
+    assert str(caught.value) == "the range of 'y' must be finite and ordered, not (0.0, inf)"
 
 
 def test_refuses_rows():

@@ -204,7 +204,7 @@ def _lrn(attributes, x):
     axes, members = lrn_axes(attributes, x.ndim)
     total = neighbour_sums(x * x, axes, size, (size - 1) // 2)
     scale = attributes["bias"] + attributes["alpha"] / members * total
-    scale[(scale == 0) & (x == 0)] = 1
+    scale[(scale >= 0) & (x == 0)] = 1
     return (x / scale ** attributes["beta"]).astype(x.dtype, copy=False)
 
 
