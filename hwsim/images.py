@@ -50,7 +50,8 @@ def load_images(
         An ``.npz`` with ``images`` and, optionally, integer ``labels`` of shape (N,); an ``.npy``;
         or a folder of pictures, taken in the order of their names (needs Pillow).
     shape : sequence of int
-        What one image must have, normally (C, H, W).
+        What one image must have, normally (C, H, W). For vectors, (features,), images with as many
+        values each are taken in the order of channels, rows, columns, as Flatten does.
     dtype : dtype
         What the model takes. For a floating-point model uint8 images become ``pixel / 255`` and
         floating-point ones are converted; for an integer model the file must hold this dtype.
@@ -80,6 +81,8 @@ def load_images(
         raise ValueError(
             f"images come from an .npz, an .npy or a folder of pictures, not from {path}"
         )
+    if images.ndim > 1 and shape == (math.prod(images.shape[1:]),):
+        images = images.reshape(len(images), *shape)
     if images.ndim != len(shape) + 1 or images.shape[1:] != shape:
         wanted = ", ".join(["N", *map(str, shape)])
         raise ValueError(f"images in {path} must have the shape ({wanted}), not {images.shape}")

@@ -834,6 +834,20 @@ def test_pictures(command, refusal, tmp_path):
     assert refusal(*given[:-1], "seen.txt") == "a report's path must end in .html, not 'seen.txt'"
 
 
+def test_perceptrons_take_images(command, tmp_path):
+    given = ["784-4-10-sigmoid", "--images", "lenet5"]
+    for name, *more in (
+        ("simulate", "--count", 2),
+        ("train", "--count", 20, "--steps", 1, "--batch", 4, "--lanes", 4),
+    ):
+        status, out, _ = command(name, *given, *more, "--json")
+        found = json.loads(out)
+        assert (status, found["mismatches"]) == (0, 0)
+    status, _, err = command("pictures", *given, "-o", tmp_path / "seen.html")
+    assert status == 2
+    assert err.endswith(": 784-4-10-sigmoid has no convolution whose kernels could be shown\n")
+
+
 def test_time_of_training(command, refusal):
     given = ["estimate", "lenet5", "--device", "v100", "--batch", 64, "--dataset-size", 1000]
     several = ["--devices-in-parallel", 2, "--link-bandwidth", 25, "--parallel", "features"]

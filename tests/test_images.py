@@ -96,6 +96,21 @@ def test_wrong_shape(npz):
     )
 
 
+def test_vectors_are_images_row_by_row(npz, tmp_path):
+    found = load_images(npz, (20,), np.uint8)
+    assert (found.images == RAMP.reshape(3, 20)).all()
+    assert found.labels.tolist() == [2, 0, 1]
+    colours = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
+    np.save(tmp_path / "a.npy", np.asfortranarray(colours))
+    found = load_images(tmp_path / "a.npy", (60,))
+    assert (found.images == np.arange(120).reshape(2, 60)).all()
+
+
+def test_vectors_of_another_size(npz):
+    message = f"images in {npz} must have the shape (N, 21), not (3, 1, 4, 5)"
+    assert refusal(npz, (21,)) == message
+
+
 def test_no_images(tmp_path):
     path = tmp_path / "a.npy"
     np.save(path, RAMP[:0])

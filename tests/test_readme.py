@@ -1,5 +1,6 @@
 """What the README and the other documents show runs as it stands there."""
 
+import json
 import re
 import shlex
 import shutil
@@ -52,6 +53,23 @@ def test_commands(tmp_path, monkeypatch, capsys):
     folders = {"verilog", "program", "report", "validation", "seen"}
     assert {path.name for path in tmp_path.iterdir()} == given | files | folders
     assert len(COMMANDS) == 18
+
+
+def test_estimate_of_training(capsys):
+    """The command that the document shows has the cycles of what it says."""
+    text = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+    (estimate,) = re.findall(r"`hwsim (estimate lenet5 .*?)`", text)
+    train = "train lenet5 --images lenet5 --steps 1 --engine reference"
+    found = []
+    for command in (estimate, train):
+        with pytest.raises(SystemExit) as left:
+            cli.main([*command.split(), "--json"])
+        assert left.value.code == 0
+        found.append(json.loads(capsys.readouterr().out))
+    cycles = found[0]["devices"][0]["cycles"]
+    assert cycles == found[1]["planned_cycles"]
+    shown = f"{cycles:,}, which are {round(found[1]['cycles_per_image']):,} per image"
+    assert shown in " ".join(text.split())
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

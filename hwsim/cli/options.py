@@ -90,7 +90,7 @@ StrictOption = Annotated[
 IMAGES_HELP = (
     "An .npz with 'images' of shape (N, C, H, W) and, optionally, 'labels'; an .npy; a folder of "
     "pictures; or the name of a bundled network with images: lenet5, digits. For a float input, "
-    "uint8 images are divided by 255."
+    "uint8 images are divided by 255. A network of vectors takes images row by row."
 )
 ImagesOption = Annotated[
     str, typer.Option("--images", metavar="IMAGES", help=IMAGES_HELP, show_default=False)

@@ -148,7 +148,7 @@ def _maps(network, images, names):
     step = max(1, BATCH // batch) * batch
     for start in range(0, len(images), step):
         # What overflows is found by its range.
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             maps = run(network, images[start : start + step], names)
         yield maps
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from .affine import per_channel
 from .integer import IntegerTensor
+from .operators import check_lrn
 from .real import (
     Average,
     Codes,
@@ -366,11 +367,7 @@ def _lrn(lowering, layer):
     value = lowering.computable(lowering.real(layer.inputs[0], layer), layer)
     if len(value.shape) != 4 or value.maps != value.shape[1:]:
         lowering.refuse(layer, f"an input of shape {value.shape}", "(N, C, H, W)")
-    alpha, beta, bias = (layer.attributes[name] for name in ("alpha", "beta", "bias"))
-    if not (np.isfinite([alpha, beta, bias]).all() and min(alpha, bias) >= 0 < max(alpha, bias)):
-        given = f"alpha = {alpha:g} with beta = {beta:g} and bias = {bias:g}"
-        accepted = "finite numbers, alpha and bias of at least 0 and not both 0"
-        lowering.refuse(layer, given, accepted)
+    check_lrn(layer)
     codes = lowering.codes(value, layer)
     shape, maps = lowering.output_maps(layer)
     lowering.values[layer.outputs[0]] = Normalized(layer, shape, maps, codes, layer.attributes)

@@ -43,7 +43,7 @@ from .functions import DOMAIN
 from .network import NetworkError
 from .windows import output_size, same_pads, span
 
-__all__ = ["DTYPES", "OPERATORS", "Node", "Operator", "Result", "refuse"]
+__all__ = ["DTYPES", "OPERATORS", "Node", "Operator", "Result", "check_lrn", "refuse"]
 
 MICROSOFT = "com.microsoft"
 
@@ -97,6 +97,15 @@ def dtype_of(element_type, owner):
 def refuse(op, name, what, accepted):
     """Raise the one form of refusal: operator, node, what it has, what would be accepted."""
     raise NetworkError(f"{op} '{name}': {what} is not supported; accepted: {accepted}")
+
+
+def check_lrn(layer):
+    """Refuse an LRN whose powers are not defined for all inputs."""
+    alpha, beta, bias = (layer.attributes[name] for name in ("alpha", "beta", "bias"))
+    if not (np.isfinite([alpha, beta, bias]).all() and min(alpha, bias) >= 0 < max(alpha, bias)):
+        given = f"alpha = {alpha:g} with beta = {beta:g} and bias = {bias:g}"
+        accepted = "finite numbers, alpha and bias of at least 0 and not both 0"
+        refuse(layer.op, layer.name, given, accepted)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from .affine import fold_affine
 from .network import Layer, Network, NetworkError, Tensor
-from .operators import refuse
+from .operators import check_lrn, refuse
 
 __all__ = ["fold_affine", "insert_qdq", "quantized_tensors"]
 
@@ -179,6 +179,8 @@ def _check(network, layer):
     if layer.op not in ACCEPTED:
         accepted = ", ".join(sorted(ACCEPTED | {"BatchNormalization", "MatMul"}))
         refuse(layer.op, layer.name, "quantization of this operator", accepted)
+    if layer.op == "LRN":
+        check_lrn(layer)
     constants = [name for name in layer.inputs[1:] if name in network.constants]
     if layer.op in ("Conv", "Gemm"):
         if len(constants) != len([name for name in layer.inputs[1:] if name]):

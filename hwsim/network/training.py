@@ -366,7 +366,8 @@ def stages(network):
             raise NetworkError(
                 f"{layer.op} '{layer.name}': {what} is not supported in training; accepted: Conv, "
                 "Gemm, Relu, Clip from 0, Sigmoid, Tanh, LRN, pools by maximum, average and sum, "
-                "Add of two maps, Concat of channels, and Flatten, with constant weights"
+                "Add of two maps, Concat of channels, and Flatten, with constant weights; and a "
+                "Softmax of all outputs at the end"
             )
 
         op = {"Sum": "Add"}.get(layer.op, layer.op).removeprefix("Global")

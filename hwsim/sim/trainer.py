@@ -1,5 +1,6 @@
 """`train`: a network learns on simulated hardware, beside the integer reference and float."""
 
+import hashlib
 import io
 import json
 import math
@@ -13,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from hwsim.blocks.checks import check_positive
-from hwsim.blocks.training import TrainingConfig
+from hwsim.blocks.training import BITS, TrainingConfig
+from hwsim.cache import digest
 from hwsim.compiler.training import TrainingPlan, sized
 from hwsim.files import write_file
 from hwsim.models.reference.training import Reference
-from hwsim.models.training import FloatTraining, IntegerTraining, TrainingSettings
+from hwsim.models.training import INPUT_POINT, FloatTraining, IntegerTraining, TrainingSettings
 from hwsim.network.network import NetworkError
 from hwsim.network.training import final_softmax, folded, initial_weights, stages
 
@@ -28,6 +30,8 @@ __all__ = ["ENGINES", "TrainingResult", "train"]
 ENGINES = ("rtl", "reference")
 # Images that are classified at once.
 BATCH = 100
+# What a checkpoint knows by its digest.
+_DIGESTS = ("layers", "values of images", "labels")
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +111,8 @@ def train(
     ----------
     network : Network
         Which `hwsim.network.training.stages` takes once it is `hwsim.network.training.folded`.
-    images : ndarray of float32, (N, C, H, W)
-        In [0, 1].
+    images : ndarray of float32, (N, C, H, W) or (N, features)
+        In [-2, 2), which their codes hold; usually in [0, 1].
     labels : ndarray of int, (N,)
     steps, batch : int
         Steps in all, and images in each: no more than the lanes, or a multiple of them.
@@ -133,7 +137,8 @@ def train(
     Raises
     ------
     NetworkError, ValueError
-        A network that cannot be trained so; a checkpoint of another training, or of more steps.
+        A network that cannot be trained so; images of another shape or range; a checkpoint of
+        another training, or of more steps.
     """
     begin = time.perf_counter()
     settings = settings or TrainingSettings()
@@ -166,6 +171,15 @@ def train(
     probabilities = network.outputs[0]
     network = folded(network)
     parts, momentum = stages(network), settings.momentum > 0
+    shape = network.inputs[0].shape[1:]
+    if images.shape[1:] != shape:
+        wanted = ", ".join(["N", *map(str, shape)])
+        raise ValueError(f"images must have the shape ({wanted}), not {images.shape}")
+    # What 16 bits hold with the point of images; false for what is no number, too.
+    reach = 1 << (BITS - 1 - INPUT_POINT)
+    if not -reach <= images.min() <= images.max() < reach:
+        given = f"[{images.min()!s}, {images.max()!s}]"
+        raise ValueError(f"images must lie in [-{reach}, {reach}), not in {given}")
     chosen = TrainingConfig(lanes=lanes, loss=settings.loss)
     config = sized(parts, batch, chosen, momentum=momentum)
     plan = TrainingPlan(parts, config, momentum=momentum)
@@ -245,12 +259,19 @@ def _facts(given, count):
     """What has to be equal for training to go on from a checkpoint."""
     return {
         "network": given["network"].name,
+        "layers": digest(repr(given["parts"])),
         "batch": given["batch"],
         "engine": given["engine"],
         "images": count,
+        "values of images": _array_digest(given["images"][:count]),
+        "labels": _array_digest(given["labels"][:count]),
         "lanes": given["lanes"],
         **asdict(given["settings"]),
     }
+
+
+def _array_digest(array):
+    return hashlib.sha256(array.tobytes()).hexdigest()
 
 
 class _State:
@@ -312,10 +333,10 @@ class _State:
             raise ValueError(f"{path} is not a checkpoint that can be read: {error}") from error
         for name, wanted in self._facts.items():
             if found.get(name) != wanted:
-                raise ValueError(
-                    f"{path} is a checkpoint of training with {name} = {found.get(name)}, "
-                    f"not {wanted}"
-                )
+                given = f"{name} = {found.get(name)}, not {wanted}"
+                if name in _DIGESTS:
+                    given = f"other {name}"
+                raise ValueError(f"{path} is a checkpoint of training with {given}")
         for part, training in self._parts.items():
             prefix = f"{part}/"
             training.restore(

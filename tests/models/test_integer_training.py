@@ -494,7 +494,7 @@ def of_nodes(*nodes, shape=(1, 1, 4, 4), out=(1, 1, 1, 1)):
 ACCEPTED = (
     " is not supported in training; accepted: Conv, Gemm, Relu, Clip from 0, Sigmoid, Tanh, LRN, "
     "pools by maximum, average and sum, Add of two maps, Concat of channels, and Flatten, with "
-    "constant weights"
+    "constant weights; and a Softmax of all outputs at the end"
 )
 WHOLE = ("GlobalAveragePool", {})
 
@@ -503,6 +503,7 @@ WHOLE = ("GlobalAveragePool", {})
     ("nodes", "message"),
     [
         ([WHOLE, ("Softmax", {})], f"Softmax 'n2': this layer here{ACCEPTED}"),
+        ([("Softmax", {"axis": 1}), WHOLE], f"Softmax 'n1': this layer here{ACCEPTED}"),
         ([("Sigmoid", {}), ("Tanh", {}), WHOLE], f"Tanh 'n2': this layer here{ACCEPTED}"),
         (
             [

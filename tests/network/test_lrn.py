@@ -472,6 +472,30 @@ def test_zeros_without_a_bias_stay_zeros():
     assert (integer.run(lower(hwsim.load(made)), codes)["y"] == 7).all()
 
 
+@pytest.mark.parametrize("within", [False, True])
+@pytest.mark.parametrize("beta", [0.5, 0.75, -0.5])
+def test_hardware_with_zeros_and_without_a_bias(beta, within):
+    attributes = {"size": 3, "alpha": 1.0, "beta": beta, "bias": 0.0, "within": within}
+    x = np.random.default_rng(0).normal(0, 3, (8, 6, 5, 4)).astype(np.float32)
+    x[:, 1:5], x[1] = 0, 0
+    network = hwsim.load(made_of(attributes, x.shape[1:]))
+    (real,) = reference.run(network, x).values()
+    assert np.isfinite(real).all() and (real[x == 0] == 0).all()
+    quantized = hwsim.quantize(network, calibration=x)
+    array = hwsim.Systolic(rows=4, cols=4, buffer_bytes=4096, factor_precision=10)
+    for arguments in [()] if within else [(), (array,)]:
+        design = hwsim.build(quantized, *arguments)
+        result = hwsim.simulate(design, x[:3], lanes=1)
+        assert result.mismatches == 0 and result.cycles == design.cycles(images=3)
+        (layer,), output = design.network.layers, design.network.outputs[0]
+        assert (result.outputs[x[:3] == 0] == output.zero_point).all()
+        codes = design.network.input.dequantize(result.inputs)
+        (ideal,) = reference.run(network, codes).values()
+        ideal = np.clip(ideal / output.scale + output.zero_point, output.minimum, output.maximum)
+        # In float32 the ideal is off by (3 + 8) * 2**-24 of up to 255 codes.
+        assert np.abs(result.outputs - ideal).max() <= 0.5 + allowed(layer) + 2e-4
+
+
 @pytest.mark.parametrize(
     ("source", "output", "bits"),
     [
@@ -527,12 +551,28 @@ REFUSED = [
 
 @pytest.mark.parametrize(("changes", "given"), REFUSED)
 def test_refused(changes, given):
-    with pytest.raises(NetworkError) as caught:
-        lower(hwsim.load(model({**PLAIN, **changes}, (1, 4, 3, 3), CODES, CODES)))
-    assert str(caught.value) == (
-        f"LRN 'lrn': {given} is not supported; accepted: finite numbers, alpha and bias of at "
-        "least 0 and not both 0"
-    )
+    attributes, shape = {**PLAIN, **changes}, (1, 4, 3, 3)
+    for refused in (
+        lambda: lower(hwsim.load(model(attributes, shape, CODES, CODES))),
+        lambda: hwsim.quantize(
+            hwsim.load(made_of(attributes, shape[1:])), np.ones(shape, np.float32)
+        ),
+    ):
+        with pytest.raises(NetworkError) as caught:
+            refused()
+        assert str(caught.value) == (
+            f"LRN 'lrn': {given} is not supported; accepted: finite numbers, alpha and bias of at "
+            "least 0 and not both 0"
+        )
+
+
+def test_powers_beyond_floats_are_refused():
+    attributes = {"size": 3, "alpha": 1.0, "beta": 40.0, "bias": 0.0}
+    x = np.ones((1, 8, 3, 3), np.float32)
+    x[:, 2:4], x[:, 4:] = 1e-3, 0  # of which there are zeros beside what is not 0
+    with pytest.raises(ValueError) as caught:
+        hwsim.quantize(hwsim.load(made_of(attributes, x.shape[1:])), x)
+    assert str(caught.value) == "the range of 'y' must be finite and ordered, not (0.0, inf)"
 
 
 def test_refuses_rows():

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -403,6 +404,30 @@ def test_other_checkpoint(files, capsys):
     assert message in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_checkpoint_of_other_images_or_layers(tmp_path):
+    """As many images, labels or layers, of the same shapes and names."""
+    network = with_functions("Sigmoid")
+    images, labels = data(network, 20)
+    path = tmp_path / "state.npz"
+    options = {"batch": 4, "lanes": 4, "engine": "reference", "checkpoint": path}
+    train(network, images, labels, steps=1, **options)
+    before = path.read_bytes()
+    for given, what in (
+        ((with_functions("Tanh"), images, labels), "layers"),
+        ((network, images[::-1], labels), "values of images"),
+        ((network, images, labels[::-1]), "labels"),
+    ):
+        with pytest.raises(ValueError) as raised:
+            train(*given, steps=2, **options)
+        assert str(raised.value) == f"{path} is a checkpoint of training with other {what}"
+    assert path.read_bytes() == before
+    # Neither weights, which are drawn anew, nor the images for the test are of importance.
+    constants = {name: array + 1 for name, array in network.constants.items()}
+    network, images = replace(network, constants=constants), images.copy()
+    images[16:] = 0
+    assert train(network, images, labels.astype(np.int32), steps=2, **options).steps == 2
+
+
 def test_damaged_checkpoint(files, capsys):
     checkpoint = files / "state.npz"
     checkpoint.write_bytes(b"PK\x03\x04")
@@ -431,6 +456,49 @@ def test_wrong(options, message):
     with pytest.raises(ValueError) as raised:
         train(network, images, labels, **options)
     assert str(raised.value) == message
+
+
+@pytest.mark.parametrize(
+    ("value", "given"),
+    [
+        (-2.5, "[-2.5, 1.0]"),
+        (2, "[0.0, 2.0]"),
+        (255, "[0.0, 255.0]"),
+        (np.nan, "[nan, nan]"),
+        (-np.inf, "[-inf, 1.0]"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, -1])
+def test_images_that_codes_do_not_hold(files, capsys, place, value, given):
+    """Of the test, too; the command refuses what is not finite where it reads it."""
+    images, labels = data(chain(), 20)
+    images[1, 0, 0, :2] = 0, 1
+    images[place, 1, 2, 3] = value
+    message = f"images must lie in [-2, 2), not in {given}"
+    with pytest.raises(ValueError) as raised:
+        train(chain(), images, labels, steps=1, batch=4)
+    assert str(raised.value) == message
+    np.savez(files / "images.npz", images=images, labels=labels)
+    assert _run(command(files)) == 2
+    shown = " ".join(capsys.readouterr().err.split())
+    assert (message if np.isfinite(value) else "must be finite as float32") in shown
+
+
+def test_images_of_another_shape():
+    with pytest.raises(ValueError) as raised:
+        train(chain(), np.zeros((20, 2, 9, 8), np.float32), np.zeros(20, int))
+    assert str(raised.value) == "images must have the shape (N, 2, 9, 9), not (20, 2, 9, 8)"
+
+
+def test_all_images_that_codes_hold():
+    """From -2 to just below 2: as near to float as those in [0, 1]."""
+    network = chain()
+    images, labels = data(network, 20)
+    images = 3.9999 * images - 2
+    images[0, 0, 0, :2] = -2, np.nextafter(np.float32(2), 0)
+    found = train(network, images, labels, steps=3, batch=4, lanes=4)
+    assert found.mismatches == 0 and found.cycles == found.planned_cycles
+    assert np.abs(np.subtract(found.losses, found.float_losses)).max() < 0.01
 
 
 def test_without_labels():

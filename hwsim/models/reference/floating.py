@@ -3,7 +3,8 @@
 Every function takes the attributes of a `hwsim.network.Layer` and the input arrays (None for an
 input that is left out), and returns an array, or a tuple where the operator has more outputs.
 Feature maps are (N, C, spatial...), with any number of spatial axes. Loops run over the taps of a
-kernel, never over positions.
+kernel, never over positions. LRN without a bias, in ONNX 0 / 0 for zeros among zeros, gives 0 there
+as with any bias above 0.
 """
 
 import math
@@ -203,6 +204,7 @@ def _lrn(attributes, x):
     axes, members = lrn_axes(attributes, x.ndim)
     total = neighbour_sums(x * x, axes, size, (size - 1) // 2)
     scale = attributes["bias"] + attributes["alpha"] / members * total
+    scale[(scale >= 0) & (x == 0)] = 1
     return (x / scale ** attributes["beta"]).astype(x.dtype, copy=False)
 
 
