@@ -177,6 +177,7 @@ def show_parallel(terminal: Terminal, devices: list[dict[str, Any]]) -> list[dic
                 "throughput_images_per_s": found["throughput_images_per_s"],
                 "speedup": found["speedup"],
                 "efficiency_percent": 100 * found["efficiency"],
+                "notes": "; ".join(found.get("notes", ())) or None,  # nor has a pipeline these
             }
         )
     terminal.table(
@@ -194,6 +195,9 @@ def show_parallel(terminal: Terminal, devices: list[dict[str, Any]]) -> list[dic
             for row in rows
         ),
     )
+    for row in rows:
+        if row["notes"]:
+            terminal.say(f"{row['device']}: {row['notes']}")
     return rows
 
 

@@ -755,6 +755,7 @@ def test_training_on_several_fpgas(command, parallel):
     (device,) = json.loads(out)["devices"]
     found = device["parallel"]
     assert (found["kind"], found["devices"]) == (parallel, 2)
+    assert found["notes"] == []
     assert found["epoch_s"] == pytest.approx(10 * found["latency_s"], rel=1e-12)
     assert found["training_s"] == 3 * found["epoch_s"] < device["training_s"]
 
