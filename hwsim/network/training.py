@@ -34,6 +34,7 @@ SUM_POOLS = ("AveragePool", "SumPool")
 # What a ReLU may lie behind and be a part of the stage.
 _SUMS = ("Conv", "Gemm", "Add", *SUM_POOLS)
 FACTOR_BITS = 14
+LARGEST_WEIGHT = 2
 # Name of a network's input among those of stages.
 IMAGES = ""
 
@@ -488,14 +489,17 @@ def _ended(found, outputs):
 
 
 def initial_weights(network, seed):
-    """Random parameters by name: uniform weights by fan-in (He et al., ICCV 2015), no biases."""
+    """Random parameters by name: uniform weights by fan-in (He et al., ICCV 2015), no biases.
+
+    None is beyond ±2, to which codes of weights reach.
+    """
     rng = np.random.default_rng(seed)
     found = {}
     for stage in stages(network):
         if not stage.weight:
             continue
         weights = network.constants[stage.weight]
-        bound = math.sqrt(6 / (weights.size / stage.outputs))
+        bound = min(math.sqrt(6 / (weights.size / stage.outputs)), LARGEST_WEIGHT)
         found[stage.weight] = rng.uniform(-bound, bound, weights.shape).astype(np.float32)
         if stage.bias:
             found[stage.bias] = np.zeros(stage.outputs, np.float32)

@@ -535,6 +535,13 @@ def test_refused(nodes, message):
     assert str(raised.value) == message
 
 
+def test_initial_weights_have_codes():
+    """Of a layer with a single weight for an output, too, which He et al. draw up to 2.45."""
+    network = hwsim.networks.network("1x4x4-64C1-10N-5")
+    found = initial_weights(network, 0)
+    assert 1.5 < max(np.abs(array).max() for array in found.values()) <= 2
+
+
 def joined(op, *inputs, **attributes):
     """A network that joins the outputs of two convolutions, or others, and reads what comes."""
     nodes = [
