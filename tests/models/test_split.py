@@ -169,15 +169,41 @@ def test_what_is_exchanged_inside_convolutions(small):
     assert exchanges[-1].before == len(share.works)
 
 
-def test_a_depthwise_convolution_stays_on_its_device():
+@pytest.mark.parametrize("devices", [2, 3, 4, 5])
+def test_a_depthwise_convolution_stays_on_its_device(devices):
     b = ModelBuilder(0, (1, 8, 6, 6), "depthwise")
     x = b.conv("image", 8, 8, group=8)
-    network = hwsim.load(b.model(b.conv(x, 8, 8, group=8)))
-    assert _Features(network, step(network, True), 4).split()[1][:0] == []
-    kinds = [e.kind for e in _Features(network, step(network, True), 4).split()[1]]
-    assert kinds == [GATHER]  # for the loss
-    # Three groups on two devices do not divide.
-    assert _Features(network, step(network, False), 3).split()[1] != []
+    network = hwsim.load(b.model(b.conv(x, 8, 16, group=8)))
+    share, exchanges = _Features(network, step(network, True), devices).split()
+    assert [e.kind for e in exchanges] == [GATHER]  # for the loss
+    groups = -(-8 // devices)
+    for work in share.works:
+        if work.gemm:
+            assert work.gemm.groups == groups
+        if work.convolution:
+            shape = work.convolution
+            twice = {shape.channels, shape.outputs} != {groups}
+            assert {shape.channels, shape.outputs} == ({groups, 2 * groups} if twice else {groups})
+
+
+def test_groups_that_do_not_divide_are_split_themselves():
+    b = ModelBuilder(0, (1, 6, 6, 6), "grouped")
+    network = hwsim.load(b.model(b.conv(b.conv("image", 6, 6), 6, 12, group=2)))
+    share, exchanges = _Features(network, step(network, False), 3).split()
+    assert [e.kind for e in exchanges] == [GATHER]
+    last = [work for work in share.works if work.gemm][-1]
+    assert (last.gemm.groups, last.gemm.n, last.convolution.outputs) == (2, 2, 4)
+
+
+@pytest.mark.parametrize("kind", SPLITS)
+@pytest.mark.parametrize("devices", [3, 5, 7])
+@pytest.mark.parametrize("name", ["mobilenet_v1", "alexnet_two_tower"])
+def test_devices_that_do_not_divide(name, devices, kind):
+    """On a device of each class, and each array."""
+    network = networks.network(name)
+    for device in ("i7-7700k", "v100", "tpu-v1", "eyeriss", "nvdla-small", "nvdla-full", "zu9eg"):
+        found = SPLITS[kind](network, device, devices, LINK, batch=4, training=True)
+        assert 0 < found.compute_s < 1.01 * found.alone_s, device
 
 
 def test_normalization_across_channels_needs_them_all():

@@ -366,33 +366,36 @@ class _Features(_Splitter):
 
     def share(self, work):
         gemm, shape = work.gemm, work.convolution
-        own = gemm is None or gemm.groups % self.devices == 0
         if work.phase == UPDATE:
             return self.smaller(work)
         if work.op in self.NEEDS_ALL or self.reaches(work):
             return self.smaller(work, inputs=tuple(self.gathered(n) for n in work.inputs))
-        if own:
-            if gemm is not None:
-                gemm = replace(gemm, groups=gemm.groups // self.devices)
-                shape = shape and replace(
-                    shape,
-                    channels=self.part(shape.channels),
-                    outputs=self.part(shape.outputs),
-                    groups=self.part(shape.groups),
-                )
+        if gemm is None:
+            return self.smaller(work)
+        if self.apart(work):
+            groups = self.part(gemm.groups)
+            gemm, shape = replace(gemm, groups=groups), shape and shape.grouped(groups)
             return self.smaller(work, gemm=gemm, convolution=shape)
         if work.phase == INPUT:
             # Own channels of the output, all of the input: the results are added.
             gemm = replace(gemm, k=self.part(gemm.k))
-            shape = shape and replace(shape, channels=self.part(shape.channels))
+            channels = shape and shape.groups * self.part(shape.channels // shape.groups)
+            shape = shape and replace(shape, channels=channels)
             return self.smaller(work, gemm=gemm, convolution=shape, outputs=self.added(work))
         gemm = replace(gemm, n=self.part(gemm.n))
         if work.phase == WEIGHT:
             source, *rest = work.inputs
             return self.smaller(work, gemm=gemm, inputs=(self.gathered(source), *rest))
-        shape = shape and replace(shape, outputs=self.part(shape.outputs))
+        outputs = shape and shape.groups * self.part(shape.outputs // shape.groups)
+        shape = shape and replace(shape, outputs=outputs)
         inputs = tuple(self.gathered(name) for name in work.inputs)
         return self.smaller(work, gemm=gemm, convolution=shape, inputs=inputs)
+
+    def apart(self, work):
+        """Whether each device has groups of its own: of a depthwise convolution they may differ."""
+        groups, layer = work.gemm.groups, self.layer(work)
+        depthwise = "Conv" in layer.op and groups == self.network.shape(layer.inputs[0])[1] > 1
+        return groups % self.devices == 0 or depthwise
 
     def reaches(self, work):
         """Whether it normalizes across channels."""

@@ -21,7 +21,7 @@ adds the backward pass.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from hwsim.network.network import NetworkError
@@ -163,6 +163,11 @@ class Convolution:
     kernel: tuple[int, ...]
     stride: tuple[int, ...]
     dilation: tuple[int, ...]
+
+    def grouped(self, groups):
+        """So many of its groups."""
+        channels, outputs = (n // self.groups * groups for n in (self.channels, self.outputs))
+        return replace(self, channels=channels, outputs=outputs, groups=groups)
 
 
 @dataclass(frozen=True, eq=False)
