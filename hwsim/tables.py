@@ -143,7 +143,7 @@ def show_estimates(terminal: Terminal, estimates: "Estimates") -> dict[str, Any]
                 entry.device.device_class,
                 entry.precision,
                 duration(entry.latency_s),
-                round(entry.throughput_images_per_s),
+                _rate(entry.throughput_images_per_s),
                 entry.bound,
                 joules(entry.energy_j),
                 "" if entry.tdp_energy_j is None else joules(entry.tdp_energy_j),
@@ -160,6 +160,11 @@ def show_estimates(terminal: Terminal, estimates: "Estimates") -> dict[str, Any]
 
 # What each of the ways splits.
 _SPLIT = {"data": "batch", "features": "channels", "space": "rows", "pipeline": "layers"}
+
+
+def _rate(images_per_s):
+    """Whole images, or three digits of fewer than ten."""
+    return round(images_per_s) if images_per_s >= 10 else float(f"{images_per_s:.3g}")
 
 
 def show_parallel(terminal: Terminal, devices: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -188,7 +193,7 @@ def show_parallel(terminal: Terminal, devices: list[dict[str, Any]]) -> list[dic
                 row["split"],
                 duration(row["latency_ms"] / 1000),
                 row["exchange_ms"] and duration(row["exchange_ms"] / 1000),
-                round(row["throughput_images_per_s"]),
+                _rate(row["throughput_images_per_s"]),
                 f"{row['speedup']:.3g}",
                 f"{row['efficiency_percent']:.1f}%",
             ]

@@ -414,7 +414,7 @@ def _processor(network, device, batch, precision, fuse, cores, optimizer):
     program = mapping.program
     ends = tiles.finish(program)
     latency = interval = ends[-1]
-    if program.weights_ahead:
+    if program.weights_ahead and optimizer is None:  # a step waits for the weights of the last
         # What a second batch adds to the first is the time between batches.
         both = tiles.finish(tiles.Program(program.jobs * 2, True, program.weight_buffer))
         interval = both[-1] - latency

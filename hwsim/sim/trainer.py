@@ -330,7 +330,7 @@ class _State:
             facts = json.loads(str(arrays.pop("state")))
             found = facts["facts"]
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} is not a checkpoint that can be read: {error}") from error
+            raise ValueError(f"{path} is not a checkpoint that can be read") from error
         for name, wanted in self._facts.items():
             if found.get(name) != wanted:
                 given = f"{name} = {found.get(name)}, not {wanted}"

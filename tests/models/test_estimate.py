@@ -217,7 +217,7 @@ def test_the_clock_is_stated_or_given(integer, plan):
     assumed = estimate(integer, ["zynq-7020"], design=plan)["zynq-7020"]
     assert assumed.notes == (
         "clock 100 MHz (assumption: 100 MHz until place and route has given a clock; "
-        "state your own with clock_hz)",
+        "state your own with clock_hz or --clock-mhz)",
     )
     given = estimate(integer, ["zynq-7020"], design=plan, clock_hz=200e6)["zynq-7020"]
     assert given.notes == ()

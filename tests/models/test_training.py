@@ -198,6 +198,13 @@ def test_every_device_trains(name):
             assert found.precision in ("fp32", "bf16", "fp16")
 
 
+@pytest.mark.parametrize("device", ["tpu-v1", "tpu-v5e", "v100", "eyeriss", "zu9eg"])
+def test_steps_follow_one_another(device):
+    """The next one needs the weights of the one before: nothing overlaps."""
+    (found,) = estimate(known("784-500-10-sigmoid"), device, batch=3, training=True)
+    assert found.throughput_images_per_s == pytest.approx(3 / found.latency_s, rel=1e-9)
+
+
 def test_sixteen_bits_on_the_first_tpu():
     """A quarter of the speed where the array is what takes long, half where memory is."""
     narrow, wide = (
